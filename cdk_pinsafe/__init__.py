@@ -1,0 +1,53 @@
+"""RDS PostgreSQL behind an RDS Proxy that keeps multiplexing, as AWS CDK constructs.
+
+The rooms, and the one way of flow between them::
+
+    settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
+
+    errors      the exceptions, as one tree
+    settings    a setting: Python value to PostgreSQL text, and what a database cannot set
+    applier     the Lambda function: CloudFormation event to PostgreSQL
+    cdk         the constructs; the only room that imports aws_cdk
+    rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
+    cli         `pinsafe …`
+    testing     for users' own snapshot tests
+
+The names below are loaded when they are first asked for: the applier and the command line share this package, and
+must not pay for ``aws_cdk``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .cdk import (
+        DatabaseSettings,
+        EnhancedLogging,
+        PinningAlarms,
+        PinSafePostgres,
+        PinSafeProxy,
+        PostgresDatabase,
+    )
+
+__all__ = [
+    "DatabaseSettings",
+    "EnhancedLogging",
+    "PinSafePostgres",
+    "PinSafeProxy",
+    "PinningAlarms",
+    "PostgresDatabase",
+]
+
+_PUBLIC: Final = frozenset(__all__)
+
+# Hidden from type checkers, which would take every name for one of this module.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in _PUBLIC:
+            return getattr(import_module(".cdk", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

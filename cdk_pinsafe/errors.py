@@ -1,0 +1,52 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    PinSafeError
+    ├── SettingError          a setting that cannot live in a database
+    ├── ConfigurationError    a construct's prop that is out of range or contradicts another
+    ├── ApplyError            the applier could not bring a database to its settings
+    │   └── Unreachable       ... because the database or its secret could not be reached in time
+    ├── RehearsalError        a step of the rehearsal failed
+    └── MissingExtraError     a command needs an extra that is not installed
+
+Each message says what was wrong, what was received and what to do, in one line. None holds a password.
+"""
+
+__all__ = [
+    "ApplyError",
+    "ConfigurationError",
+    "MissingExtraError",
+    "PinSafeError",
+    "RehearsalError",
+    "SettingError",
+    "Unreachable",
+]
+
+
+class PinSafeError(Exception):
+    """The base of all exceptions of this package."""
+
+
+class SettingError(PinSafeError, ValueError):
+    """A setting's name or value cannot be set in a database."""
+
+
+class ConfigurationError(PinSafeError, ValueError):
+    """A construct was given a prop it cannot work with."""
+
+
+class ApplyError(PinSafeError):
+    """The applier could not bring a database to its settings; nothing of the change was kept."""
+
+
+class Unreachable(ApplyError):
+    """The database, or the secret that opens it, could not be reached before time ran out."""
+
+
+class RehearsalError(PinSafeError):
+    """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class MissingExtraError(PinSafeError):
+    """A command needs packages of an extra that is not installed."""
