@@ -1,0 +1,17 @@
+"""The constructs. The only room that imports ``aws_cdk``."""
+
+from .alarms import PinningAlarms
+from .database import PostgresDatabase
+from .database_settings import DatabaseSettings
+from .enhanced_logging import EnhancedLogging
+from .postgres import PinSafePostgres
+from .proxy import PinSafeProxy
+
+__all__ = [
+    "DatabaseSettings",
+    "EnhancedLogging",
+    "PinSafePostgres",
+    "PinSafeProxy",
+    "PinningAlarms",
+    "PostgresDatabase",
+]

@@ -1,0 +1,139 @@
+"""Alarms that go off when RDS Proxy pins, and when that begins to hurt."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from . import metrics
+from .checks import check_proxy_name, check_range, refuse
+
+_PERCENT: Final = (0, 100)
+
+
+class PinningAlarms(Construct):
+    """CloudWatch alarms on one proxy, for any proxy whose name is known.
+
+    All of them have a period of 60 seconds, go off after ``evaluation_periods`` bad periods in a row, and take missing
+    data as good (the pinned metric is absent while nothing is pinned). They are thresholds that practitioners report,
+    not AWS's; none was tried on AWS.
+
+    Attributes:
+        pinned: more than ``pinned_threshold`` connections pinned.
+        pinned_ratio: pinned in percent of the proxy's database connections.
+        borrow_latency: clients wait long for a database connection.
+        pool: the proxy holds nearly as many database connections as it may.
+        failed_logins: clients fail to authenticate.
+        hurting: composite; ``pinned_ratio`` and ``borrow_latency`` together: pins that clients feel.
+
+    Args:
+        scope: parent.
+        id: construct id.
+        proxy_name: the proxy's name (``DBProxyName``), which is the metrics' dimension ``ProxyName``.
+        pinned_threshold: pinned connections above which ``pinned`` goes off. Default: 5.
+        pinned_ratio_threshold: percent, 0 to 100, above which ``pinned_ratio`` goes off. Under 10 is commonly read as
+            fine, over 50 as no pooling left. Default: 50.
+        borrow_latency_threshold: mean wait for a connection above which ``borrow_latency`` goes off; the metric is in
+            microseconds. Default: 100 milliseconds.
+        pool_threshold: percent of the connections allowed, 0 to 100, above which ``pool`` goes off. Default: 80.
+        failed_logins_threshold: failed logins a minute above which ``failed_logins`` goes off. Default: 10.
+        evaluation_periods: minutes in a row, 1 to 1440. Default: 5.
+        actions: what each of the alarms does when it goes off, and again when it is over. Default: nothing.
+
+    Raises:
+        ConfigurationError: a number is out of its range, or the name cannot be a proxy's.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        proxy_name: str,
+        pinned_threshold: int = 5,
+        pinned_ratio_threshold: float = 50,
+        borrow_latency_threshold: Duration | None = None,
+        pool_threshold: float = 80,
+        failed_logins_threshold: int = 10,
+        evaluation_periods: int = 5,
+        actions: Sequence[cloudwatch.IAlarmAction] = (),
+    ) -> None:
+        super().__init__(scope, id)
+        check_proxy_name(self, "proxy_name", proxy_name)
+        check_range(self, "pinned_threshold", pinned_threshold, 0, 1_000_000)
+        check_range(self, "pinned_ratio_threshold", pinned_ratio_threshold, *_PERCENT, unit="percent")
+        check_range(self, "pool_threshold", pool_threshold, *_PERCENT, unit="percent")
+        check_range(self, "failed_logins_threshold", failed_logins_threshold, 0, 1_000_000)
+        # CloudWatch refuses an alarm that looks back over more than a day.
+        check_range(self, "evaluation_periods", evaluation_periods, 1, 24 * 60)
+        latency = borrow_latency_threshold or Duration.millis(100)
+        if latency.to_milliseconds() <= 0:
+            refuse(self, "'borrow_latency_threshold' should be more than 0 milliseconds, got 0")
+        self._periods = evaluation_periods
+        self._actions = actions
+
+        self.pinned = self._alarm(
+            "Pinned",
+            metrics.metric(proxy_name, metrics.PINNED),
+            pinned_threshold,
+            f"RDS Proxy {proxy_name}: more than {pinned_threshold} database connections are pinned to one client each. "
+            "The proxy's log names the statements.",
+        )
+        self.pinned_ratio = self._alarm(
+            "PinnedRatio",
+            metrics.pinned_ratio(proxy_name),
+            pinned_ratio_threshold,
+            f"RDS Proxy {proxy_name}: over {pinned_ratio_threshold:g} % of its database connections are pinned.",
+        )
+        self.borrow_latency = self._alarm(
+            "BorrowLatency",
+            metrics.metric(proxy_name, metrics.BORROW_LATENCY, "Average"),
+            latency.to_milliseconds() * 1000,
+            f"RDS Proxy {proxy_name}: clients wait over {latency.to_milliseconds():g} ms for a database connection.",
+        )
+        self.pool = self._alarm(
+            "Pool",
+            metrics.pool_utilisation(proxy_name),
+            pool_threshold,
+            f"RDS Proxy {proxy_name}: holds over {pool_threshold:g} % of the database connections that it may open.",
+        )
+        self.failed_logins = self._alarm(
+            "FailedLogins",
+            metrics.metric(proxy_name, metrics.FAILED_LOGINS),
+            failed_logins_threshold,
+            f"RDS Proxy {proxy_name}: more than {failed_logins_threshold} client logins a minute fail.",
+        )
+        self.hurting = cloudwatch.CompositeAlarm(
+            self,
+            "Hurting",
+            alarm_rule=cloudwatch.AlarmRule.all_of(self.pinned_ratio, self.borrow_latency),
+            alarm_description=f"RDS Proxy {proxy_name}: most connections are pinned and clients wait for one.",
+        )
+        self._act(self.hurting)
+
+    def _alarm(
+        self,
+        id: str,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        description: str,
+    ) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            id,
+            metric=metric,
+            threshold=threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=self._periods,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=description,
+        )
+        self._act(alarm)
+        return alarm
+
+    def _act(self, alarm: cloudwatch.AlarmBase) -> None:
+        if self._actions:
+            alarm.add_alarm_action(*self._actions)
+            alarm.add_ok_action(*self._actions)

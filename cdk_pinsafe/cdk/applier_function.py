@@ -1,0 +1,168 @@
+"""The two Lambda functions that apply settings: one pair for a stack and network placement, however many databases."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import jsii
+from aws_cdk import (
+    AssetHashType,
+    BundlingOptions,
+    CfnResource,
+    DockerImage,
+    Duration,
+    ILocalBundling,
+    RemovalPolicy,
+    Stack,
+    Token,
+    custom_resources,
+)
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from . import asset, network
+from .checks import refuse
+from .database import PostgresDatabase
+
+HANDLER: Final = "cdk_pinsafe.applier.handler.on_event"
+TIMEOUT: Final = Duration.minutes(10)
+"""Of the applier, which gives up in time to answer. The framework's own function has 15 minutes."""
+
+_RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
+
+
+class ApplierFunction(Construct):
+    """The applier, in the database's network, and CDK's provider framework in front of it.
+
+    The framework's function stands outside the VPC and answers CloudFormation whatever becomes of the applier, so that
+    isolated subnets serve: the applier itself needs the database and Secrets Manager only.
+    """
+
+    @classmethod
+    def of(
+        cls, scope: Construct, *, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, ca_bundle: Path
+    ) -> "ApplierFunction":
+        """The stack's applier for these subnets; made when first asked for.
+
+        Raises:
+            ConfigurationError: it was made with other certificate authorities than ``ca_bundle``'s.
+        """
+        stack = Stack.of(scope)
+        placement = [vpc.node.addr, *(subnet.node.addr for subnet in network.select(vpc, vpc_subnets))]
+        name = f"PinSafeApplier{_digest(*placement)}"
+        existing = stack.node.try_find_child(name)
+        if not isinstance(existing, cls):
+            return cls(stack, name, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=ca_bundle)
+        if existing._ca_bundle.read_bytes() != ca_bundle.read_bytes():
+            refuse(
+                scope,
+                "'ca_bundle' should be the same for all DatabaseSettings of a stack in the same subnets, which share one "
+                f"Lambda function, got {str(ca_bundle)!r} after {str(existing._ca_bundle)!r}",
+            )
+        return existing
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        vpc_subnets: ec2.SubnetSelection | None,
+        ca_bundle: Path,
+    ) -> None:
+        super().__init__(scope, id)
+        self._ca_bundle = ca_bundle
+        self._security_group = ec2.SecurityGroup(
+            self,
+            "SecurityGroup",
+            vpc=vpc,
+            description="cdk-pinsafe: applies settings to databases",
+            allow_all_outbound=False,
+        )
+        self._security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "to Secrets Manager")
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description="cdk-pinsafe: applies settings to databases with ALTER DATABASE",
+            runtime=_RUNTIME,
+            handler=HANDLER,
+            code=lambda_.Code.from_asset(
+                str(asset.APPLIER),
+                asset_hash_type=AssetHashType.OUTPUT,
+                # The image is never pulled: the local bundling always succeeds or raises.
+                bundling=BundlingOptions(image=_RUNTIME.bundling_image, local=_LocalBundling(ca_bundle)),
+            ),
+            memory_size=256,
+            timeout=TIMEOUT,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=[self._security_group],
+            log_group=_log_group(self, "FunctionLog"),
+        )
+        self._provider = custom_resources.Provider(
+            self, "Provider", on_event_handler=self.function, log_group=_log_group(self, "ProviderLog")
+        )
+
+    @property
+    def service_token(self) -> str:
+        return self._provider.service_token
+
+    def reach(self, database: PostgresDatabase) -> Sequence[Construct]:
+        """Opens the way from the applier to a database; answers with the rules.
+
+        The rules are of this stack even where the database is another's, which must not depend on this one.
+        """
+        rules = [self._rules(group, database.endpoint.port) for group in database.security_groups]
+        return [rule for pair in rules for rule in pair]
+
+    def _rules(self, database_group: ec2.ISecurityGroup, port: float) -> Sequence[Construct]:
+        own_id, database_id = self._security_group.security_group_id, database_group.security_group_id
+        # Two imports of one group are one group; an id that is not known yet is told by the construct that made it.
+        identity = database_group.node.addr if Token.is_unresolved(database_id) else database_id
+        name = _digest(identity, str(port) if not Token.is_unresolved(port) else "port")
+        existing = [self.node.try_find_child(f"{kind}{name}") for kind in ("ToDatabase", "FromApplier")]
+        if all(existing):
+            return [rule for rule in existing if isinstance(rule, CfnResource)]
+        return [
+            ec2.CfnSecurityGroupEgress(
+                self,
+                f"ToDatabase{name}",
+                group_id=own_id,
+                destination_security_group_id=database_id,
+                ip_protocol="tcp",
+                from_port=port,
+                to_port=port,
+                description="to the database",
+            ),
+            ec2.CfnSecurityGroupIngress(
+                self,
+                f"FromApplier{name}",
+                group_id=database_id,
+                source_security_group_id=own_id,
+                ip_protocol="tcp",
+                from_port=port,
+                to_port=port,
+                description="from the cdk-pinsafe applier",
+            ),
+        ]
+
+
+@jsii.implements(ILocalBundling)
+class _LocalBundling:
+    def __init__(self, ca_bundle: Path) -> None:
+        self._ca_bundle = ca_bundle
+
+    def try_bundle(self, output_dir: str, *, image: DockerImage, **_options: object) -> bool:  # noqa: ARG002
+        asset.stage(Path(output_dir), self._ca_bundle)
+        return True
+
+
+def _log_group(scope: Construct, id: str) -> logs.LogGroup:
+    return logs.LogGroup(scope, id, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]

@@ -1,0 +1,82 @@
+"""The applier's deployment package: which files it has and where each comes from.
+
+Everything is copied from what is installed, without a network or Docker, so that the package and its hash depend on
+nothing but the versions. All of it is pure Python: one package serves both of Lambda's architectures.
+"""
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from ..errors import ConfigurationError
+
+CA_BUNDLE_VARIABLE: Final = "CDK_PINSAFE_CA_BUNDLE"
+"""Environment variable: path of a PEM file to trust instead of RDS's certificate authorities."""
+
+_PACKAGE: Final = Path(__file__).parent.parent
+APPLIER: Final = _PACKAGE / "applier"
+"""The room that the package is made for."""
+_OWN: Final = ("__init__.py", "errors.py", "settings/*.py", "settings/*.json", "applier/*.py", "applier/*.pem")
+_DISTRIBUTIONS: Final = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
+_CA_BUNDLE: Final = PurePosixPath("cdk_pinsafe/applier/rds-global-bundle.pem")
+# pg8000 parses dates with dateutil, whose own copy of the time zone database is asked for by nobody here.
+_UNUSED: Final = frozenset({"dateutil-zoneinfo.tar.gz"})
+# What pip wrote about the installation differs from one machine to the next.
+_INSTALLERS_NOTES: Final = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
+
+
+def ca_bundle(path: str | None, prop: str) -> Path:
+    """The PEM file to trust: ``path``, else what ``CDK_PINSAFE_CA_BUNDLE`` names, else this package's.
+
+    Raises:
+        ConfigurationError: the file cannot be read or has no certificate; the message names ``prop`` or the variable.
+    """
+    source = prop
+    if path is None:
+        path, source = os.environ.get(CA_BUNDLE_VARIABLE), f"environment variable {CA_BUNDLE_VARIABLE}"
+    if path is None:
+        return _PACKAGE.parent / _CA_BUNDLE
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{source} should be the path of a PEM file, got {path!r}: {error.strerror}") from None
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise ConfigurationError(f"{source} should be a PEM file with certificates, got {path!r} which has none")
+    return Path(path)
+
+
+def stage(directory: Path, bundle: Path) -> None:
+    """Copies the package into ``directory``, with ``bundle`` as the certificate authorities to trust."""
+    for target, source in _files():
+        destination = directory / target
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle if target == _CA_BUNDLE else source, destination)
+
+
+def _files() -> Iterator[tuple[PurePosixPath, Path]]:
+    for pattern in _OWN:
+        for path in sorted(_PACKAGE.glob(pattern)):
+            yield PurePosixPath("cdk_pinsafe", path.relative_to(_PACKAGE).as_posix()), path
+    for name in _DISTRIBUTIONS:
+        yield from _distribution_files(name)
+
+
+def _distribution_files(name: str) -> Iterator[tuple[PurePosixPath, Path]]:
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigurationError(
+            f"the applier needs the package {name!r}, which is not installed: reinstall cdk-pinsafe"
+        ) from None
+    if "Root-Is-Purelib: true" not in (distribution.read_text("WHEEL") or ""):
+        raise ConfigurationError(
+            f"the applier needs a pure Python build of {name!r}, got version {distribution.version} with compiled "
+            "parts: install its pure wheel"
+        )
+    for path in sorted(distribution.files or ()):
+        in_package = ".." not in path.parts and path.suffix not in {".pyc", ".pyi"}
+        if in_package and path.name not in _INSTALLERS_NOTES | _UNUSED:
+            yield PurePosixPath(path.as_posix()), Path(str(path.locate()))

@@ -1,0 +1,59 @@
+"""Refusals and warnings of the constructs: every message names the construct, the prop and what was received."""
+
+import re
+from typing import NoReturn
+
+from aws_cdk import Duration, Token, Validations
+from constructs import IConstruct
+
+from ..errors import ConfigurationError
+
+
+def refuse(construct: IConstruct, message: str) -> NoReturn:
+    """Raises ConfigurationError with the construct's path before the message."""
+    raise ConfigurationError(f"{construct.node.path}: {message}")
+
+
+def warn(construct: IConstruct, name: str, message: str) -> None:
+    """Adds the warning ``cdk-pinsafe:<name>``.
+
+    An app acknowledges it with ``Validations.of(construct).acknowledge(Acknowledgment(
+    id="annotation::cdk-pinsafe:<name>", reason="..."))``.
+    """
+    Validations.of(construct).add_warning(f"cdk-pinsafe:{name}", message)
+
+
+def check_range(
+    construct: IConstruct, prop: str, value: int | float | None, minimum: float, maximum: float, *, unit: str = ""
+) -> None:
+    """Refuses a number outside ``minimum`` to ``maximum``; None and tokens pass."""
+    if value is None or Token.is_unresolved(value):
+        return
+    if not minimum <= value <= maximum:
+        suffix = f" {unit}" if unit else ""
+        refuse(construct, f"'{prop}' should be between {minimum:g} and {maximum:g}{suffix}, got {value:g}{suffix}")
+
+
+def check_seconds(construct: IConstruct, prop: str, value: Duration | None, minimum: int, maximum: int) -> None:
+    """Refuses a duration outside ``minimum`` to ``maximum`` seconds, or of a fraction of a second."""
+    if value is None or value.is_unresolved():
+        return
+    seconds = float(value.to_seconds(integral=False))
+    if seconds != int(seconds):
+        refuse(construct, f"'{prop}' should be a whole number of seconds, got {seconds:g} seconds")
+    check_range(construct, prop, seconds, minimum, maximum, unit="seconds")
+
+
+def check_proxy_name(construct: IConstruct, prop: str, name: str) -> None:
+    """Refuses what RDS does not take for a proxy's name; tokens pass.
+
+    Source: Amazon RDS API reference, CreateDBProxy, DBProxyName (documented; not tried on AWS).
+    """
+    if Token.is_unresolved(name):
+        return
+    if len(name) > 63 or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", name):
+        refuse(
+            construct,
+            f"'{prop}' should be 1 to 63 letters, digits and hyphens that begin with a letter, hold no two hyphens "
+            f"in a row and do not end with a hyphen, got {name!r}",
+        )

@@ -1,0 +1,202 @@
+"""A PostgreSQL instance or Aurora PostgreSQL cluster, made in this app or imported, as the other constructs need it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from aws_cdk import Stack, Token
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_rds as rds
+
+from .checks import refuse
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_secretsmanager as secretsmanager
+    from constructs import Construct, IConstruct
+
+_POSTGRESQL_PORT = 5432
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A database server with the secret that opens it.
+
+    An ``IDatabaseInstance`` that CDK imports has no secret and needs to be told its engine and security groups; the
+    ``from_…_attributes`` methods here ask for all of them, so that nothing is lost on the way.
+
+    Args:
+        resource: the instance or cluster.
+        secret: Secrets Manager secret of the master user. It needs ``username`` and ``password`` only, so one that
+            RDS manages serves as well. Default: the secret that CDK made with the instance or cluster, if any.
+    """
+
+    resource: rds.IDatabaseInstance | rds.IDatabaseCluster
+    secret: "secretsmanager.ISecret | None" = None
+
+    @classmethod
+    def of(cls, database: "Database", *, secret: "secretsmanager.ISecret | None" = None) -> "PostgresDatabase":
+        """What ``database`` props take, with a secret given beside it winning over the database's own."""
+        if isinstance(database, cls):
+            return cls(database.resource, secret or database.secret)
+        resource = cast("rds.IDatabaseInstance | rds.IDatabaseCluster", database)
+        return cls(resource, secret or getattr(resource, "secret", None))
+
+    @classmethod
+    def from_instance_attributes(
+        cls,
+        scope: "Construct",
+        id: str,
+        *,
+        instance_identifier: str,
+        endpoint_address: str,
+        security_groups: Sequence[ec2.ISecurityGroup],
+        secret: "secretsmanager.ISecret",
+        version: rds.PostgresEngineVersion,
+        port: int = _POSTGRESQL_PORT,
+    ) -> "PostgresDatabase":
+        """An RDS PostgreSQL instance that exists already.
+
+        Args:
+            scope: where to put the imported construct.
+            id: its id.
+            instance_identifier: the DB instance identifier.
+            endpoint_address: the DNS name of the instance (not of a proxy).
+            security_groups: the instance's security groups, into which the proxy and the applier are let.
+            secret: the master user's secret.
+            version: the engine's version.
+            port: the instance's port. Default: 5432.
+        """
+        engine = rds.DatabaseInstanceEngine.postgres(version=version)
+        instance = rds.DatabaseInstance.from_database_instance_attributes(
+            scope,
+            id,
+            instance_identifier=instance_identifier,
+            instance_endpoint_address=endpoint_address,
+            port=port,
+            security_groups=security_groups,
+            engine=engine,
+        )
+        return cls(instance, secret)
+
+    @classmethod
+    def from_cluster_attributes(
+        cls,
+        scope: "Construct",
+        id: str,
+        *,
+        cluster_identifier: str,
+        endpoint_address: str,
+        security_groups: Sequence[ec2.ISecurityGroup],
+        secret: "secretsmanager.ISecret",
+        version: rds.AuroraPostgresEngineVersion,
+        port: int = _POSTGRESQL_PORT,
+    ) -> "PostgresDatabase":
+        """An Aurora PostgreSQL cluster that exists already.
+
+        Args:
+            scope: where to put the imported construct.
+            id: its id.
+            cluster_identifier: the DB cluster identifier.
+            endpoint_address: the DNS name of the cluster's writer endpoint.
+            security_groups: the cluster's security groups, into which the proxy and the applier are let.
+            secret: the master user's secret.
+            version: the engine's version.
+            port: the cluster's port. Default: 5432.
+        """
+        engine = rds.DatabaseClusterEngine.aurora_postgres(version=version)
+        cluster = rds.DatabaseCluster.from_database_cluster_attributes(
+            scope,
+            id,
+            cluster_identifier=cluster_identifier,
+            cluster_endpoint_address=endpoint_address,
+            port=port,
+            security_groups=security_groups,
+            engine=engine,
+        )
+        return cls(cluster, secret)
+
+    @property
+    def cluster(self) -> rds.IDatabaseCluster | None:
+        """The resource if it is a cluster."""
+        return cast("rds.IDatabaseCluster", self.resource) if _has(self.resource, "cluster_endpoint") else None
+
+    @property
+    def endpoint(self) -> rds.Endpoint:
+        """The writer's endpoint: the instance's or the cluster's, never a proxy's."""
+        if cluster := self.cluster:
+            return cluster.cluster_endpoint
+        return cast("rds.IDatabaseInstance", self.resource).instance_endpoint
+
+    @property
+    def security_groups(self) -> Sequence[ec2.ISecurityGroup]:
+        return self.resource.connections.security_groups
+
+    def check(self, construct: "IConstruct", prop: str) -> None:
+        """Refuses a database that is not PostgreSQL or that nothing can be let into."""
+        engine = self.resource.engine
+        family = engine.engine_family if engine else None
+        if family != "POSTGRESQL":
+            refuse(
+                construct,
+                f"'{prop}' should be an RDS PostgreSQL instance or Aurora PostgreSQL cluster, "
+                f"got one of engine family {family or 'unknown: give its engine where it is imported'}",
+            )
+        if not self.security_groups:
+            refuse(construct, f"'{prop}' should have a security group, got none; give them where it is imported")
+
+    def proxy_target(self, scope: "Construct") -> rds.ProxyTarget:
+        """The database as a proxy's target, without making its stack depend on the proxy's.
+
+        ``ProxyTarget`` opens the database's security groups to the proxy by rules in the database's stack; when the
+        proxy's is another one that refers to the database, the two would depend on each other. There the rules are put
+        into the proxy's stack, through an imported twin of the database.
+        """
+        database = self if Stack.of(self.resource) == Stack.of(scope) else self._twin(scope)
+        if cluster := database.cluster:
+            return rds.ProxyTarget.from_cluster(cluster)
+        return rds.ProxyTarget.from_instance(cast("rds.IDatabaseInstance", database.resource))
+
+    def _twin(self, scope: "Construct") -> "PostgresDatabase":
+        endpoint = self.endpoint
+        groups = [
+            ec2.SecurityGroup.from_security_group_id(scope, f"TargetSecurityGroup{index}", group.security_group_id)
+            for index, group in enumerate(self.security_groups)
+        ]
+        if cluster := self.cluster:
+            return PostgresDatabase(
+                rds.DatabaseCluster.from_database_cluster_attributes(
+                    scope,
+                    "Target",
+                    cluster_identifier=cluster.cluster_identifier,
+                    cluster_endpoint_address=endpoint.hostname,
+                    port=endpoint.port,
+                    security_groups=groups,
+                    engine=cluster.engine,
+                )
+            )
+        instance = cast("rds.IDatabaseInstance", self.resource)
+        return PostgresDatabase(
+            rds.DatabaseInstance.from_database_instance_attributes(
+                scope,
+                "Target",
+                instance_identifier=instance.instance_identifier,
+                instance_endpoint_address=endpoint.hostname,
+                port=endpoint.port,
+                security_groups=groups,
+                engine=instance.engine,
+            )
+        )
+
+
+def _has(resource: object, name: str) -> bool:
+    # isinstance() does not work on jsii protocols, and reading a property of an import that lacks it raises.
+    return hasattr(type(resource), name)
+
+
+Database: TypeAlias = PostgresDatabase | rds.IDatabaseInstance | rds.IDatabaseCluster
+"""What a ``database`` or ``target`` prop takes."""
+
+
+def port_text(endpoint: rds.Endpoint) -> str:
+    """The port as CloudFormation will have it, token or not."""
+    return Token.as_string(endpoint.port) if Token.is_unresolved(endpoint.port) else str(int(endpoint.port))

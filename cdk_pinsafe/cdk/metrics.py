@@ -1,0 +1,53 @@
+"""RDS Proxy's CloudWatch metrics, by proxy name.
+
+Source: Amazon RDS user guide, "Monitoring RDS Proxy metrics with Amazon CloudWatch" (documented). Every node of a
+proxy publishes once a minute, so the Sum of a gauge over more than 60 seconds counts it several times: the period
+here is 60 seconds throughout (inferred; not tried on AWS).
+"""
+
+from typing import Final, Literal
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+PERIOD: Final = 60
+"""Seconds."""
+
+PINNED: Final = "DatabaseConnectionsCurrentlySessionPinned"
+BORROWED: Final = "DatabaseConnectionsCurrentlyBorrowed"
+CONNECTIONS: Final = "DatabaseConnections"
+MAX_CONNECTIONS: Final = "MaxDatabaseConnectionsAllowed"
+CLIENT_CONNECTIONS: Final = "ClientConnections"
+FAILED_LOGINS: Final = "ClientConnectionsSetupFailedAuth"
+BORROW_LATENCY: Final = "DatabaseConnectionsBorrowLatency"
+
+
+def metric(proxy_name: str, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> cloudwatch.Metric:
+    """A metric of namespace ``AWS/RDS`` with the one dimension ``ProxyName``."""
+    return cloudwatch.Metric(
+        namespace="AWS/RDS",
+        metric_name=name,
+        dimensions_map={"ProxyName": proxy_name},
+        statistic=statistic,
+        period=Duration.seconds(PERIOD),
+    )
+
+
+def percentage(proxy_name: str, part: str, whole: str, label: str) -> cloudwatch.MathExpression:
+    """``part`` in percent of ``whole``; 0 while either is absent, as the pinned metric is while nothing is pinned."""
+    return cloudwatch.MathExpression(
+        expression="IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)",
+        using_metrics={"part": metric(proxy_name, part), "whole": metric(proxy_name, whole)},
+        label=label,
+        period=Duration.seconds(PERIOD),
+    )
+
+
+def pinned_ratio(proxy_name: str) -> cloudwatch.MathExpression:
+    """Pinned database connections in percent of all the proxy holds."""
+    return percentage(proxy_name, PINNED, CONNECTIONS, "pinned %")
+
+
+def pool_utilisation(proxy_name: str) -> cloudwatch.MathExpression:
+    """Database connections that the proxy holds in percent of those it may open."""
+    return percentage(proxy_name, CONNECTIONS, MAX_CONNECTIONS, "pool %")

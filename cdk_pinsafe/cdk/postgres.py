@@ -1,0 +1,205 @@
+"""All of it in one construct."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jsii
+from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from ..settings import SettingValue
+from . import network
+from .alarms import PinningAlarms
+from .checks import refuse
+from .database import PostgresDatabase
+from .database_settings import DatabaseSettings
+from .enhanced_logging import EnhancedLogging
+from .proxy import PinSafeProxy
+
+_MASTER: Final = "postgres"
+
+
+@jsii.implements(ec2.IConnectable)
+class PinSafePostgres(Construct):
+    """An RDS PostgreSQL instance behind an RDS Proxy, with its session settings in the database and alarms on pins.
+
+    The instance has encrypted gp3 storage, a generated master password, IAM authentication, TLS forced, a standby in
+    another availability zone, seven days of backups, deletion protection, and its logs in CloudWatch (in a log group
+    that RDS makes, which does not expire).
+
+    Attributes:
+        instance: CDK's own construct.
+        proxy: the :class:`PinSafeProxy`.
+        settings: the :class:`DatabaseSettings`. The proxy's pool waits for them, so its first connections have them.
+        alarms: the :class:`PinningAlarms`.
+        secret: the master user's secret.
+        endpoint: DNS name of the proxy, which applications connect to.
+
+    Args:
+        scope: parent.
+        id: construct id.
+        vpc: the VPC to put everything into; two availability zones at least.
+        database_name: the database that is created with the instance. Default: ``app``.
+        settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
+        extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
+        engine: the engine with its version. Default: PostgreSQL 17, of the minor version that RDS chooses.
+        instance_type: Default: ``t4g.medium``.
+        vpc_subnets: where instance, proxy and applier stand. Default: the VPC's isolated subnets, else its private
+            ones.
+        parameters: of the instance's parameter group: what a database cannot set, such as ``shared_preload_libraries``.
+            ``rds.force_ssl`` is always on. Default: none.
+        allocated_storage: GiB. Default: 20.
+        max_allocated_storage: GiB up to which the storage grows by itself. Default: it does not.
+        multi_az: whether there is a standby in another availability zone. Default: True.
+        backup_retention: 0 to 35 days. Default: 7 days.
+        deletion_protection: whether RDS refuses to delete the instance. Default: True.
+        removal_policy: what becomes of the instance when it leaves the stack. Default: ``RemovalPolicy.SNAPSHOT``.
+        iam_auth: whether clients of the proxy must log in with IAM tokens rather than passwords. Default: True.
+        enhanced_logging: see :class:`PinSafeProxy`. Default: ``EnhancedLogging.ALWAYS``.
+        log_retention: of the proxy's log group. Default: one month.
+        max_connections_percent: see :class:`PinSafeProxy`. Default: RDS's, 100.
+        borrow_timeout: see :class:`PinSafeProxy`. Default: RDS's, 120 seconds.
+        idle_client_timeout: see :class:`PinSafeProxy`. Default: RDS's, 1,800 seconds.
+        alarm_actions: what the alarms do. Default: nothing.
+        secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the subnets
+            are isolated and the VPC, one of this app, has none. Default: True.
+
+    Raises:
+        SettingError: a setting that cannot be set in a database.
+        ConfigurationError: a prop that cannot work.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        database_name: str = "app",
+        settings: Mapping[str, SettingValue] | None = None,
+        extensions: Sequence[str] = (),
+        engine: rds.IInstanceEngine | None = None,
+        instance_type: ec2.InstanceType | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        parameters: Mapping[str, str] | None = None,
+        allocated_storage: int = 20,
+        max_allocated_storage: int | None = None,
+        multi_az: bool = True,
+        backup_retention: Duration | None = None,
+        deletion_protection: bool = True,
+        removal_policy: RemovalPolicy = RemovalPolicy.SNAPSHOT,
+        iam_auth: bool = True,
+        enhanced_logging: EnhancedLogging = EnhancedLogging.ALWAYS,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+        max_connections_percent: float | None = None,
+        borrow_timeout: Duration | None = None,
+        idle_client_timeout: Duration | None = None,
+        alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
+        secrets_manager_endpoint: bool = True,
+    ) -> None:
+        super().__init__(scope, id)
+        if vpc is None:
+            refuse(
+                self,
+                "'vpc' should be the VPC to put the database into, got None; "
+                "pass ec2.Vpc(self, 'Vpc') for a new one or ec2.Vpc.from_lookup(self, 'Vpc', is_default=True)",
+            )
+        vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
+        if not Token.is_unresolved(database_name) and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name):
+            refuse(
+                self,
+                "'database_name' should be up to 63 letters, digits and underscores that begin with a letter, "
+                f"got {database_name!r}",
+            )
+        self.instance = rds.DatabaseInstance(
+            self,
+            "Instance",
+            engine=engine or rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17),
+            instance_type=instance_type
+            or ec2.InstanceType.of(ec2.InstanceClass.BURSTABLE4_GRAVITON, ec2.InstanceSize.MEDIUM),
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            database_name=database_name,
+            credentials=rds.Credentials.from_generated_secret(_MASTER),
+            parameters={**(parameters or {}), "rds.force_ssl": "1"},
+            storage_type=rds.StorageType.GP3,
+            storage_encrypted=True,
+            allocated_storage=allocated_storage,
+            max_allocated_storage=max_allocated_storage,
+            multi_az=multi_az,
+            iam_authentication=True,
+            backup_retention=backup_retention or Duration.days(7),
+            copy_tags_to_snapshot=True,
+            deletion_protection=deletion_protection,
+            removal_policy=removal_policy,
+            cloudwatch_logs_exports=["postgresql", "upgrade"],
+        )
+        database = PostgresDatabase.of(self.instance)
+        database.check(self, "engine")
+        endpoint = self._way_to_secrets_manager(vpc, vpc_subnets) if secrets_manager_endpoint else None
+        self.settings = DatabaseSettings(
+            self,
+            "Settings",
+            database=database,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            database_name=database_name,
+            settings=settings or {},
+            extensions=extensions,
+        )
+        if endpoint:
+            self.settings.resource.node.add_dependency(endpoint)
+        self.proxy = PinSafeProxy(
+            self,
+            "Proxy",
+            target=database,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            iam_auth=iam_auth,
+            enhanced_logging=enhanced_logging,
+            log_retention=log_retention,
+            max_connections_percent=max_connections_percent,
+            borrow_timeout=borrow_timeout,
+            idle_client_timeout=idle_client_timeout,
+        )
+        self.proxy.target_group.node.add_dependency(self.settings)
+        self.alarms = PinningAlarms(self, "Alarms", proxy_name=self.proxy.proxy_name, actions=alarm_actions)
+        self.endpoint = self.proxy.endpoint
+
+    @property
+    def secret(self) -> secretsmanager.ISecret:
+        """The master user's secret."""
+        secret = self.instance.secret
+        assert secret is not None, "generated credentials come with a secret"  # noqa: S101 (for the type checker)
+        return secret
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """The proxy's security groups: what applications connect to."""
+        return self.proxy.connections
+
+    def grant_connect(self, grantee: iam.IGrantable, db_user: str | None = None) -> iam.Grant:
+        """Lets ``grantee`` connect to the proxy; see :meth:`PinSafeProxy.grant_connect`.
+
+        Args:
+            grantee: the principal, or a construct that has one.
+            db_user: the database user. Default: the master user, whose secret is the one that the proxy knows.
+        """
+        return self.proxy.grant_connect(grantee, db_user)
+
+    def _way_to_secrets_manager(
+        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection
+    ) -> ec2.InterfaceVpcEndpoint | None:
+        isolated = network.is_isolated(vpc, network.select(vpc, vpc_subnets))
+        if not isolated or network.has_secrets_manager_endpoint(vpc) or not isinstance(vpc, ec2.Vpc):
+            return None
+        return vpc.add_interface_endpoint(
+            "SecretsManager", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=vpc_subnets
+        )

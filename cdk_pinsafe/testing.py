@@ -1,0 +1,34 @@
+"""Help for the tests of stacks that use the constructs.
+
+It must not import aws_cdk before a function is called: importing this module is cheap.
+"""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from aws_cdk import Stack
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def masked_template(stack: "Stack") -> dict[str, Any]:
+    """The stack's CloudFormation template, with asset hashes masked, for a snapshot test.
+
+    The same code and versions give the same template everywhere. What changes from one version to the next without
+    meaning anything to a stack is the hash of an asset, such as the applier's package or that of CDK's provider
+    framework: each is replaced by ``<asset hash>``. Everything else is left as it is.
+
+    An app can be synthesised once: call this once per app, with all of the stacks' resources made.
+
+    Args:
+        stack: the stack; its app is synthesised.
+
+    Returns:
+        The template as a dictionary, as ``Template.from_stack(stack).to_json()`` gives it.
+    """
+    from aws_cdk.assertions import Template
+
+    template: dict[str, Any] = json.loads(_HASH.sub("<asset hash>", json.dumps(Template.from_stack(stack).to_json())))
+    return template

@@ -1,0 +1,113 @@
+"""PinningAlarms."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Match, Template
+
+from cdk_pinsafe import PinningAlarms
+from cdk_pinsafe.errors import ConfigurationError
+
+
+def test_every_alarm_reads_each_minute_of_one_proxy_and_takes_missing_data_as_good(stack: Stack) -> None:
+    """Period 60, dimension ProxyName and notBreaching hold for all alarms, and Sum for all but the latency."""
+    PinningAlarms(stack, "Alarms", proxy_name="orders")
+    alarms = Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm")
+    assert len(alarms) == 5
+    seen = set()
+    for alarm in alarms.values():
+        properties = alarm["Properties"]
+        assert properties["TreatMissingData"] == "notBreaching"
+        assert properties["EvaluationPeriods"] == 5
+        for metric, period, statistic in _metrics(properties):
+            assert period == 60
+            assert statistic == ("Average" if metric["MetricName"].endswith("Latency") else "Sum")
+            assert metric["Namespace"] == "AWS/RDS"
+            assert metric["Dimensions"] == [{"Name": "ProxyName", "Value": "orders"}]
+            seen.add(metric["MetricName"])
+    assert seen == {
+        "ClientConnectionsSetupFailedAuth",
+        "DatabaseConnections",
+        "DatabaseConnectionsBorrowLatency",
+        "DatabaseConnectionsCurrentlySessionPinned",
+        "MaxDatabaseConnectionsAllowed",
+    }
+
+
+def _metrics(properties: dict[str, Any]) -> list[tuple[dict[str, Any], int, str]]:
+    if "MetricName" in properties:
+        return [(properties, properties["Period"], properties["Statistic"])]
+    stats = [entry["MetricStat"] for entry in properties["Metrics"] if "MetricStat" in entry]
+    return [(stat["Metric"], stat["Period"], stat["Stat"]) for stat in stats]
+
+
+def test_ratio_is_zero_while_its_metrics_are_absent(stack: Stack) -> None:
+    """The pinned metric is absent while nothing is pinned, and that must read as 0 percent."""
+    PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_ratio_threshold=12.5)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "Threshold": 12.5,
+            "Metrics": Match.array_with(
+                [Match.object_like({"Expression": "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"})]
+            ),
+        },
+    )
+
+
+def test_composite_needs_pins_and_waiting_together(stack: Stack) -> None:
+    """Pins alone do not hurt, nor does waiting alone come from pins."""
+    alarms = PinningAlarms(stack, "Alarms", proxy_name="orders")
+    ratio, latency = (stack.resolve(alarm.alarm_arn) for alarm in (alarms.pinned_ratio, alarms.borrow_latency))
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::CompositeAlarm",
+        {"AlarmRule": {"Fn::Join": ["", ['(ALARM("', ratio, '") AND ALARM("', latency, '"))']]}},
+    )
+
+
+def test_latency_threshold_is_in_microseconds(stack: Stack) -> None:
+    """The metric counts microseconds, so a threshold in milliseconds is multiplied."""
+    PinningAlarms(stack, "Alarms", proxy_name="orders", borrow_latency_threshold=Duration.millis(250))
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"MetricName": "DatabaseConnectionsBorrowLatency", "Threshold": 250_000}
+    )
+
+
+def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack) -> None:
+    """Whoever is told that it began is told that it is over."""
+    topic = sns.Topic(stack, "Topic")
+    PinningAlarms(stack, "Alarms", proxy_name="orders", actions=[actions.SnsAction(topic)])
+    template = Template.from_stack(stack)
+    told = [stack.resolve(topic.topic_arn)]
+    for resource_type, count in (("AWS::CloudWatch::Alarm", 5), ("AWS::CloudWatch::CompositeAlarm", 1)):
+        template.resource_properties_count_is(resource_type, {"AlarmActions": told, "OKActions": told}, count)
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"proxy_name": "bad--name"}, "'proxy_name' should be 1 to 63 letters.*got 'bad--name'"),
+        ({"pinned_threshold": -1}, "'pinned_threshold' should be between 0 and 1e.06, got -1"),
+        ({"pinned_ratio_threshold": 101}, "'pinned_ratio_threshold' should be between 0 and 100 percent, got 101"),
+        ({"pool_threshold": -0.5}, "'pool_threshold' should be between 0 and 100 percent, got -0.5"),
+        ({"failed_logins_threshold": -2}, "'failed_logins_threshold'.*got -2"),
+        ({"evaluation_periods": 0}, "'evaluation_periods' should be between 1 and 1440, got 0"),
+        ({"borrow_latency_threshold": Duration.millis(0)}, "'borrow_latency_threshold' should be more than 0"),
+    ],
+)
+def test_bad_number_is_refused(stack: Stack, props: dict[str, Any], message: str) -> None:
+    """A number out of range is refused with the construct's path, the prop, and what it may be."""
+    with pytest.raises(ConfigurationError, match=f"^Test/Alarms: {message}"):
+        PinningAlarms(stack, "Alarms", **{"proxy_name": "orders", **props})
+
+
+def test_alarms_can_be_acted_on_one_by_one(stack: Stack) -> None:
+    """Each alarm is an attribute, to which an app adds an action of its own."""
+    alarms = PinningAlarms(stack, "Alarms", proxy_name="orders")
+    each = [alarms.pinned, alarms.pinned_ratio, alarms.borrow_latency, alarms.pool, alarms.failed_logins]
+    assert len({alarm.node.path for alarm in each}) == 5
+    assert isinstance(alarms.hurting, cloudwatch.CompositeAlarm)

@@ -1,0 +1,390 @@
+"""DatabaseSettings and the applier that stands behind it."""
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk import App, CfnParameter, Duration, Fn, NestedStack, RemovalPolicy, Size, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_pinsafe import DatabaseSettings, PostgresDatabase
+from cdk_pinsafe.errors import ConfigurationError, SettingError
+
+from . import conftest
+from .conftest import plain_instance
+
+RESOURCE = "Custom::PinSafeDatabaseSettings"
+
+
+def add(stack: Stack, vpc: ec2.IVpc, database: Any, id: str = "Settings", **props: Any) -> DatabaseSettings:
+    return DatabaseSettings(
+        stack, id, database=database, vpc=vpc, **{"database_name": "app", "settings": {"work_mem": "64MB"}, **props}
+    )
+
+
+def settings_of(stack: Stack) -> Any:
+    [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+    return resource["Properties"]["Settings"]
+
+
+def test_resource_has_the_properties_that_the_applier_reads(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """Host and port are the instance's, the secret its own, the settings text in the order of their names."""
+    settings = add(
+        stack,
+        vpc,
+        instance,
+        settings={
+            "work_mem": Size.mebibytes(64),
+            "search_path": ["chat", "public"],
+            "statement_timeout": Duration.seconds(30),
+            "jit": False,
+        },
+        extensions=["vector"],
+    )
+    assert instance.secret is not None
+    [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+    properties = resource["Properties"]
+    text = properties.pop("Settings")
+    assert list(json.loads(text).items()) == [
+        ("jit", "off"),
+        ("search_path", ["chat", "public"]),
+        ("statement_timeout", "30s"),
+        ("work_mem", "64MB"),
+    ]
+    token = properties.pop("ServiceToken")
+    assert token["Fn::GetAtt"][1] == "Arn"
+    assert properties == {
+        "ServiceTimeout": "660",
+        "Host": stack.resolve(instance.instance_endpoint.hostname),
+        "Port": stack.resolve(instance.instance_endpoint.port),
+        "Database": "app",
+        "SecretArn": stack.resolve(instance.secret.secret_arn),
+        "Extensions": ["vector"],
+        "Owner": "Test/Settings",
+        "Address": settings.node.addr,
+    }
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete")
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_one_pair_of_functions_serves_all(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, count: int
+) -> None:
+    """Ten DatabaseSettings of a stack and network placement share two Lambda functions and one pair of rules."""
+    for index in range(count):
+        add(stack, vpc, instance, f"Settings{index}", database_name=f"app{index}")
+    template = Template.from_stack(stack)
+    template.resource_count_is(RESOURCE, count)
+    template.resource_count_is("AWS::Lambda::Function", 2)
+    template.resource_count_is("AWS::EC2::SecurityGroupIngress", 1)
+    template.resource_count_is("AWS::EC2::SecurityGroupEgress", 1)
+
+
+def test_another_placement_has_its_own_functions(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """What runs in other subnets is another function, and the first keeps its logical ids."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Again", vpc_subnets=ec2.SubnetSelection(subnets=[vpc.private_subnets[0]]))
+    Template.from_stack(stack).resource_count_is("AWS::Lambda::Function", 4)
+
+
+def test_applier_may_read_the_secret_and_nothing_else(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """No statement of any policy names all resources, and the applier's own names one secret."""
+    add(stack, vpc, instance)
+    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
+    statements = [
+        statement for policy in policies.values() for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    assert statements
+    assert all("*" not in json.dumps(statement["Resource"]).replace(":*", "") for statement in statements)
+    assert all("*" not in json.dumps(statement["Action"]) for statement in statements)
+    assert instance.secret is not None
+    [reading] = [statement for statement in statements if "secretsmanager:GetSecretValue" in statement["Action"]]
+    assert reading["Resource"] == stack.resolve(instance.secret.secret_arn)
+
+
+def test_applier_reaches_the_database_and_https_only(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """The applier's security group has two ways out and the database's one way in."""
+    add(stack, vpc, instance)
+    template = Template.from_stack(stack)
+    [group_id] = [
+        group_id
+        for group_id, group in template.find_resources("AWS::EC2::SecurityGroup").items()
+        if group["Properties"]["GroupDescription"].startswith("cdk-pinsafe")
+    ]
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroup",
+        {
+            "GroupDescription": "cdk-pinsafe: applies settings to databases",
+            "SecurityGroupEgress": [
+                {
+                    "CidrIp": "0.0.0.0/0",
+                    "Description": "to Secrets Manager",
+                    "FromPort": 443,
+                    "IpProtocol": "tcp",
+                    "ToPort": 443,
+                }
+            ],
+        },
+    )
+    database_group = stack.resolve(instance.connections.security_groups[0].security_group_id)
+    port = stack.resolve(instance.instance_endpoint.port)
+    own = {"Fn::GetAtt": [group_id, "GroupId"]}
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupEgress",
+        {"GroupId": own, "DestinationSecurityGroupId": database_group, "FromPort": port, "ToPort": port},
+    )
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress",
+        {"GroupId": database_group, "SourceSecurityGroupId": own, "FromPort": port, "ToPort": port},
+    )
+
+
+def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The rules and the permission are there before the settings are applied, and still there when they go."""
+    add(stack, vpc, instance)
+    template = Template.from_stack(stack)
+    [resource] = template.find_resources(RESOURCE).values()
+    rules = [
+        *template.find_resources("AWS::EC2::SecurityGroupIngress"),
+        *template.find_resources("AWS::EC2::SecurityGroupEgress"),
+    ]
+    policies = [name for name in template.find_resources("AWS::IAM::Policy") if name.startswith("PinSafeApplier")]
+    assert len(rules) == 2
+    assert len(policies) == 2
+    assert {*rules, *policies} <= set(resource["DependsOn"])
+
+
+def test_settings_of_another_stacks_instance(app: App) -> None:
+    """Settings in their own stack leave the database's stack as it was, but for what it exports."""
+    data = Stack(app, "Data")
+    vpc = ec2.Vpc(data, "Vpc", max_azs=2)
+    instance = plain_instance(data, vpc)
+    other = Stack(app, "Other")
+    add(other, vpc, instance)
+    template = Template.from_stack(other)
+    template.resource_count_is("AWS::Lambda::Function", 2)
+    template.resource_count_is("AWS::EC2::SecurityGroupIngress", 1)
+    Template.from_stack(data).resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+    assert [dependency.stack_name for dependency in other.dependencies] == ["Data"]
+
+
+def test_settings_in_a_nested_stack(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A nested stack has its own pair of functions."""
+    nested = NestedStack(stack, "Nested")
+    add(nested, vpc, instance)
+    Template.from_stack(nested).resource_count_is("AWS::Lambda::Function", 2)
+
+
+def test_settings_of_an_aurora_cluster_wait_for_its_writer(stack: Stack, vpc: ec2.Vpc) -> None:
+    """A cluster's endpoint answers once it has an instance."""
+    cluster = rds.DatabaseCluster(
+        stack,
+        "Cluster",
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_4),
+        vpc=vpc,
+        writer=rds.ClusterInstance.serverless_v2("Writer"),
+    )
+    add(stack, vpc, cluster)
+    template = Template.from_stack(stack)
+    [resource] = template.find_resources(RESOURCE).values()
+    assert resource["Properties"]["Host"] == stack.resolve(cluster.cluster_endpoint.hostname)
+    assert set(template.find_resources("AWS::RDS::DBInstance")) <= set(resource["DependsOn"])
+
+
+def test_settings_of_an_imported_instance_with_a_managed_secret(stack: Stack, vpc: ec2.Vpc) -> None:
+    """An imported instance brings its group, secret and port."""
+    database = PostgresDatabase.from_instance_attributes(
+        stack,
+        "Database",
+        instance_identifier="orders",
+        endpoint_address="orders.example.com",
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
+        secret=secretsmanager.Secret.from_secret_complete_arn(
+            stack, "Secret", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!db-1-AbCdEf"
+        ),
+        version=rds.PostgresEngineVersion.VER_16,
+        port=5433,
+    )
+    add(stack, vpc, database)
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        RESOURCE,
+        {
+            "Host": "orders.example.com",
+            "Port": "5433",
+            "SecretArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!db-1-AbCdEf",
+        },
+    )
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress", {"GroupId": "sg-12345678", "FromPort": 5433, "ToPort": 5433}
+    )
+
+
+def test_a_secret_with_its_own_key_can_be_decrypted(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A secret under a customer's key needs the key, too."""
+    secret = secretsmanager.Secret(stack, "Secret", encryption_key=kms.Key(stack, "Key"))
+    add(stack, vpc, instance, secret=secret)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::KMS::Key",
+        {"KeyPolicy": {"Statement": Match.array_with([Match.object_like({"Action": "kms:Decrypt"})])}},
+    )
+
+
+def test_tokens_pass_through(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Strings, numbers and list elements that are known at deployment only reach the template as references."""
+    number = CfnParameter(stack, "Number", type="Number").value_as_number
+    text = CfnParameter(stack, "Text").value_as_string
+    add(
+        stack,
+        vpc,
+        instance,
+        database_name=text,
+        settings={"max_parallel_workers": number, "timezone": text, "search_path": [text, "public"], "jit": True},
+    )
+    assert settings_of(stack)["Fn::Join"][1] == [
+        '{"jit":"on","max_parallel_workers":"',
+        {"Ref": "Number"},
+        '","search_path":["',
+        {"Ref": "Text"},
+        '","public"],"timezone":"',
+        {"Ref": "Text"},
+        '"}',
+    ]
+
+
+def test_a_list_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A list of unknown length cannot be quoted one by one at synth."""
+    names = Fn.split(",", Fn.import_value("Schemas"))
+    with pytest.raises(ConfigurationError, match=r"got a list token; pass a list of tokens, as in \[Fn.select"):
+        add(stack, vpc, instance, settings={"search_path": names})
+
+
+def test_the_order_of_settings_does_not_matter(app: App) -> None:
+    """Two programs that name the same settings in another order have the same template."""
+    templates = []
+    for settings in ({"jit": False, "work_mem": "1MB"}, {"work_mem": "1MB", "jit": False}):
+        stack = Stack(App(context={"aws:cdk:bundling-stacks": []}), "Test")
+        vpc = ec2.Vpc(stack, "Vpc")
+        add(stack, vpc, plain_instance(stack, vpc), settings=settings)
+        templates.append(Template.from_stack(stack).to_json())
+    assert templates[0] == templates[1]
+
+
+@pytest.mark.parametrize(
+    ("props", "error", "message"),
+    [
+        ({"settings": {"search_path": "a, b"}}, SettingError, "the one string 'a, b'"),
+        ({"settings": {"shared_buffers": "1GB"}}, SettingError, "put it in a parameter group"),
+        ({"settings": {"transaction_read_only": True}}, SettingError, "is refused"),
+        ({"settings": {"jit": None}}, SettingError, "type NoneType"),
+        ({"settings": {"TimeZone": "UTC", "timezone": "UTC"}}, ConfigurationError, "got 'TimeZone' and 'timezone'"),
+        ({"extensions": "vector"}, ConfigurationError, "'extensions' should be a list of names"),
+        ({"extensions": [""]}, ConfigurationError, "'extensions' should be names such as 'vector', got ''"),
+        ({"database_name": ""}, ConfigurationError, "'database_name' should be 1 to 63 bytes long, got ''"),
+        ({"database_name": "ü" * 32}, ConfigurationError, "'database_name' should be 1 to 63 bytes"),
+        ({"removal_policy": RemovalPolicy.SNAPSHOT}, ConfigurationError, "'removal_policy' should be.*got SNAPSHOT"),
+        ({"ca_bundle": "/nowhere.pem"}, ConfigurationError, "'ca_bundle' should be the path of a PEM file"),
+        ({"ca_bundle": conftest.__file__}, ConfigurationError, "which has none"),
+    ],
+)
+def test_bad_props_are_refused_with_the_constructs_path(
+    stack: Stack,
+    vpc: ec2.Vpc,
+    instance: rds.DatabaseInstance,
+    props: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    """What cannot work is refused before anything is deployed."""
+    with pytest.raises(error, match=f"^Test/Settings: .*{message}"):
+        add(stack, vpc, instance, **props)
+
+
+def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
+    """ALTER DATABASE … SET is PostgreSQL's."""
+    mysql = rds.DatabaseInstance(
+        stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
+    )
+    with pytest.raises(ConfigurationError, match=r"'database' should be an RDS PostgreSQL instance.*family MYSQL"):
+        add(stack, vpc, mysql)
+
+
+def test_a_database_without_secret_or_group_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Without a secret the applier has no password, without a group it cannot be let in."""
+    engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16)
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
+
+    def imported(id: str, groups: list[ec2.ISecurityGroup]) -> rds.IDatabaseInstance:
+        return rds.DatabaseInstance.from_database_instance_attributes(
+            stack,
+            id,
+            instance_identifier="orders",
+            instance_endpoint_address="orders.example.com",
+            port=5432,
+            security_groups=groups,
+            engine=engine,
+        )
+
+    with pytest.raises(ConfigurationError, match="'secret' should be the secret of the database's owner"):
+        add(stack, vpc, imported("A", [group]))
+    with pytest.raises(ConfigurationError, match="'database' should have a security group, got none"):
+        add(stack, vpc, imported("B", []), "Other")
+
+
+def test_retain_leaves_the_settings_in_place(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """With RETAIN CloudFormation never asks the applier to take them away."""
+    add(stack, vpc, instance, removal_policy=RemovalPolicy.RETAIN)
+    [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert resource["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("with_endpoint", [False, True])
+def test_isolated_subnets_without_an_endpoint_are_warned_of(stack: Stack, with_endpoint: bool) -> None:
+    """In isolated subnets the applier needs an interface endpoint, which it cannot make in somebody's VPC."""
+    vpc = ec2.Vpc(
+        stack,
+        "Vpc",
+        nat_gateways=0,
+        subnet_configuration=[ec2.SubnetConfiguration(name="Db", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)],
+    )
+    if with_endpoint:
+        vpc.add_interface_endpoint("Anything", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    isolated = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    instance = rds.DatabaseInstance(
+        stack,
+        "Instance",
+        engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17),
+        vpc=vpc,
+        vpc_subnets=isolated,
+    )
+    add(stack, vpc, instance, vpc_subnets=isolated)
+    warnings = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWayToSecretsManager"))
+    assert len(warnings) == (0 if with_endpoint else 1)
+
+
+def test_one_stack_trusts_one_set_of_authorities(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, tmp_path: Any
+) -> None:
+    """Two DatabaseSettings that share a function cannot trust different authorities."""
+    bundle = tmp_path / "own.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\n")
+    add(stack, vpc, instance)
+    with pytest.raises(ConfigurationError, match="'ca_bundle' should be the same for all DatabaseSettings of a stack"):
+        add(stack, vpc, instance, "Other", database_name="other", ca_bundle=str(bundle))
+
+
+def test_shadowed_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """What the applier reports as shadowed can go into an output."""
+    settings = add(stack, vpc, instance)
+    resource_id = stack.get_logical_id(settings.resource.node.default_child)  # type: ignore[arg-type]
+    assert stack.resolve(settings.shadowed) == {"Fn::GetAtt": [resource_id, "Shadowed"]}

@@ -1,0 +1,208 @@
+"""PinSafePostgres."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_pinsafe import PinSafePostgres
+from cdk_pinsafe.errors import ConfigurationError
+
+
+@pytest.fixture
+def isolated_vpc(stack: Stack) -> ec2.Vpc:
+    return ec2.Vpc(
+        stack,
+        "Isolated",
+        max_azs=2,
+        nat_gateways=0,
+        subnet_configuration=[ec2.SubnetConfiguration(name="Db", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)],
+    )
+
+
+def test_instance_has_safe_defaults(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Encrypted, redundant, backed up, protected, with TLS forced and IAM on, without a word from the user."""
+    PinSafePostgres(stack, "Database", vpc=vpc)
+    template = Template.from_stack(stack)
+    template.has_resource(
+        "AWS::RDS::DBInstance",
+        {
+            "DeletionPolicy": "Snapshot",
+            "UpdateReplacePolicy": "Snapshot",
+            "Properties": {
+                "BackupRetentionPeriod": 7,
+                "CopyTagsToSnapshot": True,
+                "DBName": "app",
+                "DeletionProtection": True,
+                "EnableCloudwatchLogsExports": ["postgresql", "upgrade"],
+                "EnableIAMDatabaseAuthentication": True,
+                "Engine": "postgres",
+                "MultiAZ": True,
+                "PubliclyAccessible": False,
+                "StorageEncrypted": True,
+                "StorageType": "gp3",
+            },
+        },
+    )
+    template.has_resource_properties("AWS::RDS::DBParameterGroup", {"Parameters": {"rds.force_ssl": "1"}})
+    template.resource_count_is("AWS::Lambda::Function", 2)
+
+
+def test_choices_reach_the_instance(stack: Stack, vpc: ec2.Vpc) -> None:
+    """What is given is what RDS gets, but TLS stays forced."""
+    PinSafePostgres(
+        stack,
+        "Database",
+        vpc=vpc,
+        database_name="chat",
+        engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16),
+        instance_type=ec2.InstanceType("r7g.large"),
+        parameters={"shared_preload_libraries": "pg_stat_statements", "rds.force_ssl": "0"},
+        allocated_storage=100,
+        max_allocated_storage=500,
+        multi_az=False,
+        backup_retention=Duration.days(14),
+        deletion_protection=False,
+        removal_policy=RemovalPolicy.DESTROY,
+        max_connections_percent=70,
+        iam_auth=False,
+    )
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::RDS::DBInstance",
+        {
+            "AllocatedStorage": "100",
+            "BackupRetentionPeriod": 14,
+            "DBInstanceClass": "db.r7g.large",
+            "DBName": "chat",
+            "DeletionProtection": False,
+            "EngineVersion": "16",
+            "MaxAllocatedStorage": 500,
+            "MultiAZ": False,
+        },
+    )
+    template.has_resource_properties(
+        "AWS::RDS::DBParameterGroup",
+        {"Parameters": {"rds.force_ssl": "1", "shared_preload_libraries": "pg_stat_statements"}},
+    )
+    template.has_resource_properties("AWS::RDS::DBProxy", {"Auth": [Match.object_like({"IAMAuth": "DISABLED"})]})
+
+
+def test_the_pool_waits_for_the_settings(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The proxy opens no database connection before the settings are there."""
+    PinSafePostgres(stack, "Database", vpc=vpc, settings={"timezone": "UTC"})
+    template = Template.from_stack(stack)
+    [settings_id] = template.find_resources("Custom::PinSafeDatabaseSettings")
+    [group] = template.find_resources("AWS::RDS::DBProxyTargetGroup").values()
+    assert settings_id in group["DependsOn"]
+
+
+def test_alarms_are_of_its_own_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The alarms watch the proxy that the construct made."""
+    database = PinSafePostgres(stack, "Database", vpc=vpc)
+    template = Template.from_stack(stack)
+    [proxy] = template.find_resources("AWS::RDS::DBProxy").values()
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "MetricName": "DatabaseConnectionsCurrentlySessionPinned",
+            "Dimensions": [{"Name": "ProxyName", "Value": proxy["Properties"]["DBProxyName"]}],
+        },
+    )
+    assert database.proxy.proxy_name == proxy["Properties"]["DBProxyName"]
+
+
+def test_isolated_subnets_get_one_endpoint_for_secrets_manager(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Two databases in one VPC share the endpoint that the first one adds, and nothing warns."""
+    for name in ("First", "Second"):
+        PinSafePostgres(stack, name, vpc=isolated_vpc)
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::EC2::VPCEndpoint", 1)
+    [endpoint_id] = template.find_resources("AWS::EC2::VPCEndpoint")
+    settings = template.find_resources("Custom::PinSafeDatabaseSettings").values()
+    assert any(endpoint_id in resource["DependsOn"] for resource in settings)
+    assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
+
+
+def test_the_endpoint_can_be_declined(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Who declines it is warned, since the applier may have no way to its secret."""
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc, secrets_manager_endpoint=False)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
+    Annotations.from_stack(stack).has_warning(
+        "/Test/Database/Settings", Match.string_like_regexp("NoWayToSecretsManager")
+    )
+
+
+def test_private_subnets_need_no_endpoint(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Where there is a NAT gateway there is a way."""
+    PinSafePostgres(stack, "Database", vpc=vpc)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
+
+
+def test_imported_vpc_is_left_alone(stack: Stack) -> None:
+    """In a VPC that is not of the app nothing is added; the missing endpoint is a warning."""
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Imported",
+        vpc_id="vpc-1",
+        availability_zones=["a", "b"],
+        isolated_subnet_ids=["subnet-1", "subnet-2"],
+    )
+    PinSafePostgres(stack, "Database", vpc=vpc)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
+    Annotations.from_stack(stack).has_warning(
+        "/Test/Database/Settings", Match.string_like_regexp("NoWayToSecretsManager")
+    )
+
+
+def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The construct's own endpoint, connections and grant are the proxy's."""
+    database = PinSafePostgres(stack, "Database", vpc=vpc)
+    database.grant_connect(iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal()), "app")
+    client = ec2.SecurityGroup(stack, "Client", vpc=vpc)
+    client.connections.allow_to_default_port(database)
+    assert database.endpoint == database.proxy.endpoint
+    assert database.secret is not None
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress",
+        {"SourceSecurityGroupId": stack.resolve(client.security_group_id), "FromPort": 5432},
+    )
+    template.has_resource_properties(
+        "AWS::IAM::Policy",
+        {"PolicyDocument": {"Statement": [Match.object_like({"Action": "rds-db:connect"})]}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"vpc": None}, "'vpc' should be the VPC to put the database into, got None; pass ec2.Vpc"),
+        ({"database_name": "my-chat"}, "'database_name' should be up to 63 letters.*got 'my-chat'"),
+        ({"database_name": "1chat"}, "'database_name'.*got '1chat'"),
+        (
+            {"engine": rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0)},
+            "'engine' should be an RDS PostgreSQL instance.*MYSQL",
+        ),
+    ],
+)
+def test_bad_props_are_refused(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any], message: str) -> None:
+    """What cannot work is refused, saying what to pass."""
+    with pytest.raises(ConfigurationError, match=f"^Test/Database: {message}"):
+        PinSafePostgres(stack, "Database", **{"vpc": vpc, **props})
+
+
+def test_public_subnets_only_are_refused(stack: Stack) -> None:
+    """A database does not belong into public subnets, and a function there has no way out."""
+    vpc = ec2.Vpc(
+        stack,
+        "Public",
+        nat_gateways=0,
+        subnet_configuration=[ec2.SubnetConfiguration(name="Public", subnet_type=ec2.SubnetType.PUBLIC)],
+    )
+    with pytest.raises(ConfigurationError, match="'vpc' should have private or isolated subnets"):
+        PinSafePostgres(stack, "Database", vpc=vpc)

@@ -1,0 +1,368 @@
+"""PinSafeProxy."""
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_pinsafe import EnhancedLogging, PinSafeProxy, PostgresDatabase
+from cdk_pinsafe.errors import ConfigurationError
+
+from .conftest import plain_instance
+
+
+def test_log_group_has_the_proxys_name_an_expiry_and_comes_first(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """RDS would otherwise make the group itself, without an expiry."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, log_retention=logs.RetentionDays.ONE_WEEK)
+    template = Template.from_stack(stack)
+    [(group_id, group)] = template.find_resources("AWS::Logs::LogGroup").items()
+    [resource] = template.find_resources("AWS::RDS::DBProxy").values()
+    name = resource["Properties"]["DBProxyName"]
+    assert name == proxy.proxy_name == name.lower()
+    assert group["Properties"] == {"LogGroupName": f"/aws/rds/proxy/{name}", "RetentionInDays": 7}
+    assert group_id in resource["DependsOn"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "debug", "schedules"),
+    [(EnhancedLogging.ALWAYS, True, 1), (EnhancedLogging.ONE_DAY, True, 0), (EnhancedLogging.OFF, False, 0)],
+)
+def test_enhanced_logging_modes(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, mode: EnhancedLogging, debug: bool, schedules: int
+) -> None:
+    """ALWAYS renews what AWS switches off after a day; ONE_DAY does not; OFF never switches it on."""
+    PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=mode)
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::RDS::DBProxy", {"DebugLogging": debug})
+    template.resource_count_is("AWS::Scheduler::Schedule", schedules)
+    template.resource_count_is("AWS::Lambda::Function", 0)
+
+
+def test_renewal_may_modify_this_proxy_and_nothing_else(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """The schedule's role is the scheduler's of this account, for one action on one proxy."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+    template = Template.from_stack(stack)
+    [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    role_id = schedule["Properties"]["Target"]["RoleArn"]["Fn::GetAtt"][0]
+    role = template.find_resources("AWS::IAM::Role")[role_id]["Properties"]
+    [statement] = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("rds:ModifyDBProxy", stack.resolve(proxy.proxy_arn))
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    target = schedule["Properties"]["Target"]
+    assert target["Arn"]["Fn::Join"][1][-1] == ":scheduler:::aws-sdk:rds:modifyDBProxy"
+    prefix, reference, suffix = target["Input"]["Fn::Join"][1]
+    assert json.loads(f"{prefix}NAME{suffix}") == {"DbProxyName": "NAME", "DebugLogging": True}
+    assert reference == stack.resolve(proxy.proxy.db_proxy_name)
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(6 hours)"
+
+
+def test_tls_is_required_and_iam_is_on_unless_declined(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """No prop gives up TLS; passwords are a choice."""
+    PinSafeProxy(stack, "Iam", target=instance, vpc=vpc)
+    PinSafeProxy(stack, "Passwords", target=instance, vpc=vpc, iam_auth=False)
+    proxies = Template.from_stack(stack).find_resources("AWS::RDS::DBProxy").values()
+    assert all(proxy["Properties"]["RequireTLS"] is True for proxy in proxies)
+    assert sorted(proxy["Properties"]["Auth"][0]["IAMAuth"] for proxy in proxies) == ["DISABLED", "REQUIRED"]
+
+
+def test_pool_numbers_reach_the_target_group(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """What was given is what RDS gets."""
+    PinSafeProxy(
+        stack,
+        "Proxy",
+        target=instance,
+        vpc=vpc,
+        borrow_timeout=Duration.seconds(300),
+        idle_client_timeout=Duration.hours(8),
+        max_connections_percent=70,
+        max_idle_connections_percent=70,
+    )
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::RDS::DBProxy", {"IdleClientTimeout": 28_800})
+    template.has_resource_properties(
+        "AWS::RDS::DBProxyTargetGroup",
+        {
+            "ConnectionPoolConfigurationInfo": {
+                "ConnectionBorrowTimeout": 300,
+                "MaxConnectionsPercent": 70,
+                "MaxIdleConnectionsPercent": 70,
+            }
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"borrow_timeout": Duration.seconds(301)}, "'borrow_timeout' should be between 0 and 300 seconds, got 301"),
+        ({"borrow_timeout": Duration.millis(1500)}, "'borrow_timeout' should be a whole number of seconds, got 1.5"),
+        ({"idle_client_timeout": Duration.days(30)}, "'idle_client_timeout' should be between 1 and 28800 seconds"),
+        ({"idle_client_timeout": Duration.seconds(0)}, "'idle_client_timeout' should be between 1 and 28800 seconds"),
+        ({"max_connections_percent": 0}, "'max_connections_percent' should be between 1 and 100 percent, got 0"),
+        ({"max_connections_percent": 101}, "'max_connections_percent' should be between 1 and 100 percent, got 101"),
+        (
+            {"max_connections_percent": 10, "max_idle_connections_percent": 90},
+            r"'max_idle_connections_percent' should be between 0 and 10 percent \(max_connections_percent\), got 90",
+        ),
+        (
+            {"max_idle_connections_percent": 20},
+            "'max_connections_percent' should be given together with 'max_idle_connections_percent'",
+        ),
+        ({"proxy_name": "bad--name-"}, "'proxy_name' should be 1 to 63 letters.*got 'bad--name-'"),
+        ({"proxy_name": "1st"}, "'proxy_name'.*got '1st'"),
+        ({"proxy_name": "x" * 64}, "'proxy_name'"),
+        (
+            {"session_pinning_filters": [rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS]},
+            r"'session_pinning_filters' should be left out for PostgreSQL, got \['EXCLUDE_VARIABLE_SETS'\]",
+        ),
+    ],
+)
+def test_what_rds_would_refuse_is_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], message: str
+) -> None:
+    """A prop that RDS refuses at deployment is refused at synth, with what it may be."""
+    with pytest.raises(ConfigurationError, match=f"^Test/Proxy: {message}"):
+        PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, **props)
+
+
+@pytest.mark.parametrize("as_target", [False, True])
+def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc, as_target: bool) -> None:
+    """A MySQL engine is refused by its family, however it was given."""
+    mysql = rds.DatabaseInstance(
+        stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
+    )
+    secret = secretsmanager.Secret(stack, "Secret")
+    target = rds.ProxyTarget.from_instance(mysql) if as_target else mysql
+    with pytest.raises(ConfigurationError, match=r"^Test/Proxy: 'target' should be.*MYSQL"):
+        PinSafeProxy(stack, "Proxy", target=target, vpc=vpc, secrets=[secret])
+
+
+def test_a_proxy_without_a_secret_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
+    """A proxy needs a user to log in as."""
+    instance = rds.DatabaseInstance.from_database_instance_attributes(
+        stack,
+        "Imported",
+        instance_identifier="orders",
+        instance_endpoint_address="orders.example.com",
+        port=5432,
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")],
+        engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16),
+    )
+    with pytest.raises(ConfigurationError, match="'secrets' should be 1 to 200 secrets of database users, got 0"):
+        PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+
+
+def test_import_without_engine_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
+    """An import that does not say what it is cannot be trusted to be PostgreSQL."""
+    cluster = rds.DatabaseCluster.from_database_cluster_attributes(stack, "Imported", cluster_identifier="orders")
+    with pytest.raises(ConfigurationError, match="family unknown: give its engine where it is imported"):
+        PinSafeProxy(stack, "Proxy", target=cluster, vpc=vpc)
+
+
+@pytest.mark.parametrize(
+    ("props", "warning"),
+    [
+        ({}, "SqlInProxyLogs"),
+        ({"init_query": "SET timezone = 'UTC'"}, "InitQuery"),
+        ({"borrow_timeout": Duration.seconds(0)}, "NoBorrowTimeout"),
+    ],
+)
+def test_hazards_are_warned_of(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], warning: str
+) -> None:
+    """What works but hurts is a warning with an id that can be acknowledged."""
+    PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, **props)
+    Annotations.from_stack(stack).has_warning("/Test/Proxy", Match.string_like_regexp(f"cdk-pinsafe:{warning}"))
+
+
+def test_enhanced_logging_off_warns_of_nothing(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Without SQL in the logs there is nothing to warn of."""
+    PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=EnhancedLogging.OFF)
+    assert Annotations.from_stack(stack).find_warning("*", Match.any_value()) == []
+
+
+def test_grant_connect_lets_the_function_in_and_names_the_user(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """A grantee gets the IAM permission for one user, and its way through the security groups."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+    function = lambda_.Function(
+        stack,
+        "Client",
+        vpc=vpc,
+        code=lambda_.Code.from_inline("def handler(event, context): ..."),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+    )
+    proxy.grant_connect(function, "app")
+    template = Template.from_stack(stack)
+    [policy] = [
+        policy
+        for name, policy in template.find_resources("AWS::IAM::Policy").items()
+        if name.startswith("ClientServiceRole")
+    ]
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "rds-db:connect"
+    assert statement["Resource"]["Fn::Join"][1][-1] == "/app"
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress",
+        {
+            "GroupId": stack.resolve(proxy.connections.security_groups[0].security_group_id),
+            "SourceSecurityGroupId": stack.resolve(function.connections.security_groups[0].security_group_id),
+            "FromPort": 5432,
+            "ToPort": 5432,
+        },
+    )
+
+
+def test_grant_connect_defaults_to_the_secrets_user(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """With one secret it is known who logs in; with two it has to be said."""
+    role = iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal())
+    PinSafeProxy(stack, "One", target=instance, vpc=vpc).grant_connect(role)
+    assert instance.secret is not None
+    other = secretsmanager.Secret(stack, "Other")
+    two = PinSafeProxy(stack, "Two", target=instance, vpc=vpc, secrets=[instance.secret, other])
+    with pytest.raises(ConfigurationError, match="'db_user' should name the database user"):
+        two.grant_connect(role)
+    [policy] = [
+        policy["Properties"]["PolicyDocument"]["Statement"][0]
+        for policy in Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+        if policy["Properties"]["Roles"] == [{"Ref": stack.get_logical_id(role.node.default_child)}]  # type: ignore[arg-type]
+    ]
+    assert ":SecretString:username::}}" in json.dumps(policy["Resource"])
+
+
+def test_proxy_of_another_stacks_instance(app: App) -> None:
+    """A proxy in its own stack opens the instance's security group without making the two stacks a circle."""
+    data = Stack(app, "Data")
+    vpc = ec2.Vpc(data, "Vpc", max_azs=2)
+    instance = plain_instance(data, vpc)
+    other = Stack(app, "Other")
+    proxy = PinSafeProxy(other, "Proxy", target=instance, vpc=vpc)
+    template = Template.from_stack(other)
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress",
+        {"SourceSecurityGroupId": other.resolve(proxy.connections.security_groups[0].security_group_id)},
+    )
+    Template.from_stack(data).resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+
+
+def test_proxy_of_an_aurora_cluster_waits_for_its_members(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The target is the cluster, and its pool comes after the cluster's instances."""
+    cluster = rds.DatabaseCluster(
+        stack,
+        "Cluster",
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_4),
+        vpc=vpc,
+        writer=rds.ClusterInstance.serverless_v2("Writer"),
+    )
+    PinSafeProxy(stack, "Proxy", target=cluster, vpc=vpc)
+    template = Template.from_stack(stack)
+    [group] = template.find_resources("AWS::RDS::DBProxyTargetGroup").values()
+    assert group["Properties"]["DBClusterIdentifiers"] == [stack.resolve(cluster.cluster_identifier)]
+    assert set(template.find_resources("AWS::RDS::DBInstance")) <= set(group["DependsOn"])
+
+
+@pytest.mark.parametrize("kind", ["instance", "cluster"])
+def test_imported_database_keeps_its_groups_and_secret(stack: Stack, vpc: ec2.Vpc, kind: str) -> None:
+    """An imported database's group is opened to the proxy, and its secret is the proxy's."""
+    secret = secretsmanager.Secret.from_secret_complete_arn(
+        stack, "Secret", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders-AbCdEf"
+    )
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")
+    if kind == "instance":
+        database = PostgresDatabase.from_instance_attributes(
+            stack,
+            "Database",
+            instance_identifier="orders",
+            endpoint_address="orders.example.com",
+            security_groups=[group],
+            secret=secret,
+            version=rds.PostgresEngineVersion.VER_16,
+        )
+    else:
+        database = PostgresDatabase.from_cluster_attributes(
+            stack,
+            "Database",
+            cluster_identifier="orders",
+            endpoint_address="orders.cluster.example.com",
+            security_groups=[group],
+            secret=secret,
+            version=rds.AuroraPostgresEngineVersion.VER_16_4,
+        )
+    PinSafeProxy(stack, "Proxy", target=database, vpc=vpc)
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::EC2::SecurityGroupIngress", {"GroupId": "sg-12345678", "FromPort": 5432, "ToPort": 5432}
+    )
+    template.has_resource_properties(
+        "AWS::RDS::DBProxy", {"Auth": [Match.object_like({"SecretArn": secret.secret_arn})]}
+    )
+
+
+def test_imported_proxy_keeps_its_groups_and_has_metrics() -> None:
+    """An imported proxy can be connected to, granted and watched."""
+    stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
+    proxy = PinSafeProxy.from_proxy_attributes(
+        stack,
+        "Proxy",
+        proxy_name="orders",
+        proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
+        endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
+    )
+    role = iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal())
+    proxy.grant_connect(role, "app")
+    with pytest.raises(ConfigurationError, match="'db_user' should name"):
+        proxy.grant_connect(role)
+    client = ec2.SecurityGroup(stack, "Client", vpc=ec2.Vpc(stack, "Vpc"))
+    client.connections.allow_to_default_port(proxy)
+    metric = proxy.metric_pinned()
+    assert (metric.metric_name, metric.statistic) == ("DatabaseConnectionsCurrentlySessionPinned", "Sum")
+    assert metric.period.to_seconds() == 60
+    assert metric.dimensions == {"ProxyName": "orders"}
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::EC2::SecurityGroupIngress", {"GroupId": "sg-12345678", "FromPort": 5432})
+    [policy] = template.find_resources("AWS::IAM::Policy").values()
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    resource = statement["Resource"]
+    assert "".join(part for part in resource["Fn::Join"][1] if isinstance(part, str)) == (
+        "arn::rds-db:eu-west-1:111122223333:dbuser:prx-0123/app"
+    )
+
+
+def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Every metric method reads the proxy by its name, each minute."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name="orders")
+    plain = [
+        proxy.metric_pinned(),
+        proxy.metric_borrowed(),
+        proxy.metric_database_connections(),
+        proxy.metric_max_database_connections(),
+        proxy.metric_client_connections(),
+        proxy.metric_failed_logins(),
+        proxy.metric_borrow_latency(),
+        proxy.metric("QueryRequests"),
+    ]
+    assert len({metric.metric_name for metric in plain}) == len(plain)
+    assert {metric.period.to_seconds() for metric in plain} == {60}
+    assert all(metric.dimensions == {"ProxyName": "orders"} for metric in plain)
+    for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilisation()):
+        assert ratio.period.to_seconds() == 60
+        assert set(ratio.using_metrics) == {"part", "whole"}
