@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import jsii
 from aws_cdk import (
+    Acknowledgment,
     AssetHashType,
     BundlingOptions,
     CfnResource,
@@ -16,6 +17,7 @@ from aws_cdk import (
     RemovalPolicy,
     Stack,
     Token,
+    Validations,
     custom_resources,
 )
 from aws_cdk import aws_ec2 as ec2
@@ -32,6 +34,10 @@ TIMEOUT: Final = Duration.minutes(10)
 """Of the applier, which gives up in time to answer. The framework's own function has 15 minutes."""
 
 _RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
+_MANAGED_POLICIES: Final = [
+    f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/{name}]"
+    for name in ("AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole")
+]
 
 
 class ApplierFunction(Construct):
@@ -59,8 +65,8 @@ class ApplierFunction(Construct):
         if existing._ca_bundle.read_bytes() != ca_bundle.read_bytes():
             refuse(
                 scope,
-                "'ca_bundle' should be the same for all DatabaseSettings of a stack in the same subnets, which share one "
-                f"Lambda function, got {str(ca_bundle)!r} after {str(existing._ca_bundle)!r}",
+                "'ca_bundle' should be the same for all DatabaseSettings of a stack in the same subnets, which share "
+                f"one Lambda function, got {str(ca_bundle)!r} after {str(existing._ca_bundle)!r}",
             )
         return existing
 
@@ -105,6 +111,7 @@ class ApplierFunction(Construct):
         self._provider = custom_resources.Provider(
             self, "Provider", on_event_handler=self.function, log_group=_log_group(self, "ProviderLog")
         )
+        self._acknowledge()
 
     @property
     def service_token(self) -> str:
@@ -117,6 +124,21 @@ class ApplierFunction(Construct):
         """
         rules = [self._rules(group, database.endpoint.port) for group in database.security_groups]
         return [rule for pair in rules for rule in pair]
+
+    def _acknowledge(self) -> None:
+        """Settles cdk-nag's findings on what is of this construct alone, and of no app's choosing."""
+        function_id = Stack.of(self).get_logical_id(cast("CfnResource", self.function.node.default_child))
+        reasons = {
+            **dict.fromkeys(_MANAGED_POLICIES, "AWS's own policy for a function's logs and network interfaces"),
+            f"IAM5[Resource::<{function_id}.Arn>:*]": "CDK's provider framework calls any version of one function",
+            "L1": "the applier is tested on this runtime",
+        }
+        Validations.of(self).acknowledge(
+            *(
+                Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason)
+                for rule, reason in reasons.items()
+            )
+        )
 
     def _rules(self, database_group: ec2.ISecurityGroup, port: float) -> Sequence[Construct]:
         own_id, database_id = self._security_group.security_group_id, database_group.security_group_id

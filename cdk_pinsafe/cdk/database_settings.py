@@ -127,7 +127,7 @@ class DatabaseSettings(Construct):
         )
         # Deleted in reverse: while the settings go, the applier still has its permission and its way to the database.
         grant.apply_before(self.resource)
-        self.resource.node.add_dependency(applier, *rules)
+        self.resource.node.add_dependency(*rules)
         self._wait_for_members(target)
 
     @property

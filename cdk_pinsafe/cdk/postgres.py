@@ -49,7 +49,7 @@ class PinSafePostgres(Construct):
         database_name: the database that is created with the instance. Default: ``app``.
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
-        engine: the engine with its version. Default: PostgreSQL 17, of the minor version that RDS chooses.
+        engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
         vpc_subnets: where instance, proxy and applier stand. Default: the VPC's isolated subnets, else its private
             ones.
@@ -121,7 +121,7 @@ class PinSafePostgres(Construct):
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",
-            engine=engine or rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17),
+            engine=engine or rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9),
             instance_type=instance_type
             or ec2.InstanceType.of(ec2.InstanceClass.BURSTABLE4_GRAVITON, ec2.InstanceSize.MEDIUM),
             vpc=vpc,

@@ -1,0 +1,132 @@
+"""The applier's deployment package."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, FileSystem, Stack
+from aws_cdk import aws_ec2 as ec2
+
+from cdk_pinsafe import DatabaseSettings
+from cdk_pinsafe.cdk import applier_function, asset
+from cdk_pinsafe.errors import ConfigurationError
+
+from .conftest import plain_instance
+
+BUNDLE = asset.ca_bundle(None, "")
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    asset.stage(tmp_path / "package", BUNDLE)
+    return tmp_path / "package"
+
+
+def test_package_is_small(package: Path) -> None:
+    """At most 1.5 MB unzipped, so that a cold start stays short."""
+    assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) <= 1_500_000
+
+
+def test_package_has_nothing_of_one_machine_only(package: Path) -> None:
+    """No bytecode, nothing compiled, nothing that an installer wrote, no constructs."""
+    names = {path.name for path in package.rglob("*")}
+    assert not {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "cdk", "rehearsal"} & names
+    assert not [name for name in names if name.endswith((".pyc", ".so", ".pyd"))]
+
+
+def test_bytecode_does_not_change_the_hash(tmp_path: Path) -> None:
+    """Having run the code, at another time and place, gives the same package."""
+    asset.stage(tmp_path / "first", BUNDLE)
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(asset.APPLIER)], check=True)
+    asset.stage(tmp_path / "other" / "second", BUNDLE)
+    for path in (tmp_path / "other" / "second").rglob("*.py"):
+        os.utime(path, (0, 0))
+        path.chmod(0o600)
+    first, second = (FileSystem.fingerprint(str(path)) for path in (tmp_path / "first", tmp_path / "other" / "second"))
+    assert first == second
+
+
+def test_package_runs_alone(package: Path) -> None:
+    """The handler that Lambda is told to call is there, with everything it imports but boto3, and imports quickly."""
+    module, function = applier_function.HANDLER.rsplit(".", 1)
+    code = (
+        f"import time; start = time.perf_counter(); import sys; sys.path.insert(0, {str(package)!r}); "
+        f"import {module} as m; took = time.perf_counter() - start; "
+        f"assert m.__file__.startswith({str(package)!r}); m.{function}; print(took)"
+    )
+    # -S -I: without site-packages, as on Lambda.
+    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) > 0
+
+
+@pytest.mark.parametrize("by", ["prop", "variable"])
+def test_other_authorities_replace_rds_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """A bundle that a prop or the environment names travels in the package instead of RDS's."""
+    own = tmp_path / "own.pem"
+    own.write_text("-----BEGIN CERTIFICATE-----\nown\n")
+    if by == "variable":
+        monkeypatch.setenv(asset.CA_BUNDLE_VARIABLE, str(own))
+    app = App(outdir=str(tmp_path / "out"))
+    stack = Stack(app, "Test")
+    vpc = ec2.Vpc(stack, "Vpc")
+    DatabaseSettings(
+        stack,
+        "Settings",
+        database=plain_instance(stack, vpc),
+        vpc=vpc,
+        database_name="app",
+        settings={},
+        ca_bundle=str(own) if by == "prop" else None,
+    )
+    app.synth()
+    [bundle] = (tmp_path / "out").glob("asset.*/cdk_pinsafe/applier/*.pem")
+    assert bundle.read_text() == own.read_text()
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("nothing", "which has none")])
+def test_bad_authorities_are_refused_by_the_variables_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, message: str
+) -> None:
+    """A file that is missing or no PEM is refused at synth, naming the environment variable."""
+    path = tmp_path / "own.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv(asset.CA_BUNDLE_VARIABLE, str(path))
+    with pytest.raises(ConfigurationError, match=f"environment variable CDK_PINSAFE_CA_BUNDLE should be.*{message}"):
+        asset.ca_bundle(None, "'ca_bundle'")
+
+
+def test_compiled_dependency_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dependency built for one architecture does not get into a package for all."""
+    distribution = importlib.metadata.distribution("six")
+    real = importlib.metadata.distribution
+
+    class Compiled:
+        version = distribution.version
+
+        def read_text(self, _name: str) -> str:
+            return "Root-Is-Purelib: false"
+
+    def find(name: str) -> Any:
+        return Compiled() if name == "six" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", find)
+    with pytest.raises(ConfigurationError, match="needs a pure Python build of 'six'"):
+        asset.stage(tmp_path / "package", BUNDLE)
+
+
+def test_synth_without_a_network(tmp_path: Path) -> None:
+    """The package is made from what is installed, where no address can be reached and there is no Docker."""
+    unshare = shutil.which("unshare")
+    command = [sys.executable, "examples/app.py"]
+    if unshare and subprocess.run([unshare, "-rn", "true"], check=False, capture_output=True).returncode == 0:
+        command = [unshare, "-rn", *command]
+    environment = {**os.environ, "CDK_OUTDIR": str(tmp_path), "DOCKER_HOST": "tcp://127.0.0.1:1"}
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert list(tmp_path.glob("asset.*/cdk_pinsafe/applier/handler.py"))

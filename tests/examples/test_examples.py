@@ -1,0 +1,167 @@
+"""The examples are what a newcomer copies, so they are held to everything that a reviewer might bring."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from cdk_pinsafe.testing import masked_template
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CONTEXT = json.loads((EXAMPLES.parent / "cdk.json").read_text())["context"]
+NAMES = ["app", "existing_database"]
+
+
+def synthesise(name: str, directory: Path, *, code: str = "", validation: bool = True) -> dict[str, Any]:
+    """Runs an example as `cdk synth` does, with CDK's built-in validation, and gives its report."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", *(["-c", code] if code else [str(EXAMPLES / f"{name}.py")])],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "CDK_CONTEXT_JSON": json.dumps(CONTEXT),
+            "CDK_OUTDIR": str(directory),
+            "CDK_VALIDATION": "true" if validation else "false",
+            "PYTHONPATH": str(EXAMPLES),
+        },
+    )
+    report = directory / "validation-report.json"
+    findings: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    assert ran.returncode == 0 or findings, ran.stderr
+    return findings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_has_no_warnings_and_no_findings(name: str, tmp_path: Path) -> None:
+    """CDK's validation ran and found nothing, and no construct warns."""
+    report = synthesise(name, tmp_path)
+    assert report["pluginReports"] == []
+    for manifest in [tmp_path / "manifest.json", *tmp_path.glob("*.metadata.json")]:
+        assert "aws:cdk:warning" not in manifest.read_text()
+        assert "aws:cdk:error" not in manifest.read_text()
+
+
+def test_validation_would_find_something(tmp_path: Path) -> None:
+    """The check above can fail: the same example without its acknowledgment has a finding."""
+    code = (
+        "import app, aws_cdk\n"
+        "aws_cdk.Validations.acknowledge = lambda *_: None\n"
+        "a = aws_cdk.App()\napp.ChatStack(a, 'Chat')\na.synth()\n"
+    )
+    report = synthesise("app", tmp_path, code=code)
+    assert "SqlInProxyLogs" in json.dumps(report) + (tmp_path / "manifest.json").read_text() + "".join(
+        path.read_text() for path in tmp_path.glob("*.metadata.json")
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_is_the_same_everywhere(name: str, tmp_path: Path) -> None:
+    """Another directory, another time and another hash seed give the same templates and assets to the letter."""
+    seen = []
+    for seed in ("1", "2"):
+        directory = tmp_path / seed / "out"
+        subprocess.run(
+            [sys.executable, str(EXAMPLES / f"{name}.py")],
+            check=True,
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "CDK_OUTDIR": str(directory), "PYTHONHASHSEED": seed},
+        )
+        seen.append(
+            {
+                path.name: path.read_text()
+                for pattern in ("*.template.json", "*.assets.json")
+                for path in directory.glob(pattern)
+            }
+            | {path.name: "" for path in directory.glob("asset.*")}
+        )
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_passes_cfn_lint(name: str, tmp_path: Path) -> None:
+    """cfn-lint, told by .cfnlintrc to overlook what all of CDK's functions have, finds nothing."""
+    synthesise(name, tmp_path, validation=False)
+    templates = [str(path) for path in tmp_path.glob("*.template.json")]
+    assert templates
+    ran = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), *templates],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=EXAMPLES.parent,
+    )
+    assert (ran.stdout, ran.returncode) == ("", 0)
+
+
+# What an app that runs cdk-nag has to settle for itself, and how the example would.
+NAG_REASONS = {
+    "AwsSolutions-VPC7": "flow logs are the network team's choice, not this example's",
+    "AwsSolutions-EC23": "the endpoint is open to the VPC alone, whose address range the rule cannot read",
+    "AwsSolutions-SMG4": "rotation is the app's choice: instance.add_rotation_single_user() adds it, with a function",
+    "AwsSolutions-RDS11": "clients connect to RDS Proxy, which listens on PostgreSQL's port only",
+}
+
+
+def test_example_passes_cdk_nag(tmp_path: Path) -> None:
+    """AwsSolutions has no error on what the library makes but those that are acknowledged with a reason."""
+    code = (
+        "import app, aws_cdk, cdk_nag\n"
+        "a = aws_cdk.App()\nstack = app.ChatStack(a, 'Chat')\n"
+        "aws_cdk.Validations.of(a).add_plugins(cdk_nag.AwsSolutionsChecks(a))\n"
+        f"for rule, reason in {NAG_REASONS!r}.items():\n"
+        "    aws_cdk.Validations.of(stack).acknowledge(\n"
+        "        aws_cdk.Acknowledgment(id='AwsSolutions::' + rule, reason=reason))\n"
+        "a.synth()\n"
+    )
+    report = synthesise("app", tmp_path, code=code)
+    failed = [
+        (violation["ruleName"], [place["constructPath"] for place in violation["violatingConstructs"]])
+        for plugin in report["pluginReports"]
+        for violation in plugin.get("violations", [])
+    ]
+    assert failed == []
+
+
+def test_each_nag_reason_is_needed(tmp_path: Path) -> None:
+    """No finding is acknowledged that cdk-nag would not have, and nothing but these is left to the app."""
+    code = (
+        "import app, aws_cdk, cdk_nag\n"
+        "a = aws_cdk.App()\napp.ChatStack(a, 'Chat')\n"
+        "aws_cdk.Validations.of(a).add_plugins(cdk_nag.AwsSolutionsChecks(a))\na.synth()\n"
+    )
+    report = synthesise("app", tmp_path, code=code)
+    found = {violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["violations"]}
+    assert found == set(NAG_REASONS)
+
+
+@pytest.fixture
+def json_snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    return snapshot.use_extension(JSONSnapshotExtension)
+
+
+def stacks_of(name: str) -> dict[str, Stack]:
+    module = runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    app = App(context={**CONTEXT, "aws:cdk:bundling-stacks": []})
+    if name == "app":
+        return {"Chat": module["ChatStack"](app, "Chat")}
+    data = module["DataStack"](app, "Data")
+    return {"Data": data, "PinSafe": module["PinSafeStack"](app, "PinSafe", data=data)}
+
+
+@pytest.mark.parametrize(
+    ("name", "stack"), [("app", "Chat"), ("existing_database", "Data"), ("existing_database", "PinSafe")]
+)
+def test_example_template(name: str, stack: str, json_snapshot: SnapshotAssertion) -> None:
+    """The whole template is as it was when it was last looked at."""
+    assert masked_template(stacks_of(name)[stack]) == json_snapshot
