@@ -13,7 +13,8 @@ from .errors import MissingExtraError
 try:
     import click
 except ModuleNotFoundError:
-    sys.exit("pinsafe: the command line needs click: pip install 'cdk-pinsafe[tools]'")
+    sys.stderr.write("pinsafe: click is not installed: pip install 'cdk-pinsafe[tools]'\n")
+    raise SystemExit(2) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,23 @@
+"""How an app that uses the constructs is tested: what matters by name, all the rest by a snapshot."""
+
+from app import ChatStack
+from aws_cdk import App
+from aws_cdk.assertions import Template
+from syrupy.assertion import SnapshotAssertion
+
+from cdk_pinsafe.testing import masked_template
+
+
+def test_pins_raise_an_alarm() -> None:
+    """The alarm on pinned connections tells the team's topic."""
+    template = Template.from_stack(ChatStack(App(), "Chat"))
+    [topic] = template.find_resources("AWS::SNS::Topic")
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {"MetricName": "DatabaseConnectionsCurrentlySessionPinned", "AlarmActions": [{"Ref": topic}]},
+    )
+
+
+def test_template_is_the_one_that_was_reviewed(snapshot: SnapshotAssertion) -> None:
+    """A change of the template shows up in a review; `pytest --snapshot-update` accepts it."""
+    assert masked_template(ChatStack(App(), "Chat")) == snapshot

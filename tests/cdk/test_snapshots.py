@@ -1,0 +1,69 @@
+"""What each construct adds to a stack, as it was when it was last looked at."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_rds as rds
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from cdk_pinsafe import DatabaseSettings, EnhancedLogging, PinningAlarms, PinSafePostgres, PinSafeProxy
+from cdk_pinsafe.testing import masked_template
+
+from .conftest import plain_instance
+
+Parts = tuple[Stack, ec2.Vpc, rds.DatabaseInstance]
+
+
+def alarms(parts: Parts) -> None:
+    PinningAlarms(parts[0], "Alarms", proxy_name="orders")
+
+
+def proxy(parts: Parts) -> None:
+    PinSafeProxy(parts[0], "Proxy", target=parts[2], vpc=parts[1])
+
+
+def plain_proxy(parts: Parts) -> None:
+    PinSafeProxy(
+        parts[0],
+        "Proxy",
+        target=parts[2],
+        vpc=parts[1],
+        proxy_name="orders",
+        iam_auth=False,
+        enhanced_logging=EnhancedLogging.OFF,
+        borrow_timeout=Duration.seconds(10),
+        max_connections_percent=70,
+        max_idle_connections_percent=30,
+    )
+
+
+def settings(parts: Parts) -> None:
+    DatabaseSettings(
+        parts[0], "Settings", database=parts[2], vpc=parts[1], database_name="app", settings={"timezone": "UTC"}
+    )
+
+
+def postgres(parts: Parts) -> None:
+    PinSafePostgres(parts[0], "Database", vpc=parts[1], settings={"timezone": "UTC"})
+
+
+def stack_and_parts() -> Parts:
+    stack = Stack(App(context={"aws:cdk:bundling-stacks": []}), "Test")
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+    return stack, vpc, plain_instance(stack, vpc)
+
+
+@pytest.mark.parametrize("make", [alarms, proxy, plain_proxy, settings, postgres])
+def test_construct(make: Callable[[Parts], None], snapshot: SnapshotAssertion) -> None:
+    """The resources that a construct adds, and how it changes those that were there."""
+    before = masked_template(stack_and_parts()[0])["Resources"]
+    parts = stack_and_parts()
+    make(parts)
+    after: dict[str, Any] = masked_template(parts[0])["Resources"]
+    added = {name: resource for name, resource in after.items() if before.get(name) != resource}
+    assert before.keys() <= after.keys()
+    assert added == snapshot.use_extension(JSONSnapshotExtension)

@@ -1,0 +1,97 @@
+"""Who may import whom, and what the package's root costs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cdk_pinsafe
+
+ROOT = Path(cdk_pinsafe.__file__).parent
+
+MAY_IMPORT = {
+    "errors": set(),
+    "settings": {"errors"},
+    "applier": {"errors", "settings"},
+    "cdk": {"errors", "settings"},
+    "rehearsal": {"errors", "settings"},
+    "testing": {"errors", "settings", "cdk", "rehearsal"},
+    "cli": {"errors", "settings", "cdk", "rehearsal"},
+}
+THIRD_PARTY = {
+    "errors": set(),
+    "settings": set(),
+    "applier": {"boto3", "botocore", "pg8000"},
+    "cdk": {"aws_cdk", "constructs", "jsii"},
+    "testing": {"aws_cdk"},
+    "cli": {"click"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The absolute names of what a file imports, anywhere in it."""
+    package = ["cdk_pinsafe", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            yield from (".".join([*module, alias.name]) for alias in node.names)
+
+
+def files(room: str) -> list[Path]:
+    return [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").exists() else sorted((ROOT / room).rglob("*.py"))
+
+
+def test_every_file_is_in_a_room() -> None:
+    """A new room states here whom it may import."""
+    rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
+    assert rooms - {"__init__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_room_imports_only_the_rooms_it_may(room: str) -> None:
+    """The rooms have one way of flow, without circles."""
+    used = {
+        name.split(".")[1]
+        for path in files(room)
+        for name in imports(path)
+        if name.startswith("cdk_pinsafe.") and name.split(".")[1] != room
+    }
+    assert used <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("room", THIRD_PARTY)
+def test_room_imports_only_the_packages_it_may(room: str) -> None:
+    """The Lambda carries pg8000 alone, and aws_cdk is imported in one room and the tests' helper."""
+    used = {name.split(".")[0] for path in files(room) for name in imports(path)}
+    assert used - set(sys.stdlib_module_names) - {"cdk_pinsafe"} <= THIRD_PARTY[room]
+
+
+def test_public_names() -> None:
+    """The names that users import are a promise; each is there."""
+    assert sorted(cdk_pinsafe.__all__) == [
+        "DatabaseSettings",
+        "EnhancedLogging",
+        "PinSafePostgres",
+        "PinSafeProxy",
+        "PinningAlarms",
+        "PostgresDatabase",
+    ]
+    assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
+    assert set(cdk_pinsafe.__all__) <= set(dir(cdk_pinsafe))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(cdk_pinsafe, "nothing")  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    "module", ["cdk_pinsafe", "cdk_pinsafe.applier.handler", "cdk_pinsafe.cli", "cdk_pinsafe.testing"]
+)
+def test_module_is_imported_without_aws_cdk(module: str) -> None:
+    """Neither the Lambda nor the command line pays for aws_cdk, and the Lambda not for boto3 before it is needed."""
+    code = f"import sys, {module}; print(*{{'aws_cdk', 'jsii', 'boto3'}} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
