@@ -5,15 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-import jsii
 from aws_cdk import (
     Acknowledgment,
-    AssetHashType,
-    BundlingOptions,
     CfnResource,
-    DockerImage,
     Duration,
-    ILocalBundling,
     RemovalPolicy,
     Stack,
     Token,
@@ -25,7 +20,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from . import asset, network
+from . import asset
 from .checks import refuse
 from .database import PostgresDatabase
 
@@ -49,7 +44,7 @@ class ApplierFunction(Construct):
 
     @classmethod
     def of(
-        cls, scope: Construct, *, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, ca_bundle: Path
+        cls, scope: Construct, *, vpc: ec2.IVpc, subnets: Sequence[ec2.ISubnet], ca_bundle: Path
     ) -> "ApplierFunction":
         """The stack's applier for these subnets; made when first asked for.
 
@@ -57,11 +52,10 @@ class ApplierFunction(Construct):
             ConfigurationError: it was made with other certificate authorities than ``ca_bundle``'s.
         """
         stack = Stack.of(scope)
-        placement = [vpc.node.addr, *(subnet.node.addr for subnet in network.select(vpc, vpc_subnets))]
-        name = f"PinSafeApplier{_digest(*placement)}"
+        name = f"PinSafeApplier{_digest(vpc.node.addr, *(subnet.node.addr for subnet in subnets))}"
         existing = stack.node.try_find_child(name)
         if not isinstance(existing, cls):
-            return cls(stack, name, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=ca_bundle)
+            return cls(stack, name, vpc=vpc, subnets=subnets, ca_bundle=ca_bundle)
         if existing._ca_bundle.read_bytes() != ca_bundle.read_bytes():
             refuse(
                 scope,
@@ -76,7 +70,7 @@ class ApplierFunction(Construct):
         id: str,
         *,
         vpc: ec2.IVpc,
-        vpc_subnets: ec2.SubnetSelection | None,
+        subnets: Sequence[ec2.ISubnet],
         ca_bundle: Path,
     ) -> None:
         super().__init__(scope, id)
@@ -95,16 +89,11 @@ class ApplierFunction(Construct):
             description="cdk-pinsafe: applies settings to databases with ALTER DATABASE",
             runtime=_RUNTIME,
             handler=HANDLER,
-            code=lambda_.Code.from_asset(
-                str(asset.APPLIER),
-                asset_hash_type=AssetHashType.OUTPUT,
-                # The image is never pulled: the local bundling always succeeds or raises.
-                bundling=BundlingOptions(image=_RUNTIME.bundling_image, local=_LocalBundling(ca_bundle)),
-            ),
+            code=asset.code(ca_bundle),
             memory_size=256,
             timeout=TIMEOUT,
             vpc=vpc,
-            vpc_subnets=vpc_subnets,
+            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
             security_groups=[self._security_group],
             log_group=_log_group(self, "FunctionLog"),
         )
@@ -170,16 +159,6 @@ class ApplierFunction(Construct):
                 description="from the cdk-pinsafe applier",
             ),
         ]
-
-
-@jsii.implements(ILocalBundling)
-class _LocalBundling:
-    def __init__(self, ca_bundle: Path) -> None:
-        self._ca_bundle = ca_bundle
-
-    def try_bundle(self, output_dir: str, *, image: DockerImage, **_options: object) -> bool:  # noqa: ARG002
-        asset.stage(Path(output_dir), self._ca_bundle)
-        return True
 
 
 def _log_group(scope: Construct, id: str) -> logs.LogGroup:

@@ -4,12 +4,18 @@ Everything is copied from what is installed, without a network or Docker, so tha
 nothing but the versions. All of it is pure Python: one package serves both of Lambda's architectures.
 """
 
+import atexit
 import importlib.metadata
+import io
 import os
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+from aws_cdk import aws_lambda as lambda_
 
 from ..errors import ConfigurationError
 
@@ -17,13 +23,13 @@ CA_BUNDLE_VARIABLE: Final = "CDK_PINSAFE_CA_BUNDLE"
 """Environment variable: path of a PEM file to trust instead of RDS's certificate authorities."""
 
 _PACKAGE: Final = Path(__file__).parent.parent
-APPLIER: Final = _PACKAGE / "applier"
-"""The room that the package is made for."""
 _OWN: Final = ("__init__.py", "errors.py", "settings/*.py", "settings/*.json", "applier/*.py", "applier/*.pem")
 _DISTRIBUTIONS: Final = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 _CA_BUNDLE: Final = PurePosixPath("cdk_pinsafe/applier/rds-global-bundle.pem")
 # pg8000 parses dates with dateutil, whose own copy of the time zone database is asked for by nobody here.
 _UNUSED: Final = frozenset({"dateutil-zoneinfo.tar.gz"})
+_UNIX: Final = 3
+_READABLE_BY_ALL: Final = 0o100644 << 16
 # What pip wrote about the installation differs from one machine to the next.
 _INSTALLERS_NOTES: Final = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
 
@@ -48,12 +54,29 @@ def ca_bundle(path: str | None, prop: str) -> Path:
     return Path(path)
 
 
-def stage(directory: Path, bundle: Path) -> None:
-    """Copies the package into ``directory``, with ``bundle`` as the certificate authorities to trust."""
-    for target, source in _files():
-        destination = directory / target
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle if target == _CA_BUNDLE else source, destination)
+def code(bundle: Path) -> lambda_.Code:
+    """The package, with ``bundle`` as the certificate authorities to trust."""
+    directory = Path(tempfile.mkdtemp(prefix="cdk-pinsafe-"))
+    # CDK copies it when the function is made, unless it was told to leave assets where they are.
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    package = directory / "applier.zip"
+    package.write_bytes(archive(bundle))
+    return lambda_.Code.from_asset(str(package))
+
+
+def archive(bundle: Path) -> bytes:
+    """The package as a ZIP file, the same to the byte wherever the same versions are installed.
+
+    One file rather than a directory, which CDK would copy file by file at every synth. Nothing is compressed, as
+    compressors differ, nor dated.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
+        for target, source in sorted(_files()):
+            entry = zipfile.ZipInfo(str(target))
+            entry.create_system, entry.external_attr = _UNIX, _READABLE_BY_ALL
+            package.writestr(entry, (bundle if target == _CA_BUNDLE else source).read_bytes())
+    return buffer.getvalue()
 
 
 def _files() -> Iterator[tuple[PurePosixPath, Path]]:

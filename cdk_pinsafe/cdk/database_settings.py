@@ -87,7 +87,8 @@ class DatabaseSettings(Construct):
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         texts = self._texts(settings)
-        if network.is_isolated(vpc, network.select(vpc, vpc_subnets)) and not network.has_secrets_manager_endpoint(vpc):
+        subnets = network.select(vpc, vpc_subnets)
+        if network.is_isolated(vpc, subnets) and not network.has_secrets_manager_endpoint(vpc):
             warn(
                 self,
                 "NoWayToSecretsManager",
@@ -101,7 +102,7 @@ class DatabaseSettings(Construct):
         applier = ApplierFunction.of(
             self,
             vpc=vpc,
-            vpc_subnets=vpc_subnets,
+            subnets=subnets,
             ca_bundle=asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'"),
         )
         rules = applier.reach(target)

@@ -1,15 +1,18 @@
 """The applier's deployment package."""
 
+import hashlib
 import importlib.metadata
+import io
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, FileSystem, Stack
+from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
 
 from cdk_pinsafe import DatabaseSettings
@@ -18,12 +21,15 @@ from cdk_pinsafe.errors import ConfigurationError
 
 from .conftest import plain_instance
 
+ROOT = Path(__file__).parents[2]
 BUNDLE = asset.ca_bundle(None, "")
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    asset.stage(tmp_path / "package", BUNDLE)
+    """The package, unzipped."""
+    with zipfile.ZipFile(io.BytesIO(asset.archive(BUNDLE))) as archive:
+        archive.extractall(tmp_path / "package")
     return tmp_path / "package"
 
 
@@ -39,16 +45,30 @@ def test_package_has_nothing_of_one_machine_only(package: Path) -> None:
     assert not [name for name in names if name.endswith((".pyc", ".so", ".pyd"))]
 
 
-def test_bytecode_does_not_change_the_hash(tmp_path: Path) -> None:
-    """Having run the code, at another time and place, gives the same package."""
-    asset.stage(tmp_path / "first", BUNDLE)
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(asset.APPLIER)], check=True)
-    asset.stage(tmp_path / "other" / "second", BUNDLE)
-    for path in (tmp_path / "other" / "second").rglob("*.py"):
+def test_package_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    """Another directory, other dates and modes, and bytecode beside the sources give the same archive."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(ROOT / "cdk_pinsafe", elsewhere / "cdk_pinsafe")
+    (elsewhere / "cdk_pinsafe" / "applier" / "__pycache__").mkdir(exist_ok=True)
+    (elsewhere / "cdk_pinsafe" / "applier" / "__pycache__" / "plan.cpython-0.pyc").touch()
+    for path in elsewhere.rglob("*.py"):
         os.utime(path, (0, 0))
         path.chmod(0o600)
-    first, second = (FileSystem.fingerprint(str(path)) for path in (tmp_path / "first", tmp_path / "other" / "second"))
-    assert first == second
+    code = (
+        "import hashlib; from cdk_pinsafe.cdk import asset; bundle = asset.ca_bundle(None, ''); "
+        "print(bundle, hashlib.sha256(asset.archive(bundle)).hexdigest())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(elsewhere)},
+    )
+    bundle, digest = ran.stdout.split()
+    assert bundle.startswith(str(elsewhere))
+    assert digest == hashlib.sha256(asset.archive(BUNDLE)).hexdigest()
 
 
 def test_package_runs_alone(package: Path) -> None:
@@ -84,8 +104,10 @@ def test_other_authorities_replace_rds_ones(tmp_path: Path, monkeypatch: pytest.
         ca_bundle=str(own) if by == "prop" else None,
     )
     app.synth()
-    [bundle] = (tmp_path / "out").glob("asset.*/cdk_pinsafe/applier/*.pem")
-    assert bundle.read_text() == own.read_text()
+    [package] = (tmp_path / "out").glob("asset.*.zip")
+    with zipfile.ZipFile(package) as archive:
+        [bundle] = [name for name in archive.namelist() if name.endswith(".pem")]
+        assert archive.read(bundle) == own.read_bytes()
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("nothing", "which has none")])
@@ -101,7 +123,7 @@ def test_bad_authorities_are_refused_by_the_variables_name(
         asset.ca_bundle(None, "'ca_bundle'")
 
 
-def test_compiled_dependency_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_dependency_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dependency built for one architecture does not get into a package for all."""
     distribution = importlib.metadata.distribution("six")
     real = importlib.metadata.distribution
@@ -117,7 +139,7 @@ def test_compiled_dependency_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(importlib.metadata, "distribution", find)
     with pytest.raises(ConfigurationError, match="needs a pure Python build of 'six'"):
-        asset.stage(tmp_path / "package", BUNDLE)
+        asset.archive(BUNDLE)
 
 
 def test_synth_without_a_network(tmp_path: Path) -> None:
@@ -129,4 +151,4 @@ def test_synth_without_a_network(tmp_path: Path) -> None:
     environment = {**os.environ, "CDK_OUTDIR": str(tmp_path), "DOCKER_HOST": "tcp://127.0.0.1:1"}
     ran = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
-    assert list(tmp_path.glob("asset.*/cdk_pinsafe/applier/handler.py"))
+    assert list(tmp_path.glob("asset.*.zip"))
