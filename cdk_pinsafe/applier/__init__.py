@@ -1,0 +1,15 @@
+"""The Lambda: a CloudFormation event in, a database at its settings out.
+
+::
+
+    handler ── properties      the event, checked and typed
+       │       secret          Secrets Manager
+       └──── apply             one transaction: read, plan, change, note; then verify, and undo if need be
+               ├─ connection   TLS and PostgreSQL's protocol; which errors pass by themselves
+               ├─ sql          every statement, as constant text
+               ├─ plan         what to do, as a pure function
+               └─ verify       what a fresh session really gets
+
+It imports nothing but the standard library, ``pg8000``, ``boto3`` (when a secret is read), ``cdk_pinsafe.settings`` and
+``cdk_pinsafe.errors``: these are all that the Lambda's asset holds.
+"""

@@ -1,0 +1,313 @@
+"""One connection to PostgreSQL: TLS that is verified before anything is sent, start-up options, errors sorted.
+
+A failure leaves here as one of three things: :class:`ServerError`, an answer of the server to a statement;
+:class:`~.deadline.TransientError`, something that may be gone at the next attempt; an
+:class:`~cdk_pinsafe.errors.ApplyError` in plain words, where another attempt would not help.
+
+Knows nothing of settings or the ledger.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pg8000.native
+
+from ..errors import ApplyError
+from .deadline import Deadline, TransientError
+from .messages import ServerMessage, Target, clip
+from .secret import Credentials
+
+CA_BUNDLE_VARIABLE: Final = "PINSAFE_CA_BUNDLE"
+_BUNDLE: Final = Path(__file__).with_name("rds-global-bundle.pem")
+_SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+OVERRIDES: Final = {
+    "application_name": "cdk-pinsafe",
+    "client_encoding": "UTF8",
+    "search_path": "pg_catalog,pg_temp",
+    "default_transaction_read_only": "off",
+    "standard_conforming_strings": "on",
+    "client_min_messages": "notice",
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
+    "idle_session_timeout": "0",
+    "quote_all_identifiers": "off",
+    "jit": "off",
+}
+"""Start-up options that make a session immune to what the database has stored, be it by this library's own doing."""
+
+_STATEMENT_SECONDS: Final = 60.0
+_LOCK_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 10.0
+
+_CONFLICTS: Final = ("XX000", "23505", "40001", "40P01", "55P03", "57014", "42P06", "42P07", "42710")
+"""Another writer was faster, or held a lock too long. XX000 is ``tuple concurrently updated``, which PostgreSQL raises
+where two sessions alter one database; 23505, 42P06, 42P07 and 42710 are races to create the same thing."""
+_ENDED: Final = ("network error", "connection is closed")
+"""What pg8000 says where the other end closed the connection without a word."""
+_NOT_YET: Final = ("57P", "53", "08", "25P")
+"""Classes of SQLSTATE of a server that starts, stops, is full, or has ended the session."""
+
+
+class ServerError(Exception):
+    """PostgreSQL's answer to a statement."""
+
+    def __init__(self, answer: ServerMessage) -> None:
+        super().__init__(str(answer))
+        self.answer = answer
+
+
+class AuthenticationError(Exception):
+    """User or password were refused: they may have been rotated."""
+
+
+class DatabaseMissingError(ApplyError):
+    """The server has no such database."""
+
+
+class UnreadableError(ApplyError):
+    """The driver cannot make sense of what the server sends."""
+
+
+class _Socket(ssl.SSLSocket):
+    """A TLS socket that can be let go of with whatever the driver still wanted to write.
+
+    The driver leaves that to the garbage collector, which complains where the other end is gone.
+    """
+
+    _file: IO[bytes] | None = None
+
+    def makefile(self, *args: Any, **kwargs: Any) -> Any:
+        self._file = super().makefile(*args, **kwargs)
+        return self._file
+
+    def abandon(self) -> None:
+        """Close it and its file; nothing is raised."""
+        for resource in (self._file, self):
+            if resource is not None:
+                with contextlib.suppress(Exception):
+                    resource.close()
+
+
+class Session:
+    """An open connection. A context manager."""
+
+    def __init__(self, connection: pg8000.native.Connection, tls: _Socket, target: Target) -> None:
+        self._connection = connection
+        self._tls = tls
+        self._target = target
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):  # it may have been closed by the other end
+            self._connection.close()
+        self._tls.abandon()
+
+    @property
+    def major_version(self) -> int:
+        """The server's major version."""
+        match = re.match(r"\d+", self._connection.parameter_statuses.get("server_version", ""))
+        return int(match[0]) if match else 0
+
+    def run(self, statement: str, **values: str) -> list[list[Any]]:
+        """Run a statement; ``values`` are bound to its ``:name`` placeholders."""
+        with _sorted_errors(self._target):
+            return self._connection.run(statement, **values) or []
+
+
+def connect(target: Target, credentials: Credentials, deadline: Deadline, options: Mapping[str, str]) -> Session:
+    """Open a connection: TLS 1.2 or later, the certificate and the host's name verified, and only then the password.
+
+    Args:
+        target: where to.
+        credentials: who.
+        deadline: no wait lasts longer.
+        options: parameters of the session, as ``-c`` options. Names and values must need no escaping.
+
+    Raises:
+        TransientError: the server cannot be reached yet.
+        AuthenticationError: user or password were refused.
+        DatabaseMissingError: there is no such database.
+        ApplyError: it never will be reached so.
+    """
+    context = tls_context()
+    startup = {"options": " ".join(f"-c {name}={value}" for name, value in options.items())} if options else None
+    with _sorted_errors(target, connecting=True):
+        tls = _open(target, context, max(0.1, min(_CONNECT_SECONDS, deadline.left)))
+        try:
+            connection = pg8000.native.Connection(
+                credentials.user,
+                # pg8000 neither negotiates TLS nor opens a socket: it gets one that is verified already.
+                sock=tls,
+                ssl_context=False,
+                database=target.database,
+                password=credentials.password,
+                startup_params=startup,
+            )
+        except BaseException:
+            tls.abandon()
+            raise
+    # The server ends a statement first; this is for a server that is gone without a word.
+    tls.settimeout(max(0.1, min(_STATEMENT_SECONDS + 5, deadline.left)))
+    return Session(connection, tls, target)
+
+
+def immune_options(deadline: Deadline) -> dict[str, str]:
+    """The options of a session that the database's own settings cannot disturb."""
+    statement = max(0.1, min(_STATEMENT_SECONDS, deadline.left))
+    return {
+        **OVERRIDES,
+        "statement_timeout": f"{int(statement * 1000)}",
+        "lock_timeout": f"{int(min(_LOCK_SECONDS, statement) * 1000)}",
+        "idle_in_transaction_session_timeout": f"{int((statement + 5) * 1000)}",
+    }
+
+
+def tls_context() -> ssl.SSLContext:
+    """The TLS client's rules, with the CA bundle of this package or the one that ``PINSAFE_CA_BUNDLE`` names.
+
+    Raises:
+        ApplyError: the bundle cannot be read.
+    """
+    path = os.environ.get(CA_BUNDLE_VARIABLE) or str(_BUNDLE)
+    try:
+        return _context_of(path)
+    except (OSError, ValueError) as error:
+        reason = clip(str(error), 120)
+    raise ApplyError(
+        f"the CA bundle {clip(path, 200)} cannot be read: {reason}; {CA_BUNDLE_VARIABLE} must name a PEM file"
+    )
+
+
+@functools.cache
+def _context_of(path: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=path)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
+    return context
+
+
+class _NoTlsError(Exception):
+    """The server does not speak TLS."""
+
+
+def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
+    plain = socket.create_connection((target.host, target.port), timeout)
+    try:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # The driver writes one message in pieces; each would wait 40 ms for an acknowledgement.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.sendall(_SSL_REQUEST)
+        # One byte, no more: what comes unencrypted after it must not pass for data of the TLS session.
+        answer = plain.recv(1)
+        if answer == b"N":
+            raise _NoTlsError
+        if answer != b"S":
+            raise ConnectionResetError("the server closed the connection")
+        tls = context.wrap_socket(plain, server_hostname=target.host)
+        assert isinstance(tls, _Socket)  # noqa: S101 - the context makes no other
+        return tls
+    except BaseException:
+        plain.close()
+        raise
+
+
+@contextlib.contextmanager
+def _sorted_errors(target: Target, *, connecting: bool = False) -> Iterator[None]:
+    """Turn whatever the driver raises into one of this module's kinds, without its cause."""
+    try:
+        yield
+    except Exception as error:
+        # pg8000 lets through what it meets: OSError, KeyError, UnicodeError, struct.error ...
+        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error)
+    else:
+        return
+    raise outcome
+
+
+def _statement_outcome(target: Target, error: Exception) -> Exception:
+    answer = _answer(error)
+    if answer is None:
+        return _no_answer(target, error, "the connection was lost")
+    if answer.sqlstate in _CONFLICTS:
+        return TransientError(str(answer), is_conflict=True)
+    if answer.sqlstate.startswith(_NOT_YET):
+        return TransientError(str(answer))
+    return ServerError(answer)
+
+
+def _connect_outcome(target: Target, error: Exception) -> Exception:
+    answer = _answer(error)
+    if answer is None:
+        return _no_answer(target, error, "it cannot be reached")
+    match answer.sqlstate:
+        case "28P01" | "28000":
+            return AuthenticationError(str(answer))
+        case "3D000":
+            return DatabaseMissingError(f"{target}: {answer}; create the database first, or correct its name")
+        case state if state.startswith(_NOT_YET):
+            return TransientError(str(answer))
+        case "0A000":
+            return ApplyError(
+                f"{target}: {answer}; give the host of the instance or of the cluster's writer, not of a proxy, "
+                "which refuses the start-up options of the applier's session"
+            )
+        case _:
+            return ApplyError(f"{target}: {answer}; let the secret's user connect to the database")
+
+
+def _no_answer(target: Target, error: Exception, what: str) -> Exception:
+    cause = _os_error(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ApplyError(
+            f"{target}: its TLS certificate is not trusted: {clip(cause.verify_message or str(cause), 200)}; "
+            f"no password was sent; check the host's name, or give the authority that signed it by the prop 'ca_bundle'"
+        )
+    if isinstance(error, _NoTlsError):
+        return ApplyError(f"{target}: the server refuses TLS; no password was sent; turn on SSL in the server")
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return ApplyError(f"{target}: TLS failed: {clip(str(cause), 200)}; the server must speak TLS 1.2 or later")
+    if cause is not None or str(error) in _ENDED:
+        return TransientError(f"{what} ({_reason(error)})")
+    return UnreadableError(f"{target}: the server's answer cannot be read ({_reason(error)}); is it PostgreSQL?")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it hides: pg8000 closes a connection that failed, and the close may fail over the failure."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _answer(error: Exception) -> ServerMessage | None:
+    for item in _chain(error):
+        if isinstance(item, pg8000.native.DatabaseError) and item.args and isinstance(item.args[0], dict):
+            given: dict[str, str] = item.args[0]
+            return ServerMessage(
+                given.get("C", "XXXXX"),
+                given.get("M", ""),
+                given.get("D", ""),
+                given.get("H", ""),
+                given.get("c", ""),
+            )
+    return None
+
+
+def _os_error(error: Exception) -> OSError | None:
+    return next((item for item in _chain(error) if isinstance(item, OSError)), None)
+
+
+def _reason(error: Exception) -> str:
+    cause = _os_error(error) or error
+    return clip(f"{type(cause).__name__}: {cause}", 150)

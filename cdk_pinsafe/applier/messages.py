@@ -1,0 +1,150 @@
+"""One-line failure messages, short enough for CloudFormation, each ending with what to do.
+
+Knows SQLSTATEs and remedies; knows nothing of connections or events.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ..settings import extension_of
+
+LONGEST: Final = 990
+"""Characters: CloudFormation shows about a thousand of a reason."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The database that is worked on. Its text form is how messages name it."""
+
+    host: str
+    port: int
+    database: str
+
+    def __str__(self) -> str:
+        return f'database "{clip(self.database, 70)}" at {clip(self.host, 100)}:{self.port}'
+
+
+@dataclass(frozen=True)
+class ServerMessage:
+    """An ErrorResponse of PostgreSQL.
+
+    Attributes:
+        sqlstate: five characters.
+        message: the primary message, in the server's language.
+        detail: more of it, or empty.
+        hint: PostgreSQL's own advice, or empty.
+        about: the parameter or extension that the statement was for, or empty.
+    """
+
+    sqlstate: str
+    message: str
+    detail: str = ""
+    hint: str = ""
+    about: str = ""
+
+    def __str__(self) -> str:
+        parts = [clip(self.message, 350)]
+        if self.detail:
+            parts.append(f"DETAIL: {clip(self.detail, 150)}")
+        if self.hint:
+            parts.append(f"HINT: {clip(self.hint, 200)}")
+        return f"{'; '.join(part.rstrip('.') for part in parts)} (SQLSTATE {self.sqlstate})"
+
+
+def clip(text: str, length: int) -> str:
+    """The text in one line of printable characters, cut to a length."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def names(items: Iterable[str], length: int = 200) -> str:
+    """Names joined by commas, as many as fit, and how many more there are."""
+    every = list(items)
+    shown: list[str] = []
+    used = 0
+    for item in every:
+        used += len(item) + 2
+        if shown and used > length:
+            break
+        shown.append(clip(item, length))
+    rest = len(every) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def setting_refused(
+    target: Target, error: ServerMessage, *, installed: Iterable[str], others: Iterable[str] = ()
+) -> str:
+    """PostgreSQL refused a parameter.
+
+    Args:
+        target: the database.
+        error: what PostgreSQL said, with the parameter's name.
+        installed: the extensions that the database has.
+        others: further parameters that it refused in the same run.
+    """
+    more = f"; also refused: {names(others, 120)}" if others else ""
+    return _fitted(
+        f'setting "{clip(error.about, 100)}" in {target}',
+        error,
+        f"nothing was changed; {_remedy(error, set(installed))}{more}",
+    )
+
+
+def extension_refused(target: Target, error: ServerMessage) -> str:
+    """PostgreSQL refused to create an extension."""
+    return _fitted(
+        f'extension "{clip(error.about, 100)}" in {target}',
+        error,
+        "nothing was changed; check its name, that this version of the engine offers it, and that the secret's user "
+        "may create it",
+    )
+
+
+def other_error(target: Target, error: ServerMessage) -> str:
+    """PostgreSQL refused something that belongs to no parameter."""
+    return _fitted(str(target), error, "nothing was changed")
+
+
+def not_owner(target: Target, user: str, owner: str) -> str:
+    """The user may not alter the database."""
+    return (
+        f'{target}: user "{clip(user, 63)}" may not alter it, its owner is "{clip(owner, 63)}"; nothing was changed; '
+        "use the owner's secret, or make the user its owner with ALTER DATABASE ... OWNER TO"
+    )
+
+
+def owned_by_another(target: Target, conflicts: dict[str, str]) -> str:
+    """Names that another construct manages already. ``conflicts`` maps name to owner."""
+    name, owner = next(iter(conflicts.items()))
+    others = [other for other in conflicts if other != name]
+    more = f" (likewise {names(others, 120)})" if others else ""
+    return (
+        f'setting "{clip(name, 100)}"{more} in {target} is already managed by "{clip(owner, 200)}"; nothing was '
+        "changed; keep it in one place: remove it there first, in a deployment of its own"
+    )
+
+
+def _fitted(head: str, error: ServerMessage, tail: str) -> str:
+    """What is wrong and what to do have their room; PostgreSQL's words get the rest."""
+    return f"{head}: {clip(str(error), LONGEST - len(head) - len(tail) - 4)}; {tail}"
+
+
+def _remedy(error: ServerMessage, installed: set[str]) -> str:
+    extension = extension_of(error.about)
+    match error.sqlstate:
+        case "42501" if extension and extension not in installed:
+            return (
+                f"the extension {extension!r} is not in the database: add it to 'extensions', or, if it is not an "
+                "extension, put the parameter in a parameter group"
+            )
+        case "42501":
+            return "this user may not set it: put it in a parameter group"
+        case "42704":
+            return "check its spelling, and that this version of PostgreSQL has it"
+        case "42602":
+            return "check its spelling, and that the extension's version has it"
+        case "55P02":
+            return "put it in a parameter group"
+        case _:
+            return "correct the value"

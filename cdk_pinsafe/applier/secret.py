@@ -1,0 +1,87 @@
+"""The user and password, from Secrets Manager.
+
+Both kinds of secret are read: those that CDK makes, and those that RDS manages, which hold a user name and a password
+only. Host, port and database come with the event. Nothing that a secret holds is ever put into a message.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..errors import ApplyError, Unreachable
+
+_NO_ROUTE: Final = (
+    "the applier has no way to Secrets Manager: add an interface endpoint for Secrets Manager to its subnets "
+    "(ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), let its security group in, or use subnets with a NAT gateway"
+)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user and its password, which no representation shows."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def read(arn: str) -> Credentials:
+    """Fetch and check a secret.
+
+    Raises:
+        Unreachable: Secrets Manager did not answer.
+        ApplyError: it refused, or the secret does not hold what is needed.
+    """
+    return parse(arn, _fetch(arn))
+
+
+def parse(arn: str, text: str | None) -> Credentials:
+    """Take the credentials out of a secret's text."""
+    try:
+        content = json.loads(text or "")
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ApplyError(f"secret {arn}: it is not a JSON object; it must hold 'username' and 'password'")
+    values = {}
+    for key in ("username", "password"):
+        value = content.get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ApplyError(f"secret {arn}: its key {key!r} is missing, empty or not text; add it")
+        values[key] = value
+    return Credentials(values["username"], values["password"])
+
+
+def _fetch(arn: str) -> str | None:
+    # Imported here: it takes most of the handler's start, and a delete that concerns nobody needs none of it.
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client: Any = boto3.client(
+            "secretsmanager",
+            # A route that is missing swallows packets: without these, the error would come after minutes.
+            config=Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"}),
+        )
+        answer = client.get_secret_value(SecretId=arn)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        failure = ApplyError(f"secret {arn}: Secrets Manager refused it ({code}); {_remedy(code)}")
+    except BotoCoreError as error:
+        failure = Unreachable(f"secret {arn}: {type(error).__name__}; {_NO_ROUTE}")
+    else:
+        text: str | None = answer.get("SecretString")
+        return text
+    raise failure
+
+
+def _remedy(code: str) -> str:
+    match code:
+        case "AccessDeniedException" | "DecryptionFailure" | "AccessDenied":
+            return "grant the applier's role to read it, and to decrypt with its KMS key if it has one of its own"
+        case "ResourceNotFoundException":
+            return "check the secret's ARN and that it still exists"
+        case "InvalidRequestException":
+            return "it may be marked for deletion: restore it, or give another"
+        case _:
+            return "deploy again later"

@@ -1,0 +1,82 @@
+"""The answer and the message: short, whatever happened. Nothing here needs a server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cdk_pinsafe.applier import handler
+from cdk_pinsafe.applier.apply import Outcome
+from cdk_pinsafe.applier.messages import LONGEST, ServerMessage, Target, clip, names, owned_by_another, setting_refused
+from cdk_pinsafe.errors import ApplyError
+
+from .world import Clock, properties
+
+LONG = "🐘" * 400 + "\n\x1b[31m" + "x" * 5000
+
+
+def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation takes 4096 bytes; what does not fit is counted."""
+    every = tuple(f"extension_{number}.parameter_with_a_long_name" for number in range(500))
+    outcome = Outcome(every, every, every, every, shadows=tuple((name, "role") for name in every))
+    monkeypatch.setattr(handler, "apply", lambda *_, **__: outcome)
+    given = properties({}, Host="h" * 250, Database="🐘" * 15)
+    answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, Clock())
+    assert len(json.dumps(answer).encode()) < 3000
+    assert answer["Data"]["Applied"] == "500"
+    assert answer["Data"]["Shadowed"].endswith("more")
+    assert all(isinstance(value, str) for value in answer["Data"].values())
+
+
+def test_messages_fit_whatever_the_names_and_texts() -> None:
+    """Each part has its share; the last word, the remedy, is never cut off."""
+    target = Target(LONG, 5432, LONG)
+    error = ServerMessage("22023", LONG, LONG, LONG, LONG)
+    message = setting_refused(target, error, installed=[], others=[LONG] * 500)
+    assert "correct the value" in clip(message, LONGEST)
+    assert len(message) < 1000
+    assert len(owned_by_another(target, {f"{number}{LONG}": LONG for number in range(500)})) < 1000
+
+
+def test_lines_are_one_and_printable() -> None:
+    """Control characters of a server's message do not reach CloudFormation's console."""
+    assert clip("a\nb\x1b[31m\tc\u2028d", 100) == "a b [31m c d"
+    assert clip("x" * 10, 5) == "xxxx…"
+
+
+def test_names_are_cut_by_the_name() -> None:
+    """No name is torn apart."""
+    assert names(["ab", "cd", "ef"], 8) == "ab, cd and 1 more"
+    assert names([], 8) == ""
+
+
+def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was not foreseen gives its place in the log, and no contents anywhere."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("hidden-password")
+
+    monkeypatch.setattr(handler, "apply", broken)
+    with pytest.raises(ApplyError) as caught:
+        handler.on_event({"RequestType": "Create", "ResourceProperties": properties({})}, Clock())
+    assert str(caught.value).startswith("internal error of the applier (KeyError)")
+    assert caught.value.__context__ is None
+    output = capsys.readouterr().out
+    assert "hidden-password" not in output
+    assert "test_answer.py" in output
+
+
+def test_the_handler_starts_without_boto3_and_fast() -> None:
+    """Lambda gives ten seconds; this takes less than half of one, as boto3 waits until a secret is read."""
+    code = (
+        "import time, sys; start = time.perf_counter(); import cdk_pinsafe.applier.handler; "
+        "print(time.perf_counter() - start); sys.exit('boto3' in sys.modules or 'aws_cdk' in sys.modules)"
+    )
+    best = min(
+        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        for _ in range(3)
+    )
+    assert best < 0.5

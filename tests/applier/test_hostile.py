@@ -1,0 +1,168 @@
+"""Hostile input and hostile databases: nothing but the parameter named is ever changed."""
+
+import contextlib
+
+import pg8000.native
+import pytest
+
+from .world import MASTER, Cluster, Database, Secrets, Settings
+
+VALUES = [
+    "it's",
+    "back\\slash",
+    "\\'; ALTER DATABASE postgres SET work_mem = '1MB'; --",
+    "'; DROP TABLE t; --",
+    "$1 %s %I %L {0} :name",
+    "$pinsafe$ END; $pinsafe$",
+    "emoji 🐘 é",
+    'double "quotes"',
+    "tab\tand\nline",
+    "",
+    "default",
+]
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_values_arrive_as_they_are(database: Database, conforming: str) -> None:
+    """Quotes, backslashes and statements in a value are a value, also where backslashes escape."""
+    database.alter(f"SET standard_conforming_strings = {conforming}")
+    everywhere = "SELECT count(*) FROM pg_db_role_setting"
+    before = database.rows(everywhere)
+    texts = {f"app.v{number}": value for number, value in enumerate(VALUES)}
+    for name in texts:
+        database.rows(f"GRANT SET ON PARAMETER {name} TO {MASTER}")
+    path = [*VALUES, "$user", "a,b", "Upper"]
+    wish = {**texts, "search_path": path}
+    assert database.create(wish).counts == (len(wish), len(wish), 0, 0)
+    stored = database.stored()
+    assert {name: stored[name] for name in texts} == texts
+    assert stored["search_path"] == ", ".join('"' + value.replace('"', '""') + '"' for value in path)
+    assert database.update(wish, wish).counts == (len(wish), 0, 0, 0)
+    database.delete(wish)
+    assert set(database.stored()) == {"standard_conforming_strings"}
+    assert database.rows(everywhere) == before
+
+
+@pytest.mark.parametrize("name", ["quo\"te's back\\slash", "UPPER sp ace $1 %I", "🐘" * 15, "a/b:name", "x" * 63])
+def test_any_database_name_works(cluster: Cluster, database: Database, vault: Secrets, name: str) -> None:
+    """A database's name is quoted by the server."""
+    with cluster.fresh_database(vault, name) as odd:
+        assert odd.create({"jit": "off"}).counts == (1, 1, 0, 0)
+        assert odd.stored() == {"jit": "off"}
+        odd.delete({"jit": "off"})
+        assert odd.stored() == {}
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        {
+            "default_transaction_read_only": "on",
+            "default_transaction_isolation": "serializable",
+            "default_transaction_deferrable": "on",
+        },
+        {"statement_timeout": "1"},
+        {"transaction_timeout": "1"},
+        {"lock_timeout": "1", "idle_in_transaction_session_timeout": "1", "idle_session_timeout": "1"},
+        {
+            "standard_conforming_strings": "off",
+            "backslash_quote": "off",
+            "client_encoding": "LATIN1",
+            "quote_all_identifiers": "on",
+            "transform_null_equals": "on",
+        },
+        {
+            "client_min_messages": "error",
+            "row_security": "off",
+            "plpgsql.extra_errors": "all",
+            "datestyle": "SQL, DMY",
+            "restrict_nonsystem_relation_kind": "view",
+        },
+    ],
+    ids=str,
+)
+def test_settings_that_already_stand_do_not_disturb(database: Database, standing: dict[str, str]) -> None:
+    """What a hand stored for the database does not reach the applier's session, and stays as it was."""
+    for name, value in standing.items():
+        # Only what this version does not know may be missing.
+        with contextlib.suppress(pg8000.native.DatabaseError):
+            database.rows(f"LOAD 'plpgsql'; ALTER DATABASE {database.name} SET {name} = '{value}'")
+    before = database.stored()
+    wish: Settings = {"jit": "off", "search_path": ["chat", "public"], "work_mem": "8MB"}
+    assert database.create(wish).counts == (3, 3, 0, 0)
+    assert database.update({"jit": "on"}, wish).counts == (1, 1, 0, 2)
+    database.delete({"jit": "on"})
+    assert database.stored() == before
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"default_transaction_read_only": "on", "lock_timeout": "1", "search_path": ["evil"]},
+        {"statement_timeout": "1"},
+        {"idle_session_timeout": "1", "idle_in_transaction_session_timeout": "1"},
+        {"transaction_timeout": "1"},
+        {"client_encoding": "EUC_TW", "search_path": []},
+    ],
+    ids=str,
+)
+def test_the_applier_survives_what_it_sets_itself(database: Database, wish: Settings) -> None:
+    """A setting that would end or mislead a session can be set, verified, changed and taken back."""
+    if "transaction_timeout" in wish and database.cluster.major < 17:
+        pytest.skip("transaction_timeout came with 17")
+    assert database.create(wish).counts == (len(wish), len(wish), 0, 0)
+    both = {**wish, "work_mem": "8MB"}
+    assert database.update(both, wish).counts == (len(both), 1, 0, 0)
+    assert database.delete(both).counts == (0, 0, 0, len(both))
+    assert database.stored() == {}
+
+
+LOOK_ALIKES = [
+    "CREATE SCHEMA evil",
+    "CREATE TABLE evil.victims (at text)",
+    """CREATE FUNCTION evil.strike(text) RETURNS text LANGUAGE plpgsql AS $$
+       BEGIN INSERT INTO evil.victims VALUES ($1); RETURN $1; END $$""",
+    "CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('lower') $$",
+    "CREATE FUNCTION evil.lower(name) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('lower') $$",
+    "CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('setting') $$",
+    "CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('set') $$",
+    "CREATE FUNCTION evil.current_database() RETURNS name LANGUAGE sql AS $$ SELECT evil.strike('db')::name $$",
+    "CREATE FUNCTION evil.eq(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
+    "CREATE FUNCTION evil.eq(name, name) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
+    "CREATE FUNCTION evil.eq(oid, oid) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
+    "CREATE FUNCTION evil.eq(name, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
+    "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.eq)",
+    "CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = name, FUNCTION = evil.eq)",
+    "CREATE OPERATOR evil.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.eq)",
+    "CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = text, FUNCTION = evil.eq)",
+    "CREATE OPERATOR evil.<> (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.eq)",
+    "CREATE VIEW evil.pg_settings AS SELECT 'jit'::text AS name, evil.strike('view') AS source",
+    "CREATE VIEW evil.pg_db_role_setting AS SELECT evil.strike('view') AS setconfig",
+    "CREATE TYPE evil.text AS (a int)",
+    "CREATE TYPE evil.jsonb AS (a int)",
+    "GRANT USAGE ON SCHEMA evil TO PUBLIC",
+    "GRANT INSERT ON evil.victims TO PUBLIC",
+]
+
+
+@pytest.mark.parametrize("path", ["evil, pg_catalog", "evil, pg_temp, pg_catalog, public"])
+def test_look_alikes_are_never_called(database: Database, path: str) -> None:
+    """A hostile search_path with look-alike functions, operators, views and types redirects nothing."""
+    database.hand(*LOOK_ALIKES)
+    database.alter(f"SET search_path = {path}")
+    wish = {"jit": "off", "timezone": "UTC"}
+    if database.cluster.installation.has_vector:
+        wish["hnsw.ef_search"] = "50"
+    extensions = ["vector"] if database.cluster.installation.has_vector else []
+    assert database.create(wish, Extensions=extensions).counts == (len(wish), len(wish), 0, 0)
+    database.update({"jit": "on"}, wish, Extensions=extensions)
+    database.delete({"jit": "on"})
+    assert database.rows("SELECT * FROM evil.victims") == []
+    assert set(database.stored()) == {"search_path"}
+
+
+def test_a_role_with_odd_values_of_its_own_does_not_disturb(database: Database) -> None:
+    """Role-level values of the applier's own user are overridden in its session as well."""
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET default_transaction_read_only = on")
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET search_path = evil")
+    assert database.create({"jit": "off"}).counts == (1, 1, 0, 0)

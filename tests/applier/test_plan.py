@@ -1,0 +1,130 @@
+"""The planner against a plain model: random events of several owners, and hands in between."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdk_pinsafe.applier.plan import LedgerRow, OwnedByAnotherError, Plan, plan
+
+NAMES = ("a", "b", "c")
+OWNERS = ("one", "two")
+VALUES = ("x", "X", "y", "Y", "z")  # case is spelling: "x" and "X" mean the same
+
+
+@dataclass
+class World:
+    """A database, what hands did to it, and how it began."""
+
+    stored: dict[str, str]
+    ledger: dict[str, LedgerRow] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+
+    def apply(self, owner: str, desired: dict[str, str]) -> Plan:
+        """Carry a plan out as the server would."""
+        standing = {name for name, value in desired.items() if self.stored.get(name, "").lower() == value.lower()}
+        ours = {name for name, row in self.ledger.items() if row.owner == owner}
+        todo = plan(owner, f"id-{owner}", desired, ledger=self.ledger, ours=ours, stored=self.stored, standing=standing)
+        for action in todo.actions:
+            if action.value is None:
+                self.stored.pop(action.name, None)
+            else:
+                assert isinstance(action.value, str)
+                self.stored[action.name] = action.value
+        for row in todo.writes:
+            applied = self.stored[row.name]
+            self.ledger[row.name] = LedgerRow(owner, f"id-{owner}", row.desired, applied, row.previous, row.adopted)
+        for name in todo.forgets:
+            del self.ledger[name]
+        return todo
+
+
+values = st.sampled_from(VALUES)
+wishes = st.dictionaries(st.sampled_from(NAMES), values)
+steps = st.one_of(
+    st.tuples(st.sampled_from(OWNERS), wishes),
+    st.tuples(st.sampled_from(NAMES), st.none() | values),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(wishes, st.lists(steps, max_size=12))
+def test_owners_keep_apart_and_everything_comes_back(begin: dict[str, str], story: list[tuple[str, object]]) -> None:
+    """After each event the owner has what it asked for, the others what they had; in the end all is as it began, but
+    for what hands changed."""
+    world = World(dict(begin))
+    for who, what in story:
+        if who in NAMES:
+            assert what is None or isinstance(what, str)
+            world.touched.add(who)
+            world.stored.pop(who, None)
+            if what is not None:
+                world.stored[who] = what
+            continue
+        assert isinstance(what, dict)
+        stored, ledger = dict(world.stored), dict(world.ledger)
+        if any(name in ledger and ledger[name].owner != who for name in what):
+            with pytest.raises(OwnedByAnotherError):
+                world.apply(who, what)
+            assert (world.stored, world.ledger) == (stored, ledger)
+            continue
+        todo = world.apply(who, what)
+        assert {name for name, row in world.ledger.items() if row.owner == who} == set(what)
+        assert all(world.stored[name].lower() == value.lower() for name, value in what.items())
+        mine = {name for name, row in ledger.items() if row.owner == who} | set(what)
+        assert {n: v for n, v in world.stored.items() if n not in mine} == {
+            n: v for n, v in stored.items() if n not in mine
+        }
+        assert all(world.stored.get(name) == stored.get(name) for name in todo.left)
+        assert set(todo.repaired) <= set(todo.changed)
+        assert world.apply(who, what).is_empty
+    for owner in OWNERS:
+        world.apply(owner, {})
+    assert world.ledger == {}
+    untouched = set(NAMES) - world.touched
+    assert {n: v for n, v in world.stored.items() if n in untouched} == {
+        n: v for n, v in begin.items() if n in untouched
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(wishes, wishes, wishes)
+def test_a_rollback_ends_where_it_began(begin: dict[str, str], old: dict[str, str], new: dict[str, str]) -> None:
+    """An update and its way back mean the same as no update; an adopted value may differ in spelling."""
+    world = World(dict(begin))
+    world.apply("one", old)
+    before = {name: value.lower() for name, value in world.stored.items()}
+    previous = {name: row.previous for name, row in world.ledger.items()}
+    world.apply("one", new)
+    world.apply("one", old)
+    assert {name: value.lower() for name, value in world.stored.items()} == before
+    assert {name: row.previous for name, row in world.ledger.items() if name in new} == {
+        name: text for name, text in previous.items() if name in new
+    }
+
+
+def test_a_rename_of_the_owner_is_written_down() -> None:
+    """A kept setting is noted under its new owner."""
+    row = LedgerRow("old", "id", "x", "x", None, adopted=False)
+    todo = plan("new", "id", {"a": "x"}, ledger={"a": row}, ours={"a"}, stored={"a": "x"}, standing={"a"})
+    assert [write.name for write in todo.writes] == ["a"]
+    assert todo.actions == ()
+    kept = plan(
+        "new",
+        "id",
+        {"a": "x"},
+        ledger={"a": replace(row, owner="new")},
+        ours={"a"},
+        stored={"a": "x"},
+        standing={"a"},
+    )
+    assert kept.is_empty
+
+
+def test_conflicts_are_all_named() -> None:
+    """The error has every name with its owner."""
+    row = LedgerRow("other", "id", "x", "x", None, adopted=False)
+    with pytest.raises(OwnedByAnotherError) as caught:
+        plan("me", "id2", {"a": "x", "b": "y", "c": "z"}, ledger={"a": row, "c": row}, ours=(), stored={}, standing=())
+    assert caught.value.conflicts == {"a": "other", "c": "other"}

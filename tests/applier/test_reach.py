@@ -1,0 +1,208 @@
+"""Reaching the database: TLS, secrets, servers that start late, and giving up in time."""
+
+import datetime
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cdk_pinsafe.applier import connection
+from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.applier.secret import Credentials
+from cdk_pinsafe.errors import ApplyError, Unreachable
+from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
+
+from .world import MASTER, Clock, Database, Secrets, properties, refusal
+
+WISH = {"jit": "off"}
+PASSWORD = "hidden-password-7"
+
+
+class Recorder:
+    """A server that speaks no PostgreSQL: it gives one answer, then keeps what it is sent."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.received = b""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        with client:
+            client.settimeout(2)
+            self.received += client.recv(8)
+            client.sendall(self._answer)
+            try:
+                while data := client.recv(4096):
+                    self.received += data
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._listener.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def open_vault(vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> Secrets:
+    """A secret for servers that are none of the cluster's."""
+    vault.answers = [Credentials(MASTER, PASSWORD)]
+    monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
+    return vault
+
+
+def _create(port: int, *, seconds: float = 10, **changes: object) -> dict[str, object]:
+    event = {"RequestType": "Create", "ResourceProperties": properties(WISH, Port=str(port), **changes)}
+    return on_event(event, Clock(seconds))
+
+
+@pytest.mark.parametrize("fault", ["other authority", "other host", "expired"])
+def test_an_impostor_never_gets_the_password(
+    open_vault: Secrets, authority: CertificateAuthority, tmp_path: Path, fault: str
+) -> None:
+    """A certificate that is not right in every respect ends it at once, before anything is said in the session."""
+    match fault:
+        case "other authority":
+            files, expected = CertificateAuthority(tmp_path, name="other").issue("127.0.0.1"), "not trusted"
+        case "other host":
+            files, expected = authority.issue("db.example"), "IP address mismatch"
+        case _:
+            past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+            files, expected = authority.issue("127.0.0.1", not_after=past), "expired"
+    # The backend stands where the front would pass on what it decrypts.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as backend,
+        TlsFront("127.0.0.1", backend.getsockname()[1], *files) as front,
+    ):
+        backend.settimeout(0.1)
+        start = time.monotonic()
+        message = refusal(lambda: _create(front.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
+        assert time.monotonic() - start < 5
+        with pytest.raises(TimeoutError):
+            backend.accept()
+    assert expected in message
+    assert "no password was sent" in message
+
+
+def test_a_server_without_tls_gets_nothing_but_the_question(open_vault: Secrets) -> None:
+    """After the server's no, not a byte more is sent."""
+    recorder = Recorder(b"N")
+    message = refusal(lambda: _create(recorder.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
+    recorder.close()
+    assert "the server refuses TLS; no password was sent" in message
+    assert recorder.received == b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: Secrets) -> None:
+    """Bytes stuffed behind the server's yes end the handshake; they are never read as its answer."""
+    recorder = Recorder(b"S" + b"R\x00\x00\x00\x08\x00\x00\x00\x03")
+    refusal(lambda: _create(recorder.port), hidden=PASSWORD)
+    recorder.close()
+    assert PASSWORD.encode() not in recorder.received
+
+
+def test_a_proxy_is_told_from_an_instance(open_vault: Secrets, authority: CertificateAuthority) -> None:
+    """RDS Proxy refuses start-up options with 0A000: the message says which host to give."""
+    fields = b"".join(part + b"\0" for part in (b"SFATAL", b"VFATAL", b"C0A000", b"MFeature not supported")) + b"\0"
+    refusing = Recorder(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+    with TlsFront("127.0.0.1", refusing.port, *authority.issue("127.0.0.1")) as front:
+        message = refusal(lambda: _create(front.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
+    refusing.close()
+    assert "not of a proxy" in message
+    assert PASSWORD.encode() not in refusing.received
+
+
+def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
+    """It is waited for, and given up while there is still time to answer."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    start = time.monotonic()
+    message = refusal(lambda: _create(port, seconds=3), kind=Unreachable, hidden=PASSWORD)
+    assert time.monotonic() - start < 3
+    assert "ConnectionRefusedError" in message
+    assert "gave up after" in message
+
+
+def test_a_silent_server_is_unreachable_in_time(open_vault: Secrets) -> None:
+    """A server that accepts and says nothing does not hold the applier longer than its time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        refusal(lambda: _create(silent.getsockname()[1], seconds=3), kind=Unreachable, hidden=PASSWORD)
+    assert time.monotonic() - start < 3
+
+
+def test_an_unknown_host_is_unreachable_in_time(open_vault: Secrets) -> None:
+    """A name that is not in the DNS yet is waited for."""
+    message = refusal(lambda: _create(5432, seconds=2, Host="nosuch.invalid"), kind=Unreachable, hidden=PASSWORD)
+    assert "nosuch.invalid" in message
+
+
+def test_a_server_that_starts_late_is_waited_for(
+    open_vault: Secrets, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The event may come before the database is up."""
+    with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("late")) as server:
+        server.create_master(MASTER, PASSWORD, "app")
+        with TlsFront(server.host, server.port, *authority.issue("127.0.0.1")) as front:
+            server.stop()
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(_create, front.port, seconds=60)
+                time.sleep(1.5)
+                assert not answer.done()
+                server.start()
+                assert answer.result()["Data"]["Changed"] == "1"  # type: ignore[index]
+
+
+def test_a_wrong_password_is_refused_after_one_more_reading(
+    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret is read again once; then the message says which secret does not open which database."""
+    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    vault.answers = [Credentials(MASTER, PASSWORD)]
+    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    assert "28P01" in message
+    assert "arn:aws:secretsmanager" in message
+    assert PASSWORD not in message
+    assert vault.readings == 2
+
+
+def test_a_password_rotated_meanwhile_is_read_again(
+    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the secret and using it, it may have been rotated."""
+    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    vault.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
+    assert database.create(WISH).counts == (1, 1, 0, 0)
+    assert vault.readings == 2
+
+
+def test_a_bundle_that_is_missing_is_named(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variable's value is in the message, and what it must be."""
+    empty = tmp_path / "empty.pem"
+    for path in (tmp_path / "none.pem", empty):
+        monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(path))
+        message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+        assert "PINSAFE_CA_BUNDLE" in message
+        empty.touch()
+
+
+def test_the_session_is_encrypted_and_says_who_it_is(database: Database) -> None:
+    """On a server with its own TLS, the catalogue shows the applier's session encrypted."""
+    if not database.cluster.installation.has_ssl:
+        pytest.skip("this server leaves TLS to the front")
+    database.rows("CREATE TABLE public.seen (ssl boolean, name text); GRANT INSERT ON public.seen TO PUBLIC")
+    database.rows(
+        "CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen "
+        "SELECT s.ssl, a.application_name FROM pg_catalog.pg_stat_ssl s JOIN pg_catalog.pg_stat_activity a USING (pid) "
+        "WHERE pid = pg_catalog.pg_backend_pid(); END $$; "
+        "CREATE EVENT TRIGGER note ON ddl_command_start EXECUTE FUNCTION public.note()"
+    )
+    database.create(WISH)
+    assert database.rows("SELECT DISTINCT ssl, name FROM public.seen") == [[True, "cdk-pinsafe"]]

@@ -1,0 +1,101 @@
+"""What a fresh session gets: shadows are told, and what does not take effect is an error."""
+
+import json
+
+import pytest
+
+from cdk_pinsafe.applier import apply as apply_module
+from cdk_pinsafe.errors import ApplyError, Unreachable
+
+from .world import MASTER, Database
+
+PASSWORD = "app-password-9"
+
+
+def test_shadows_are_reported_by_name_and_role(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """A role-level value beats the database's: the names are in the answer, the roles in the log; it is no error."""
+    role = f"role_of_{database.name}"
+    database.admin.run(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    try:
+        database.admin.run(f"ALTER ROLE {role} SET TimeZone = 'Europe/Zurich'")
+        database.admin.run(f"ALTER ROLE {role} IN DATABASE {database.name} SET jit = on")
+        database.admin.run(f"ALTER ROLE {role} SET work_mem = '5MB'")
+        answer = database.create({"jit": "off", "timezone": "UTC", "lock_timeout": "1s"})
+        with database.session(role, PASSWORD) as session:
+            assert session.run("SHOW timezone") == [["Europe/Zurich"]]
+    finally:
+        database.admin.run(f"ALTER ROLE {role} IN DATABASE {database.name} RESET ALL")
+        database.admin.run(f"DROP ROLE {role}")
+    assert answer.shadowed == ["jit", "timezone"]
+    assert answer.counts == (3, 3, 0, 0)
+    assert f'"event": "shadowed", "name": "timezone", "role": "{role}"' in capsys.readouterr().out
+
+
+def test_a_shadow_of_the_applier_itself_is_no_error(database: Database) -> None:
+    """The applier's own user may have values of its own as well."""
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET jit = on")
+    assert database.create({"jit": "off"}).shadowed == ["jit"]
+    assert database.show("jit") == "on"
+
+
+def test_role_level_values_of_other_databases_and_all_roles_are_no_shadows(database: Database) -> None:
+    """ALTER ROLE ALL loses against the database, and another database is another matter."""
+    database.admin.run("ALTER ROLE ALL SET jit = on")
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE template1 SET jit = on")
+    try:
+        assert database.create({"jit": "off"}).shadowed == []
+        assert database.show("jit") == "off"
+    finally:
+        database.admin.run("ALTER ROLE ALL RESET jit")
+        database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE template1 RESET jit")
+
+
+def test_what_a_login_trigger_overrides_is_an_error_and_undone(database: Database) -> None:
+    """A setting that is stored but that no session gets fails the creation, which then leaves nothing behind."""
+    if database.cluster.major < 17:
+        pytest.skip("login triggers came with 17")
+    database.alter("SET work_mem = '5MB'")
+    database.rows(
+        "CREATE FUNCTION public.on_login() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_catalog.set_config('jit', 'on', false); END $$; "
+        "CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION public.on_login()"
+    )
+    message = database.refuses(lambda: database.create({"jit": "off", "work_mem": "8MB"}), kind=ApplyError)
+    assert 'setting "jit" in database' in message
+    assert "from 'session' instead of the database" in message
+    assert message.endswith("it was undone")
+    assert database.stored() == {"work_mem": "5MB"}
+    assert database.ledger() == {}
+
+
+def test_a_failed_verification_is_undone_on_create_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation rolls an update back by an event, a creation not; a repeated one goes back to the first."""
+
+    def unverified(*_: object) -> None:
+        raise Unreachable("it cannot be verified")
+
+    database.create({"jit": "off"})
+    before = database.stored(), database.ledger()
+    with monkeypatch.context() as patch:
+        patch.setattr(apply_module, "verify", unverified)
+        message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}), kind=Unreachable)
+        assert message == "it cannot be verified; it was undone"
+        assert (database.stored(), database.ledger()) == before
+        database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}), kind=Unreachable)
+        assert database.stored() == {"jit": "on"}
+    database.update({"jit": "off"}, {"jit": "on"})
+    assert (database.stored(), database.ledger()) == before
+
+
+def test_the_log_is_json_lines_without_values_or_secrets(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line is an object with level and event; neither the password nor a setting's value is in any."""
+    database.create({"work_mem": "12345kB", "search_path": ["hidden_schema"]})
+    database.refuses(lambda: database.update({"work_mem": "98765bananas"}, {}))
+    text = capsys.readouterr().out
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all({"level", "event"} <= line.keys() for line in lines)
+    assert {line["event"] for line in lines} >= {"received", "verified", "done", "answered", "failed"}
+    for hidden in (database.cluster.password, "12345kB", "hidden_schema", "98765bananas"):
+        assert hidden not in text
