@@ -1,3 +1,14 @@
-"""`cdk deploy` on a local cloud with a real PostgreSQL, without an AWS account, Docker, or an installed Node or
-PostgreSQL.
+"""`cdk deploy` on a local cloud with a real PostgreSQL: no AWS account, no Docker, nothing installed but by pip.
+
+::
+
+    run ─> story ─┬─> cdk_cli ──(real CDK CLI, Node from its wheel)──┐
+                  │                                                  v
+                  ├─> local_cloud ──(process)─> cloud ─> resources ─> databases ─> postgres, tls
+                  ├─> assembly     what was synthesised; copies with a setting changed
+                  ├─> inspection   what a database says in a fresh connection
+                  └─> events ─> report
+
+This room may import `settings` and `errors` of this package, and never the applier, which it meets only as everybody
+does: as a Lambda function in the app's assembly.
 """

@@ -15,7 +15,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdk_pinsafe.errors import RehearsalError
+from ..errors import RehearsalError
 
 __all__ = ["Installation", "installations", "wheel_installation"]
 
@@ -41,6 +41,11 @@ class Installation:
     has_ssl: bool
     has_vector: bool
     copyable: bool
+
+    def extensions(self) -> frozenset[str]:
+        """The names of the extensions that can be created, where the wheel's layout tells."""
+        controls = self.bin.parent.glob("share/**/extension/*.control")
+        return frozenset(control.stem for control in controls)
 
     def private_copy(self, directory: Path) -> "Installation":
         """Copy what a server needs into `directory`, and let a database's owner create `vector` there, as RDS does.

@@ -27,8 +27,9 @@ from typing import Self
 
 import pg8000.native
 
-from cdk_pinsafe.errors import RehearsalError
-from cdk_pinsafe.rehearsal.installations import Installation, installations, wheel_installation
+from ..errors import RehearsalError
+from .installations import Installation, installations, wheel_installation
+from .lifeline import tied
 
 __all__ = ["Installation", "PostgresServer", "installations", "wheel_installation"]
 
@@ -51,11 +52,6 @@ _BASE_SETTINGS = {
     "log_timezone": "UTC",
     "password_encryption": "scram-sha-256",
 }
-
-# The shell becomes the server (exec keeps its process id), and leaves behind a reader that outlives no pipe: when the
-# writing end closes, because stop() closed it or because this process is gone in whatever way, it asks the server for a
-# fast shutdown.
-_UNTIL_PIPE_CLOSES = 'exec 3<&0; ( { read -r _ <&3; kill -INT $$; } >/dev/null 2>&1 & ); exec "$@" 3<&- </dev/null'
 
 
 class PostgresServer:
@@ -147,7 +143,7 @@ class PostgresServer:
             if "could not bind" not in self.log:
                 break
             self.port = 0
-        raise RehearsalError(f"PostgreSQL {self.installation.major} did not start: {_last_line(self.log)}")
+        raise RehearsalError(f"PostgreSQL {self.installation.major} did not start: {_last_words(self.log)}")
 
     def stop(self) -> None:
         """Shut the server down, ending its sessions; its data stay for another `start`."""
@@ -211,11 +207,9 @@ class PostgresServer:
     def _make_home(self) -> Path:
         """Lay out programs, data and log below a folder that the server's user can reach."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        reachable = self._uid is None or all(
-            folder.stat().st_mode & 0o001 for folder in (self._directory.resolve(), *self._directory.resolve().parents)
-        )
-        self._own_home = not reachable
-        home = Path(tempfile.mkdtemp(prefix="pinsafe-pg-", dir=self._directory if reachable else None))
+        parent = self._directory if self._uid is None else self._open_folder()
+        self._own_home = parent != self._directory
+        home = Path(tempfile.mkdtemp(prefix="pinsafe-pg-", dir=parent))
         self._home = home
         installation = self.installation.private_copy(home / "programs")
         (home / "tmp").mkdir()
@@ -230,6 +224,14 @@ class PostgresServer:
         self._programs = installation.bin
         self._initialise(home, password_file)
         return home
+
+    def _open_folder(self) -> Path:
+        """The given folder if `nobody` can enter it, else a temporary one."""
+        for folder in (self._directory, Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp goes there
+            path = folder.resolve()
+            if all(step.stat().st_mode & 0o001 for step in (path, *path.parents)):
+                return folder
+        raise RehearsalError(f"root's PostgreSQL runs as `nobody`, who can enter neither {self._directory} nor /tmp")
 
     def _hand_over(self, *paths: Path) -> None:
         if self._uid is not None and self._gid is not None:
@@ -263,7 +265,7 @@ class PostgresServer:
         password_file.unlink()
         if made.returncode != 0:
             raise RehearsalError(
-                f"initdb of PostgreSQL {self.installation.major} failed: {_last_line(made.stdout + made.stderr)}"
+                f"initdb of PostgreSQL {self.installation.major} failed: {_last_words(made.stdout + made.stderr)}"
             )
         settings = dict(self._settings)
         if self._tls:
@@ -278,17 +280,7 @@ class PostgresServer:
     def _spawn(self, home: Path, port: int) -> subprocess.Popen[bytes]:
         with (home / "log").open("wb") as log:
             return subprocess.Popen(
-                [
-                    "/bin/sh",
-                    "-c",
-                    _UNTIL_PIPE_CLOSES,
-                    "sh",
-                    str(self._programs / "postgres"),
-                    "-D",
-                    str(home / "data"),
-                    "-p",
-                    str(port),
-                ],
+                tied([str(self._programs / "postgres"), "-D", str(home / "data"), "-p", str(port)], "interrupt"),
                 cwd=home,
                 env=self._environment(home),
                 stdin=subprocess.PIPE,
@@ -336,8 +328,6 @@ def _run(connection: pg8000.native.Connection, template: str, *values: str) -> N
     connection.run(rows[0][0])
 
 
-def _last_line(log: str) -> str:
-    """The line that tells most: the last error, else the last line."""
-    lines = [line for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "FATAL" in line or "error" in line.lower()]
-    return (errors or lines or ["it said nothing"])[-1]
+def _last_words(log: str) -> str:
+    """The last lines as one: the cause mostly stands before the line that says FATAL."""
+    return " | ".join([line.strip() for line in log.splitlines() if line.strip()][-3:]) or "it said nothing"

@@ -1,0 +1,88 @@
+"""The local cloud's process: ministack with what it lacks, on the loopback interface, until its standard input closes.
+
+Started by `local_cloud`, with a directory and a certificate and key for its databases as arguments. On its standard
+output it writes one JSON object a line: first its port and the resource types that it does more for than record them,
+then every request to a `DatabaseSettings` resource.
+
+ministack reads its configuration from the environment when it is imported, so it is imported late here.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from .databases import Databases
+
+__all__ = ["main"]
+
+_HOST = "127.0.0.1"
+_LAST_WORDS_SECONDS = 1.0
+
+
+def main(directory: Path, certificate: Path, key: Path) -> None:
+    """Serve until standard input closes or SIGTERM comes, then leave nothing running."""
+    listener = socket.create_server((_HOST, 0), backlog=128)
+    port = listener.getsockname()[1]
+    _configure(directory, port)
+    with Databases(directory, certificate, key) as databases:
+        from .resources import register
+
+        types = register(databases, _say)
+        _say({"port": port, "types": types})
+        # Not asyncio.run, which would wait for threads that wait for functions that will never answer.
+        asyncio.new_event_loop().run_until_complete(_serve(listener))
+    # The processes that ran Lambda functions are of this group, whose leader this process is.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+    os._exit(0)
+
+
+def _configure(directory: Path, port: int) -> None:
+    """Keep ministack on the loopback interface, its files below TMPDIR, and its hands off Docker."""
+    os.environ |= {
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": _HOST,
+        "BIND_HOST": _HOST,
+        "S3_DATA_DIR": str(directory / "tmp" / "s3"),
+        "STATE_DIR": str(directory / "tmp" / "state"),
+        # Not for want of a container: at its start ministack removes those that it takes for its own.
+        "DOCKER_HOST": f"unix://{directory / 'no-docker.sock'}",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+async def _serve(listener: socket.socket) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def wait_for_end_of_input() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = _LAST_WORDS_SECONDS
+    config.keep_alive_timeout = 75
+    await serve(app, config, shutdown_trigger=stop.wait)
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)  # noqa: T201 - the channel to the parent
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""What a database says: its settings, read from fresh connections as any client of it would open them.
+
+Connections go through TLS with full verification. The ones that show something send no SET and no startup options.
+"""
+
+import contextlib
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pg8000.native
+
+from ..errors import RehearsalError
+
+__all__ = ["Login", "SettingValue", "read", "same_value"]
+
+SettingValue = str | list[str]
+"""A setting as it stands in the template: text, or a list of identifiers."""
+
+# The parameters of an extension are known once its library is loaded. A validator of a C function loads it without
+# creating or changing anything.
+_LOAD_LIBRARIES = """
+    SELECT pg_catalog.fmgr_c_validator(function) FROM (
+        SELECT DISTINCT ON (e.oid) p.oid AS function
+        FROM pg_catalog.pg_extension e
+        JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+            AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+        JOIN pg_catalog.pg_proc p ON p.oid = d.objid
+        JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
+        WHERE e.extname <> 'plpgsql'
+        ORDER BY e.oid, p.oid) AS one_each
+"""
+
+# A database of the app may have settings that forbid writing or cut statements short; preparing must work all the same.
+_PREPARING = "-c default_transaction_read_only=off -c statement_timeout=0 -c search_path=pg_catalog"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A way into a database, as its master user."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str
+    ca_bundle: Path
+
+    @contextlib.contextmanager
+    def connect(self, *, preparing: bool = False) -> Iterator[pg8000.native.Connection]:
+        """A fresh connection, verified in full; with `preparing`, immune to the database's settings."""
+        connection = pg8000.native.Connection(
+            self.user,
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            password=self.password,
+            ssl_context=ssl.create_default_context(cafile=self.ca_bundle),
+            timeout=60,
+            startup_params={"options": _PREPARING} if preparing else {},
+        )
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(pg8000.native.Error, OSError):
+                connection.close()
+
+    def to(self, database: str) -> "Login":
+        """The same login to another database of the server."""
+        return Login(self.host, self.port, database, self.user, self.password, self.ca_bundle)
+
+    def create_empty_database(self, name: str, extensions: Sequence[str]) -> "Login":
+        """Create a database with the extensions and without any setting, for comparison."""
+        other = self.to(name)
+        with self.connect(preparing=True) as connection:
+            connection.run(f"CREATE DATABASE {quoted(name)}")
+        with other.connect(preparing=True) as connection:
+            for extension in extensions:
+                connection.run(f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)} SCHEMA public CASCADE")
+        return other
+
+
+def read(login: Login, names: Sequence[str]) -> dict[str, str]:
+    """Each setting's value in one fresh connection, with the libraries of the database's extensions loaded."""
+    with login.connect() as connection:
+        connection.run(_LOAD_LIBRARIES)
+        return {name: _current(connection, name) for name in names}
+
+
+def same_value(login: Login, name: str, wanted: SettingValue, got: str) -> bool:
+    """Whether the server takes both for the same value: `30s` is `30000`, `on` is `true`.
+
+    Args:
+        login: to a database that has the extensions; nothing is kept in it.
+        name: the parameter.
+        wanted: the value in the template.
+        got: the value that a connection reported.
+    """
+    if isinstance(wanted, list):
+        return [part.strip().strip('"') for part in got.split(",")] == wanted
+    with login.connect() as connection:
+        connection.run(_LOAD_LIBRARIES)
+        values = []
+        for value in (wanted, got):
+            connection.run("BEGIN")
+            rows = connection.run("SELECT pg_catalog.set_config(:name, :value, true)", name=name, value=value)
+            values.append(rows)
+            connection.run("ROLLBACK")
+        return bool(values[0] == values[1])
+
+
+def quoted(identifier: str) -> str:
+    """An identifier as SQL writes it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def text_of(value: SettingValue) -> str:
+    """A template's value for people."""
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+def check_settings(plain: Login, wanted: Mapping[str, SettingValue], got: Mapping[str, str]) -> None:
+    """Raise RehearsalError for the first setting that is not what the template says."""
+    for name, value in wanted.items():
+        if not same_value(plain, name, value, got[name]):
+            raise RehearsalError(f"{name} is {got[name]!r} in a fresh connection, the template says {text_of(value)!r}")
+
+
+def _current(connection: pg8000.native.Connection, name: str) -> str:
+    rows = connection.run("SELECT pg_catalog.current_setting(:name, true)", name=name)
+    value = rows[0][0] if rows else None
+    return "(unknown)" if value is None else str(value)

@@ -1,0 +1,369 @@
+"""The story of a rehearsal: deploy an app, show its settings at work, change one, break one, destroy it.
+
+Each chapter compares what it sees with what it should be; a difference ends the story with RehearsalError. Who is told,
+and how it looks, is the reporter's affair.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pg8000.native
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import RehearsalError
+from .assembly import Assembly, SettingsResource
+from .cdk_cli import App, CdkCli
+from .events import Deployed, Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
+from .inspection import Login, SettingValue, check_settings, read, text_of
+from .installations import wheel_installation
+from .local_cloud import ANY_ACCOUNT, Account, LocalCloud, SettingsRequest
+from .proof import filtered_query
+from .tls import CertificateAuthority
+
+__all__ = ["Story"]
+
+_PARAMETER: Final = "statement_timeout"
+_OTHER_VALUES: Final = ("45s", "60s")
+_BAD_VALUE: Final = "45 parsecs"
+_POSTGRES: Final = 18
+_UNHANDLED: Final = ("AWS::CDK::Metadata", "AWS::CloudFormation::", "Custom::")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A database and the settings that a construct keeps in it."""
+
+    address: str
+    owner: str
+    login: Login
+    plain: Login
+    settings: Mapping[str, SettingValue]
+    before: Mapping[str, str]
+
+
+class Story:
+    """One rehearsal of one app, in a directory that is its own.
+
+    Attributes:
+        is_waiting: all is shown, and kept up until somebody interrupts.
+    """
+
+    def __init__(self, app: App, directory: Path, reporter: Reporter) -> None:
+        self._app = app
+        self._directory = directory
+        self._reporter = reporter
+        self._authority = CertificateAuthority(directory / "authority")
+        self._account = Account()
+        self.is_waiting = False
+        (directory / "cli").mkdir()
+        self._cli = CdkCli(directory / "cli", self._authority.certificate)
+
+    @property
+    def cli_output(self) -> list[str]:
+        """The last command given to the CDK CLI, and what it said."""
+        return self._cli.output
+
+    def tell(self, *, keep: bool) -> None:
+        """Tell it all; with `keep`, stop before the end and wait until somebody interrupts.
+
+        Raises:
+            RehearsalError: a step failed, or showed something else than it should.
+        """
+        with contextlib.ExitStack() as running:
+            with self._step("start the local cloud"):
+                cloud = running.enter_context(LocalCloud(self._directory / "cloud", self._authority))
+            try:
+                self._tell(cloud, keep=keep)
+            except RehearsalError:
+                cloud.check()  # if it is gone, then that is the cause
+                raise
+
+    def _tell(self, cloud: LocalCloud, *, keep: bool) -> None:
+        with self._step("get the CDK CLI"):
+            self._cli.install()
+        assembly = self._synth(cloud)
+        with self._step("cdk bootstrap"):
+            self._cli.bootstrap(self._account, cloud.endpoint)
+        with self._step("cdk deploy"):
+            self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
+        with self._step("look at what was deployed"):
+            targets = self._targets(cloud)
+            deployed = [self._verified(target, target.settings) for target in targets]
+            queries = [query for target in targets if (query := self._query(target))]
+            resources = self._deployed(cloud, assembly)
+        for target, values in zip(targets, deployed, strict=True):
+            self._show_settings("without the settings -> after cdk deploy", target, target.before, values)
+        for query in queries:
+            self._reporter.show(query)
+        self._reporter.show(resources)
+        self._change(cloud, assembly, targets)
+        if keep:
+            with self._step("cdk deploy, back to what the app says"):
+                self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
+            self._wait(cloud, targets)
+            return
+        retained = {resource.address for resource in assembly.settings() if resource.retained}
+        standing = [read(target.login, list(target.before)) for target in targets]
+        with self._step("cdk destroy"):
+            self._cli.destroy(assembly.folder, self._account, cloud.endpoint)
+            gone = [self._destroyed(target, retained=target.address in retained) for target in targets]
+        for target, before, after in zip(targets, standing, gone, strict=True):
+            self._show_settings("before -> after cdk destroy", target, before, after)
+
+    # --- Chapters --------------------------------------------------------------------------------
+
+    def _synth(self, cloud: LocalCloud) -> Assembly:
+        """Synthesise the app, and leave out what cannot be rehearsed, saying so."""
+        assembly = Assembly(self._directory / "synth")
+        with self._step("cdk synth"):
+            self._cli.synth(self._app, assembly.folder, self._account, cloud.endpoint)
+        resources = assembly.settings()
+        if not resources:
+            raise RehearsalError("the app has no DatabaseSettings: there is nothing to rehearse")
+        for resource in resources:
+            if resource.host is not None:
+                raise RehearsalError(
+                    f"{resource.logical_id} is for the database at {resource.host}, which the app does not make: "
+                    "a rehearsal stays on this machine, so rehearse an app that makes the database as well"
+                )
+        self._account = _account_of(assembly)
+        assembly = assembly.copy(self._directory / "assembly")
+        available = wheel_installation(_POSTGRES).extensions()
+        for number, resource in enumerate(resources):
+            missing = [name for name in resource.extensions if name not in available]
+            if missing:
+                assembly = assembly.without_extensions(resource, missing, self._directory / f"assembly-{number}")
+                text = f"left out of {resource.logical_id}: {', '.join(missing)}, which the embedded PostgreSQL lacks"
+                self._reporter.show(Note(text))
+        return assembly
+
+    def _change(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
+        """Deploy another value, then one that PostgreSQL refuses."""
+        resource = next((resource for resource in assembly.settings() if resource.settings is not None), None)
+        if resource is None:
+            self._reporter.show(
+                Note("skipped: a changed and a bad setting, since the settings hold tokens and cannot be edited")
+            )
+            return
+        target = next(target for target in targets if target.address == resource.address)
+        old = next((text_of(value) for name, value in target.settings.items() if name.lower() == _PARAMETER), None)
+        value = next(value for value in _OTHER_VALUES if value != old)
+        settings = {**{name: v for name, v in target.settings.items() if name.lower() != _PARAMETER}, _PARAMETER: value}
+        before = read(target.login, [_PARAMETER])
+        changed = assembly.with_setting(resource, _PARAMETER, value, self._directory / "changed")
+        with self._step(f"cdk deploy with {_PARAMETER} = {value}"):
+            self._cli.deploy(changed.folder, self._account, cloud.endpoint)
+            after = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
+        self._show_settings("before -> after, the others as they were", target, before, after)
+
+        bad = assembly.with_setting(resource, _PARAMETER, _BAD_VALUE, self._directory / "bad")
+        with self._step(f"cdk deploy with {_PARAMETER} = {_BAD_VALUE}, which must fail"):
+            refusal = self._refusal(cloud, bad, resource)
+            still = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
+        self._reporter.show(refusal)
+        self._show_settings("before -> after the refusal, the others as they were", target, after, still)
+
+    def _refusal(self, cloud: LocalCloud, bad: Assembly, resource: SettingsResource) -> Refusal:
+        try:
+            self._cli.deploy(bad.folder, self._account, cloud.endpoint)
+        except RehearsalError:
+            pass
+        else:
+            raise RehearsalError(f"the deployment of {_PARAMETER} = {_BAD_VALUE} succeeded, it should have failed")
+        stack = _latest(cloud.requests())[resource.address].stack
+        client = cloud.client("cloudformation", self._account)
+        events = client.describe_stack_events(StackName=stack)["StackEvents"]
+        failed = [
+            event.get("ResourceStatusReason", "")
+            for event in events
+            if event.get("LogicalResourceId") == resource.logical_id and event.get("ResourceStatus") == "UPDATE_FAILED"
+        ]
+        if not failed:
+            raise RehearsalError(
+                f"the deployment failed, but not because of {resource.logical_id}: see the CDK CLI's output"
+            )
+        status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        if status != "UPDATE_ROLLBACK_COMPLETE":
+            raise RehearsalError(f"stack {stack} is {status} after the bad setting, not UPDATE_ROLLBACK_COMPLETE")
+        message = failed[0].strip().splitlines()[0]
+        if _PARAMETER not in message:
+            raise RehearsalError(f"the deployment failed with a message that does not name {_PARAMETER}: {message}")
+        return Refusal(_PARAMETER, _BAD_VALUE, message, stack, status)
+
+    def _destroyed(self, target: _Target, *, retained: bool) -> dict[str, str]:
+        """Compare with how the database was before; it still runs, as its final snapshot would keep it."""
+        after = read(target.login, list(target.before))
+        if retained:
+            self._reporter.show(Note(f"{target.owner}: its removal policy leaves the settings in place"))
+            return after
+        for name, value in after.items():
+            if value != target.before[name]:
+                raise RehearsalError(f"{name} is {value!r} after cdk destroy, {target.before[name]!r} was there before")
+        return after
+
+    def _wait(self, cloud: LocalCloud, targets: list[_Target]) -> None:
+        connections = tuple(
+            {
+                "owner": target.owner,
+                "psql": f"psql '{_dsn(target.login)}'",
+                "dsn": _dsn(target.login),
+            }
+            for target in targets
+        )
+        self._reporter.show(Kept(connections, cloud.endpoint, self._account.environment()))
+        self.is_waiting = True
+        while True:
+            time.sleep(1)
+            cloud.check()
+
+    # --- What is seen ----------------------------------------------------------------------------
+
+    def _targets(self, cloud: LocalCloud) -> list[_Target]:
+        """The databases that CloudFormation sent settings to, and how they would be without."""
+        requests = _latest(cloud.requests())
+        secrets = cloud.client("secretsmanager", self._account)
+        plain: dict[int, Login] = {}
+        extensions = list(
+            dict.fromkeys(name for request in requests.values() for name in request.properties.get("Extensions") or ())
+        )
+        targets = []
+        versions = self._versions(cloud)
+        for address, request in requests.items():
+            properties = request.properties
+            secret = json.loads(secrets.get_secret_value(SecretId=properties["SecretArn"])["SecretString"])
+            port = int(properties["Port"])
+            login = Login(
+                properties["Host"],
+                port,
+                properties["Database"],
+                secret["username"],
+                secret["password"],
+                self._authority.certificate,
+            )
+            if port not in plain:
+                self._note_version(login, versions.get(port))
+                plain[port] = login.create_empty_database("without_settings", extensions)
+            settings = json.loads(properties["Settings"])
+            before = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
+            targets.append(_Target(address, properties["Owner"], login, plain[port], settings, before))
+        return targets
+
+    def _versions(self, cloud: LocalCloud) -> dict[int, str]:
+        """The version that the templates ask for, by the port that stands for the database."""
+        client = cloud.client("rds", self._account)
+        instances = client.describe_db_instances()["DBInstances"]
+        clusters = client.describe_db_clusters()["DBClusters"]
+        return {one["Endpoint"]["Port"]: one["EngineVersion"] for one in instances} | {
+            one["Port"]: one["EngineVersion"] for one in clusters
+        }
+
+    def _note_version(self, login: Login, asked: str | None) -> None:
+        with login.connect() as connection:
+            ((running,),) = connection.run("SELECT pg_catalog.current_setting('server_version')") or [("",)]
+        if asked and asked.partition(".")[0] != running.partition(".")[0]:
+            self._reporter.show(Note(f"the app asks for PostgreSQL {asked}, the rehearsal runs {running}"))
+
+    def _query(self, target: _Target) -> Query | None:
+        """Run the filtered query, if the app is one that relies on it."""
+        scan = target.settings.get("hnsw.iterative_scan")
+        if scan in (None, "off") or _has_no_vector(target.login):
+            return None
+        with_settings = filtered_query(target.login)
+        without = filtered_query(target.plain)
+        uses_index = with_settings.uses_index and without.uses_index
+        if uses_index and not without.rows < with_settings.rows == with_settings.limit:
+            raise RehearsalError(
+                f"the filtered HNSW query found {with_settings.rows} of {with_settings.limit} rows in "
+                f"{target.login.database}, and {without.rows} without the settings"
+            )
+        return Query(target.login.database, with_settings.limit, with_settings.rows, without.rows, uses_index)
+
+    def _deployed(self, cloud: LocalCloud, assembly: Assembly) -> Deployed:
+        proxies = cloud.client("rds", self._account).describe_db_proxies()["DBProxies"]
+        alarms = cloud.client("cloudwatch", self._account).describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        recorded = {kind for kind in assembly.resource_types() if not kind.startswith(_UNHANDLED)} - cloud.types
+        return Deployed(
+            stacks=tuple(assembly.stack_names()),
+            proxies=tuple(
+                {
+                    "name": proxy["DBProxyName"],
+                    "engine_family": proxy["EngineFamily"],
+                    "enhanced_logging": proxy["DebugLogging"],
+                    "require_tls": proxy["RequireTLS"],
+                }
+                for proxy in proxies
+            ),
+            alarms=(
+                *(
+                    {"name": alarm["AlarmName"], "watches": alarm.get("MetricName") or "metric math"}
+                    for alarm in alarms["MetricAlarms"]
+                ),
+                *({"name": alarm["AlarmName"], "watches": alarm["AlarmRule"]} for alarm in alarms["CompositeAlarms"]),
+            ),
+            recorded_only=tuple(sorted(recorded)),
+        )
+
+    def _verified(self, target: _Target, settings: Mapping[str, SettingValue]) -> dict[str, str]:
+        got = read(target.login, list(settings))
+        check_settings(target.plain, settings, got)
+        return got
+
+    def _show_settings(self, moment: str, target: _Target, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        rows = tuple(SettingRow(name, before[name], value) for name, value in after.items())
+        self._reporter.show(Settings(moment, target.login.database, target.owner, rows))
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._reporter.begin(name)
+        start = time.monotonic()
+        try:
+            yield
+        except (pg8000.native.Error, BotoCoreError, ClientError, OSError) as error:
+            raise RehearsalError(f"{name}: {_one_line(error)}") from error
+        self._reporter.end(name, time.monotonic() - start)
+
+
+def _account_of(assembly: Assembly) -> Account:
+    """The account and region that the app names; made up where it names none."""
+    default = Account()
+    found = {
+        (
+            default.number if number == "unknown-account" else number,
+            default.region if region == "unknown-region" else region,
+        )
+        for number, region in assembly.environments()
+    }
+    if len(found) > 1:
+        places = ", ".join(f"{number}/{region}" for number, region in sorted(found))
+        raise RehearsalError(
+            f"the app deploys to {len(found)} environments ({places}): a rehearsal plays one at a time"
+        )
+    return Account(*found.pop()) if found else Account(ANY_ACCOUNT)
+
+
+def _latest(requests: list[SettingsRequest]) -> dict[str, SettingsRequest]:
+    """The last request to each `DatabaseSettings`, by its construct's address."""
+    return {request.properties["Address"]: request for request in requests}
+
+
+def _one_line(error: Exception) -> str:
+    """An error's message; PostgreSQL's come as a dictionary of fields."""
+    fields = error.args[0] if error.args else None
+    return str(fields.get("M", fields)) if isinstance(fields, dict) else " ".join(str(error).split())
+
+
+def _has_no_vector(login: Login) -> bool:
+    with login.connect() as connection:
+        return not connection.run("SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'vector'")
+
+
+def _dsn(login: Login) -> str:
+    return (
+        f"host={login.host} port={login.port} dbname={login.database} user={login.user} password={login.password} "
+        f"sslmode=verify-full sslrootcert={login.ca_bundle}"
+    )

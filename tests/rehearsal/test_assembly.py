@@ -1,0 +1,115 @@
+"""Editing synthesised apps."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.rehearsal.assembly import Assembly
+
+SETTINGS = {"statement_timeout": "30s", "search_path": ["chat", "public"], "pg_trgm.similarity_threshold": "0.4"}
+
+
+def resource(settings: object) -> dict[str, Any]:
+    properties = {
+        "Host": {"Fn::GetAtt": ["Db", "Endpoint.Address"]},
+        "Address": "c8",
+        "Settings": settings,
+        "Extensions": ["vector", "pg_trgm"],
+    }
+    return {"Type": "Custom::PinSafeDatabaseSettings", "Properties": properties}
+
+
+def write(folder: Path, name: str, content: object) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content))
+    return hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def asset(path: str, digest: str) -> dict[str, Any]:
+    return {"source": {"path": path}, "destinations": {"here": {"objectKey": f"{digest}.json"}}}
+
+
+def app(folder: Path, *, nested: bool = False, settings: object = None) -> Assembly:
+    """An assembly of one stack, whose settings are its own or those of a nested stack."""
+    settings = json.dumps(SETTINGS) if settings is None else settings
+    files: dict[str, Any] = {}
+    resources: dict[str, Any] = {"Topic": {"Type": "AWS::SNS::Topic"}}
+    if nested:
+        inner = write(folder, "Inner.nested.template.json", {"Resources": {"Settings": resource(settings)}})
+        files[inner] = asset("Inner.nested.template.json", inner)
+        resources["Inner"] = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": f"s3/{inner}.json"}}
+    else:
+        resources["Settings"] = resource(settings)
+    outer = write(folder, "Mine.template.json", {"Resources": resources})
+    files[outer] = asset("Mine.template.json", outer)
+    write(folder, "Mine.assets.json", {"files": files})
+    stack = {
+        "type": "aws:cloudformation:stack",
+        "environment": "aws://unknown-account/unknown-region",
+        "properties": {"terminationProtection": True, "stackTemplateAssetObjectUrl": f"s3://assets/{outer}.json"},
+    }
+    write(folder, "manifest.json", {"artifacts": {"Mine": stack}})
+    return Assembly(folder)
+
+
+def test_reads_settings(tmp_path: Path) -> None:
+    """Settings, extensions, environments and types are found in the templates."""
+    assembly = app(tmp_path / "app")
+    (found,) = assembly.settings()
+    assert (found.settings, found.extensions) == (SETTINGS, ("vector", "pg_trgm"))
+    assert (found.host, found.retained) == (None, False)
+    assert assembly.environments() == {("unknown-account", "unknown-region")}
+    assert assembly.resource_types() == {"AWS::SNS::Topic", "Custom::PinSafeDatabaseSettings"}
+    assert assembly.stack_names() == ["Mine"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_changed_setting_changes_every_hash(tmp_path: Path, nested: bool) -> None:
+    """Each template's name in assets, manifest and parent is the hash of its content, and the original is untouched."""
+    original = app(tmp_path / "app", nested=nested)
+    before = {path.name: path.read_bytes() for path in original.folder.iterdir()}
+    (found,) = original.settings()
+    copy = original.with_setting(found, "Statement_Timeout", "45s", tmp_path / "copy")
+
+    (changed,) = copy.settings()
+    others = {name: value for name, value in SETTINGS.items() if name != "statement_timeout"}
+    assert changed.settings == {**others, "Statement_Timeout": "45s"}
+    files = json.loads((copy.folder / "Mine.assets.json").read_text())["files"]
+    for name, file in files.items():
+        assert name == hashlib.sha256((copy.folder / file["source"]["path"]).read_bytes()).hexdigest()
+        assert file["destinations"]["here"]["objectKey"] == f"{name}.json"
+    outer = next(name for name, file in files.items() if file["source"]["path"] == "Mine.template.json")
+    stack = json.loads((copy.folder / "manifest.json").read_text())["artifacts"]["Mine"]
+    assert stack["properties"]["stackTemplateAssetObjectUrl"] == f"s3://assets/{outer}.json"
+    if nested:
+        inner = next(name for name, file in files.items() if "nested" in file["source"]["path"])
+        template = json.loads((copy.folder / "Mine.template.json").read_text())
+        assert template["Resources"]["Inner"]["Properties"]["TemplateURL"] == f"s3/{inner}.json"
+    assert {path.name: path.read_bytes() for path in original.folder.iterdir()} == before
+
+
+def test_a_copy_can_be_destroyed(tmp_path: Path) -> None:
+    """Termination protection, which would end a rehearsal in a failure, is not in copies."""
+    copy = app(tmp_path / "app").copy(tmp_path / "copy")
+    assert "terminationProtection" not in (copy.folder / "manifest.json").read_text()
+
+
+def test_extensions_go_with_their_settings(tmp_path: Path) -> None:
+    """An extension that the embedded server lacks is left out, and so are its settings."""
+    original = app(tmp_path / "app")
+    (changed,) = original.without_extensions(original.settings()[0], ["pg_trgm"], tmp_path / "copy").settings()
+    assert changed.extensions == ("vector",)
+    assert changed.settings == {k: v for k, v in SETTINGS.items() if "." not in k}
+
+
+def test_settings_with_tokens_are_not_edited(tmp_path: Path) -> None:
+    """What is known at deployment only is reported as unknown, and refused where it would be changed."""
+    assembly = app(tmp_path / "app", settings={"Fn::Join": ["", ['{"work_mem":"', {"Ref": "Memory"}, '"}']]})
+    (found,) = assembly.settings()
+    assert found.settings is None
+    with pytest.raises(RehearsalError, match="hold tokens"):
+        assembly.with_setting(found, "statement_timeout", "45s", tmp_path / "copy")

@@ -1,0 +1,148 @@
+"""The embedded server, on every installation of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pg8000.native
+import pytest
+
+from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations, wheel_installation
+from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+
+EVERY = pytest.mark.parametrize("installation", installations(), ids=lambda one: f"{one.major}-{one.bin.parts[1]}")
+
+
+@EVERY
+def test_starts_with_settings_and_a_master_user(installation: Installation, tmp_path: Path) -> None:
+    """A server has the settings it was given, and a master who is no superuser and owns the database."""
+    with PostgresServer(installation, tmp_path, settings={"application_name": r"it's \ odd"}) as server:
+        server.create_master('o"dd', "it's", "app")
+        connection = server.connect("app", 'o"dd', "it's")
+        assert connection.run("SELECT current_setting('application_name')") == [[r"it's \ odd"]]
+        assert connection.run("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = user") == [
+            [False, True, True]
+        ]
+        connection.run("ALTER DATABASE app SET work_mem = '5MB'")
+        connection.close()
+        major = server.connect()
+        assert major.run("SELECT current_setting('server_version_num')::int / 10000") == [[installation.major]]
+        major.close()
+
+
+@pytest.mark.parametrize("major", [16, 18])
+def test_the_master_creates_vector(major: int, tmp_path: Path) -> None:
+    """As on RDS, the master may create the extension, and the wheel's own files stay as they were."""
+    control = next(wheel_installation(major).bin.parent.glob("share/**/vector.control"))
+    with PostgresServer(wheel_installation(major), tmp_path) as server:
+        server.create_master("master", "secret", "app")
+        connection = server.connect("app", "master", "secret")
+        connection.run("CREATE EXTENSION vector")
+        connection.close()
+    assert "trusted" not in control.read_text()
+
+
+@EVERY
+def test_serves_tls_by_itself_or_says_that_it_cannot(
+    installation: Installation, tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    """Certificates go to a server that was built with SSL; the others are refused with the remedy."""
+    tls = authority.issue("localhost", "127.0.0.1")
+    if not installation.has_ssl:
+        with pytest.raises(RehearsalError, match="built without SSL: use TlsFront"):
+            PostgresServer(installation, tmp_path, tls=tls)
+        return
+    with PostgresServer(installation, tmp_path, tls=tls) as server:
+        connection = server.connect()
+        assert connection.run("SHOW ssl") == [["on"]]
+        connection.close()
+
+
+def test_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
+    """Stopping ends sessions and frees the port; starting again finds what was there."""
+    with PostgresServer(wheel_installation(18), tmp_path) as server:
+        port = server.port
+        server.create_master("master", "secret", "app")
+        server.stop()
+        with pytest.raises(pg8000.native.InterfaceError):
+            server.connect()
+        server.start()
+        assert server.port == port
+        server.connect("app", "master", "secret").close()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """The end of the server's log is in the message."""
+    server = PostgresServer(wheel_installation(18), tmp_path, settings={"shared_buffers": "lots"})
+    with pytest.raises(RehearsalError, match="shared_buffers"), server:
+        pass
+
+
+def test_leaves_no_folder_outside_its_own(tmp_path: Path) -> None:
+    """Where root cannot use the given folder, the one it takes instead is removed with the server."""
+    with PostgresServer(wheel_installation(18), tmp_path) as server:
+        home = Path(str(server.connect().run("SHOW data_directory")[0][0])).parent
+        assert home.exists()
+    assert home.is_relative_to(tmp_path) or not home.exists()
+
+
+def test_an_unknown_version_is_refused() -> None:
+    """The message says which versions there are."""
+    with pytest.raises(RehearsalError, match=r"PostgreSQL 9 .* \[16, 18\]"):
+        wheel_installation(9)
+
+
+def test_dies_with_its_parent(tmp_path: Path) -> None:
+    """A parent that is killed leaves no server."""
+    program = f"""
+import os, pathlib, signal
+from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+server = PostgresServer(wheel_installation(18), pathlib.Path({str(tmp_path)!r}))
+server.start()
+print(server.port, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            pg8000.native.Connection("postgres", host="127.0.0.1", port=int(killed.stdout), timeout=5)
+        except pg8000.native.InterfaceError:
+            return  # nobody listens
+        except pg8000.native.DatabaseError:
+            time.sleep(0.1)  # it is shutting down, or asks for a password
+    pytest.fail("the server still answers")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user can be taken on by root only")
+def test_a_plain_user_starts_it_too() -> None:
+    """Root hands the server to `nobody`; `nobody` and everybody else run it as themselves."""
+    if not _may_enter(wheel_installation(18).bin):
+        pytest.skip("the virtual environment is closed to other users")
+    # As root it imports what it needs, since root's Python may be closed to others too.
+    program = """
+import encodings.ascii, encodings.idna, os, pathlib, pwd, sys, tempfile
+from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+nobody = pwd.getpwnam("nobody")
+folder = tempfile.mkdtemp(dir="/tmp")
+os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+os.setgroups([])
+os.setgid(nobody.pw_gid)
+os.setuid(nobody.pw_uid)
+os.environ["TMPDIR"] = "/nonexistent"
+with PostgresServer(wheel_installation(18), pathlib.Path(folder)) as server:
+    server.connect().close()
+    print(*os.listdir(folder))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("pinsafe-pg-")
+
+
+def _may_enter(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

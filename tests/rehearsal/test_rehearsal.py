@@ -1,0 +1,183 @@
+"""The command, from beginning to end, on the example and on apps that cannot be rehearsed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.rehearsal.cdk_cli import App
+
+from .conftest import needs_proc, processes_with
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a run that can be told by its processes and that has a temporary folder of its own.
+
+    A profile that does not exist stands for a developer's: anything that heeds it fails.
+    """
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    return {
+        **os.environ,
+        "TMPDIR": str(temporary),
+        "PINSAFE_TEST_RUN": str(tmp_path),
+        "AWS_PROFILE": "production",
+        "AWS_ACCESS_KEY_ID": "a-real-one",
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cdk_pinsafe.cli", "rehearse", *arguments]
+
+
+def facts(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [fact for fact in document["facts"] if fact["kind"] == kind]
+
+
+def rows(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {row["name"]: (row["before"], row["after"]) for row in fact["rows"]}
+
+
+def assert_nothing_is_left(tmp_path: Path) -> None:
+    end = time.monotonic() + 10
+    while (left := processes_with(f"PINSAFE_TEST_RUN={tmp_path}")) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@needs_proc
+def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
+    """The example deploys, works, changes, refuses and goes, and leaves no process and no file."""
+    run = subprocess.run(
+        command("--format", "json"), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert document["ok"]
+
+    deployed, changed, refused, destroyed = facts(document, "settings")
+    assert rows(deployed) == {
+        "hnsw.iterative_scan": ("off", "relaxed_order"),
+        "search_path": ('"$user", public', "chat, public"),
+        "standard_conforming_strings": ("on", "on"),
+        "statement_timeout": ("0", "30s"),
+        "timezone": ("UTC", "UTC"),
+    }
+    assert rows(changed) == {"statement_timeout": ("30s", "45s")}
+    assert rows(refused) == {"statement_timeout": ("45s", "45s")}
+    assert rows(destroyed)["hnsw.iterative_scan"] == ("relaxed_order", "off")
+    assert rows(destroyed)["statement_timeout"] == ("45s", "0")
+
+    (query,) = facts(document, "query")
+    assert query["uses_index"]
+    assert (query["rows"], query["limit"]) == (10, 10)
+    assert query["rows_without"] < 10
+    (resources,) = facts(document, "deployed")
+    assert [proxy["enhanced_logging"] for proxy in resources["proxies"]] == [True]
+    assert "DatabaseConnectionsCurrentlySessionPinned" in {alarm["watches"] for alarm in resources["alarms"]}
+    (refusal,) = facts(document, "refusal")
+    assert refusal["status"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert re.search(r'"statement_timeout".*45 parsecs.*HINT.*"ms"', refusal["message"])
+    assert "\n" not in refusal["message"]
+
+    # Progress in plain lines, since nobody looks at a terminal, and no password anywhere.
+    assert "\x1b" not in run.stderr
+    assert "password=" not in run.stderr + run.stdout
+    assert_nothing_is_left(tmp_path)
+
+
+@needs_proc
+@pytest.mark.parametrize(("step", "number"), [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM)])
+def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM in the middle of a step end everything with status 130."""
+    run = subprocess.Popen(
+        command("--format", "json"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stderr is not None
+    for line in run.stderr:
+        if line.strip() == f"... {step}":
+            break
+    time.sleep(2)
+    run.send_signal(number)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert json.loads(output)["error"] == "interrupted"
+    assert_nothing_is_left(tmp_path)
+
+
+@needs_proc
+def test_keep_waits_with_a_way_in(tmp_path: Path) -> None:
+    """With --keep the deployed database can be reached until Ctrl-C, which is then no failure."""
+    run = subprocess.Popen(
+        command("--keep"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert run.stdout is not None
+    dsn = next(found[1] for line in run.stdout if (found := re.search(r"psql '(.+)'", line)))
+    import psycopg
+
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchall() == [("30s",)]
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("raise RuntimeError('no such table')", "RuntimeError: no such table"),
+        ("from aws_cdk import App, Stack; app = App(); Stack(app, 'Empty'); app.synth()", "no DatabaseSettings"),
+    ],
+    ids=["broken", "without settings"],
+)
+def test_an_app_that_cannot_be_rehearsed_says_why(tmp_path: Path, program: str, message: str) -> None:
+    """The cause stands in one line, and the exit status is 1."""
+    (tmp_path / "app.py").write_text(program)
+    (tmp_path / "cdk.json").write_text('{"app": "python3 app.py"}')
+    run = subprocess.run(
+        command("--app", str(tmp_path), "--format", "json"),
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert message in json.loads(run.stdout)["error"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_which_app_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No --app is this folder's cdk.json; a folder is its own; anything else is a command; an assembly is refused."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RehearsalError, match=r"no cdk\.json in"):
+        App.of(None)
+    assert App.of("python3 other.py") == App(tmp_path.resolve(), "python3 other.py")
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "manifest.json").touch()
+    with pytest.raises(RehearsalError, match="give the app itself"):
+        App.of("app")
+    (folder / "cdk.json").touch()
+    assert App.of("app") == App(folder.resolve(), None)
