@@ -6,7 +6,7 @@
     ├── SettingError          a setting that cannot live in a database
     ├── ConfigurationError    a construct's prop that is out of range or contradicts another
     ├── ApplyError            the applier could not bring a database to its settings
-    │   └── Unreachable       ... because the database or its secret could not be reached in time
+    │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -20,7 +20,7 @@ __all__ = [
     "PinSafeError",
     "RehearsalError",
     "SettingError",
-    "Unreachable",
+    "UnreachableError",
 ]
 
 
@@ -40,7 +40,7 @@ class ApplyError(PinSafeError):
     """The applier could not bring a database to its settings; nothing of the change was kept."""
 
 
-class Unreachable(ApplyError):
+class UnreachableError(ApplyError):
     """The database, or the secret that opens it, could not be reached before time ran out."""
 
 

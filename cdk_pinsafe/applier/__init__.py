@@ -2,13 +2,15 @@
 
 ::
 
-    handler ── properties      the event, checked and typed
-       │       secret          Secrets Manager
-       └──── apply             one transaction: read, plan, change, note; then verify, and undo if need be
-               ├─ connection   TLS and PostgreSQL's protocol; which errors pass by themselves
-               ├─ sql          every statement, as constant text
-               ├─ plan         what to do, as a pure function
-               └─ verify       what a fresh session really gets
+    handler ─┬─ properties      the event, checked and typed
+             ├─ secret          user and password, from Secrets Manager
+             └─ apply           one transaction: read, plan, change, note; then verify, and undo if need be
+                 ├─ connection  TLS and PostgreSQL's protocol; which errors pass by themselves
+                 ├─ sql         every statement, as constant text
+                 ├─ compare     whether two spellings mean one value
+                 ├─ plan        what to do, as a pure function
+                 └─ verify      what a fresh session really gets
+    deadline, messages, log     used by all: patience within a time, one-line errors, structured lines
 
 It imports nothing but the standard library, ``pg8000``, ``boto3`` (when a secret is read), ``cdk_pinsafe.settings`` and
 ``cdk_pinsafe.errors``: these are all that the Lambda's asset holds.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from ..errors import Unreachable
+from ..errors import UnreachableError
 from . import log
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def persist(attempt: Callable[[], T], deadline: Deadline, what: str) -> T:
     """Call ``attempt`` until it returns; after :class:`TransientError`, pause and call it again while there is time.
 
     Raises:
-        Unreachable: time ran out; the message names ``what`` and the last reason.
+        UnreachableError: time ran out; the message names ``what`` and the last reason.
     """
     conflicts = tries = 0
     while True:
@@ -79,6 +79,6 @@ def persist(attempt: Callable[[], T], deadline: Deadline, what: str) -> T:
                 break
             log.info("retry", reason=passing.reason, attempt=tries, pause=round(pause, 3))
         time.sleep(pause)
-    raise Unreachable(
+    raise UnreachableError(
         f"{what}: gave up after {deadline.spent:.0f} s and {tries} attempts; the last error was: {reason}; {remedy}"
     )

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..errors import ApplyError, Unreachable
+from ..errors import ApplyError, UnreachableError
 
 _NO_ROUTE: Final = (
     "the applier has no way to Secrets Manager: add an interface endpoint for Secrets Manager to its subnets "
@@ -28,7 +28,7 @@ def read(arn: str) -> Credentials:
     """Fetch and check a secret.
 
     Raises:
-        Unreachable: Secrets Manager did not answer.
+        UnreachableError: Secrets Manager did not answer.
         ApplyError: it refused, or the secret does not hold what is needed.
     """
     return parse(arn, _fetch(arn))
@@ -68,7 +68,7 @@ def _fetch(arn: str) -> str | None:
         code = error.response.get("Error", {}).get("Code", "unknown")
         failure = ApplyError(f"secret {arn}: Secrets Manager refused it ({code}); {_remedy(code)}")
     except BotoCoreError as error:
-        failure = Unreachable(f"secret {arn}: {type(error).__name__}; {_NO_ROUTE}")
+        failure = UnreachableError(f"secret {arn}: {type(error).__name__}; {_NO_ROUTE}")
     else:
         text: str | None = answer.get("SecretString")
         return text

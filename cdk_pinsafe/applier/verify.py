@@ -65,7 +65,7 @@ def verify(
 
     Raises:
         ApplyError: a setting is stored, but a fresh session does not take it.
-        Unreachable: no fresh session could be had.
+        UnreachableError: no fresh session could be had.
     """
     if not asked:
         return Verified()

@@ -8,6 +8,7 @@ import atexit
 import importlib.metadata
 import io
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -24,10 +25,11 @@ CA_BUNDLE_VARIABLE: Final = "CDK_PINSAFE_CA_BUNDLE"
 
 _PACKAGE: Final = Path(__file__).parent.parent
 _OWN: Final = ("__init__.py", "errors.py", "settings/*.py", "settings/*.json", "applier/*.py", "applier/*.pem")
-_DISTRIBUTIONS: Final = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
+_DRIVER: Final = "pg8000"
 _CA_BUNDLE: Final = PurePosixPath("cdk_pinsafe/applier/rds-global-bundle.pem")
-# pg8000 parses dates with dateutil, whose own copy of the time zone database is asked for by nobody here.
-_UNUSED: Final = frozenset({"dateutil-zoneinfo.tar.gz"})
+# Time zones, which dateutil brings in one form or the other, and nobody asks for here.
+_UNUSED_DISTRIBUTIONS: Final = frozenset({"tzdata"})
+_UNUSED_FILES: Final = frozenset({"dateutil-zoneinfo.tar.gz"})
 _UNIX: Final = 3
 _READABLE_BY_ALL: Final = 0o100644 << 16
 # What pip wrote about the installation differs from one machine to the next.
@@ -52,6 +54,14 @@ def ca_bundle(path: str | None, prop: str) -> Path:
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise ConfigurationError(f"{source} should be a PEM file with certificates, got {path!r} which has none")
     return Path(path)
+
+
+def lacks_authority_of(region: str, bundle: Path) -> bool:
+    """Whether this package's own bundle is without a region; of another bundle nothing is known."""
+    if bundle != _PACKAGE.parent / _CA_BUNDLE:
+        return False
+    header = bundle.read_text(encoding="ascii").partition("-----BEGIN")[0]
+    return region not in header.partition("# Regions:")[2].split()
 
 
 def code(bundle: Path) -> lambda_.Code:
@@ -83,23 +93,38 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
     for pattern in _OWN:
         for path in sorted(_PACKAGE.glob(pattern)):
             yield PurePosixPath("cdk_pinsafe", path.relative_to(_PACKAGE).as_posix()), path
-    for name in _DISTRIBUTIONS:
-        yield from _distribution_files(name)
+    for distribution in _driver_and_what_it_needs():
+        yield from _distribution_files(distribution)
 
 
-def _distribution_files(name: str) -> Iterator[tuple[PurePosixPath, Path]]:
-    try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        raise ConfigurationError(
-            f"the applier needs the package {name!r}, which is not installed: reinstall cdk-pinsafe"
-        ) from None
+def _driver_and_what_it_needs() -> Iterator[importlib.metadata.Distribution]:
+    """What is installed decides: one release of dateutil needs another package than the next."""
+    seen: set[str] = set()
+    names = [_DRIVER]
+    while names:
+        name = names.pop()
+        if name in seen | _UNUSED_DISTRIBUTIONS:
+            continue
+        seen.add(name)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise ConfigurationError(
+                f"the applier needs the package {name!r}, which is not installed: reinstall cdk-pinsafe"
+            ) from None
+        yield distribution
+        # What a marker makes conditional, an extra say, none of these packages needs on Lambda.
+        required = (text for text in distribution.requires or () if ";" not in text)
+        names += [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in required]
+
+
+def _distribution_files(distribution: importlib.metadata.Distribution) -> Iterator[tuple[PurePosixPath, Path]]:
     if "Root-Is-Purelib: true" not in (distribution.read_text("WHEEL") or ""):
         raise ConfigurationError(
-            f"the applier needs a pure Python build of {name!r}, got version {distribution.version} with compiled "
-            "parts: install its pure wheel"
+            f"the applier needs a pure Python build of {distribution.name!r}, got version {distribution.version} with "
+            "compiled parts: install its pure wheel"
         )
     for path in sorted(distribution.files or ()):
         in_package = ".." not in path.parts and path.suffix not in {".pyc", ".pyi"}
-        if in_package and path.name not in _INSTALLERS_NOTES | _UNUSED:
+        if in_package and path.name not in _INSTALLERS_NOTES | _UNUSED_FILES:
             yield PurePosixPath(path.as_posix()), Path(str(path.locate()))

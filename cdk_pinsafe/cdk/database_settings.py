@@ -56,7 +56,7 @@ class DatabaseSettings(Construct):
             ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``.
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
-            RDS's authorities of all regions.
+            RDS's authorities of 27 commercial regions; a stack of another region is warned.
 
     Raises:
         SettingError: a setting that cannot be set in a database, with the construct's path and what to do instead.
@@ -99,12 +99,18 @@ class DatabaseSettings(Construct):
                 "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
             )
 
-        applier = ApplierFunction.of(
-            self,
-            vpc=vpc,
-            subnets=subnets,
-            ca_bundle=asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'"),
-        )
+        bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
+        region = Stack.of(self).region
+        if not Token.is_unresolved(region) and asset.lacks_authority_of(region, bundle):
+            warn(
+                self,
+                "RegionWithoutAuthority",
+                f"the certificate authorities that travel with the applier are not those of region {region}, where it "
+                "would refuse the database's certificate: download the region's bundle from "
+                f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem and pass it as 'ca_bundle'",
+            )
+
+        applier = ApplierFunction.of(self, vpc=vpc, subnets=subnets, ca_bundle=bundle)
         rules = applier.reach(target)
         grant = target.secret.grant_read(applier.function)
         self.resource = CustomResource(

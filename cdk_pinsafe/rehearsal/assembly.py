@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import RehearsalError
 from .inspection import SettingValue
 
-__all__ = ["Assembly", "SettingsResource"]
+__all__ = ["SETTINGS_TYPE", "Assembly", "SettingsResource"]
 
 SETTINGS_TYPE = "Custom::PinSafeDatabaseSettings"
 
@@ -27,6 +27,7 @@ class SettingsResource:
     Attributes:
         template: the template's file, relative to the assembly.
         logical_id: its name there.
+        owner: the path of its construct.
         settings: its settings; None where the template has tokens in them, so that they are known at deployment only.
         address: the address of its construct, unique in the app.
         host: the host of its database if the app makes it elsewhere and only names it; None for a database of the app.
@@ -36,6 +37,7 @@ class SettingsResource:
 
     template: Path
     logical_id: str
+    owner: str
     address: str
     host: str | None
     settings: Mapping[str, SettingValue] | None
@@ -67,6 +69,7 @@ class Assembly:
             SettingsResource(
                 path.relative_to(self.folder),
                 logical_id,
+                resource["Properties"]["Owner"],
                 resource["Properties"]["Address"],
                 host if isinstance(host := resource["Properties"]["Host"], str) else None,
                 _parsed(resource["Properties"].get("Settings")),
@@ -81,9 +84,7 @@ class Assembly:
     def with_setting(self, resource: SettingsResource, name: str, value: SettingValue, folder: Path) -> "Assembly":
         """A copy, in `folder`, in which one setting has another value."""
         if resource.settings is None:
-            raise RehearsalError(
-                f"the settings of {resource.logical_id} hold tokens and cannot be changed in the template"
-            )
+            raise RehearsalError(f"the settings of {resource.owner} hold tokens and cannot be changed in the template")
         copy = self.copy(folder)
         kept = {key: given for key, given in resource.settings.items() if key.lower() != name.lower()}
         copy._edit(resource, Settings=json.dumps({**kept, name: value}))

@@ -26,7 +26,6 @@ class Database:
 
     host: str
     port: int
-    major: int
     server: PostgresServer
 
     def set_password(self, user: str, password: str) -> None:
@@ -59,7 +58,7 @@ class Databases:
         self._running.enter_context(server)
         server.create_master(user, password, database)
         front = self._running.enter_context(TlsFront(server.host, server.port, self._certificate, self._key))
-        self._by_name[name] = Database(HOST_NAME, front.port, major, server)
+        self._by_name[name] = Database(HOST_NAME, front.port, server)
         return self._by_name[name]
 
     def share(self, name: str, with_name: str) -> Database | None:

@@ -149,14 +149,15 @@ def _lines(fact: Fact) -> list[str]:
 
 
 def _settings_lines(fact: Settings) -> list[str]:
-    names = max(len(row.name) for row in fact.rows) if fact.rows else 0
-    befores = max(len(row.before) for row in fact.rows) if fact.rows else 0
+    table = [(row.name, row.before or "''", row.after or "''") for row in fact.rows]
+    names = max((len(name) for name, _, _ in table), default=0)
+    befores = max((len(before) for _, before, _ in table), default=0)
     title = f"database [bold]{escape(fact.database)}[/], in fresh connections, {escape(fact.moment)}:"
     return [
         title,
         *(
-            f"  {escape(row.name.ljust(names))}  {escape(row.before.ljust(befores))}  ->  [bold]{escape(row.after)}[/]"
-            for row in fact.rows
+            f"  {escape(name.ljust(names))}  {escape(before.ljust(befores))}  ->  [bold]{escape(after)}[/]"
+            for name, before, after in table
         ),
     ]
 

@@ -19,11 +19,10 @@ from typing import Any
 from ministack.services import cloudwatch, ec2, rds
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
+from .assembly import SETTINGS_TYPE
 from .databases import Database, Databases
 
-__all__ = ["SETTINGS_TYPE", "register"]
-
-SETTINGS_TYPE = "Custom::PinSafeDatabaseSettings"
+__all__ = ["register"]
 
 Props = dict[str, Any]
 Attributes = dict[str, str]

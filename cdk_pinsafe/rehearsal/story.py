@@ -113,7 +113,8 @@ class Story:
             self._cli.destroy(assembly.folder, self._account, cloud.endpoint)
             gone = [self._destroyed(target, retained=target.address in retained) for target in targets]
         for target, before, after in zip(targets, standing, gone, strict=True):
-            self._show_settings("before -> after cdk destroy", target, before, after)
+            shown = {name: value for name, value in after.items() if name in target.settings or value != before[name]}
+            self._show_settings("before -> after cdk destroy", target, before, shown)
 
     # --- Chapters --------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Story:
         for resource in resources:
             if resource.host is not None:
                 raise RehearsalError(
-                    f"{resource.logical_id} is for the database at {resource.host}, which the app does not make: "
+                    f"{resource.owner} is for the database at {resource.host}, which the app does not make: "
                     "a rehearsal stays on this machine, so rehearse an app that makes the database as well"
                 )
         self._account = _account_of(assembly)
@@ -138,7 +139,7 @@ class Story:
             missing = [name for name in resource.extensions if name not in available]
             if missing:
                 assembly = assembly.without_extensions(resource, missing, self._directory / f"assembly-{number}")
-                text = f"left out of {resource.logical_id}: {', '.join(missing)}, which the embedded PostgreSQL lacks"
+                text = f"left out of {resource.owner}: {', '.join(missing)}, which the embedded PostgreSQL lacks"
                 self._reporter.show(Note(text))
         return assembly
 
@@ -185,7 +186,7 @@ class Story:
         ]
         if not failed:
             raise RehearsalError(
-                f"the deployment failed, but not because of {resource.logical_id}: see the CDK CLI's output"
+                f"the deployment failed, but not because of {resource.owner}: see the CDK CLI's output"
             )
         status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
         if status != "UPDATE_ROLLBACK_COMPLETE":

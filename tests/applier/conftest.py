@@ -32,7 +32,7 @@ def running(installation: Installation, authority: CertificateAuthority, directo
     with PostgresServer(installation, directory, tls=tls) as server, contextlib.ExitStack() as stack:
         front = server if tls else stack.enter_context(TlsFront(server.host, server.port, *files))
         server.create_master(MASTER, password)
-        yield Cluster(server, installation, front.port, password, authority)
+        yield Cluster(server, installation, front.port, password, authority, stack.enter_context(server.connect()))
 
 
 @pytest.fixture(scope="session", params=installations(), ids=_name)

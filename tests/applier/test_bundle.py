@@ -43,6 +43,8 @@ def test_the_present_generation_lasts() -> None:
     roots = [c for c in _certificates() if "G1" in c.subject.rfc4514_string() and c.issuer == c.subject]
     regions = {match[0] for c in roots if (match := re.search(r"[a-z]{2}(-[a-z]+)+-\d", c.subject.rfc4514_string()))}
     assert {"eu-central-1", "us-east-1", "ap-southeast-2", "sa-east-1", "af-south-1"} <= regions
+    header = TEXT.partition("# Regions: ")[2].partition("-----BEGIN")[0]
+    assert set(header.replace("#", "").split()) == regions
     assert len(regions) == 27
     horizon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=5 * 365)
     assert all(certificate.not_valid_after_utc > horizon for certificate in roots)

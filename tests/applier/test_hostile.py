@@ -43,7 +43,7 @@ def test_values_arrive_as_they_are(database: Database, conforming: str) -> None:
     assert database.rows(everywhere) == before
 
 
-@pytest.mark.parametrize("name", ["quo\"te's back\\slash", "UPPER sp ace $1 %I", "🐘" * 15, "a/b:name", "x" * 63])
+@pytest.mark.parametrize("name", ["quo\"te's back\\slash", "UPPER sp ace $1 %I a/b:name", "🐘" * 15])
 def test_any_database_name_works(cluster: Cluster, database: Database, vault: Secrets, name: str) -> None:
     """A database's name is quoted by the server."""
     with cluster.fresh_database(vault, name) as odd:

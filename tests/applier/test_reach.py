@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.applier import connection
+from cdk_pinsafe.applier.deadline import TransientError
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.secret import Credentials
-from cdk_pinsafe.errors import ApplyError, Unreachable
+from cdk_pinsafe.errors import ApplyError, UnreachableError
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
 
@@ -124,7 +125,7 @@ def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     start = time.monotonic()
-    message = refusal(lambda: _create(port, seconds=3), kind=Unreachable, hidden=PASSWORD)
+    message = refusal(lambda: _create(port, seconds=3), kind=UnreachableError, hidden=PASSWORD)
     assert time.monotonic() - start < 3
     assert "ConnectionRefusedError" in message
     assert "gave up after" in message
@@ -134,13 +135,13 @@ def test_a_silent_server_is_unreachable_in_time(open_vault: Secrets) -> None:
     """A server that accepts and says nothing does not hold the applier longer than its time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
-        refusal(lambda: _create(silent.getsockname()[1], seconds=3), kind=Unreachable, hidden=PASSWORD)
+        refusal(lambda: _create(silent.getsockname()[1], seconds=3), kind=UnreachableError, hidden=PASSWORD)
     assert time.monotonic() - start < 3
 
 
 def test_an_unknown_host_is_unreachable_in_time(open_vault: Secrets) -> None:
     """A name that is not in the DNS yet is waited for."""
-    message = refusal(lambda: _create(5432, seconds=2, Host="nosuch.invalid"), kind=Unreachable, hidden=PASSWORD)
+    message = refusal(lambda: _create(5432, seconds=2, Host="nosuch.invalid"), kind=UnreachableError, hidden=PASSWORD)
     assert "nosuch.invalid" in message
 
 
@@ -206,3 +207,28 @@ def test_the_session_is_encrypted_and_says_who_it_is(database: Database) -> None
     )
     database.create(WISH)
     assert database.rows("SELECT DISTINCT ssl, name FROM public.seen") == [[True, "cdk-pinsafe"]]
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_connection_cut_at_commit_ends_in_the_new_state(
+    database: Database, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    """Whether the server still got the COMMIT or not cannot be known: the event is repeated, and ends the same."""
+    original = connection.Session.run
+    cuts = 0
+
+    def cut(self: connection.Session, statement: str, **values: str) -> list[list[object]]:
+        nonlocal cuts
+        if statement == "COMMIT" and not cuts:
+            cuts += 1
+            if reached:
+                original(self, statement)
+            raise TransientError("the connection was lost")
+        return original(self, statement, **values)
+
+    database.create(WISH)
+    monkeypatch.setattr(connection.Session, "run", cut)
+    database.update({"jit": "on", "work_mem": "8MB"}, WISH)
+    assert cuts == 1
+    assert database.stored() == {"jit": "on", "work_mem": "8MB"}
+    assert database.ledger()["jit"]["previous"] is None

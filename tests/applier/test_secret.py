@@ -1,11 +1,14 @@
 """The secret: what is read, and how its faults are told without telling it."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from cdk_pinsafe.applier import secret
-from cdk_pinsafe.errors import ApplyError, Unreachable
+from cdk_pinsafe.errors import ApplyError, UnreachableError
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:Master-AbCdEf"
 
@@ -55,5 +58,63 @@ def test_no_route_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
         "AWS_DEFAULT_REGION": "eu-central-1",
     }.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Unreachable, match="add an interface endpoint for Secrets Manager"):
+    with pytest.raises(UnreachableError, match="add an interface endpoint for Secrets Manager"):
         secret.read(ARN)
+
+
+@pytest.fixture
+def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, dict[str, str]]]]:
+    """An endpoint that gives boto3 these answers, one after the other."""
+    answers: list[tuple[int, dict[str, str]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, content = answers.pop(0)
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        yield answers
+        server.shutdown()
+        thread.join()
+
+
+def test_boto3_reads_a_secret(secrets_manager: list[tuple[int, dict[str, str]]]) -> None:
+    """The real client, against an endpoint of our own."""
+    secrets_manager.append((200, {"ARN": ARN, "SecretString": '{"username": "u", "password": "p"}'}))
+    assert secret.read(ARN) == secret.Credentials("u", "p")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("AccessDeniedException", "grant the applier's role to read it"),
+        ("ResourceNotFoundException", "check the secret's ARN"),
+        ("InvalidRequestException", "marked for deletion"),
+    ],
+)
+def test_a_refusal_of_secrets_manager_names_the_remedy(
+    secrets_manager: list[tuple[int, dict[str, str]]], code: str, expected: str
+) -> None:
+    """The message has the secret's ARN, AWS's code and what to do; AWS's own text stays out."""
+    secrets_manager.append((400, {"__type": code, "message": "User hidden is not authorized"}))
+    with pytest.raises(ApplyError, match=code) as caught:
+        secret.read(ARN)
+    assert expected in str(caught.value)
+    assert ARN in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__context__ is None

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cdk_pinsafe.applier import apply as apply_module
-from cdk_pinsafe.errors import ApplyError, Unreachable
+from cdk_pinsafe.errors import ApplyError, UnreachableError
 
 from .world import MASTER, Database
 
@@ -72,16 +72,16 @@ def test_a_failed_verification_is_undone_on_create_only(database: Database, monk
     """CloudFormation rolls an update back by an event, a creation not; a repeated one goes back to the first."""
 
     def unverified(*_: object) -> None:
-        raise Unreachable("it cannot be verified")
+        raise UnreachableError("it cannot be verified")
 
     database.create({"jit": "off"})
     before = database.stored(), database.ledger()
     with monkeypatch.context() as patch:
         patch.setattr(apply_module, "verify", unverified)
-        message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}), kind=Unreachable)
+        message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}), kind=UnreachableError)
         assert message == "it cannot be verified; it was undone"
         assert (database.stored(), database.ledger()) == before
-        database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}), kind=Unreachable)
+        database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}), kind=UnreachableError)
         assert database.stored() == {"jit": "on"}
     database.update({"jit": "off"}, {"jit": "on"})
     assert (database.stored(), database.ledger()) == before

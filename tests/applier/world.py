@@ -101,6 +101,7 @@ class Cluster:
     port: int
     password: str
     authority: CertificateAuthority
+    admin: pg8000.native.Connection = field(repr=False)
     spare: list[str] = field(default_factory=list)
 
     @property
@@ -111,21 +112,17 @@ class Cluster:
     def fresh_database(self, vault: Secrets, name: str | None = None) -> Iterator["Database"]:
         """A database of the master user, as new; with a name of its own it is made and dropped."""
         vault.answers = [Credentials(MASTER, self.password)]
-        admin = self.server.connect()
-        try:
-            chosen = name or (self.spare.pop() if self.spare else f"app_{next(_NUMBERS)}")
-            quoted = pg8000.native.identifier(chosen)
-            # Making a database takes longer than most tests: one that was cleaned serves again.
-            if not admin.run("SELECT 1 FROM pg_database WHERE datname = :name", name=chosen):
-                admin.run(f"CREATE DATABASE {quoted} OWNER {MASTER} TEMPLATE template0")
-            database = Database(self, chosen, admin)
-            yield database
-            if name is None and database.clean():
-                self.spare.append(chosen)
-            else:
-                admin.run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
-        finally:
-            admin.close()
+        chosen = name or (self.spare.pop() if self.spare else f"app_{next(_NUMBERS)}")
+        quoted = pg8000.native.identifier(chosen)
+        # Making a database takes longer than most tests: one that was cleaned serves again.
+        if not self.admin.run("SELECT 1 FROM pg_database WHERE datname = :name", name=chosen):
+            self.admin.run(f"CREATE DATABASE {quoted} OWNER {MASTER} TEMPLATE template0")
+        database = Database(self, chosen)
+        yield database
+        if name is None and database.clean():
+            self.spare.append(chosen)
+        else:
+            self.admin.run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
 
 
 @dataclass
@@ -134,7 +131,11 @@ class Database:
 
     cluster: Cluster
     name: str
-    admin: pg8000.native.Connection = field(repr=False)
+
+    @property
+    def admin(self) -> pg8000.native.Connection:
+        """A session of the superuser, in another database."""
+        return self.cluster.admin
 
     def properties(self, settings: Settings, **changes: object) -> dict[str, object]:
         """The resource's properties, as CloudFormation sends them; a change to None leaves one out."""

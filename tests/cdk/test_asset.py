@@ -129,7 +129,7 @@ def test_compiled_dependency_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     real = importlib.metadata.distribution
 
     class Compiled:
-        version = distribution.version
+        name, version, requires = "six", distribution.version, None
 
         def read_text(self, _name: str) -> str:
             return "Root-Is-Purelib: false"

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Fn, NestedStack, RemovalPolicy, Size, Stack
+from aws_cdk import App, CfnParameter, Duration, Environment, Fn, NestedStack, RemovalPolicy, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
@@ -158,10 +158,9 @@ def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, i
         *template.find_resources("AWS::EC2::SecurityGroupIngress"),
         *template.find_resources("AWS::EC2::SecurityGroupEgress"),
     ]
-    policies = [name for name in template.find_resources("AWS::IAM::Policy") if name.startswith("PinSafeApplier")]
+    [policy] = [name for name in template.find_resources("AWS::IAM::Policy") if "FunctionServiceRole" in name]
     assert len(rules) == 2
-    assert len(policies) == 2
-    assert {*rules, *policies} <= set(resource["DependsOn"])
+    assert {*rules, policy} <= set(resource["DependsOn"])
 
 
 def test_settings_of_another_stacks_instance(app: App) -> None:
@@ -370,6 +369,16 @@ def test_isolated_subnets_without_an_endpoint_are_warned_of(stack: Stack, with_e
     add(stack, vpc, instance, vpc_subnets=isolated)
     warnings = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWayToSecretsManager"))
     assert len(warnings) == (0 if with_endpoint else 1)
+
+
+@pytest.mark.parametrize(("region", "warnings"), [("eu-west-1", 0), ("us-east-1", 0), ("il-central-1", 1)])
+def test_a_region_without_known_authorities_is_warned_of(app: App, region: str, warnings: int) -> None:
+    """Where RDS's certificates come from an authority that does not travel along, another bundle is asked for."""
+    stack = Stack(app, "Test", env=Environment(account="111122223333", region=region))
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+    add(stack, vpc, plain_instance(stack, vpc))
+    found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("RegionWithoutAuthority"))
+    assert len(found) == warnings
 
 
 def test_one_stack_trusts_one_set_of_authorities(

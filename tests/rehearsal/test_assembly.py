@@ -16,6 +16,7 @@ SETTINGS = {"statement_timeout": "30s", "search_path": ["chat", "public"], "pg_t
 def resource(settings: object) -> dict[str, Any]:
     properties = {
         "Host": {"Fn::GetAtt": ["Db", "Endpoint.Address"]},
+        "Owner": "Mine/Settings",
         "Address": "c8",
         "Settings": settings,
         "Extensions": ["vector", "pg_trgm"],

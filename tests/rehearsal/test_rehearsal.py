@@ -1,5 +1,6 @@
 """The command, from beginning to end, on the example and on apps that cannot be rehearsed."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import psycopg
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
@@ -37,7 +40,27 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cdk_pinsafe.cli", "rehearse", *arguments]
+    return [sys.executable, "-c", "from cdk_pinsafe.cli import main; main()", "rehearse", *arguments]
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """A run under way, and its progress line by line; killed at the end if the test has not ended it."""
+    run = subprocess.Popen(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if "json" in arguments else subprocess.STDOUT,
+        text=True,
+    )
+    progress = run.stderr or run.stdout
+    assert progress is not None
+    with run:
+        try:
+            yield run, progress
+        finally:
+            run.kill()
 
 
 def facts(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -101,45 +124,72 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("step", "number"), [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM)])
 def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of a step end everything with status 130."""
-    run = subprocess.Popen(
-        command("--format", "json"),
-        cwd=ROOT,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stderr is not None
-    for line in run.stderr:
-        if line.strip() == f"... {step}":
-            break
-    time.sleep(2)
-    run.send_signal(number)
-    output, _ = run.communicate(timeout=60)
+    with running(tmp_path, "--format", "json") as (run, progress):
+        assert any(line.strip() == f"... {step}" for line in progress)
+        time.sleep(2)
+        run.send_signal(number)
+        output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
     assert json.loads(output)["error"] == "interrupted"
     assert_nothing_is_left(tmp_path)
 
 
-@needs_proc
-def test_keep_waits_with_a_way_in(tmp_path: Path) -> None:
-    """With --keep the deployed database can be reached until Ctrl-C, which is then no failure."""
-    run = subprocess.Popen(
-        command("--keep"),
-        cwd=ROOT,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert run.stdout is not None
-    dsn = next(found[1] for line in run.stdout if (found := re.search(r"psql '(.+)'", line)))
-    import psycopg
+OTHER_APP = """
+from aws_cdk import App, Duration, Environment, Stack, aws_ec2 as ec2, aws_rds as rds
+from cdk_pinsafe import DatabaseSettings
 
-    with psycopg.connect(dsn) as connection:
-        assert connection.execute("SHOW statement_timeout").fetchall() == [("30s",)]
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
+app = App()
+stack = Stack(app, "Other", env=Environment(account="123456789012", region="eu-central-1"), termination_protection=True)
+vpc = ec2.Vpc(stack, "Vpc")
+cluster = rds.DatabaseCluster(
+    stack,
+    "Cluster",
+    engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_6),
+    vpc=vpc,
+    default_database_name="app",
+    writer=rds.ClusterInstance.serverless_v2("Writer"),
+    readers=[rds.ClusterInstance.serverless_v2("Reader")],
+)
+instance = rds.DatabaseInstance(
+    stack,
+    "Instance",
+    engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_6),
+    vpc=vpc,
+    manage_master_user_password=True,
+)
+first = {"statement_timeout": Duration.seconds(45), "pg_trgm.similarity_threshold": 0.5}
+DatabaseSettings(
+    stack, "First", database=cluster, vpc=vpc, database_name="app", settings=first, extensions=["pg_trgm"]
+)
+DatabaseSettings(
+    stack, "Second", database=instance, vpc=vpc, database_name="postgres", settings={"application_name": "it's"}
+)
+app.synth()
+"""
+
+
+@needs_proc
+def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
+    """Cluster and instance, a secret of RDS's, an environment, a missing extension; --keep waits until Ctrl-C."""
+    (tmp_path / "app.py").write_text(OTHER_APP)
+    (tmp_path / "cdk.json").write_text('{"app": "python3 app.py"}')
+    with running(tmp_path, "--keep", "--app", str(tmp_path)) as (run, progress):
+        told = []
+        for line in progress:
+            told.append(line.strip())
+            if line.strip().startswith("AWS: "):
+                break
+        assert "note: left out of Other/First: pg_trgm, which the embedded PostgreSQL lacks" in told
+        assert any(line.startswith("note: the app asks for PostgreSQL 17.6, the rehearsal runs 18.") for line in told)
+        assert "ok  cdk deploy with statement_timeout = 60s" in [line.rpartition("  ")[0] for line in told]
+        dsns = [found[1] for line in told if (found := re.search(r"psql '(.+)'", line))]
+        shown = []
+        for dsn, name in zip(dsns, ("statement_timeout", "application_name"), strict=True):
+            with psycopg.connect(dsn) as connection:
+                shown.append(connection.execute("SELECT current_setting(%s)", [name]).fetchall())
+        assert shown == [[("45s",)], [("it's",)]]
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
     assert run.returncode == 0
     assert_nothing_is_left(tmp_path)
 
