@@ -27,9 +27,8 @@ def check_range(
     construct: IConstruct, prop: str, value: int | float | None, minimum: float, maximum: float, *, unit: str = ""
 ) -> None:
     """Refuses a number outside ``minimum`` to ``maximum``; None and tokens pass."""
-    if value is None or Token.is_unresolved(value):
-        return
-    if not minimum <= value <= maximum:
+    # A token is a number far below any range: it is asked for last, since every question to CDK costs time at synth.
+    if value is not None and not minimum <= value <= maximum and not Token.is_unresolved(value):
         suffix = f" {unit}" if unit else ""
         refuse(construct, f"'{prop}' should be between {minimum:g} and {maximum:g}{suffix}, got {value:g}{suffix}")
 
@@ -49,9 +48,8 @@ def check_proxy_name(construct: IConstruct, prop: str, name: str) -> None:
 
     Source: Amazon RDS API reference, CreateDBProxy, DBProxyName (documented; not tried on AWS).
     """
-    if Token.is_unresolved(name):
-        return
-    if len(name) > 63 or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", name):
+    fits = len(name) <= 63 and re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", name)
+    if not fits and not Token.is_unresolved(name):
         refuse(
             construct,
             f"'{prop}' should be 1 to 63 letters, digits and hyphens that begin with a letter, hold no two hyphens "

@@ -112,7 +112,7 @@ class DatabaseSettings(Construct):
 
         applier = ApplierFunction.of(self, vpc=vpc, subnets=subnets, ca_bundle=bundle)
         rules = applier.reach(target)
-        grant = target.secret.grant_read(applier.function)
+        target.secret.grant_read(applier.function)
         self.resource = CustomResource(
             self,
             "Resource",
@@ -132,8 +132,8 @@ class DatabaseSettings(Construct):
                 "Address": self.node.addr,
             },
         )
-        # Deleted in reverse: while the settings go, the applier still has its permission and its way to the database.
-        grant.apply_before(self.resource)
+        # Deleted in reverse: while the settings go, the applier still has its way to the database. Its permission to
+        # read the secret comes with the function, which depends on its role's policy.
         self.resource.node.add_dependency(*rules)
         self._wait_for_members(target)
 
@@ -158,7 +158,8 @@ class DatabaseSettings(Construct):
         return dict(sorted(texts.items()))
 
     def _text(self, name: str, value: SettingValue) -> str | list[str]:
-        if not Token.is_unresolved(value):
+        # Only these can be tokens, or hold one.
+        if not isinstance(value, str | int | float | list | tuple) or not Token.is_unresolved(value):
             return to_text(name, value)
         if isinstance(value, str):
             return value
@@ -173,9 +174,8 @@ class DatabaseSettings(Construct):
         return to_text(name, value)
 
     def _check_names(self, database_name: str, extensions: Sequence[str]) -> None:
-        if not Token.is_unresolved(database_name) and not (
-            0 < len(database_name.encode()) <= 63 and "\0" not in database_name
-        ):
+        fits = "\0" not in database_name and 1 <= len(database_name.encode()) <= 63
+        if not fits and not Token.is_unresolved(database_name):
             refuse(self, f"'database_name' should be 1 to 63 bytes long, got {database_name!r}")
         if isinstance(extensions, str):
             refuse(self, f"'extensions' should be a list of names, got the one string {extensions!r}")

@@ -4,9 +4,8 @@ import enum
 import json
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Stack
+from aws_cdk import CfnResource, Stack
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 if TYPE_CHECKING:
@@ -54,19 +53,21 @@ class DebugLoggingRenewal(Construct):
                 )
             },
         )
-        scheduler.CfnSchedule(
+        CfnResource(
             self,
             "Schedule",
-            description=f"Keeps enhanced logging of RDS Proxy on ({self.node.path})"[:512],
-            schedule_expression=f"rate({_HOURS_BETWEEN_RENEWALS} hours)",
-            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
-            target=scheduler.CfnSchedule.TargetProperty(
-                arn=f"arn:{Stack.of(self).partition}:scheduler:::aws-sdk:rds:modifyDBProxy",
-                role_arn=role.role_arn,
-                # Names as in RDS's API; the service's default of 185 retries over a day would outlive the next turn.
-                input=json.dumps({"DbProxyName": proxy.db_proxy_name, "DebugLogging": True}),
-                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
-                    maximum_retry_attempts=3, maximum_event_age_in_seconds=3600
-                ),
-            ),
+            type="AWS::Scheduler::Schedule",
+            properties={
+                "Description": f"Keeps enhanced logging of RDS Proxy on ({self.node.path})"[:512],
+                "ScheduleExpression": f"rate({_HOURS_BETWEEN_RENEWALS} hours)",
+                "FlexibleTimeWindow": {"Mode": "OFF"},
+                "Target": {
+                    "Arn": f"arn:{Stack.of(self).partition}:scheduler:::aws-sdk:rds:modifyDBProxy",
+                    "RoleArn": role.role_arn,
+                    # Named as AWS's SDK for Java does, which Scheduler's universal targets follow (inferred).
+                    "Input": json.dumps({"DbProxyName": proxy.db_proxy_name, "DebugLogging": True}),
+                    # The service's default of 185 retries in a day would outlive the next turn.
+                    "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+                },
+            },
         )

@@ -5,6 +5,7 @@ proxy publishes once a minute, so the Sum of a gauge over more than 60 seconds c
 here is 60 seconds throughout (inferred; not tried on AWS).
 """
 
+from functools import cache
 from typing import Final, Literal
 
 from aws_cdk import Duration
@@ -29,7 +30,7 @@ def metric(proxy_name: str, name: str, statistic: Literal["Sum", "Average", "Max
         metric_name=name,
         dimensions_map={"ProxyName": proxy_name},
         statistic=statistic,
-        period=Duration.seconds(PERIOD),
+        period=_period(),
     )
 
 
@@ -39,7 +40,7 @@ def percentage(proxy_name: str, part: str, whole: str, label: str) -> cloudwatch
         expression="IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)",
         using_metrics={"part": metric(proxy_name, part), "whole": metric(proxy_name, whole)},
         label=label,
-        period=Duration.seconds(PERIOD),
+        period=_period(),
     )
 
 
@@ -51,3 +52,8 @@ def pinned_ratio(proxy_name: str) -> cloudwatch.MathExpression:
 def pool_utilisation(proxy_name: str) -> cloudwatch.MathExpression:
     """Database connections that the proxy holds in percent of those it may open."""
     return percentage(proxy_name, CONNECTIONS, MAX_CONNECTIONS, "pool %")
+
+
+@cache
+def _period() -> Duration:
+    return Duration.seconds(PERIOD)

@@ -22,23 +22,23 @@ _SELECTION: Final = (
 
 def select(vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
     """The subnets that a selection means in a VPC; None means CDK's default, its private subnets."""
+    if selection and selection.subnets:
+        return selection.subnets
     options = {name: getattr(selection, name) for name in _SELECTION} if selection else {}
     return vpc.select_subnets(**options).subnets
 
 
 def database_subnets(construct: IConstruct, vpc: ec2.IVpc) -> ec2.SubnetSelection:
     """Where a database belongs: isolated subnets, else private ones with a way out."""
-    if vpc.isolated_subnets:
-        return ec2.SubnetSelection(subnets=vpc.isolated_subnets)
-    if vpc.private_subnets:
-        return ec2.SubnetSelection(subnets=vpc.private_subnets)
+    if subnets := vpc.isolated_subnets or vpc.private_subnets:
+        return ec2.SubnetSelection(subnets=subnets)
     refuse(construct, "'vpc' should have private or isolated subnets, got one with public subnets only")
 
 
 def is_isolated(vpc: ec2.IVpc, subnets: Sequence[ec2.ISubnet]) -> bool:
     """Whether any of the subnets has no route out of the VPC."""
-    isolated = {subnet.node.addr for subnet in vpc.isolated_subnets}
-    return any(subnet.node.addr in isolated for subnet in subnets)
+    isolated = {subnet.subnet_id for subnet in vpc.isolated_subnets}
+    return any(subnet.subnet_id in isolated for subnet in subnets)
 
 
 def has_secrets_manager_endpoint(vpc: ec2.IVpc) -> bool:

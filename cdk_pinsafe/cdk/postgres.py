@@ -112,12 +112,15 @@ class PinSafePostgres(Construct):
                 "pass ec2.Vpc(self, 'Vpc') for a new one or ec2.Vpc.from_lookup(self, 'Vpc', is_default=True)",
             )
         vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
-        if not Token.is_unresolved(database_name) and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name):
+        fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name)
+        if not fits and not Token.is_unresolved(database_name):
             refuse(
                 self,
                 "'database_name' should be up to 63 letters, digits and underscores that begin with a letter, "
                 f"got {database_name!r}",
             )
+        if engine and engine.engine_family != "POSTGRESQL":
+            refuse(self, f"'engine' should be of family POSTGRESQL, got {engine.engine_family or engine.engine_type}")
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",
@@ -142,7 +145,6 @@ class PinSafePostgres(Construct):
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
         database = PostgresDatabase.of(self.instance)
-        database.check(self, "engine")
         endpoint = self._way_to_secrets_manager(vpc, vpc_subnets) if secrets_manager_endpoint else None
         self.settings = DatabaseSettings(
             self,

@@ -160,7 +160,9 @@ def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, i
     ]
     [policy] = [name for name in template.find_resources("AWS::IAM::Policy") if "FunctionServiceRole" in name]
     assert len(rules) == 2
-    assert {*rules, policy} <= set(resource["DependsOn"])
+    assert set(rules) <= set(resource["DependsOn"])
+    [function] = template.find_resources("AWS::Lambda::Function", {"Properties": {"Runtime": "python3.13"}}).values()
+    assert policy in function["DependsOn"]
 
 
 def test_settings_of_another_stacks_instance(app: App) -> None:

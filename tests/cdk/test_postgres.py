@@ -186,7 +186,7 @@ def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
         ({"database_name": "1chat"}, "'database_name'.*got '1chat'"),
         (
             {"engine": rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0)},
-            "'engine' should be an RDS PostgreSQL instance.*MYSQL",
+            "'engine' should be of family POSTGRESQL, got MYSQL",
         ),
     ],
 )
