@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -171,15 +170,12 @@ def _query_lines(fact: Query) -> list[str]:
     ]
 
 
-_ALARM_ARN = re.compile(r"arn:aws:cloudwatch:[^:]*:[^:]*:alarm:")
-
-
 def _deployed_lines(fact: Deployed) -> list[str]:
     lines = [f"stacks: {escape(', '.join(fact.stacks))}"]
     for proxy in fact.proxies:
         logging = "on" if proxy["enhanced_logging"] else "off"
         lines.append(f"proxy {escape(proxy['name'])}: {proxy['engine_family']}, enhanced logging {logging}")
-    lines += [f"alarm {escape(alarm['name'])}: {escape(_ALARM_ARN.sub('', alarm['watches']))}" for alarm in fact.alarms]
+    lines += [f"alarm on {escape(alarm['watches'])}" for alarm in fact.alarms]
     if fact.recorded_only:
         lines.append(f"[dim]recorded only: {escape(', '.join(fact.recorded_only))}[/]")
     return lines

@@ -6,11 +6,12 @@ and how it looks, is the reporter's affair.
 
 import contextlib
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pg8000.native
 from botocore.exceptions import BotoCoreError, ClientError
@@ -299,13 +300,7 @@ class Story:
                 }
                 for proxy in proxies
             ),
-            alarms=(
-                *(
-                    {"name": alarm["AlarmName"], "watches": alarm.get("MetricName") or "metric math"}
-                    for alarm in alarms["MetricAlarms"]
-                ),
-                *({"name": alarm["AlarmName"], "watches": alarm["AlarmRule"]} for alarm in alarms["CompositeAlarms"]),
-            ),
+            alarms=_watching(alarms["MetricAlarms"], alarms["CompositeAlarms"]),
             recorded_only=tuple(sorted(recorded)),
         )
 
@@ -368,3 +363,33 @@ def _dsn(login: Login) -> str:
         f"host={login.host} port={login.port} dbname={login.database} user={login.user} password={login.password} "
         f"sslmode=verify-full sslrootcert={login.ca_bundle}"
     )
+
+
+_SIGN: Final = {
+    "GreaterThanThreshold": ">",
+    "GreaterThanOrEqualToThreshold": ">=",
+    "LessThanThreshold": "<",
+    "LessThanOrEqualToThreshold": "<=",
+}
+_ALARM_IN_RULE: Final = re.compile(r'ALARM\("?(?:arn:[^"]*:alarm:)?([^")]*)"?\)')
+
+
+def _watching(plain: Sequence[Mapping[str, Any]], composite: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], ...]:
+    """What each alarm watches, a composite one in terms of the plain ones."""
+    watched = {
+        alarm["AlarmName"]: f"{_metric(alarm)} {_SIGN.get(alarm['ComparisonOperator'], '?')} {alarm['Threshold']:g}"
+        for alarm in plain
+    }
+    rules = {
+        alarm["AlarmName"]: _ALARM_IN_RULE.sub(lambda found: watched.get(found[1], found[1]), alarm["AlarmRule"])
+        for alarm in composite
+    }
+    return tuple({"name": name, "watches": watches} for name, watches in {**watched, **rules}.items())
+
+
+def _metric(alarm: Mapping[str, Any]) -> str:
+    """The name of an alarm's metric, or the label of the expression that it watches."""
+    if name := alarm.get("MetricName"):
+        return str(name)
+    shown = [entry for entry in alarm.get("Metrics", ()) if entry.get("ReturnData", True)]
+    return str(shown[0].get("Label") or shown[0].get("Expression")) if shown else "metric math"

@@ -1,6 +1,7 @@
 """The command, from beginning to end, on the example and on apps that cannot be rehearsed."""
 
 import contextlib
+import html
 import json
 import os
 import re
@@ -71,6 +72,19 @@ def rows(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {row["name"]: (row["before"], row["after"]) for row in fact["rows"]}
 
 
+def shown(progress: str) -> str:
+    """What a terminal shows once all is over, without spaces, as they are lost in a picture, and varying numbers."""
+    lines = [line for line in progress.splitlines() if not line.startswith("... ")]
+    text = re.sub(r"localhost:\d+", "localhost:PORT", "".join("".join(lines).split()))
+    return re.sub(r"\d+\.\ds|in\d+s", "TIME", text)
+
+
+def shown_in_picture(picture: Path) -> str:
+    title, *texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
+    assert title == "pinsafe&#160;rehearse"
+    return shown(html.unescape("".join(texts)))
+
+
 def assert_nothing_is_left(tmp_path: Path) -> None:
     end = time.monotonic() + 10
     while (left := processes_with(f"PINSAFE_TEST_RUN={tmp_path}")) and time.monotonic() < end:
@@ -108,11 +122,20 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
     assert query["rows_without"] < 10
     (resources,) = facts(document, "deployed")
     assert [proxy["enhanced_logging"] for proxy in resources["proxies"]] == [True]
-    assert "DatabaseConnectionsCurrentlySessionPinned" in {alarm["watches"] for alarm in resources["alarms"]}
+    assert {alarm["watches"] for alarm in resources["alarms"]} == {
+        "DatabaseConnectionsCurrentlySessionPinned > 5",
+        "DatabaseConnectionsBorrowLatency > 100000",
+        "ClientConnectionsSetupFailedAuth > 10",
+        "pinned % > 50",
+        "pool % > 80",
+        "(pinned % > 50 AND DatabaseConnectionsBorrowLatency > 100000)",
+    }
     (refusal,) = facts(document, "refusal")
     assert refusal["status"] == "UPDATE_ROLLBACK_COMPLETE"
     assert re.search(r'"statement_timeout".*45 parsecs.*HINT.*"ms"', refusal["message"])
     assert "\n" not in refusal["message"]
+
+    assert shown(run.stderr) == shown_in_picture(ROOT / "examples" / "rehearsal.svg")
 
     # Progress in plain lines, since nobody looks at a terminal, and no password anywhere.
     assert "\x1b" not in run.stderr
