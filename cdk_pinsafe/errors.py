@@ -1,4 +1,4 @@
-"""Every exception that this package raises on purpose.
+"""The exceptions that this package lets out. What a room raises and catches by itself is not of this tree.
 
 ::
 

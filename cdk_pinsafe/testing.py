@@ -18,9 +18,10 @@ def masked_template(stack: "Stack") -> dict[str, Any]:
 
     The same code and versions give the same template everywhere. What changes from one version to the next without
     meaning anything to a stack is the hash of an asset, such as the applier's package or that of CDK's provider
-    framework: each is replaced by ``<asset hash>``. Everything else is left as it is.
+    framework: each is replaced by ``<asset hash>``, and so is any other run of 64 hexadecimal digits. All else is left
+    as it is.
 
-    An app can be synthesised once: call this once per app, with all of the stacks' resources made.
+    Nothing can be added to an app that was synthesised: call this when all of its stacks are complete.
 
     Args:
         stack: the stack; its app is synthesised.

@@ -1,4 +1,4 @@
-"""The constructs. The only room that imports ``aws_cdk``."""
+"""The constructs. No other room imports ``aws_cdk``, but for a function of ``testing``."""
 
 from .alarms import PinningAlarms
 from .database import PostgresDatabase

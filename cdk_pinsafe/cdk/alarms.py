@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
@@ -40,7 +40,8 @@ class PinningAlarms(Construct):
         pool_threshold: percent of the connections allowed, 0 to 100, above which ``pool`` goes off. Default: 80.
         failed_logins_threshold: failed logins a minute above which ``failed_logins`` goes off. Default: 10.
         evaluation_periods: minutes in a row, 1 to 1440. Default: 5.
-        actions: what each of the alarms does when it goes off, and again when it is over. Default: nothing.
+        actions: what each of the alarms does when it goes off, and again when it is over. An SNS topic serves best:
+            CDK's ``LambdaAction`` cannot be given to two alarms of one name in a stack. Default: nothing.
 
     Raises:
         ConfigurationError: a number is out of its range, or the name cannot be a proxy's.
@@ -67,10 +68,13 @@ class PinningAlarms(Construct):
         check_range(self, "pool_threshold", pool_threshold, *_PERCENT, unit="percent")
         check_range(self, "failed_logins_threshold", failed_logins_threshold, 0, 1_000_000)
         # CloudWatch refuses an alarm that looks back over more than a day.
-        check_range(self, "evaluation_periods", evaluation_periods, 1, 24 * 60)
-        latency = borrow_latency_threshold or Duration.millis(100)
-        if latency.to_milliseconds() <= 0:
+        check_range(self, "evaluation_periods", evaluation_periods, 1, 24 * 60, whole=True)
+        if borrow_latency_threshold and borrow_latency_threshold.is_unresolved():
+            refuse(self, "'borrow_latency_threshold' should be known at synth, got a token")
+        latency = borrow_latency_threshold.to_milliseconds() if borrow_latency_threshold else 100
+        if latency <= 0:
             refuse(self, "'borrow_latency_threshold' should be more than 0 milliseconds, got 0")
+        ratio, pool = _number(pinned_ratio_threshold), _number(pool_threshold)
         self._periods = evaluation_periods
         self._actions = actions
 
@@ -78,38 +82,39 @@ class PinningAlarms(Construct):
             "Pinned",
             metrics.metric(proxy_name, metrics.PINNED),
             pinned_threshold,
-            f"RDS Proxy {proxy_name}: more than {pinned_threshold} database connections are pinned to one client each. "
-            "The proxy's log names the statements.",
+            f"RDS Proxy {proxy_name}: more than {_number(pinned_threshold)} database connections are pinned to one "
+            "client each. The proxy's log names the statements.",
         )
         self.pinned_ratio = self._alarm(
             "PinnedRatio",
             metrics.pinned_ratio(proxy_name),
             pinned_ratio_threshold,
-            f"RDS Proxy {proxy_name}: over {pinned_ratio_threshold:g} % of its database connections are pinned.",
+            f"RDS Proxy {proxy_name}: over {ratio} % of its database connections are pinned.",
         )
         self.borrow_latency = self._alarm(
             "BorrowLatency",
             metrics.metric(proxy_name, metrics.BORROW_LATENCY, "Average"),
-            latency.to_milliseconds() * 1000,
-            f"RDS Proxy {proxy_name}: clients wait over {latency.to_milliseconds():g} ms for a database connection.",
+            latency * 1000,
+            f"RDS Proxy {proxy_name}: clients wait over {latency:g} ms for a database connection.",
         )
         self.pool = self._alarm(
             "Pool",
             metrics.pool_utilisation(proxy_name),
             pool_threshold,
-            f"RDS Proxy {proxy_name}: holds over {pool_threshold:g} % of the database connections that it may open.",
+            f"RDS Proxy {proxy_name}: holds over {pool} % of the database connections that it may open.",
         )
         self.failed_logins = self._alarm(
             "FailedLogins",
             metrics.metric(proxy_name, metrics.FAILED_LOGINS),
             failed_logins_threshold,
-            f"RDS Proxy {proxy_name}: more than {failed_logins_threshold} client logins a minute fail.",
+            f"RDS Proxy {proxy_name}: more than {_number(failed_logins_threshold)} client logins a minute fail.",
         )
         self.hurting = cloudwatch.CompositeAlarm(
             self,
             "Hurting",
             alarm_rule=cloudwatch.AlarmRule.all_of(self.pinned_ratio, self.borrow_latency),
-            alarm_description=f"RDS Proxy {proxy_name}: most connections are pinned and clients wait for one.",
+            alarm_description=f"RDS Proxy {proxy_name}: over {ratio} % of its database connections are pinned, and "
+            f"clients wait over {latency:g} ms for one.",
         )
         self._act(self.hurting)
 
@@ -137,3 +142,7 @@ class PinningAlarms(Construct):
         if self._actions:
             alarm.add_alarm_action(*self._actions)
             alarm.add_ok_action(*self._actions)
+
+
+def _number(value: float) -> str:
+    return Token.as_string(value) if Token.is_unresolved(value) else f"{value:g}"

@@ -16,11 +16,12 @@ from aws_cdk import (
     custom_resources,
 )
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from . import asset
+from . import asset, network
 from .checks import refuse
 from .database import PostgresDatabase
 
@@ -29,10 +30,7 @@ TIMEOUT: Final = Duration.minutes(10)
 """Of the applier, which gives up in time to answer. The framework's own function has 15 minutes."""
 
 _RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
-_MANAGED_POLICIES: Final = [
-    f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/{name}]"
-    for name in ("AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole")
-]
+_NETWORK_INTERFACES: Final = "service-role/AWSLambdaENIManagementAccess"
 
 
 class ApplierFunction(Construct):
@@ -44,18 +42,18 @@ class ApplierFunction(Construct):
 
     @classmethod
     def of(
-        cls, scope: Construct, *, vpc: ec2.IVpc, subnets: Sequence[ec2.ISubnet], ca_bundle: Path
+        cls, scope: Construct, *, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, ca_bundle: Path
     ) -> "ApplierFunction":
-        """The stack's applier for these subnets; made when first asked for.
+        """The stack's applier for this placement; made when first asked for.
 
         Raises:
             ConfigurationError: it was made with other certificate authorities than ``ca_bundle``'s.
         """
         stack = Stack.of(scope)
-        name = f"PinSafeApplier{_digest(vpc.node.addr, *(subnet.node.addr for subnet in subnets))}"
+        name = f"PinSafeApplier{_digest(*network.placement(vpc, vpc_subnets))}"
         existing = stack.node.try_find_child(name)
         if not isinstance(existing, cls):
-            return cls(stack, name, vpc=vpc, subnets=subnets, ca_bundle=ca_bundle)
+            return cls(stack, name, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=ca_bundle)
         if existing._ca_bundle.read_bytes() != ca_bundle.read_bytes():
             refuse(
                 scope,
@@ -70,7 +68,7 @@ class ApplierFunction(Construct):
         id: str,
         *,
         vpc: ec2.IVpc,
-        subnets: Sequence[ec2.ISubnet],
+        vpc_subnets: ec2.SubnetSelection | None,
         ca_bundle: Path,
     ) -> None:
         super().__init__(scope, id)
@@ -83,7 +81,9 @@ class ApplierFunction(Construct):
             allow_all_outbound=False,
         )
         self._security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "to Secrets Manager")
-        self.function = lambda_.Function(
+        log = _log_group(self, "FunctionLog")
+        self.role = _role(self, "FunctionRole", log, _NETWORK_INTERFACES)
+        function = lambda_.Function(
             self,
             "Function",
             description="cdk-pinsafe: applies settings to databases with ALTER DATABASE",
@@ -93,14 +93,20 @@ class ApplierFunction(Construct):
             memory_size=256,
             timeout=TIMEOUT,
             vpc=vpc,
-            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
+            vpc_subnets=vpc_subnets,
             security_groups=[self._security_group],
-            log_group=_log_group(self, "FunctionLog"),
+            role=self.role,
+            log_group=log,
         )
+        provider_log = _log_group(self, "ProviderLog")
         self._provider = custom_resources.Provider(
-            self, "Provider", on_event_handler=self.function, log_group=_log_group(self, "ProviderLog")
+            self,
+            "Provider",
+            on_event_handler=function,
+            framework_on_event_role=_role(self, "ProviderRole", provider_log),
+            log_group=provider_log,
         )
-        self._acknowledge()
+        self._acknowledge(function)
 
     @property
     def service_token(self) -> str:
@@ -114,11 +120,13 @@ class ApplierFunction(Construct):
         rules = [self._rules(group, database.endpoint.port) for group in database.security_groups]
         return [rule for pair in rules for rule in pair]
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, function: lambda_.Function) -> None:
         """Settles cdk-nag's findings on what is of this construct alone, and of no app's choosing."""
-        function_id = Stack.of(self).get_logical_id(cast("CfnResource", self.function.node.default_child))
+        function_id = Stack.of(self).get_logical_id(cast("CfnResource", function.node.default_child))
         reasons = {
-            **dict.fromkeys(_MANAGED_POLICIES, "AWS's own policy for a function's logs and network interfaces"),
+            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_NETWORK_INTERFACES}]": (
+                "AWS's own policy for a function's network interfaces, which cannot be named beforehand"
+            ),
             f"IAM5[Resource::<{function_id}.Arn>:*]": "CDK's provider framework calls any version of one function",
             "L1": "the applier is tested on this runtime",
         }
@@ -159,6 +167,25 @@ class ApplierFunction(Construct):
                 description="from the cdk-pinsafe applier",
             ),
         ]
+
+
+def _role(scope: Construct, id: str, log: logs.LogGroup, *managed_policies: str) -> iam.Role:
+    """A function's role that may write to its own log group, unlike the ones that CDK makes, which may to all."""
+    return iam.Role(
+        scope,
+        id,
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(name) for name in managed_policies],
+        inline_policies={
+            "WriteLog": iam.PolicyDocument(
+                statements=[
+                    iam.PolicyStatement(
+                        actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log.log_group_arn]
+                    )
+                ]
+            )
+        },
+    )
 
 
 def _log_group(scope: Construct, id: str) -> logs.LogGroup:

@@ -24,23 +24,33 @@ def warn(construct: IConstruct, name: str, message: str) -> None:
 
 
 def check_range(
-    construct: IConstruct, prop: str, value: int | float | None, minimum: float, maximum: float, *, unit: str = ""
+    construct: IConstruct,
+    prop: str,
+    value: int | float | None,
+    minimum: float,
+    maximum: float,
+    *,
+    unit: str = "",
+    whole: bool = False,
 ) -> None:
-    """Refuses a number outside ``minimum`` to ``maximum``; None and tokens pass."""
+    """Refuses a number outside ``minimum`` to ``maximum`` or, with ``whole``, a fraction; None and tokens pass."""
     # A token is a number far below any range: it is asked for last, since every question to CDK costs time at synth.
-    if value is not None and not minimum <= value <= maximum and not Token.is_unresolved(value):
-        suffix = f" {unit}" if unit else ""
-        refuse(construct, f"'{prop}' should be between {minimum:g} and {maximum:g}{suffix}, got {value:g}{suffix}")
+    if value is None:
+        return
+    fits = minimum <= value <= maximum and (not whole or value == int(value))
+    if not fits and not Token.is_unresolved(value):
+        kind, suffix = "a whole number " if whole else "", f" {unit}" if unit else ""
+        refuse(
+            construct, f"'{prop}' should be {kind}between {minimum:g} and {maximum:g}{suffix}, got {value:g}{suffix}"
+        )
 
 
 def check_seconds(construct: IConstruct, prop: str, value: Duration | None, minimum: int, maximum: int) -> None:
     """Refuses a duration outside ``minimum`` to ``maximum`` seconds, or of a fraction of a second."""
     if value is None or value.is_unresolved():
         return
-    seconds = float(value.to_seconds(integral=False))
-    if seconds != int(seconds):
-        refuse(construct, f"'{prop}' should be a whole number of seconds, got {seconds:g} seconds")
-    check_range(construct, prop, seconds, minimum, maximum, unit="seconds")
+    seconds = value.to_seconds(integral=False)
+    check_range(construct, prop, seconds, minimum, maximum, unit="seconds", whole=True)
 
 
 def check_proxy_name(construct: IConstruct, prop: str, name: str) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from aws_cdk import Stack, Token
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from .checks import refuse
 
 if TYPE_CHECKING:
-    from aws_cdk import aws_secretsmanager as secretsmanager
     from constructs import Construct, IConstruct
 
 _POSTGRESQL_PORT = 5432
@@ -31,10 +32,10 @@ class PostgresDatabase:
     """
 
     resource: rds.IDatabaseInstance | rds.IDatabaseCluster
-    secret: "secretsmanager.ISecret | None" = None
+    secret: secretsmanager.ISecret | None = None
 
     @classmethod
-    def of(cls, database: "Database", *, secret: "secretsmanager.ISecret | None" = None) -> "PostgresDatabase":
+    def of(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
         """What ``database`` props take, with a secret given beside it winning over the database's own."""
         if isinstance(database, cls):
             return cls(database.resource, secret or database.secret)
@@ -50,7 +51,7 @@ class PostgresDatabase:
         instance_identifier: str,
         endpoint_address: str,
         security_groups: Sequence[ec2.ISecurityGroup],
-        secret: "secretsmanager.ISecret",
+        secret: secretsmanager.ISecret,
         version: rds.PostgresEngineVersion,
         port: int = _POSTGRESQL_PORT,
     ) -> "PostgresDatabase":
@@ -87,7 +88,7 @@ class PostgresDatabase:
         cluster_identifier: str,
         endpoint_address: str,
         security_groups: Sequence[ec2.ISecurityGroup],
-        secret: "secretsmanager.ISecret",
+        secret: secretsmanager.ISecret,
         version: rds.AuroraPostgresEngineVersion,
         port: int = _POSTGRESQL_PORT,
     ) -> "PostgresDatabase":
@@ -132,7 +133,7 @@ class PostgresDatabase:
         return self.resource.connections.security_groups
 
     def check(self, construct: "IConstruct", prop: str) -> None:
-        """Refuses a database that is not PostgreSQL or that nothing can be let into."""
+        """Refuses a database that is not PostgreSQL, has no known endpoint, or that nothing can be let into."""
         engine = self.resource.engine
         family = engine.engine_family if engine else None
         if family != "POSTGRESQL":
@@ -141,6 +142,10 @@ class PostgresDatabase:
                 f"'{prop}' should be an RDS PostgreSQL instance or Aurora PostgreSQL cluster, "
                 f"got one of engine family {family or 'unknown: give its engine where it is imported'}",
             )
+        try:
+            self.endpoint  # noqa: B018 (CDK raises for a cluster that was imported without one)
+        except RuntimeError:
+            refuse(construct, f"'{prop}' should have an endpoint, got none; give it where it is imported")
         if not self.security_groups:
             refuse(construct, f"'{prop}' should have a security group, got none; give them where it is imported")
 
@@ -186,6 +191,22 @@ class PostgresDatabase:
                 engine=instance.engine,
             )
         )
+
+
+def secret_near(scope: "Construct", id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
+    """The secret as ``scope`` may be let read it, without making the secret's stack depend on the scope's.
+
+    A secret under a customer's key is opened by a statement in the key's policy, which would name the reader.
+    """
+    key = secret.encryption_key
+    if key is None or Stack.of(secret) == Stack.of(scope):
+        return secret
+    return secretsmanager.Secret.from_secret_attributes(
+        scope,
+        id,
+        secret_complete_arn=secret.secret_arn,
+        encryption_key=kms.Key.from_key_arn(scope, f"{id}Key", key.key_arn),
+    )
 
 
 def _has(resource: object, name: str) -> bool:

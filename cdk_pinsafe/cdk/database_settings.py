@@ -1,11 +1,13 @@
 """The custom resource that keeps settings in a database."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack, Token
+from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from ..errors import SettingError
@@ -13,10 +15,7 @@ from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
-from .database import Database, PostgresDatabase, port_text
-
-if TYPE_CHECKING:
-    from aws_cdk import aws_secretsmanager as secretsmanager
+from .database import Database, PostgresDatabase, port_text, secret_near
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -30,7 +29,8 @@ class DatabaseSettings(Construct):
 
     What is changed is written down in the schema ``cdk_pinsafe`` of the database, in the transaction that changes it:
     a setting that is removed here gets back the value that stood there before; one that somebody changed by hand in the
-    meantime is left as it is; two ``DatabaseSettings`` cannot fight for one name. A failing deployment changes nothing.
+    meantime is left as it is; two ``DatabaseSettings`` cannot fight for one name. A deployment that fails leaves the
+    database as it was.
 
     Attributes:
         resource: the custom resource; depend on it, or on this construct, for what needs the settings in place.
@@ -50,8 +50,10 @@ class DatabaseSettings(Construct):
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
             dropped. Default: none.
-        vpc_subnets: where the applier runs; they need a way to the database and to Secrets Manager. Default: CDK's,
-            private subnets.
+        vpc_subnets: where the applier runs; they need a way to the database and to Secrets Manager, and public ones
+            are refused. It is settled by the first deployment, as CloudFormation does not move a custom resource to
+            another function: to change it, remove the settings in one deployment and add them in the next. Default:
+            CDK's, private subnets.
         removal_policy: ``DESTROY`` gives the database back what it had when this is removed from the stack;
             ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``.
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
@@ -72,7 +74,7 @@ class DatabaseSettings(Construct):
         vpc: ec2.IVpc,
         database_name: str,
         settings: Mapping[str, SettingValue],
-        secret: "secretsmanager.ISecret | None" = None,
+        secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
@@ -87,8 +89,9 @@ class DatabaseSettings(Construct):
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         texts = self._texts(settings)
-        subnets = network.select(vpc, vpc_subnets)
-        if network.is_isolated(vpc, subnets) and not network.has_secrets_manager_endpoint(vpc):
+        isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
+        endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
+        if isolated and endpoint is None:
             warn(
                 self,
                 "NoWayToSecretsManager",
@@ -110,9 +113,9 @@ class DatabaseSettings(Construct):
                 f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem and pass it as 'ca_bundle'",
             )
 
-        applier = ApplierFunction.of(self, vpc=vpc, subnets=subnets, ca_bundle=bundle)
+        applier = ApplierFunction.of(self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle)
         rules = applier.reach(target)
-        target.secret.grant_read(applier.function)
+        permission = self._may_read(target.secret, applier)
         self.resource = CustomResource(
             self,
             "Resource",
@@ -128,19 +131,34 @@ class DatabaseSettings(Construct):
                 # As text, since CloudFormation turns every number and boolean of a property into a string.
                 "Settings": Stack.of(self).to_json_string(texts),
                 "Extensions": list(extensions),
-                "Owner": self.node.path,
-                "Address": self.node.addr,
+                # With the stack's name: the same code may be deployed as two stacks that meet in one database.
+                "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
+                "Address": f"{_deployed_name(self)}.{self.node.addr}",
             },
         )
-        # Deleted in reverse: while the settings go, the applier still has its way to the database. Its permission to
-        # read the secret comes with the function, which depends on its role's policy.
-        self.resource.node.add_dependency(*rules)
+        # Deleted in reverse: while the settings go, the applier still has its permission, its way to the database and
+        # its way to Secrets Manager.
+        self.resource.node.add_dependency(permission, *rules, *([endpoint] if endpoint else []))
         self._wait_for_members(target)
 
     @property
     def shadowed(self) -> str:
         """Token: names of settings, joined by commas, that a value of some role beats at present; mostly empty."""
         return self.resource.get_att_string("Shadowed")
+
+    def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
+        """A policy of this construct alone, for it has to outlast the settings.
+
+        In a policy shared by all settings the statement would be gone before CloudFormation deletes the resource.
+        """
+        near = secret_near(self, "Secret", secret)
+        policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
+        policy.add_statements(
+            iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[near.secret_arn])
+        )
+        if near.encryption_key:
+            policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[near.encryption_key.key_arn]))
+        return policy
 
     def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
         texts: dict[str, str | list[str]] = {}
@@ -158,6 +176,12 @@ class DatabaseSettings(Construct):
         return dict(sorted(texts.items()))
 
     def _text(self, name: str, value: SettingValue) -> str | list[str]:
+        if isinstance(value, Duration | Size) and value.is_unresolved():
+            refuse(
+                self,
+                f"'settings' should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
+                "token; pass the number and its unit as text, as in f'{seconds}s'",
+            )
         # Only these can be tokens, or hold one.
         if not isinstance(value, str | int | float | list | tuple) or not Token.is_unresolved(value):
             return to_text(name, value)
@@ -189,3 +213,11 @@ class DatabaseSettings(Construct):
             for child in cluster.node.children:
                 if any(isinstance(node, rds.CfnDBInstance) for node in child.node.find_all()):
                     self.resource.node.add_dependency(child)
+
+
+def _deployed_name(construct: Construct) -> str:
+    """The name of the construct's stack; of a nested stack, which gets its name at deployment, the outermost one's."""
+    stack = Stack.of(construct)
+    while stack.nested_stack_parent:
+        stack = stack.nested_stack_parent
+    return stack.stack_name

@@ -53,6 +53,7 @@ class DebugLoggingRenewal(Construct):
                 )
             },
         )
+        # By its type: the module of its L1 would be imported by every app for this one resource.
         CfnResource(
             self,
             "Schedule",

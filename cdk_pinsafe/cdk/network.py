@@ -1,7 +1,8 @@
 """Subnets: which ones a selection means, and whether they have a way to Secrets Manager."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from aws_cdk import Stack
@@ -20,18 +21,38 @@ _SELECTION: Final = (
 )
 
 
-def select(vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
-    """The subnets that a selection means in a VPC; None means CDK's default, its private subnets."""
-    if selection and selection.subnets:
-        return selection.subnets
+def select(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
+    """The subnets that a selection means in a VPC; None means CDK's default, its private subnets.
+
+    Public ones are refused: a Lambda function in them has no way out, and a database does not belong there.
+    """
     options = {name: getattr(selection, name) for name in _SELECTION} if selection else {}
-    return vpc.select_subnets(**options).subnets
+    chosen = vpc.select_subnets(**options)
+    if chosen.has_public:
+        prop = "vpc_subnets" if selection else "vpc"
+        refuse(construct, f"'{prop}' should be private or isolated subnets, got public ones")
+    return chosen.subnets
+
+
+def placement(vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[str]:
+    """What tells one placement from another: the selection as it was written, not the subnets it means today.
+
+    A VPC that gets another availability zone must not become another placement: CloudFormation refuses to hand a custom
+    resource over to another function.
+    """
+    if selection is None:
+        return [vpc.node.addr]
+    written = [getattr(selection, name) for name in _SELECTION if name not in ("subnets", "subnet_filters")]
+    listed = [subnet.node.addr for subnet in selection.subnets or ()]
+    return [vpc.node.addr, *(str(value) for value in written), *listed, str(len(selection.subnet_filters or ()))]
 
 
 def database_subnets(construct: IConstruct, vpc: ec2.IVpc) -> ec2.SubnetSelection:
     """Where a database belongs: isolated subnets, else private ones with a way out."""
-    if subnets := vpc.isolated_subnets or vpc.private_subnets:
-        return ec2.SubnetSelection(subnets=subnets)
+    if vpc.isolated_subnets:
+        return ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    if vpc.private_subnets:
+        return ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
     refuse(construct, "'vpc' should have private or isolated subnets, got one with public subnets only")
 
 
@@ -41,14 +62,21 @@ def is_isolated(vpc: ec2.IVpc, subnets: Sequence[ec2.ISubnet]) -> bool:
     return any(subnet.subnet_id in isolated for subnet in subnets)
 
 
-def has_secrets_manager_endpoint(vpc: ec2.IVpc) -> bool:
-    """Whether an interface endpoint for Secrets Manager was added to this VPC in this app."""
-    return any(
-        isinstance(child, ec2.InterfaceVpcEndpoint) and "secretsmanager" in _service_name(child)
-        for child in vpc.node.children
-    )
+def secrets_manager_endpoint(construct: IConstruct, vpc: ec2.IVpc) -> ec2.InterfaceVpcEndpoint | None:
+    """The interface endpoint for Secrets Manager in a VPC, if the app has one in the VPC, its stack or the construct's.
+
+    Deeper in the tree it is not looked for, which would take long in a large app.
+    """
+    for candidate in _interface_endpoints(
+        vpc.node.children, Stack.of(vpc).node.children, Stack.of(construct).node.children
+    ):
+        resource = candidate.node.default_child
+        if isinstance(resource, ec2.CfnVPCEndpoint) and resource.vpc_id == vpc.vpc_id:
+            service = json.dumps(Stack.of(candidate).resolve(resource.service_name))
+            if "secretsmanager" in service:
+                return candidate
+    return None
 
 
-def _service_name(endpoint: ec2.InterfaceVpcEndpoint) -> str:
-    resource: ec2.CfnVPCEndpoint = endpoint.node.default_child  # type: ignore[assignment]
-    return json.dumps(Stack.of(endpoint).resolve(resource.service_name))
+def _interface_endpoints(*places: Sequence[IConstruct]) -> Iterator[ec2.InterfaceVpcEndpoint]:
+    return (child for child in chain.from_iterable(places) if isinstance(child, ec2.InterfaceVpcEndpoint))

@@ -17,13 +17,15 @@ from constructs import Construct
 from ..settings import SettingValue
 from . import network
 from .alarms import PinningAlarms
-from .checks import refuse
+from .checks import check_range, refuse
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .proxy import PinSafeProxy
 
 _MASTER: Final = "postgres"
+_LARGEST_GP3: Final = 65_536
+"""GiB. Source of this and the other limits: Amazon RDS user guide (documented; not tried on AWS)."""
 
 
 @jsii.implements(ec2.IConnectable)
@@ -55,10 +57,11 @@ class PinSafePostgres(Construct):
             ones.
         parameters: of the instance's parameter group: what a database cannot set, such as ``shared_preload_libraries``.
             ``rds.force_ssl`` is always on. Default: none.
-        allocated_storage: GiB. Default: 20.
-        max_allocated_storage: GiB up to which the storage grows by itself. Default: it does not.
+        allocated_storage: 20 to 65,536 GiB. Default: 20.
+        max_allocated_storage: GiB up to which the storage grows by itself, not less than ``allocated_storage``.
+            Default: it does not.
         multi_az: whether there is a standby in another availability zone. Default: True.
-        backup_retention: 0 to 35 days. Default: 7 days.
+        backup_retention: 0 to 35 whole days. Default: 7 days.
         deletion_protection: whether RDS refuses to delete the instance. Default: True.
         removal_policy: what becomes of the instance when it leaves the stack. Default: ``RemovalPolicy.SNAPSHOT``.
         iam_auth: whether clients of the proxy must log in with IAM tokens rather than passwords. Default: True.
@@ -98,7 +101,7 @@ class PinSafePostgres(Construct):
         iam_auth: bool = True,
         enhanced_logging: EnhancedLogging = EnhancedLogging.ALWAYS,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
-        max_connections_percent: float | None = None,
+        max_connections_percent: int | None = None,
         borrow_timeout: Duration | None = None,
         idle_client_timeout: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
@@ -109,9 +112,11 @@ class PinSafePostgres(Construct):
             refuse(
                 self,
                 "'vpc' should be the VPC to put the database into, got None; "
-                "pass ec2.Vpc(self, 'Vpc') for a new one or ec2.Vpc.from_lookup(self, 'Vpc', is_default=True)",
+                "pass ec2.Vpc(self, 'Vpc') for a new one, or ec2.Vpc.from_lookup(self, 'Vpc', vpc_id=...) for one that "
+                "has private or isolated subnets",
             )
         vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
+        self._check_numbers(allocated_storage, max_allocated_storage, backup_retention)
         fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name)
         if not fits and not Token.is_unresolved(database_name):
             refuse(
@@ -121,6 +126,8 @@ class PinSafePostgres(Construct):
             )
         if engine and engine.engine_family != "POSTGRESQL":
             refuse(self, f"'engine' should be of family POSTGRESQL, got {engine.engine_family or engine.engine_type}")
+        if engine and not engine.engine_version:
+            refuse(self, "'engine' should have a version, got none; pass DatabaseInstanceEngine.postgres(version=...)")
         self.instance = rds.DatabaseInstance(
             self,
             "Instance",
@@ -145,7 +152,8 @@ class PinSafePostgres(Construct):
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
         database = PostgresDatabase.of(self.instance)
-        endpoint = self._way_to_secrets_manager(vpc, vpc_subnets) if secrets_manager_endpoint else None
+        if secrets_manager_endpoint:
+            self._open_way_to_secrets_manager(vpc, vpc_subnets)
         self.settings = DatabaseSettings(
             self,
             "Settings",
@@ -156,8 +164,6 @@ class PinSafePostgres(Construct):
             settings=settings or {},
             extensions=extensions,
         )
-        if endpoint:
-            self.settings.resource.node.add_dependency(endpoint)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",
@@ -196,12 +202,19 @@ class PinSafePostgres(Construct):
         """
         return self.proxy.grant_connect(grantee, db_user)
 
-    def _way_to_secrets_manager(
-        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection
-    ) -> ec2.InterfaceVpcEndpoint | None:
-        isolated = network.is_isolated(vpc, network.select(vpc, vpc_subnets))
-        if not isolated or network.has_secrets_manager_endpoint(vpc) or not isinstance(vpc, ec2.Vpc):
-            return None
-        return vpc.add_interface_endpoint(
-            "SecretsManager", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=vpc_subnets
-        )
+    def _check_numbers(self, allocated: int, most: int | None, backup_retention: Duration | None) -> None:
+        check_range(self, "allocated_storage", allocated, 20, _LARGEST_GP3, unit="GiB", whole=True)
+        least = 20 if Token.is_unresolved(allocated) else allocated
+        check_range(self, "max_allocated_storage", most, least, _LARGEST_GP3, unit="GiB", whole=True)
+        if backup_retention and not backup_retention.is_unresolved():
+            days = backup_retention.to_days(integral=False)
+            check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
+
+    def _open_way_to_secrets_manager(self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection) -> None:
+        isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
+        if isolated and isinstance(vpc, ec2.Vpc) and network.secrets_manager_endpoint(self, vpc) is None:
+            vpc.add_interface_endpoint(
+                "PinSafeSecretsManager",
+                service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+                subnets=vpc_subnets,
+            )

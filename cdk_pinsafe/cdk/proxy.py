@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import jsii
-from aws_cdk import ArnFormat, Duration, Names, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, Names, RemovalPolicy, Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -13,7 +13,7 @@ from constructs import Construct
 
 from . import metrics
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
-from .database import Database, PostgresDatabase
+from .database import Database, PostgresDatabase, secret_near
 from .enhanced_logging import DebugLoggingRenewal, EnhancedLogging
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ class ConnectableProxy(Construct):
             resource_name=f"{resource_id}/{db_user}",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        connections = getattr(grantee, "connections", None)
+        try:
+            connections = getattr(grantee, "connections", None)
+        except RuntimeError:
+            refuse(self, "'grantee' should be in a VPC, from which alone a proxy is reached, got a function outside")
         if isinstance(connections, ec2.Connections):
             connections.allow_to(self, ec2.Port.tcp(PROXY_PORT), "to RDS Proxy")
         return iam.Grant.add_to_principal(grantee=grantee, actions=["rds-db:connect"], resource_arns=[arn])
@@ -181,13 +184,13 @@ class PinSafeProxy(ConnectableProxy):
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
         borrow_timeout: Duration | None = None,
         idle_client_timeout: Duration | None = None,
-        max_connections_percent: float | None = None,
-        max_idle_connections_percent: float | None = None,
+        max_connections_percent: int | None = None,
+        max_idle_connections_percent: int | None = None,
         init_query: str | None = None,
         session_pinning_filters: Sequence[rds.SessionPinningFilter] = (),
     ) -> None:
         super().__init__(scope, id)
-        # RDS keeps identifiers in lower case; the log group's name has to match.
+        # RDS may keep identifiers in lower case (inferred), and the log group's name has to match.
         self.proxy_name = proxy_name or Names.unique_resource_name(self, max_length=63).lower()
         check_proxy_name(self, "proxy_name", self.proxy_name)
         check_seconds(self, "borrow_timeout", borrow_timeout, 0, 300)
@@ -207,6 +210,7 @@ class PinSafeProxy(ConnectableProxy):
             database.check(self, "target")
             proxy_target = database.proxy_target(self)
             secrets = secrets or ([database.secret] if database.secret else [])
+        secrets = [secret_near(self, f"Secret{index}", secret) for index, secret in enumerate(secrets)]
         self._secrets = secrets
         if not 1 <= len(secrets) <= 200:
             refuse(self, f"'secrets' should be 1 to 200 secrets of database users, got {len(secrets)}")
@@ -290,8 +294,8 @@ class PinSafeProxy(ConnectableProxy):
             return super()._default_user()
         return self._secrets[0].secret_value_from_json("username").unsafe_unwrap()
 
-    def _check_percentages(self, maximum: float | None, idle: float | None) -> None:
-        check_range(self, "max_connections_percent", maximum, 1, 100, unit="percent")
+    def _check_percentages(self, maximum: int | None, idle: int | None) -> None:
+        check_range(self, "max_connections_percent", maximum, 1, 100, unit="percent", whole=True)
         if idle is None:
             return
         if maximum is None:
@@ -300,7 +304,10 @@ class PinSafeProxy(ConnectableProxy):
                 "'max_connections_percent' should be given together with 'max_idle_connections_percent', "
                 f"got only the latter, {idle:g}",
             )
-        check_range(self, "max_idle_connections_percent", idle, 0, maximum, unit="percent (max_connections_percent)")
+        most, unit = (
+            (100, "percent") if Token.is_unresolved(maximum) else (maximum, "percent (max_connections_percent)")
+        )
+        check_range(self, "max_idle_connections_percent", idle, 0, most, unit=unit, whole=True)
 
     def _warn(self, enhanced_logging: EnhancedLogging, borrow_timeout: Duration | None, init_query: str | None) -> None:
         if enhanced_logging is not EnhancedLogging.OFF:

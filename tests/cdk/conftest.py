@@ -14,8 +14,7 @@ Resources = Mapping[str, Mapping[str, Any]]
 
 @pytest.fixture
 def app() -> App:
-    """An app that leaves assets unbundled, which none of these tests looks into."""
-    return App(context={"aws:cdk:bundling-stacks": []})
+    return App()
 
 
 @pytest.fixture

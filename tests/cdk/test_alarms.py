@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import CfnParameter, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
@@ -95,7 +95,8 @@ def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack)
         ({"pinned_ratio_threshold": 101}, "'pinned_ratio_threshold' should be between 0 and 100 percent, got 101"),
         ({"pool_threshold": -0.5}, "'pool_threshold' should be between 0 and 100 percent, got -0.5"),
         ({"failed_logins_threshold": -2}, "'failed_logins_threshold'.*got -2"),
-        ({"evaluation_periods": 0}, "'evaluation_periods' should be between 1 and 1440, got 0"),
+        ({"evaluation_periods": 0}, "'evaluation_periods' should be a whole number between 1 and 1440, got 0"),
+        ({"evaluation_periods": 2.5}, "'evaluation_periods' should be a whole number between 1 and 1440, got 2.5"),
         ({"borrow_latency_threshold": Duration.millis(0)}, "'borrow_latency_threshold' should be more than 0"),
     ],
 )
@@ -103,6 +104,26 @@ def test_bad_number_is_refused(stack: Stack, props: dict[str, Any], message: str
     """A number out of range is refused with the construct's path, the prop, and what it may be."""
     with pytest.raises(ConfigurationError, match=f"^Test/Alarms: {message}"):
         PinningAlarms(stack, "Alarms", **{"proxy_name": "orders", **props})
+
+
+def test_tokens_reach_threshold_and_description(stack: Stack) -> None:
+    """A threshold that is known at deployment only is a reference in both."""
+    limit = CfnParameter(stack, "Limit", type="Number").value_as_number
+    PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_threshold=limit)  # type: ignore[arg-type]
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "Threshold": {"Ref": "Limit"},
+            "AlarmDescription": {"Fn::Join": ["", Match.array_with([{"Ref": "Limit"}])]},
+        },
+    )
+
+
+def test_a_latency_of_a_token_is_refused(stack: Stack) -> None:
+    """It would have to be multiplied, which CloudFormation cannot."""
+    limit = CfnParameter(stack, "Limit", type="Number").value_as_number
+    with pytest.raises(ConfigurationError, match="'borrow_latency_threshold' should be known at synth, got a token"):
+        PinningAlarms(stack, "Alarms", proxy_name="orders", borrow_latency_threshold=Duration.millis(limit))
 
 
 def test_alarms_can_be_acted_on_one_by_one(stack: Stack) -> None:

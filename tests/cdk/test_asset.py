@@ -72,16 +72,14 @@ def test_package_is_the_same_to_the_byte(tmp_path: Path) -> None:
 
 
 def test_package_runs_alone(package: Path) -> None:
-    """The handler that Lambda is told to call is there, with everything it imports but boto3, and imports quickly."""
+    """The handler that Lambda is told to call is there, with everything it imports but boto3."""
     module, function = applier_function.HANDLER.rsplit(".", 1)
     code = (
-        f"import time; start = time.perf_counter(); import sys; sys.path.insert(0, {str(package)!r}); "
-        f"import {module} as m; took = time.perf_counter() - start; "
-        f"assert m.__file__.startswith({str(package)!r}); m.{function}; print(took)"
+        f"import sys; sys.path.insert(0, {str(package)!r}); import {module} as m; "
+        f"assert m.__file__.startswith({str(package)!r}); m.{function}"
     )
     # -S -I: without site-packages, as on Lambda.
-    ran = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert float(ran.stdout) > 0
+    subprocess.run([sys.executable, "-S", "-I", "-c", code], check=True)
 
 
 @pytest.mark.parametrize("by", ["prop", "variable"])

@@ -66,8 +66,8 @@ def test_resource_has_the_properties_that_the_applier_reads(
         "Database": "app",
         "SecretArn": stack.resolve(instance.secret.secret_arn),
         "Extensions": ["vector"],
-        "Owner": "Test/Settings",
-        "Address": settings.node.addr,
+        "Owner": "Test/Settings (stack Test)",
+        "Address": f"Test.{settings.node.addr}",
     }
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete")
 
@@ -102,9 +102,23 @@ def test_applier_may_read_the_secret_and_nothing_else(
     statements = [
         statement for policy in policies.values() for statement in policy["Properties"]["PolicyDocument"]["Statement"]
     ]
-    assert statements
-    assert all("*" not in json.dumps(statement["Resource"]).replace(":*", "") for statement in statements)
-    assert all("*" not in json.dumps(statement["Action"]) for statement in statements)
+    template = Template.from_stack(stack)
+    for role in template.find_resources("AWS::IAM::Role").values():
+        for policy in role["Properties"].get("Policies", []):
+            statements += policy["PolicyDocument"]["Statement"]
+    assert "*" not in json.dumps([statement["Action"] for statement in statements])
+    # The one wildcard: the provider framework calls any version of the applier, and of nothing else.
+    wild = [statement for statement in statements if "*" in json.dumps(statement["Resource"])]
+    [function_id] = template.find_resources("AWS::Lambda::Function", {"Properties": {"Runtime": "python3.13"}})
+    arn = {"Fn::GetAtt": [function_id, "Arn"]}
+    assert [statement["Resource"] for statement in wild] == [[arn, {"Fn::Join": ["", [arn, ":*"]]}]]
+    managed = [
+        arn
+        for role in template.find_resources("AWS::IAM::Role").values()
+        for arn in role["Properties"].get("ManagedPolicyArns", [])
+    ]
+    assert "AWSLambdaENIManagementAccess" in json.dumps(managed)
+    assert len(managed) == 1
     assert instance.secret is not None
     [reading] = [statement for statement in statements if "secretsmanager:GetSecretValue" in statement["Action"]]
     assert reading["Resource"] == stack.resolve(instance.secret.secret_arn)
@@ -158,11 +172,9 @@ def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, i
         *template.find_resources("AWS::EC2::SecurityGroupIngress"),
         *template.find_resources("AWS::EC2::SecurityGroupEgress"),
     ]
-    [policy] = [name for name in template.find_resources("AWS::IAM::Policy") if "FunctionServiceRole" in name]
+    [policy] = [name for name in template.find_resources("AWS::IAM::Policy") if "ReadSecret" in name]
     assert len(rules) == 2
-    assert set(rules) <= set(resource["DependsOn"])
-    [function] = template.find_resources("AWS::Lambda::Function", {"Properties": {"Runtime": "python3.13"}}).values()
-    assert policy in function["DependsOn"]
+    assert {*rules, policy} <= set(resource["DependsOn"])
 
 
 def test_settings_of_another_stacks_instance(app: App) -> None:
@@ -235,10 +247,113 @@ def test_a_secret_with_its_own_key_can_be_decrypted(stack: Stack, vpc: ec2.Vpc, 
     """A secret under a customer's key needs the key, too."""
     secret = secretsmanager.Secret(stack, "Secret", encryption_key=kms.Key(stack, "Key"))
     add(stack, vpc, instance, secret=secret)
+    assert secret.encryption_key is not None
     Template.from_stack(stack).has_resource_properties(
-        "AWS::KMS::Key",
-        {"KeyPolicy": {"Statement": Match.array_with([Match.object_like({"Action": "kms:Decrypt"})])}},
+        "AWS::IAM::Policy",
+        {
+            "PolicyDocument": {
+                "Statement": Match.array_with(
+                    [
+                        {
+                            "Action": "kms:Decrypt",
+                            "Effect": "Allow",
+                            "Resource": stack.resolve(secret.encryption_key.key_arn),
+                        }
+                    ]
+                )
+            }
+        },
     )
+
+
+def test_a_secret_with_its_own_key_in_another_stack(app: App) -> None:
+    """The key's policy is of its own stack and must not name the applier, or the two stacks would be a circle."""
+    data = Stack(app, "Data")
+    vpc = ec2.Vpc(data, "Vpc", max_azs=2)
+    secret = secretsmanager.Secret(data, "Secret", encryption_key=kms.Key(data, "Key"))
+    instance = plain_instance(data, vpc)
+    other = Stack(app, "Other")
+    add(other, vpc, instance, secret=secret)
+    Template.from_stack(other).has_resource_properties(
+        "AWS::IAM::Policy",
+        {"PolicyDocument": {"Statement": Match.array_with([Match.object_like({"Action": "kms:Decrypt"})])}},
+    )
+
+
+def test_each_settings_permission_is_its_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """When one of two is removed, its permission is deleted after it, not taken out of a policy that stays."""
+    other = secretsmanager.Secret(stack, "Other")
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Second", database_name="second", secret=other)
+    template = Template.from_stack(stack)
+    policies = {
+        name: policy["Properties"]["PolicyDocument"]["Statement"][0]["Resource"]
+        for name, policy in template.find_resources("AWS::IAM::Policy").items()
+        if "ReadSecret" in name
+    }
+    for resource in template.find_resources(RESOURCE).values():
+        [own] = set(policies) & set(resource["DependsOn"])
+        assert policies[own] == resource["Properties"]["SecretArn"]
+
+
+@pytest.mark.parametrize("selected", [False, True])
+def test_another_availability_zone_is_the_same_placement(selected: bool) -> None:
+    """CloudFormation refuses to hand a custom resource over to another function, so the function must not change."""
+    tokens = []
+    for zones in (2, 3):
+        stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
+        vpc = ec2.Vpc(stack, "Vpc", availability_zones=[f"eu-west-1{letter}" for letter in "abc"[:zones]])
+        subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS) if selected else None
+        add(stack, vpc, plain_instance(stack, vpc), vpc_subnets=subnets)
+        [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+        tokens.append(resource["Properties"]["ServiceToken"])
+    assert tokens[0] == tokens[1]
+
+
+def test_two_deployments_of_one_app_are_two_owners() -> None:
+    """The same code as two stacks must not pass for one in a database that they share."""
+    seen = []
+    for name in ("blue", "green"):
+        stack = Stack(App(), "Test", stack_name=name)
+        vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+        add(stack, vpc, plain_instance(stack, vpc))
+        [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+        seen.append((resource["Properties"]["Owner"], resource["Properties"]["Address"]))
+    assert len({owner for owner, _ in seen}) == len({address for _, address in seen}) == 2
+    assert seen[0][0] == "Test/Settings (stack blue)"
+
+
+def test_a_nested_stacks_owner_is_known_at_synth(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A nested stack gets its name at deployment; the outermost one's stands in the owner's."""
+    nested = NestedStack(stack, "Nested")
+    add(nested, vpc, instance)
+    [resource] = Template.from_stack(nested).find_resources(RESOURCE).values()
+    assert resource["Properties"]["Owner"] == "Test/Nested/Settings (stack Test)"
+
+
+@pytest.mark.parametrize("kind", [Duration, Size])
+def test_an_amount_of_a_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, kind: Any) -> None:
+    """CDK cannot convert it, and its encoded form would be taken for a number."""
+    number = CfnParameter(stack, "Number", type="Number").value_as_number
+    amount = Duration.millis(number) if kind is Duration else Size.bytes(number)
+    with pytest.raises(ConfigurationError, match="^Test/Settings: 'settings' should give 'work_mem' an amount that is"):
+        add(stack, vpc, instance, settings={"work_mem": amount})
+
+
+def test_public_subnets_are_refused(stack: Stack) -> None:
+    """A function in a public subnet has no way out, whatever the route table says."""
+    vpc = ec2.Vpc(
+        stack,
+        "Public",
+        nat_gateways=0,
+        subnet_configuration=[ec2.SubnetConfiguration(name="Public", subnet_type=ec2.SubnetType.PUBLIC)],
+    )
+    instance = plain_instance(stack, ec2.Vpc(stack, "Vpc", max_azs=2))
+    with pytest.raises(ConfigurationError, match="^Test/Settings: 'vpc' should be private or isolated subnets"):
+        add(stack, vpc, instance)
+    selection = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)
+    with pytest.raises(ConfigurationError, match="^Test/Other: 'vpc_subnets' should be private or isolated subnets"):
+        add(stack, vpc, instance, "Other", vpc_subnets=selection)
 
 
 def test_tokens_pass_through(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
@@ -274,7 +389,7 @@ def test_the_order_of_settings_does_not_matter(app: App) -> None:
     """Two programs that name the same settings in another order have the same template."""
     templates = []
     for settings in ({"jit": False, "work_mem": "1MB"}, {"work_mem": "1MB", "jit": False}):
-        stack = Stack(App(context={"aws:cdk:bundling-stacks": []}), "Test")
+        stack = Stack(App(), "Test")
         vpc = ec2.Vpc(stack, "Vpc")
         add(stack, vpc, plain_instance(stack, vpc), settings=settings)
         templates.append(Template.from_stack(stack).to_json())

@@ -124,8 +124,24 @@ def test_isolated_subnets_get_one_endpoint_for_secrets_manager(stack: Stack, iso
     template.resource_count_is("AWS::EC2::VPCEndpoint", 1)
     [endpoint_id] = template.find_resources("AWS::EC2::VPCEndpoint")
     settings = template.find_resources("Custom::PinSafeDatabaseSettings").values()
-    assert any(endpoint_id in resource["DependsOn"] for resource in settings)
+    assert len(settings) == 2
+    assert all(endpoint_id in resource["DependsOn"] for resource in settings)
     assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
+
+
+def test_an_endpoint_beside_the_vpc_is_found(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Two endpoints with private DNS in one VPC are refused by AWS."""
+    ec2.InterfaceVpcEndpoint(stack, "Own", vpc=isolated_vpc, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 1)
+
+
+def test_another_vpcs_or_services_endpoint_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, vpc: ec2.Vpc) -> None:
+    """Only Secrets Manager's endpoint in this very VPC is a way."""
+    ec2.InterfaceVpcEndpoint(stack, "A", vpc=vpc, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    ec2.InterfaceVpcEndpoint(stack, "B", vpc=isolated_vpc, service=ec2.InterfaceVpcEndpointAwsService.SQS)
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 3)
 
 
 def test_the_endpoint_can_be_declined(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
@@ -181,7 +197,23 @@ def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"vpc": None}, "'vpc' should be the VPC to put the database into, got None; pass ec2.Vpc"),
+        (
+            {"vpc": None},
+            r"'vpc' should be the VPC to put the database into, got None; pass ec2.Vpc\(self, 'Vpc'\) for a new one, "
+            r"or ec2.Vpc.from_lookup\(self, 'Vpc', vpc_id=...\) for one that has private or isolated subnets",
+        ),
+        ({"allocated_storage": 5}, "'allocated_storage' should be a whole number between 20 and 65536 GiB, got 5"),
+        (
+            {"allocated_storage": 100, "max_allocated_storage": 50},
+            "'max_allocated_storage' should be a whole number between 100 and 65536 GiB, got 50",
+        ),
+        ({"backup_retention": Duration.days(40)}, "'backup_retention' should be.*between 0 and 35 days, got 40"),
+        ({"backup_retention": Duration.hours(36)}, "'backup_retention' should be a whole number.*got 1.5 days"),
+        ({"engine": rds.DatabaseInstanceEngine.POSTGRES}, "'engine' should have a version, got none"),
+        (
+            {"vpc_subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)},
+            "'vpc_subnets' should be private or isolated subnets, got public ones",
+        ),
         ({"database_name": "my-chat"}, "'database_name' should be up to 63 letters.*got 'my-chat'"),
         ({"database_name": "1chat"}, "'database_name'.*got '1chat'"),
         (
@@ -192,7 +224,7 @@ def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
 )
 def test_bad_props_are_refused(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any], message: str) -> None:
     """What cannot work is refused, saying what to pass."""
-    with pytest.raises(ConfigurationError, match=f"^Test/Database: {message}"):
+    with pytest.raises(ConfigurationError, match=f"^Test/Database(/Settings)?: {message}"):
         PinSafePostgres(stack, "Database", **{"vpc": vpc, **props})
 
 

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import App, CfnParameter, Duration, Environment, NestedStack, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
@@ -110,16 +111,36 @@ def test_pool_numbers_reach_the_target_group(stack: Stack, vpc: ec2.Vpc, instanc
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"borrow_timeout": Duration.seconds(301)}, "'borrow_timeout' should be between 0 and 300 seconds, got 301"),
-        ({"borrow_timeout": Duration.millis(1500)}, "'borrow_timeout' should be a whole number of seconds, got 1.5"),
-        ({"idle_client_timeout": Duration.days(30)}, "'idle_client_timeout' should be between 1 and 28800 seconds"),
-        ({"idle_client_timeout": Duration.seconds(0)}, "'idle_client_timeout' should be between 1 and 28800 seconds"),
-        ({"max_connections_percent": 0}, "'max_connections_percent' should be between 1 and 100 percent, got 0"),
-        ({"max_connections_percent": 101}, "'max_connections_percent' should be between 1 and 100 percent, got 101"),
+        (
+            {"borrow_timeout": Duration.seconds(301)},
+            "'borrow_timeout' should be a whole number between 0 and 300 seconds, got 301",
+        ),
+        (
+            {"borrow_timeout": Duration.millis(1500)},
+            "'borrow_timeout' should be a whole number between 0 and 300 seconds, got 1.5",
+        ),
+        (
+            {"idle_client_timeout": Duration.days(30)},
+            "'idle_client_timeout' should be a whole number between 1 and 28800 seconds",
+        ),
+        (
+            {"idle_client_timeout": Duration.seconds(0)},
+            "'idle_client_timeout' should be a whole number between 1 and 28800 seconds",
+        ),
+        (
+            {"max_connections_percent": 0},
+            "'max_connections_percent' should be a whole number between 1 and 100 percent, got 0",
+        ),
+        (
+            {"max_connections_percent": 101},
+            "'max_connections_percent' should be a whole number between 1 and 100 percent, got 101",
+        ),
         (
             {"max_connections_percent": 10, "max_idle_connections_percent": 90},
-            r"'max_idle_connections_percent' should be between 0 and 10 percent \(max_connections_percent\), got 90",
+            r"'max_idle_connections_percent' should be a whole number between 0 and 10 percent "
+            r"\(max_connections_percent\), got 90",
         ),
+        ({"max_connections_percent": 70.5}, "'max_connections_percent' should be a whole number.*got 70.5 percent"),
         (
             {"max_idle_connections_percent": 20},
             "'max_connections_percent' should be given together with 'max_idle_connections_percent'",
@@ -166,6 +187,18 @@ def test_a_proxy_without_a_secret_is_refused(stack: Stack, vpc: ec2.Vpc) -> None
     )
     with pytest.raises(ConfigurationError, match="'secrets' should be 1 to 200 secrets of database users, got 0"):
         PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+
+
+def test_cluster_without_endpoint_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
+    """A cluster that was imported by its name alone cannot be connected to."""
+    cluster = rds.DatabaseCluster.from_database_cluster_attributes(
+        stack,
+        "Imported",
+        cluster_identifier="orders",
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_4),
+    )
+    with pytest.raises(ConfigurationError, match="'target' should have an endpoint, got none"):
+        PinSafeProxy(stack, "Proxy", target=cluster, vpc=vpc)
 
 
 def test_import_without_engine_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
@@ -246,6 +279,60 @@ def test_grant_connect_defaults_to_the_secrets_user(stack: Stack, vpc: ec2.Vpc, 
         if policy["Properties"]["Roles"] == [{"Ref": stack.get_logical_id(role.node.default_child)}]  # type: ignore[arg-type]
     ]
     assert ":SecretString:username::}}" in json.dumps(policy["Resource"])
+
+
+def test_a_percentage_of_a_token_is_left_alone(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """What is known at deployment only cannot be compared at synth."""
+    most: Any = CfnParameter(stack, "Most", type="Number").value_as_number
+    PinSafeProxy(
+        stack, "Proxy", target=instance, vpc=vpc, max_connections_percent=most, max_idle_connections_percent=30
+    )
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::RDS::DBProxyTargetGroup",
+        {
+            "ConnectionPoolConfigurationInfo": {
+                "MaxConnectionsPercent": {"Ref": "Most"},
+                "MaxIdleConnectionsPercent": 30,
+            }
+        },
+    )
+
+
+def test_grant_connect_to_a_function_outside_a_vpc_is_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """A proxy is reached from its VPC only, so the permission alone would be of no use."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+    function = lambda_.Function(
+        stack,
+        "Client",
+        code=lambda_.Code.from_inline("def handler(event, context): ..."),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+    )
+    with pytest.raises(ConfigurationError, match="^Test/Proxy: 'grantee' should be in a VPC"):
+        proxy.grant_connect(function, "app")
+
+
+def test_secret_under_a_customers_key_in_another_stack(app: App) -> None:
+    """The key's policy is of its own stack and must not name the proxy's role, or the two stacks would be a circle."""
+    data = Stack(app, "Data")
+    vpc = ec2.Vpc(data, "Vpc", max_azs=2)
+    secret = secretsmanager.Secret(data, "Secret", encryption_key=kms.Key(data, "Key"))
+    instance = plain_instance(data, vpc)
+    other = Stack(app, "Other")
+    PinSafeProxy(other, "Proxy", target=instance, vpc=vpc, secrets=[secret])
+    [policy] = Template.from_stack(other).find_resources("AWS::IAM::Policy").values()
+    actions = [statement["Action"] for statement in policy["Properties"]["PolicyDocument"]["Statement"]]
+    assert "kms:Decrypt" in actions
+
+
+def test_proxy_in_a_nested_stack(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A nested stack's proxy opens its parent's database by a rule of its own."""
+    nested = NestedStack(stack, "Nested")
+    PinSafeProxy(nested, "Proxy", target=instance, vpc=vpc)
+    Template.from_stack(nested).resource_count_is("AWS::EC2::SecurityGroupIngress", 1)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
 
 
 def test_proxy_of_another_stacks_instance(app: App) -> None:

@@ -52,7 +52,7 @@ def postgres(parts: Parts) -> None:
 
 
 def stack_and_parts() -> Parts:
-    stack = Stack(App(context={"aws:cdk:bundling-stacks": []}), "Test")
+    stack = Stack(App(), "Test")
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     return stack, vpc, plain_instance(stack, vpc)
 
