@@ -1,8 +1,7 @@
 """Subnets: which ones a selection means, and whether they have a way to Secrets Manager."""
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import Stack
@@ -67,16 +66,15 @@ def secrets_manager_endpoint(construct: IConstruct, vpc: ec2.IVpc) -> ec2.Interf
 
     Deeper in the tree it is not looked for, which would take long in a large app.
     """
-    for candidate in _interface_endpoints(
-        vpc.node.children, Stack.of(vpc).node.children, Stack.of(construct).node.children
-    ):
-        resource = candidate.node.default_child
-        if isinstance(resource, ec2.CfnVPCEndpoint) and resource.vpc_id == vpc.vpc_id:
-            service = json.dumps(Stack.of(candidate).resolve(resource.service_name))
-            if "secretsmanager" in service:
+    for place in (vpc, Stack.of(vpc), Stack.of(construct)):
+        for candidate in place.node.children:
+            if isinstance(candidate, ec2.InterfaceVpcEndpoint) and _is_secrets_managers(candidate, vpc):
                 return candidate
     return None
 
 
-def _interface_endpoints(*places: Sequence[IConstruct]) -> Iterator[ec2.InterfaceVpcEndpoint]:
-    return (child for child in chain.from_iterable(places) if isinstance(child, ec2.InterfaceVpcEndpoint))
+def _is_secrets_managers(endpoint: ec2.InterfaceVpcEndpoint, vpc: ec2.IVpc) -> bool:
+    resource = endpoint.node.default_child
+    if not isinstance(resource, ec2.CfnVPCEndpoint) or resource.vpc_id != vpc.vpc_id:
+        return False
+    return "secretsmanager" in json.dumps(Stack.of(endpoint).resolve(resource.service_name))
