@@ -27,7 +27,7 @@ class SettingsResource:
     Attributes:
         template: the template's file, relative to the assembly.
         logical_id: its name there.
-        owner: the path of its construct.
+        owner: the path of its construct, and its stack.
         settings: its settings; None where the template has tokens in them, so that they are known at deployment only.
         address: the address of its construct, unique in the app.
         host: the host of its database if the app makes it elsewhere and only names it; None for a database of the app.
@@ -69,8 +69,8 @@ class Assembly:
             SettingsResource(
                 path.relative_to(self.folder),
                 logical_id,
-                resource["Properties"]["Owner"],
-                resource["Properties"]["Address"],
+                _text(resource["Properties"]["Owner"]),
+                _text(resource["Properties"]["Address"]),
                 host if isinstance(host := resource["Properties"]["Host"], str) else None,
                 _parsed(resource["Properties"].get("Settings")),
                 tuple(resource["Properties"].get("Extensions", ())),
@@ -148,6 +148,11 @@ class Assembly:
 def _resources(template: Mapping[str, Any]) -> Mapping[str, Any]:
     resources: Mapping[str, Any] = template.get("Resources", {})
     return resources
+
+
+def _text(value: object) -> str:
+    """A property as people can read it, if the template has tokens in it too."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _parsed(settings: object) -> Mapping[str, SettingValue] | None:

@@ -3,11 +3,13 @@
 It knows commands and their output. It must not know what the app is.
 """
 
+import contextlib
 import os
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +81,8 @@ class CdkCli:
     def synth(self, app: App, output: Path, account: Account, endpoint: str) -> None:
         """Synthesise the app into a folder."""
         named = ("--app", app.command) if app.command else ()
-        self._cdk(["synth", "--quiet", "--output", str(output), *named], app.folder, account, endpoint)
+        with _unchanged(app.folder / "cdk.context.json"):
+            self._cdk(["synth", "--quiet", "--output", str(output), *named], app.folder, account, endpoint)
 
     def bootstrap(self, account: Account, endpoint: str) -> None:
         """Make the environment ready for assets, as everybody does once an account and region."""
@@ -109,27 +112,42 @@ class CdkCli:
             raise RehearsalError(f"cdk {arguments[0]} failed with status {status}: {_cause(output)}")
 
     def _run(self, name: str, command: Sequence[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-        lifeline, writing_end = os.pipe()
-        process = subprocess.Popen(
-            tied(list(command), "kill group"),
-            cwd=folder,
-            env=environment,
-            stdin=lifeline,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            # Ctrl-C is for this process, which then ends the group: node, the app, and what they started.
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate()
-        finally:
-            os.close(lifeline)
-            os.close(writing_end)
-            toolchain.kill_group(process)
+        # A file and no pipe, whose end would not come before that of the last process the app left behind.
+        with tempfile.TemporaryFile("a+b", dir=self._directory) as written:
+            lifeline, writing_end = os.pipe()
+            process = subprocess.Popen(
+                tied(list(command), "kill group"),
+                cwd=folder,
+                env=environment,
+                stdin=lifeline,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for this process, which then ends the group: node, the app, and what they started.
+                start_new_session=True,
+            )
+            try:
+                process.wait()
+            finally:
+                os.close(lifeline)
+                os.close(writing_end)
+                toolchain.kill_group(process)
+            written.seek(0)
+            output = written.read().decode(errors="replace")
         self.output = [f"$ {shlex.join([name, *command[2:]])}", *output.splitlines()]
         return process.returncode, output
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """Put a file back as it was: a synth keeps there what it looked up, and the next real deployment would use it."""
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_bytes() != before:
+            path.write_bytes(before)
 
 
 _GLOBAL_OPTIONS = ("--no-color", "--no-notices", "--no-version-reporting", "--ci")

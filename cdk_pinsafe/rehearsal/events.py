@@ -32,7 +32,7 @@ class Settings:
     Attributes:
         moment: what happened in between.
         database: its name.
-        owner: the path of the construct that keeps the settings.
+        owner: the path of the construct that keeps the settings, and its stack.
         rows: the settings.
     """
 

@@ -5,6 +5,7 @@ It runs in a process of its own (see `cloud`), which ends when this one does, wh
 
 import json
 import queue
+import secrets
 import subprocess
 import sys
 import threading
@@ -36,6 +37,8 @@ START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 ANY_ACCOUNT = "000000000000"
 """The account of an app that does not name one."""
+_SESSION_TOKEN = secrets.token_urlsafe(32)
+"""Of this process: the local cloud runs functions as this user, so it answers nobody else."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Account:
         return {
             "AWS_ACCESS_KEY_ID": self.number,
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
+            "AWS_SESSION_TOKEN": _SESSION_TOKEN,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }
@@ -162,6 +166,7 @@ class LocalCloud:
             region_name=account.region,
             aws_access_key_id=account.number,
             aws_secret_access_key="rehearsal",  # noqa: S106 - any would do
+            aws_session_token=_SESSION_TOKEN,
             config=Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60),
         )
 
@@ -185,6 +190,7 @@ class LocalCloud:
 
     def _wait_until_healthy(self, end: float) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.addheaders = [("X-Amz-Security-Token", _SESSION_TOKEN)]
         while time.monotonic() < end:
             self.check()
             try:

@@ -7,7 +7,7 @@
         server.connect("app", "master", password)
 
 PostgreSQL refuses to run as root, so root hands it to the user `nobody`. The server is a child in the foreground that
-also watches a pipe to this process: whatever ends this process, the server shuts down.
+also watches a pipe to this process: whatever ends this process, the server shuts down and its folder goes.
 
 It must not know what it is used for: neither AWS nor settings are named here.
 """
@@ -29,7 +29,7 @@ import pg8000.native
 
 from ..errors import RehearsalError
 from .installations import Installation, installations, wheel_installation
-from .lifeline import tied
+from .lifeline import ON_PURPOSE, tied
 
 __all__ = ["Installation", "PostgresServer", "installations", "wheel_installation"]
 
@@ -102,7 +102,6 @@ class PostgresServer:
         self._groups: list[int] | None = [] if account else None
         self._programs = installation.bin
         self._home: Path | None = None
-        self._own_home = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -150,18 +149,16 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None  # noqa: S101 - it was made with a pipe
-        process.stdin.close()
         try:
-            process.wait(STOP_SECONDS)
+            process.communicate(ON_PURPOSE, STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
     def close(self) -> None:
-        """Stop the server and remove the temporary folder that was made for it, if one was."""
+        """Stop the server and remove the folder that was made for it."""
         self.stop()
-        if self._own_home and self._home is not None:
+        if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
         self._home = None
 
@@ -208,7 +205,6 @@ class PostgresServer:
         """Lay out programs, data and log below a folder that the server's user can reach."""
         self._directory.mkdir(parents=True, exist_ok=True)
         parent = self._directory if self._uid is None else self._open_folder()
-        self._own_home = parent != self._directory
         home = Path(tempfile.mkdtemp(prefix="pinsafe-pg-", dir=parent))
         self._home = home
         installation = self.installation.private_copy(home / "programs")
@@ -220,7 +216,8 @@ class PostgresServer:
             for name, source in zip(("server.crt", "server.key"), self._tls, strict=True):
                 (home / name).touch(mode=0o600)
                 (home / name).write_bytes(source.read_bytes())
-        self._hand_over(home, home / "tmp", password_file, *(home.glob("server.*")))
+        # Every folder, since only a folder's owner may empty it; no program, which may be a link to the wheel's own.
+        self._hand_over(*(Path(folder) for folder, _, _ in os.walk(home)), password_file, *(home.glob("server.*")))
         self._programs = installation.bin
         self._initialise(home, password_file)
         return home
@@ -280,7 +277,11 @@ class PostgresServer:
     def _spawn(self, home: Path, port: int) -> subprocess.Popen[bytes]:
         with (home / "log").open("wb") as log:
             return subprocess.Popen(
-                tied([str(self._programs / "postgres"), "-D", str(home / "data"), "-p", str(port)], "interrupt"),
+                tied(
+                    [str(self._programs / "postgres"), "-D", str(home / "data"), "-p", str(port)],
+                    "interrupt",
+                    leftovers=home,
+                ),
                 cwd=home,
                 env=self._environment(home),
                 stdin=subprocess.PIPE,

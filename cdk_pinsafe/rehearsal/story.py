@@ -146,13 +146,15 @@ class Story:
 
     def _change(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
         """Deploy another value, then one that PostgreSQL refuses."""
-        resource = next((resource for resource in assembly.settings() if resource.settings is not None), None)
+        by_address = {target.address: target for target in targets}
+        editable = (one for one in assembly.settings() if one.settings is not None and one.address in by_address)
+        resource = next(editable, None)
         if resource is None:
             self._reporter.show(
                 Note("skipped: a changed and a bad setting, since the settings hold tokens and cannot be edited")
             )
             return
-        target = next(target for target in targets if target.address == resource.address)
+        target = by_address[resource.address]
         old = next((text_of(value) for name, value in target.settings.items() if name.lower() == _PARAMETER), None)
         value = next(value for value in _OTHER_VALUES if value != old)
         settings = {**{name: v for name, v in target.settings.items() if name.lower() != _PARAMETER}, _PARAMETER: value}

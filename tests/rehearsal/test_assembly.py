@@ -16,8 +16,8 @@ SETTINGS = {"statement_timeout": "30s", "search_path": ["chat", "public"], "pg_t
 def resource(settings: object) -> dict[str, Any]:
     properties = {
         "Host": {"Fn::GetAtt": ["Db", "Endpoint.Address"]},
-        "Owner": "Mine/Settings",
-        "Address": "c8",
+        "Owner": "Mine/Settings (stack Mine)",
+        "Address": "Mine.c8",
         "Settings": settings,
         "Extensions": ["vector", "pg_trgm"],
     }
@@ -105,6 +105,17 @@ def test_extensions_go_with_their_settings(tmp_path: Path) -> None:
     (changed,) = original.without_extensions(original.settings()[0], ["pg_trgm"], tmp_path / "copy").settings()
     assert changed.extensions == ("vector",)
     assert changed.settings == {k: v for k, v in SETTINGS.items() if "." not in k}
+
+
+def test_owner_and_address_may_hold_tokens(tmp_path: Path) -> None:
+    """They are told as they stand in the template, and still compare."""
+    folder = app(tmp_path / "app").folder
+    template = json.loads((folder / "Mine.template.json").read_text())
+    name = {"Fn::Sub": "Mine/Settings (stack ${AWS::StackName})"}
+    template["Resources"]["Settings"]["Properties"] |= {"Owner": name, "Address": name}
+    write(folder, "Mine.template.json", template)
+    (found,) = Assembly(folder).settings()
+    assert found.owner == found.address == json.dumps(name)
 
 
 def test_settings_with_tokens_are_not_edited(tmp_path: Path) -> None:

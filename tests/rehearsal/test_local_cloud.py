@@ -1,11 +1,13 @@
 """What the local cloud does beyond ministack, asked through its API as CloudFormation's users do."""
 
+import http.client
 import json
 import socket
 import ssl
 import urllib.parse
 from typing import Any
 
+import boto3
 import pg8000.native
 import pytest
 
@@ -69,6 +71,58 @@ def test_it_is_on_the_loopback_interface_only(cloud: LocalCloud) -> None:
     assert cloud.endpoint.startswith("http://127.0.0.1:")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+TOKEN = ACCOUNT.environment()["AWS_SESSION_TOKEN"]
+HEALTH = "/_ministack/health"
+ANSWER = "/_ministack/cfn-response/no-such-request"
+WEBSOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "headers"),
+    [
+        (200, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN}),
+        (200, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "localhost"}),
+        pytest.param(200, "GET", f"{HEALTH}?X-Amz-Security-Token={TOKEN}", {}, id="in the URL"),
+        (200, "PUT", ANSWER, {}),
+        (403, "GET", HEALTH, {}),
+        (403, "GET", HEALTH, {"X-Amz-Security-Token": "another"}),
+        (403, "GET", f"{HEALTH}?X-Amz-Security-Token=", {}),
+        (403, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "rebound.example"}),
+        (403, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "localhost.rebound.example"}),
+        (403, "PUT", ANSWER, {"Host": "rebound.example"}),
+        (403, "GET", ANSWER, {}),
+        (403, "OPTIONS", "/", {"Origin": "https://rebound.example", "Access-Control-Request-Method": "POST"}),
+        (403, "POST", "/?Action=ListFunctions", {"Authorization": "AWS4-HMAC-SHA256 Credential=123456789012/x"}),
+        (403, "GET", "/", WEBSOCKET),
+    ],
+)
+def test_it_answers_its_own_run_only(
+    cloud: LocalCloud, status: int, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """Neither another user of the machine nor a web page gets in; a custom resource may answer without the token."""
+    connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(cloud.endpoint).port, timeout=10)
+    connection.request(method, path, headers=headers)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_assumed_roles_get_in(cloud: LocalCloud) -> None:
+    """Who came in and assumes a role, as the CDK CLI does, comes in with that role's credentials too."""
+    mine = ACCOUNT.environment()
+    session = boto3.session.Session(mine["AWS_ACCESS_KEY_ID"], mine["AWS_SECRET_ACCESS_KEY"], TOKEN, ACCOUNT.region)
+    sts = session.client("sts", endpoint_url=cloud.endpoint)
+    role = f"arn:aws:iam::{ACCOUNT.number}:role/any"
+    given = sts.assume_role(RoleArn=role, RoleSessionName="any")["Credentials"]
+    assumed = boto3.session.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    caller = assumed.client("sts", endpoint_url=cloud.endpoint, region_name=ACCOUNT.region).get_caller_identity()
+    assert caller["Account"] == ACCOUNT.number
 
 
 def test_an_instance_is_a_database(cloud: LocalCloud, authority: CertificateAuthority) -> None:

@@ -202,7 +202,7 @@ def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
             told.append(line.strip())
             if line.strip().startswith("AWS: "):
                 break
-        assert "note: left out of Other/First: pg_trgm, which the embedded PostgreSQL lacks" in told
+        assert "note: left out of Other/First (stack Other): pg_trgm, which the embedded PostgreSQL lacks" in told
         assert any(line.startswith("note: the app asks for PostgreSQL 17.6, the rehearsal runs 18.") for line in told)
         assert "ok  cdk deploy with statement_timeout = 60s" in [line.rpartition("  ")[0] for line in told]
         dsns = [found[1] for line in told if (found := re.search(r"psql '(.+)'", line))]

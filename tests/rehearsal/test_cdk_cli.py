@@ -1,0 +1,93 @@
+"""The CDK CLI on the local cloud, and what it may not leave behind."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.rehearsal.assembly import Assembly
+from cdk_pinsafe.rehearsal.cdk_cli import App, CdkCli
+from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
+from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+
+ACCOUNT = Account("123456789012", "eu-central-1")
+LOOKING_UP = """
+from aws_cdk import App, Environment, Stack, aws_ec2 as ec2
+app = App()
+stack = Stack(app, "Mine", env=Environment(account="123456789012", region="eu-central-1"))
+vpc = ec2.Vpc.from_lookup(stack, "Vpc", is_default=True)
+ec2.SecurityGroup(stack, "Group", vpc=vpc)
+app.synth()
+"""
+
+
+@pytest.fixture
+def cli(tmp_path: Path, authority: CertificateAuthority) -> CdkCli:
+    (tmp_path / "cli").mkdir()
+    return CdkCli(tmp_path / "cli", authority.certificate)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    """An app that looks something up."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "app.py").write_text(LOOKING_UP)
+    (folder / "cdk.json").write_text('{"app": "python3 app.py"}')
+    return App(folder, None)
+
+
+def test_a_lookup_is_not_kept(tmp_path: Path, cli: CdkCli, app: App, cloud: LocalCloud) -> None:
+    """What the app finds in the local cloud is in the assembly, and not in the app's folder for the next deployment."""
+    cli.synth(app, tmp_path / "synth", ACCOUNT, cloud.endpoint)
+    assert Assembly(tmp_path / "synth").resource_types() >= {"AWS::EC2::SecurityGroup"}
+    assert "vpc-" in (tmp_path / "synth" / "Mine.template.json").read_text()
+    assert sorted(path.name for path in app.folder.iterdir()) == ["app.py", "cdk.json"]
+
+
+@pytest.mark.parametrize("before", [None, b'{"mine":   1}'], ids=["absent", "there"])
+@pytest.mark.parametrize("end", [RehearsalError, KeyboardInterrupt])
+@pytest.mark.parametrize("after", [None, b"looked up"], ids=["removed", "written"])
+def test_the_context_is_as_it_was(
+    cli: CdkCli,
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None,
+    end: type[BaseException],
+    after: bytes | None,
+) -> None:
+    """Whatever a synth does with cdk.context.json and however it ends, not a byte of it changes."""
+    context = app.folder / "cdk.context.json"
+
+    def write(content: bytes | None) -> None:
+        context.unlink(missing_ok=True)
+        if content is not None:
+            context.write_bytes(content)
+
+    def synth(*_: object) -> None:
+        write(after)
+        raise end
+
+    write(before)
+    monkeypatch.setattr(cli, "_cdk", synth)
+    with pytest.raises(end):
+        cli.synth(app, app.folder / "out", ACCOUNT, "")
+    assert (context.read_bytes() if context.exists() else None) == before
+
+
+def test_a_daemon_of_the_app_is_not_waited_for(cli: CdkCli, tmp_path: Path) -> None:
+    """A process that goes on holding the output does not hold up the rehearsal, which has the command's own output."""
+    program = """
+import subprocess
+daemon = subprocess.Popen(["sleep", "60"], start_new_session=True)
+print(daemon.pid, flush=True)
+"""
+    start = time.monotonic()
+    status, output = cli._run("app", [sys.executable, "-c", program], tmp_path, dict(os.environ))
+    assert time.monotonic() - start < 30
+    os.kill(int(output), signal.SIGTERM)
+    assert status == 0
