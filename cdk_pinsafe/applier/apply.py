@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..errors import ApplyError, PinSafeError
+from ..errors import ApplyError, PinSafeError, UnreachableError
 from ..settings import extension_of
 from . import log, messages, sql
 from .compare import elements, same
@@ -23,16 +23,22 @@ from .connection import (
     connect,
     immune_options,
 )
-from .deadline import Deadline, persist
+from .deadline import Deadline, TransientError, persist
 from .messages import ServerMessage
 from .plan import LedgerRow, OwnedByAnotherError, Plan, Value, plan
 from .properties import NOTHING, Identity, Wish
-from .secret import Credentials
+from .secret import Credentials, SecretMissingError
 from .verify import Verified, verify
 
 _ROTATION_PAUSE: Final = 2.0
 _LOOKING: Final = 0.6
 """The part of the time that is left which verification may use; the rest is for undoing."""
+_JUDGED_LATER: Final = "default_text_search_config"
+"""Its value is looked up along the session's search_path, which is not an application's: only a fresh session knows."""
+_WAY_OUT: Final = (
+    "if it is gone for good, delete the stack with --retain-resources for this resource, or set removal_policy=RETAIN "
+    "and deploy that first"
+)
 
 
 @dataclass(frozen=True)
@@ -148,20 +154,24 @@ def remove(identity: Identity, resource: str, read_secret: Callable[[str], Crede
     """
     door = Door(identity, read_secret)
     try:
-        return _transact(door, identity, NOTHING, lambda row: row.resource == resource, deadline).outcome
+        return _transact(door, identity, NOTHING, lambda row: row.resource == resource, deadline, in_time=False).outcome
     except DatabaseMissingError:
         log.warning("database_missing", database=identity.target.database)
         return Outcome()
+    except (UnreachableError, SecretMissingError) as error:
+        failure = type(error)(f"{messages.clip(str(error), 750)}; {_WAY_OUT}")
+    raise failure
 
 
 def _verify(door: Door, wish: Wish, done: _Done, deadline: Deadline) -> Verified:
     asked = tuple(wish.settings)
-    return verify(door.target, door.open, asked, done.stored, _extensions_of(asked), deadline.share(_LOOKING))
+    touched = {*done.outcome.changed, *done.outcome.adopted}
+    return verify(door.target, door.open, asked, touched, done.stored, _extensions_of(asked), deadline.share(_LOOKING))
 
 
 def _undone(door: Door, identity: Identity, done: _Done, failure: PinSafeError, deadline: Deadline) -> PinSafeError:
     try:
-        _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline)
+        _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
     except PinSafeError as error:
         log.error("undo_failed", kind=type(error).__name__)
         how = (
@@ -174,13 +184,39 @@ def _undone(door: Door, identity: Identity, done: _Done, failure: PinSafeError, 
 
 
 def _transact(
-    door: Door, identity: Identity, wish: Wish, is_ours: Callable[[LedgerRow], bool], deadline: Deadline
+    door: Door,
+    identity: Identity,
+    wish: Wish,
+    is_ours: Callable[[LedgerRow], bool],
+    deadline: Deadline,
+    *,
+    in_time: bool = True,
 ) -> _Done:
-    def attempt() -> _Done:
-        with door.open(deadline, immune_options(deadline)) as session:
-            return _Transaction(session, identity, is_ours).run(wish)
+    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits."""
+    first: _Done | None = None
 
-    return persist(attempt, deadline, str(door.target))
+    def attempt() -> _Done:
+        nonlocal first
+        with door.open(deadline, immune_options(deadline)) as session:
+            transaction = _Transaction(session, identity, is_ours)
+            done = transaction.run(wish)
+            if in_time and not session.has_time_after_commit:
+                raise UnreachableError(
+                    f"{door.target}: the server answers so slowly that no time is left to verify a change; nothing "
+                    "was changed; see what the server is busy with, then deploy again"
+                )
+            # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
+            first = first or done
+            transaction.commit()
+        return replace(first, stored=done.stored)
+
+    try:
+        return persist(attempt, deadline, str(door.target))
+    except UnreachableError as error:
+        failure = error
+    if first:
+        failure = UnreachableError(f"{messages.clip(str(failure), 850)}; the change may have been committed")
+    raise failure
 
 
 class _Transaction:
@@ -194,6 +230,7 @@ class _Transaction:
         self._installed: frozenset[str] = frozenset()
 
     def run(self, wish: Wish) -> _Done:
+        """Do everything but the COMMIT."""
         try:
             self._begin()
             (user, database_owner, may_alter, stored, shadows, installed) = self._state(wish)
@@ -202,19 +239,26 @@ class _Transaction:
             self._create(wish.extensions)
             todo = self._plan(wish, ledger, stored)
             if todo.is_empty:
-                self._session.run(sql.COMMIT)
                 result: dict[str, Any] = {"refused": [], "stored": stored}
             else:
                 if not may_alter:
                     raise ApplyError(messages.not_owner(self._target, user, database_owner))
-                result = self._act(todo)
-                self._session.run(sql.COMMIT)
+                result = self._act(todo, stored)
         except ServerError as error:
             failure = self._in_words(error.answer)
         except OwnedByAnotherError as error:
             failure = ApplyError(messages.owned_by_another(self._target, error.conflicts))
         else:
             return self._done(wish, todo, ledger, shadows, result)
+        raise failure
+
+    def commit(self) -> None:
+        try:
+            self._session.run(sql.COMMIT)
+        except ServerError as error:
+            failure = self._in_words(error.answer)
+        else:
+            return
         raise failure
 
     def _begin(self) -> None:
@@ -252,7 +296,8 @@ class _Transaction:
             )
             raise ApplyError(
                 f"{self._target}: {what}, so nothing is read from or written to it; nothing was changed; "
-                "rename or drop it, or make the secret's user its owner if it is this library's"
+                "rename or drop it, or, if it is this library's, make the secret's user its owner and let nobody else "
+                "write to it"
             )
         if not has_table:
             return {}
@@ -267,9 +312,11 @@ class _Transaction:
             return
         self._request(missing)
         try:
+            self._session.take_all_time()
             self._session.run(sql.CREATE_EXTENSIONS)
         except ServerError as error:
-            failure = ApplyError(messages.extension_refused(self._target, error.answer))
+            answer = replace(error.answer, about=error.answer.about or messages.names(missing, 100))
+            failure = ApplyError(messages.extension_refused(self._target, answer))
         else:
             log.info("extensions_created", extensions=missing)
             self._installed |= set(missing)
@@ -279,8 +326,14 @@ class _Transaction:
     def _plan(self, wish: Wish, ledger: Mapping[str, LedgerRow], stored: Mapping[str, str]) -> Plan:
         """Let the server check and canonicalise what is desired and what stands, then plan."""
         ours = {name for name, row in ledger.items() if self._is_ours(row)}
+        # What stands as it was left is not asked for again: the server may have come to refuse it, and a rollback must
+        # not fail for that.
+        standing = {
+            name for name in ours & wish.settings.keys() if _is_as_left(ledger[name], wish.settings[name], stored, name)
+        }
+        asked = {name: value for name, value in wish.settings.items() if name not in standing}
         questions: list[tuple[str, Value]] = []
-        for name, value in wish.settings.items():
+        for name, value in asked.items():
             questions.append((name, value))
             if name in stored:
                 questions.append((name, elements(name, stored[name]) if isinstance(value, tuple) else stored[name]))
@@ -292,12 +345,11 @@ class _Transaction:
         )
         self._session.run(sql.CANONICALISE)
         answers = iter(self._result())
-        standing: set[str] = set()
         refused: list[ServerMessage] = []
-        for name, value in wish.settings.items():
+        for name, value in asked.items():
             answer = next(answers)
             # 42501 is not the last word: RDS lets its master user store some parameters that it may not set.
-            if answer.get("sqlstate", "42501") != "42501":
+            if answer.get("sqlstate", "42501") != "42501" and name != _JUDGED_LATER:
                 refused.append(ServerMessage(**answer, about=name))
             if name in stored:
                 canonical = (answer.get("value"), next(answers).get("value"))
@@ -318,9 +370,11 @@ class _Transaction:
             standing=standing,
         )
 
-    def _act(self, todo: Plan) -> dict[str, Any]:
+    def _act(self, todo: Plan, stored: Mapping[str, str]) -> dict[str, Any]:
+        concerned = {action.name for action in todo.actions} | {row.name for row in todo.writes} | set(todo.forgets)
         self._request(
             {
+                "expected": {name: stored.get(name) for name in concerned},
                 "actions": [
                     {
                         "name": action.name,
@@ -376,8 +430,32 @@ class _Transaction:
 
     def _in_words(self, answer: ServerMessage) -> ApplyError:
         if answer.about:
-            return ApplyError(messages.setting_refused(self._target, answer, installed=self._installed))
+            return ApplyError(
+                messages.setting_refused(
+                    self._target, answer, installed=self._installed, is_known=self._is_known(answer.about)
+                )
+            )
         return ApplyError(messages.other_error(self._target, answer))
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a refused parameter is of an extension that this package or the server knows; it ends the work."""
+        extension = extension_of(name)
+        if extension is None or not name.startswith(f"{extension}."):
+            return True
+        try:
+            self._session.run(sql.ROLLBACK)
+            return bool(self._session.run(sql.AVAILABLE, name=extension))
+        except (ServerError, TransientError):
+            return True
+
+
+def _is_as_left(row: LedgerRow, value: Value, stored: Mapping[str, str], name: str) -> bool:
+    text = stored.get(name)
+    if text is None:
+        return False
+    return (row.desired, row.applied) == (value, text) or value == (
+        elements(name, text) if isinstance(value, tuple) else text
+    )
 
 
 def _elements(name: str, value: Value | None, *, is_stored: bool) -> list[str] | None:

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
@@ -20,6 +21,7 @@ from typing import IO, Any, Final
 import pg8000.native
 
 from ..errors import ApplyError
+from . import sql
 from .deadline import Deadline, TransientError
 from .messages import ServerMessage, Target, clip
 from .secret import Credentials
@@ -38,6 +40,8 @@ OVERRIDES: Final = {
     "default_tablespace": "",
     "default_table_access_method": "heap",
     "idle_session_timeout": "0",
+    "exit_on_error": "off",
+    "synchronous_commit": "on",
     "quote_all_identifiers": "off",
     "jit": "off",
 }
@@ -46,10 +50,15 @@ OVERRIDES: Final = {
 _STATEMENT_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
+_LEAST_RESERVE: Final = 3.0
+_MOST_RESERVE: Final = 20.0
+"""What must be left at a COMMIT lies between these, the more the slower the server."""
 
-_CONFLICTS: Final = ("XX000", "23505", "40001", "40P01", "55P03", "57014", "42P06", "42P07", "42710")
+_CONFLICTS: Final = ("XX000", "23505", "40001", "40P01", "55P03", "42P06", "42P07", "42710")
 """Another writer was faster, or held a lock too long. XX000 is ``tuple concurrently updated``, which PostgreSQL raises
 where two sessions alter one database; 23505, 42P06, 42P07 and 42710 are races to create the same thing."""
+_CANCELLED: Final = "57014"
+"""A statement took too long: a conflict where it was waiting for the lock of another applier."""
 _ENDED: Final = ("network error", "connection is closed")
 """What pg8000 says where the other end closed the connection without a word."""
 _NOT_YET: Final = ("57P", "53", "08", "25P")
@@ -82,7 +91,18 @@ class _Socket(ssl.SSLSocket):
     The driver leaves that to the garbage collector, which complains where the other end is gone.
     """
 
+    deadline: Deadline
+    longest = _CONNECT_SECONDS
+    """Seconds that one answer may take, if the deadline allows them."""
     _file: IO[bytes] | None = None
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """Read; a server that answers slowly, or in crumbs, does not get more time by each."""
+        left = self.deadline.left
+        if not left:
+            raise TimeoutError("no time is left")
+        self.settimeout(min(self.longest, left))
+        return super().recv_into(*args, **kwargs)
 
     def makefile(self, *args: Any, **kwargs: Any) -> Any:
         self._file = super().makefile(*args, **kwargs)
@@ -97,9 +117,11 @@ class _Socket(ssl.SSLSocket):
 
 
 class Session:
-    """An open connection. A context manager."""
+    """An open connection. A context manager. Nothing waits longer than its deadline."""
 
     def __init__(self, connection: pg8000.native.Connection, tls: _Socket, target: Target) -> None:
+        self._start = time.monotonic()
+        self._deadline = tls.deadline
         self._connection = connection
         self._tls = tls
         self._target = target
@@ -120,8 +142,22 @@ class Session:
 
     def run(self, statement: str, **values: str) -> list[list[Any]]:
         """Run a statement; ``values`` are bound to its ``:name`` placeholders."""
-        with _sorted_errors(self._target):
+        if not self._deadline.left:
+            raise TransientError("the server answers too slowly, no time is left")
+        with _sorted_errors(self._target, waiting=statement == sql.LOCK):
             return self._connection.run(statement, **values) or []
+
+    @property
+    def has_time_after_commit(self) -> bool:
+        """Whether verifying what is committed, and undoing it, still fit: each takes about as long as this session."""
+        lived = time.monotonic() - self._start
+        return self._deadline.left > min(max(_LEAST_RESERVE, 2 * lived), _MOST_RESERVE)
+
+    def take_all_time(self) -> None:
+        """Let the statements of this transaction last as long as the deadline leaves, but for the reserve."""
+        seconds = max(0.1, self._deadline.left - _LEAST_RESERVE)
+        self._tls.longest = max(self._tls.longest, seconds + 1)
+        self.run(sql.STATEMENT_TIMEOUT, milliseconds=str(int(seconds * 1000)))
 
 
 def connect(target: Target, credentials: Credentials, deadline: Deadline, options: Mapping[str, str]) -> Session:
@@ -143,6 +179,7 @@ def connect(target: Target, credentials: Credentials, deadline: Deadline, option
     startup = {"options": " ".join(f"-c {name}={value}" for name, value in options.items())} if options else None
     with _sorted_errors(target, connecting=True):
         tls = _open(target, context, max(0.1, min(_CONNECT_SECONDS, deadline.left)))
+        tls.deadline = deadline
         try:
             connection = pg8000.native.Connection(
                 credentials.user,
@@ -157,7 +194,7 @@ def connect(target: Target, credentials: Credentials, deadline: Deadline, option
             tls.abandon()
             raise
     # The server ends a statement first; this is for a server that is gone without a word.
-    tls.settimeout(max(0.1, min(_STATEMENT_SECONDS + 5, deadline.left)))
+    tls.longest = _STATEMENT_SECONDS + 5
     return Session(connection, tls, target)
 
 
@@ -222,23 +259,23 @@ def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
 
 
 @contextlib.contextmanager
-def _sorted_errors(target: Target, *, connecting: bool = False) -> Iterator[None]:
+def _sorted_errors(target: Target, *, connecting: bool = False, waiting: bool = False) -> Iterator[None]:
     """Turn whatever the driver raises into one of this module's kinds, without its cause."""
     try:
         yield
     except Exception as error:
         # pg8000 lets through what it meets: OSError, KeyError, UnicodeError, struct.error ...
-        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error)
+        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error, waiting)
     else:
         return
     raise outcome
 
 
-def _statement_outcome(target: Target, error: Exception) -> Exception:
+def _statement_outcome(target: Target, error: Exception, waiting: bool) -> Exception:
     answer = _answer(error)
     if answer is None:
         return _no_answer(target, error, "the connection was lost")
-    if answer.sqlstate in _CONFLICTS:
+    if answer.sqlstate in _CONFLICTS or (waiting and answer.sqlstate == _CANCELLED):
         return TransientError(str(answer), is_conflict=True)
     if answer.sqlstate.startswith(_NOT_YET):
         return TransientError(str(answer))
@@ -250,8 +287,13 @@ def _connect_outcome(target: Target, error: Exception) -> Exception:
     if answer is None:
         return _no_answer(target, error, "it cannot be reached")
     match answer.sqlstate:
-        case "28P01" | "28000":
+        case "28P01":
             return AuthenticationError(str(answer))
+        case "28000":
+            return ApplyError(
+                f"{target}: {answer}; the server does not let this user in, whatever its password: see that the role "
+                "has LOGIN, that it is no member of rds_iam, which takes tokens only, and that pg_hba.conf has an entry"
+            )
         case "3D000":
             return DatabaseMissingError(f"{target}: {answer}; create the database first, or correct its name")
         case state if state.startswith(_NOT_YET):
@@ -267,6 +309,13 @@ def _connect_outcome(target: Target, error: Exception) -> Exception:
 
 def _no_answer(target: Target, error: Exception, what: str) -> Exception:
     cause = _os_error(error)
+    # By its name: the class is the driver's own affair. Its message is about the password.
+    if any(type(item).__name__ == "ScramException" for item in _chain(error)):
+        return ApplyError(
+            f"{target}: the driver's SCRAM log-in failed, as it does where a password has control or unassigned "
+            "characters or mixes directions of writing; give the user a password of printable ASCII characters, in the "
+            "database and in the secret"
+        )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ApplyError(
             f"{target}: its TLS certificate is not trusted: {clip(cause.verify_message or str(cause), 200)}; "
@@ -294,12 +343,13 @@ def _answer(error: Exception) -> ServerMessage | None:
     for item in _chain(error):
         if isinstance(item, pg8000.native.DatabaseError) and item.args and isinstance(item.args[0], dict):
             given: dict[str, str] = item.args[0]
+            column = given.get("c", "")
             return ServerMessage(
                 given.get("C", "XXXXX"),
                 given.get("M", ""),
                 given.get("D", ""),
                 given.get("H", ""),
-                given.get("c", ""),
+                column.removeprefix(sql.ABOUT) if column.startswith(sql.ABOUT) else "",
             )
     return None
 

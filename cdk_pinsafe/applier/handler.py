@@ -7,6 +7,7 @@ Nothing slow is imported here: the handler starts in well under half a second.
 """
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ..errors import ApplyError, PinSafeError
 from . import log, secret
 from .apply import Outcome, apply, remove
 from .deadline import Deadline
-from .messages import LONGEST, clip, names
+from .messages import LONGEST, clip, clip_values, names
 from .properties import PHYSICAL_ID_PREFIX, identity, wish
 
 __all__ = ["on_event"]
@@ -49,7 +50,7 @@ def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         The whole is below 4096 bytes, whatever the event.
 
     Raises:
-        PinSafeError: one line, below 1000 characters, that says what is wrong and what to do.
+        PinSafeError: one line, below 1000 characters and 2500 bytes, that says what is wrong and what to do.
     """
     outcome = _answer(event, context)
     if isinstance(outcome, PinSafeError):
@@ -65,14 +66,17 @@ def _answer(event: Mapping[str, Any], context: Context) -> dict[str, Any] | PinS
         answer = _dispatch(request, event, context)
     except PinSafeError as error:
         log.error("failed", request=request, kind=type(error).__name__, seconds=_since(start))
-        return type(error)(clip(str(error), LONGEST))
+        return type(error)(clip_values(str(error), LONGEST))
     except Exception as error:
         # A fault of ours. Where it happened helps; what was being handled stays out of the log.
         frames = [
             f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
         ]
         log.error("fault", request=request, kind=type(error).__name__, frames=frames, seconds=_since(start))
-        return ApplyError(f"internal error of the applier ({type(error).__name__}); its log has the place; report it")
+        group = clip(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
+        return ApplyError(
+            f"internal error of the applier ({type(error).__name__}); its log group {group} has the place; report it"
+        )
     log.info("answered", request=request, seconds=_since(start), bytes=len(json.dumps(answer)))
     return answer
 

@@ -3,6 +3,8 @@
 Knows SQLSTATEs and remedies; knows nothing of connections or events.
 """
 
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +13,18 @@ from ..settings import extension_of
 
 LONGEST: Final = 990
 """Characters: CloudFormation shows about a thousand of a reason."""
+_BYTES: Final = 2.5
+"""Bytes of UTF-8 that a character may have on average: the whole message stays below 2,500."""
+_QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_LISTED: Final = re.compile(r"\[.*\]")
+_TABLESPACES: Final = ("default_tablespace", "temp_tablespaces")
+_EXTENSION_REMEDY: Final = (
+    "check its name, that this version of the engine offers it, and that the secret's user may create it"
+)
+_EXTENSION_REMEDIES: Final = {
+    "3F000": "create schema public, or create the extension by hand in another schema",
+    "57014": "it took longer than the applier has: create the extension by hand, then deploy again",
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +67,20 @@ class ServerMessage:
 
 
 def clip(text: str, length: int) -> str:
-    """The text in one line of printable characters, cut to a length."""
+    """The text in one line of printable characters, cut to a length, and to as many bytes as are its share."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    if _weight(line) <= length:
+        return line
+    return line[: length - 1].encode()[: int(length * _BYTES) - 3].decode(errors="ignore") + "…"
+
+
+def clip_values(text: str, length: int) -> str:
+    """The same, but cut first within what it quotes: what to do comes last, and must survive."""
+    if _weight(text) > length:
+        text = _QUOTED.sub(lambda match: _shortened(match[0]), text)
+    if _weight(text) > length:
+        text = _LISTED.sub(lambda match: _shortened(match[0]), text)
+    return clip(text, length)
 
 
 def names(items: Iterable[str], length: int = 200) -> str:
@@ -73,7 +98,12 @@ def names(items: Iterable[str], length: int = 200) -> str:
 
 
 def setting_refused(
-    target: Target, error: ServerMessage, *, installed: Iterable[str], others: Iterable[str] = ()
+    target: Target,
+    error: ServerMessage,
+    *,
+    installed: Iterable[str],
+    others: Iterable[str] = (),
+    is_known: bool = True,
 ) -> str:
     """PostgreSQL refused a parameter.
 
@@ -82,12 +112,13 @@ def setting_refused(
         error: what PostgreSQL said, with the parameter's name.
         installed: the extensions that the database has.
         others: further parameters that it refused in the same run.
+        is_known: whether there is an extension that the parameter can be of.
     """
     more = f"; also refused: {names(others, 120)}" if others else ""
     return _fitted(
         f'setting "{clip(error.about, 100)}" in {target}',
         error,
-        f"nothing was changed; {_remedy(error, set(installed))}{more}",
+        f"nothing was changed; {_remedy(error, set(installed), is_known)}{more}",
     )
 
 
@@ -96,8 +127,7 @@ def extension_refused(target: Target, error: ServerMessage) -> str:
     return _fitted(
         f'extension "{clip(error.about, 100)}" in {target}',
         error,
-        "nothing was changed; check its name, that this version of the engine offers it, and that the secret's user "
-        "may create it",
+        f"nothing was changed; {_EXTENSION_REMEDIES.get(error.sqlstate, _EXTENSION_REMEDY)}",
     )
 
 
@@ -127,12 +157,25 @@ def owned_by_another(target: Target, conflicts: dict[str, str]) -> str:
 
 def _fitted(head: str, error: ServerMessage, tail: str) -> str:
     """What is wrong and what to do have their room; PostgreSQL's words get the rest."""
-    return f"{head}: {clip(str(error), LONGEST - len(head) - len(tail) - 4)}; {tail}"
+    return f"{head}: {clip(str(error), LONGEST - _weight(head) - _weight(tail) - 4)}; {tail}"
 
 
-def _remedy(error: ServerMessage, installed: set[str]) -> str:
+def _weight(text: str) -> int:
+    return max(len(text), math.ceil(len(text.encode(errors="replace")) / _BYTES))
+
+
+def _shortened(quoted: str) -> str:
+    return f"{clip(quoted[:-1], 99)}{quoted[-1]}" if _weight(quoted) > 100 else quoted
+
+
+def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
     extension = extension_of(error.about)
     match error.sqlstate:
+        case "42501" if extension and extension not in installed and not is_known:
+            return (
+                f"the server offers no extension {extension!r}: a parameter of one's own needs GRANT SET ON PARAMETER "
+                "by a superuser, which RDS may not allow; otherwise set it in the application's sessions"
+            )
         case "42501" if extension and extension not in installed:
             return (
                 f"the extension {extension!r} is not in the database: add it to 'extensions', or, if it is not an "
@@ -140,6 +183,8 @@ def _remedy(error: ServerMessage, installed: set[str]) -> str:
             )
         case "42501":
             return "this user may not set it: put it in a parameter group"
+        case "22023" | "42704" if error.about in _TABLESPACES:
+            return "create the tablespace first, or correct the value"
         case "42704":
             return "check its spelling, and that this version of PostgreSQL has it"
         case "42602":

@@ -15,6 +15,12 @@ _NO_ROUTE: Final = (
     "(ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), let its security group in, or use subnets with a NAT gateway"
 )
 
+_MISSING: Final = ("ResourceNotFoundException", "InvalidRequestException")
+
+
+class SecretMissingError(ApplyError):
+    """Secrets Manager has no such secret, or it is being deleted."""
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -29,6 +35,7 @@ def read(arn: str) -> Credentials:
 
     Raises:
         UnreachableError: Secrets Manager did not answer.
+        SecretMissingError: it has no such secret.
         ApplyError: it refused, or the secret does not hold what is needed.
     """
     return parse(arn, _fetch(arn))
@@ -55,7 +62,23 @@ def _fetch(arn: str) -> str | None:
     # Imported here: it takes most of the handler's start, and a delete that concerns nobody needs none of it.
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionClosedError,
+        ConnectTimeoutError,
+        EndpointConnectionError,
+        ProxyConnectionError,
+        ReadTimeoutError,
+    )
+
+    unreachable = (
+        ConnectionClosedError,
+        ConnectTimeoutError,
+        EndpointConnectionError,
+        ProxyConnectionError,
+        ReadTimeoutError,
+    )
 
     try:
         client: Any = boto3.client(
@@ -66,9 +89,15 @@ def _fetch(arn: str) -> str | None:
         answer = client.get_secret_value(SecretId=arn)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
-        failure = ApplyError(f"secret {arn}: Secrets Manager refused it ({code}); {_remedy(code)}")
-    except BotoCoreError as error:
+        kind = SecretMissingError if code in _MISSING else ApplyError
+        failure = kind(f"secret {arn}: Secrets Manager refused it ({code}); {_remedy(code)}")
+    except unreachable as error:
         failure = UnreachableError(f"secret {arn}: {type(error).__name__}; {_NO_ROUTE}")
+    except BotoCoreError as error:
+        failure = ApplyError(
+            f"secret {arn}: the AWS client cannot read it ({type(error).__name__}); see that the applier's function "
+            "has its role's credentials and its region, and that the ARN is a secret's"
+        )
     else:
         text: str | None = answer.get("SecretString")
         return text

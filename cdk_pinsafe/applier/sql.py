@@ -7,11 +7,16 @@ and ``cdk_pinsafe.result``.
 
 Each block does its work for all settings at once: round trips do not grow with them.
 
+An error that is about one parameter or extension has its name, after :data:`ABOUT`, in its column field.
+
 All but ``LOAD_LIBRARIES`` and ``FRESH_SESSION`` run with ``search_path = pg_catalog, pg_temp``. These two run in a
 session as an application gets it, where any name without a schema, and any operator, may be a look-alike.
 """
 
 from typing import Final
+
+ABOUT: Final = "pinsafe:"
+"""What the column field of an error begins with where these blocks filled it; PostgreSQL's own errors use it too."""
 
 IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_database()"
 
@@ -27,6 +32,9 @@ LOCK: Final = "SELECT pg_catalog.pg_advisory_xact_lock(7227442026)"
 Advisory locks are per database. The number is arbitrary; all versions of this library must use the same."""
 
 COMMIT: Final = "COMMIT"
+ROLLBACK: Final = "ROLLBACK"
+
+STATEMENT_TIMEOUT: Final = "SELECT pg_catalog.set_config('statement_timeout', :milliseconds, true)"
 
 REQUEST: Final = "SELECT pg_catalog.set_config('cdk_pinsafe.request', :request, true)"
 RESULT: Final = "SELECT CAST(pg_catalog.current_setting('cdk_pinsafe.result') AS pg_catalog.jsonb)"
@@ -56,15 +64,23 @@ lower-case name), the role-level values of ``names`` as pairs (name, role), the 
 LEDGER_STATE: Final = """
 SELECT
   CAST(pg_catalog.pg_get_userbyid(n.nspowner) AS text),
-  pg_catalog.pg_has_role(n.nspowner, 'USAGE'),
+  n.nspowner IN (w.ours, w.owner) AND pg_catalog.pg_has_role(n.nspowner, 'USAGE'),
   c.oid IS NOT NULL,
   c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relrowsecurity AND NOT c.relispartition
-    AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    AND c.relowner IN (w.ours, w.owner) AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) AS g
+                     WHERE g.grantee <> c.relowner
+                       AND g.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
+                     WHERE a.attrelid = c.oid AND g.grantee <> c.relowner
+                       AND g.privilege_type IN ('INSERT', 'UPDATE'))
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_attrdef AS f WHERE f.adrelid = c.oid)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'n'))
+    AND EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                 WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.conkey = '{1,2}')
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = c.oid AND NOT x.indisprimary)
     AND (SELECT pg_catalog.string_agg(pg_catalog.format('%s %s', a.attname,
                   pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
@@ -73,11 +89,14 @@ SELECT
       = 'name text, role text, owner text, resource text, desired jsonb, applied text, previous text, adopted boolean, '
         'at timestamp with time zone'
 FROM pg_catalog.pg_namespace AS n
+CROSS JOIN (SELECT d.datdba AS owner, r.oid AS ours FROM pg_catalog.pg_database AS d, pg_catalog.pg_roles AS r
+             WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user) AS w
 LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'setting'
 WHERE n.nspname = 'cdk_pinsafe'
 """
-"""No row without the schema; else: its owner, whether we have the owner's rights, whether there is a table, whether
-that is the table of ``ACT``. Triggers, rules, defaults and policies of somebody else would run with our rights."""
+"""No row without the schema; else: its owner, whether that is our user or the database's owner, whether there is a
+table, whether that is the table of ``ACT``. Triggers, rules, defaults and policies of somebody else would run with our
+rights, and whoever may write to the ledger decides what a removal sets."""
 
 LEDGER: Final = """
 SELECT l.name, l.owner, l.resource, l.desired, l.applied, l.previous, l.adopted
@@ -128,19 +147,24 @@ BEGIN
     BEGIN
       -- It goes where a person's CREATE EXTENSION puts it, not into pg_catalog. A SCHEMA clause would not do: some
       -- extensions fix their own. Nothing is looked up while the path is open.
-      PERFORM pg_catalog.set_config('search_path', 'public, pg_temp', true);
+      PERFORM pg_catalog.set_config('search_path', 'public', true);
       EXECUTE v_statement;
       PERFORM pg_catalog.set_config('search_path', v_path, true);
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
         v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
-      RAISE EXCEPTION USING ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint, COLUMN = v_name;
+      RAISE EXCEPTION USING ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
+        COLUMN = 'pinsafe:' || v_name;
     END;
   END LOOP;
 END
 $pinsafe$
 """
-"""Request: names. An error bears the extension's name in its column field."""
+"""Request: names. Without schema ``public`` it fails with 3F000."""
+
+AVAILABLE: Final = (
+    "SELECT a.name FROM pg_catalog.pg_available_extensions() AS a WHERE a.name = CAST(:name AS pg_catalog.name)"
+)
 
 CANONICALISE: Final = (
     """
@@ -210,6 +234,19 @@ DECLARE
   v_refused jsonb[] := ARRAY[]::jsonb[];
   v_state text; v_message text; v_detail text; v_hint text;
 BEGIN
+  IF EXISTS (
+    SELECT
+    FROM pg_catalog.jsonb_each_text(v_request -> 'expected') AS e(name, value)
+    LEFT JOIN (
+      pg_catalog.pg_db_role_setting AS s
+      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+    ) ON s.setrole = 0 AND pg_catalog.lower(o.option_name) = e.name
+    WHERE o.option_value IS DISTINCT FROM e.value
+  ) THEN
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'somebody changed a setting meanwhile';
+  END IF;
+
   FOR v_action IN
     SELECT r.value FROM pg_catalog.jsonb_array_elements(v_request -> 'actions') WITH ORDINALITY AS r(value, at)
     ORDER BY r.at
@@ -229,7 +266,8 @@ BEGIN
         v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
       IF NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
         RAISE EXCEPTION USING
-          ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint, COLUMN = v_name;
+          ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
+          COLUMN = 'pinsafe:' || v_name;
       END IF;
       v_refused := pg_catalog.array_append(v_refused, pg_catalog.jsonb_build_array(v_name, v_state));
     END;
@@ -251,6 +289,14 @@ BEGIN
       at timestamp with time zone NOT NULL,
       PRIMARY KEY (name, role)
     );
+    -- Default privileges may have given it to others, and only its owner may write to it.
+    SELECT pg_catalog.string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
+             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, ', ') INTO v_literals
+    FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+    WHERE c.oid = CAST('cdk_pinsafe.setting' AS pg_catalog.regclass) AND a.grantee <> c.relowner;
+    IF v_literals IS NOT NULL THEN
+      EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON cdk_pinsafe.setting FROM ' || v_literals;
+    END IF;
     COMMENT ON TABLE cdk_pinsafe.setting IS
       'Which settings of this database (ALTER DATABASE ... SET) are managed by which CDK construct. '
       'Without it, removing the construct no longer restores what was set before.';
@@ -304,9 +350,11 @@ BEGIN
 END
 $pinsafe$
 """
-"""Request: ``actions`` (objects of name, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's
-``writes``, ``forgets``, ``owner`` and ``resource``. Any SQLSTATE that is not tolerated ends the block with that error
-and the parameter's name in its column field. Result: ``refused`` (pairs of name and SQLSTATE), and all that is now
+"""Request: ``expected`` (what the plan was made from: name to stored text or null), ``actions`` (objects of name,
+elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes``, ``forgets``, ``owner`` and
+``resource``. The advisory lock does not bind hands: where something else is stored by now, the block ends with 40001,
+and the plan must be made anew. Any SQLSTATE that is not tolerated ends the block with that error and the parameter's
+name. Result: ``refused`` (pairs of name and SQLSTATE), and all that is now
 ``stored``."""
 
 BEGIN_LOOKING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"

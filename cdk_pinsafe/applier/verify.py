@@ -26,6 +26,7 @@ _SELF_DEFEATING: Final = {
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "client_encoding": "UTF8",
+    "exit_on_error": "off",
 }
 """Parameters whose value may end the session that looks at it, or make it unreadable to the driver."""
 _ROLE_LEVEL: Final = ("user", "database user")
@@ -49,22 +50,26 @@ def verify(
     target: Target,
     open_session: Open,
     asked: Collection[str],
+    touched: Collection[str],
     stored: Mapping[str, str],
     extensions: Collection[str],
     deadline: Deadline,
 ) -> Verified:
     """Look at each setting in a fresh session.
 
+    What was not touched and takes no effect is a warning: going back to it must not fail for what went wrong since.
+
     Args:
         target: the database.
         open_session: opens a session.
         asked: names to look at.
+        touched: those of them that were changed or adopted just now.
         stored: name to the text that is stored, of every setting of the database.
         extensions: extensions whose libraries the names need.
         deadline: when to give up.
 
     Raises:
-        ApplyError: a setting is stored, but a fresh session does not take it.
+        ApplyError: a setting that was touched is stored, but a fresh session does not take it.
         UnreachableError: no fresh session could be had.
     """
     if not asked:
@@ -72,8 +77,11 @@ def verify(
     missing: dict[str, str | None] = {}
     for _ in range(_LOOKS):
         rows, spared = _look(target, open_session, asked, stored, extensions, deadline)
-        missing, verified = _judge(rows, stored, spared)
+        sources, verified = _judge(rows, stored, spared)
+        missing = {name: source for name, source in sources.items() if name in touched}
         if not missing:
+            if sources:
+                log.warning("not_effective", names=sorted(sources), sources=sources)
             return verified
         # A hand that took a value away and put it back in between would look like this, once.
         time.sleep(min(0.2, deadline.left))
@@ -82,8 +90,8 @@ def verify(
     others = f" (likewise {names(list(missing)[1:])})" if len(missing) > 1 else ""
     raise ApplyError(
         f'setting "{name}"{others} in {target}: it is stored, but a fresh session takes its value from '
-        f"{source or 'elsewhere'!r} instead of the database; look for a log-in trigger or a preloaded library that "
-        "sets it, and at the server's log for a warning at log-in"
+        f"{source or 'elsewhere'!r} instead of the database; see that what it names exists, look for a log-in trigger "
+        "or a preloaded library that sets it, and at the server's log for a warning at log-in"
     )
 
 

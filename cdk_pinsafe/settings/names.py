@@ -27,6 +27,7 @@ _PER_TRANSACTION: Final = "it belongs to one transaction (SQLSTATE 25001); the d
 _SWITCHES_ROLE: Final = "it makes every new session switch to another role"
 
 DENIED: Final[Mapping[str, str]] = {
+    "exit_on_error": "every error would end the session",
     "local_preload_libraries": "a library that cannot be loaded locks everybody out of the database, superusers too",
     "role": f"{_SWITCHES_ROLE}, and RDS Proxy may lose it",
     "seed": _NEVER_REMOVABLE,

@@ -36,6 +36,7 @@ def test_messages_fit_whatever_the_names_and_texts() -> None:
     message = setting_refused(target, error, installed=[], others=[LONG] * 500)
     assert "correct the value" in clip(message, LONGEST)
     assert len(message) < 1000
+    assert len(message.encode()) < 2500
     assert len(owned_by_another(target, {f"{number}{LONG}": LONG for number in range(500)})) < 1000
 
 
@@ -43,6 +44,8 @@ def test_lines_are_one_and_printable() -> None:
     """Control characters of a server's message do not reach CloudFormation's console."""
     assert clip("a\nb\x1b[31m\tc\u2028d", 100) == "a b [31m c d"
     assert clip("x" * 10, 5) == "xxxx…"
+    assert len(clip("🐘" * 1000, LONGEST).encode()) <= 2500
+    assert len(clip("語" * 1000, LONGEST).encode()) <= 2500
 
 
 def test_names_are_cut_by_the_name() -> None:
@@ -60,9 +63,11 @@ def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
         raise KeyError("hidden-password")
 
     monkeypatch.setattr(handler, "apply", broken)
+    monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/applier")
     with pytest.raises(ApplyError) as caught:
         handler.on_event({"RequestType": "Create", "ResourceProperties": properties({})}, Clock())
     assert str(caught.value).startswith("internal error of the applier (KeyError)")
+    assert "log group /aws/lambda/applier" in str(caught.value)
     assert caught.value.__context__ is None
     output = capsys.readouterr().out
     assert "hidden-password" not in output

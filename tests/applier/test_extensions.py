@@ -2,6 +2,10 @@
 
 from typing import Final
 
+import pytest
+
+from cdk_pinsafe.applier import connection
+
 from .world import Database
 
 LOAD: Final = "NULL::vector"
@@ -88,6 +92,48 @@ def test_an_extension_that_exists_elsewhere_is_left_there(vector_database: Datab
     vector_database.hand("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
     assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
     assert vector_database.show("hnsw.ef_search", load="NULL::ext.vector") == "100"
+
+
+def test_a_parameter_of_no_extension_names_the_grant(database: Database) -> None:
+    """An application's own parameter is not sent looking for an extension that does not exist."""
+    message = database.refuses(lambda: database.create({"app.tenant": "acme"}))
+    assert 'setting "app.tenant"' in message
+    assert "GRANT SET ON PARAMETER" in message
+    assert "add it to 'extensions'" not in message
+
+
+def test_a_database_without_schema_public_is_told_so(vector_database: Database) -> None:
+    """The extension must not land in a temporary schema for want of another."""
+    vector_database.rows("DROP SCHEMA public")
+    message = vector_database.refuses(lambda: vector_database.create(WISH, Extensions=["vector"]))
+    assert "3F000" in message
+    assert "create schema public" in message
+
+
+SLOW: Final = """
+CREATE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(2); END';
+CREATE EVENT TRIGGER slow ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION public.slow()
+"""
+
+
+def test_an_extension_may_take_what_the_deadline_leaves(
+    vector_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creating an extension may take longer than any other statement."""
+    monkeypatch.setattr(connection, "_STATEMENT_SECONDS", 1.0)
+    vector_database.rows(SLOW)
+    assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+
+
+def test_an_extension_that_takes_too_long_is_told_at_once(
+    vector_database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A timeout of a statement is no conflict with others: another attempt would take as long."""
+    vector_database.rows(SLOW)
+    message = vector_database.refuses(lambda: vector_database.create(WISH, Extensions=["vector"], seconds=5.5))
+    assert message.startswith('extension "vector" in database')
+    assert "create the extension by hand" in message
+    assert '"event": "retry"' not in capsys.readouterr().out
 
 
 def test_a_placeholder_that_was_granted_is_set_and_verified(database: Database) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import pg8000.native
 import pytest
 
+from cdk_pinsafe.applier import connection
+
 from .world import MASTER, Cluster, Database, Secrets, Settings
 
 VALUES = [
@@ -78,21 +80,50 @@ def test_any_database_name_works(cluster: Cluster, database: Database, vault: Se
             "datestyle": "SQL, DMY",
             "restrict_nonsystem_relation_kind": "view",
         },
+        {"exit_on_error": "on"},
     ],
     ids=str,
 )
 def test_settings_that_already_stand_do_not_disturb(database: Database, standing: dict[str, str]) -> None:
     """What a hand stored for the database does not reach the applier's session, and stays as it was."""
+    since = {"transaction_timeout": 17, "restrict_nonsystem_relation_kind": 17}
+    standing = {name: value for name, value in standing.items() if database.cluster.major >= since.get(name, 0)}
+    if not standing:
+        pytest.skip("this version knows none of them")
     for name, value in standing.items():
-        # Only what this version does not know may be missing.
         with contextlib.suppress(pg8000.native.DatabaseError):
             database.rows(f"LOAD 'plpgsql'; ALTER DATABASE {database.name} SET {name} = '{value}'")
     before = database.stored()
+    assert {name.lower(): value for name, value in before.items()} == standing
     wish: Settings = {"jit": "off", "search_path": ["chat", "public"], "work_mem": "8MB"}
     assert database.create(wish).counts == (3, 3, 0, 0)
     assert database.update({"jit": "on"}, wish).counts == (1, 1, 0, 2)
     database.delete({"jit": "on"})
     assert database.stored() == before
+
+
+def test_an_error_does_not_end_the_session_where_errors_do(database: Database) -> None:
+    """exit_on_error makes every error fatal, also those that the applier means to catch."""
+    database.alter("SET exit_on_error = on")
+    message = database.refuses(lambda: database.create({"work_mem": "64mb"}))
+    assert 'setting "work_mem" in database' in message
+    assert "HINT: Valid units" in message
+
+
+def test_a_commit_is_durable_where_others_need_not_be(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation is told of a success that a crash must not take back."""
+    original = connection.Session.run
+    seen: list[object] = []
+
+    def watched(self: connection.Session, statement: str, **values: str) -> list[list[object]]:
+        if statement == "COMMIT":
+            seen.extend(original(self, "SHOW synchronous_commit"))
+        return original(self, statement, **values)
+
+    database.alter("SET synchronous_commit = off")
+    monkeypatch.setattr(connection.Session, "run", watched)
+    database.create({"jit": "off"})
+    assert seen == [["on"]]
 
 
 @pytest.mark.parametrize(

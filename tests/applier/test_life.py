@@ -1,13 +1,16 @@
 """A resource's life: create, update, roll back, delete, and what hands do in between."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from cdk_pinsafe.applier import secret, sql
+from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
-from cdk_pinsafe.errors import ApplyError
+from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import OWNER, Clock, Database
+from .world import ARN, MASTER, OWNER, Clock, Database
 
 SETTINGS = {
     "search_path": ["chat", "public"],
@@ -151,6 +154,58 @@ def test_a_delete_leaves_what_a_hand_changed(database: Database, capsys: pytest.
     assert '"event": "left_as_changed_by_others", "names": ["work_mem", "jit"]' in capsys.readouterr().out
 
 
+def _just_before_acting(monkeypatch: pytest.MonkeyPatch, hand: Callable[[], None]) -> None:
+    """Let a hand work, once, between what the applier reads and what it does."""
+    original = Session.run
+    hands = [hand]
+
+    def late(self: Session, statement: str, **values: str) -> list[list[Any]]:
+        if statement == sql.ACT and hands:
+            hands.pop()()
+        return original(self, statement, **values)
+
+    monkeypatch.setattr(Session, "run", late)
+
+
+def test_a_hand_that_comes_between_reading_and_acting_is_not_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock does not bind hands: what they change meanwhile is seen, remembered on creation, left on deletion."""
+    _just_before_acting(monkeypatch, lambda: database.alter("SET work_mem = '5MB'"))
+    assert database.create({"work_mem": "8MB"}).counts == (1, 1, 0, 0)
+    assert database.ledger()["work_mem"]["previous"] == "5MB"
+    _just_before_acting(monkeypatch, lambda: database.alter("SET work_mem = '6MB'"))
+    assert database.delete({"work_mem": "8MB"}).counts == (0, 0, 0, 0)
+    assert database.stored() == {"work_mem": "6MB"}
+
+
+def test_a_hand_that_resets_what_is_being_adopted_is_noticed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stood when it was read is adopted only if it still stands; else it is set."""
+    database.alter("SET work_mem = '8MB'")
+    _just_before_acting(monkeypatch, lambda: database.alter("RESET work_mem"))
+    assert database.create({"work_mem": "8MB"}).counts == (1, 1, 0, 0)
+    assert database.stored() == {"work_mem": "8MB"}
+
+
+def test_a_way_back_does_not_ask_for_what_stands_already(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value that the server no longer takes, but has stored, fails no update of others; it is a warning."""
+    space = f"space_of_{database.name}"
+    database.admin.run("SET allow_in_place_tablespaces = on")
+    database.admin.run(f"CREATE TABLESPACE {space} OWNER {MASTER} LOCATION ''")
+    old = {"default_tablespace": space, "jit": "off"}
+    try:
+        database.create(old)
+    finally:
+        database.admin.run(f"DROP TABLESPACE {space}")
+    assert database.update({**old, "jit": "on"}, old).counts == (2, 1, 0, 0)
+    assert '"level": "WARNING", "event": "not_effective", "names": ["default_tablespace"]' in capsys.readouterr().out
+    assert database.update(old, {**old, "jit": "on"}).counts == (2, 1, 0, 0)
+
+
 def test_another_owner_is_refused_by_name(database: Database) -> None:
     """One setting has one owner; the message names it, and the way out."""
     database.create({"work_mem": "8MB", "jit": "off"})
@@ -207,6 +262,25 @@ def test_a_delete_of_a_database_that_is_gone_succeeds(database: Database) -> Non
     database.create(wish)
     database.admin.run(f'DROP DATABASE "{database.name}"')
     assert database.delete(wish).counts == (0, 0, 0, 0)
+
+
+def test_a_delete_that_cannot_reach_its_database_names_the_way_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host or secret that is gone may be a mistake, so the delete fails, but it does not hold the stack for good."""
+    message = database.refuses(
+        lambda: database.delete({"jit": "off"}, Host="nosuch.invalid", seconds=1), kind=UnreachableError
+    )
+    assert "--retain-resources" in message
+
+    def gone(_: str) -> None:
+        raise secret.SecretMissingError(f"secret {ARN}: it is gone")
+
+    monkeypatch.setattr(secret, "read", gone)
+    message = database.refuses(lambda: database.delete({"jit": "off"}))
+    assert "it is gone; if it is gone for good" in message
+    assert "removal_policy=RETAIN" in message
+    assert "--retain-resources" not in database.refuses(lambda: database.create({"jit": "off"}))
 
 
 def test_a_create_in_a_database_that_is_missing_is_refused(database: Database) -> None:

@@ -1,5 +1,6 @@
 """Reaching the database: TLS, secrets, servers that start late, and giving up in time."""
 
+import contextlib
 import datetime
 import socket
 import threading
@@ -10,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.applier import connection
-from cdk_pinsafe.applier.deadline import TransientError
+from cdk_pinsafe.applier.deadline import Deadline, TransientError
 from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.applier.messages import Target
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
 
-from .world import MASTER, Clock, Database, Secrets, properties, refusal
+from .world import ARN, MASTER, Clock, Database, Secrets, properties, refusal
 
 WISH = {"jit": "off"}
 PASSWORD = "hidden-password-7"
@@ -172,6 +174,90 @@ def test_a_wrong_password_is_refused_after_one_more_reading(
     assert "arn:aws:secretsmanager" in message
     assert PASSWORD not in message
     assert vault.readings == 2
+
+
+def test_who_may_not_log_in_is_not_told_that_the_password_is_wrong(database: Database, vault: Secrets) -> None:
+    """28000 is about the role, not its password: the secret is not read again."""
+    role = f"no_login_of_{database.name}"
+    database.admin.run(f"CREATE ROLE {role} PASSWORD '{PASSWORD}'")
+    vault.answers = [Credentials(role, PASSWORD)]
+    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    database.admin.run(f"DROP ROLE {role}")
+    assert "28000" in message
+    assert "see that the role has LOGIN" in message
+    assert vault.readings == 1
+
+
+def test_a_password_that_the_driver_cannot_send_is_told_without_it(database: Database, vault: Secrets) -> None:
+    """SCRAM forbids some characters, and the driver refuses them."""
+    vault.answers = [Credentials(MASTER, PASSWORD + "\u0007")]
+    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    assert "give the user a password of printable ASCII characters" in message
+    assert PASSWORD not in message
+
+
+class Slow:
+    """Passes bytes on between a client and a server, each of the server's answers after a pause."""
+
+    def __init__(self, port: int, pause: float) -> None:
+        self._backend, self._pause = port, pause
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._backend))
+            for pair in ((client, server, 0.0), (server, client, self._pause)):
+                threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, pause: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(pause)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def __enter__(self) -> "Slow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.mark.parametrize(("pause", "expected"), [(0.4, "gave up after"), (0.06, "no time is left to verify a change")])
+def test_a_slow_server_neither_overruns_the_time_nor_keeps_a_change(
+    database: Database, pause: float, expected: str
+) -> None:
+    """Each answer comes in time, but not all of them: it is given up before a change that could not be verified."""
+    with Slow(database.cluster.port, pause) as slow:
+        start = time.monotonic()
+        message = database.refuses(lambda: database.create(WISH, seconds=5, Port=str(slow.port)), kind=UnreachableError)
+        assert time.monotonic() - start < 5
+    assert expected in message
+    assert database.stored() == {}
+    assert database.ledger() == {}
+
+
+def test_no_time_left_is_no_statement_sent(database: Database, vault: Secrets) -> None:
+    """A session whose deadline is over says so, and sends nothing, least of all a COMMIT."""
+    deadline = Deadline(0.5)
+    target = Target("127.0.0.1", database.cluster.port, database.name)
+    with connection.connect(target, vault.read(ARN), deadline, {}) as session:
+        session.run("CREATE TABLE public.kept (a int)")
+        time.sleep(deadline.left)
+        with pytest.raises(TransientError, match="no time is left"):
+            session.run("DROP TABLE public.kept")
+    assert database.rows("SELECT count(*) FROM public.kept") == [[0]]
 
 
 def test_a_password_rotated_meanwhile_is_read_again(

@@ -6,7 +6,7 @@ import pytest
 
 from cdk_pinsafe.applier.handler import on_event
 
-from .world import ARN, Clock, Database, Settings, properties, refusal
+from .world import ARN, MASTER, Clock, Database, Settings, properties, refusal
 
 
 def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> None:
@@ -19,8 +19,8 @@ def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> No
         ("bytea_output", "banana", "HINT: Available values: escape, hex"),
         ("timezone", "Mars/Base", "22023"),
         ("no_such_param", "1", "42704"),
-        ("default_text_search_config", "nosuch", "22023"),
-        ("default_tablespace", "nosuch", "nosuch"),
+        ("default_tablespace", "nosuch", "create the tablespace first"),
+        ("temp_tablespaces", "nosuch", "create the tablespace first"),
         ("log_statement", "all", "put it in a parameter group"),
     ):
         wish = {"jit": "on", "maintenance_work_mem": "8MB", name: value}
@@ -41,8 +41,23 @@ def test_several_bad_settings_are_all_named(database: Database) -> None:
 
 def test_a_very_long_value_does_not_make_a_long_message(database: Database) -> None:
     """The message fits CloudFormation whatever the value, also with names and hints around it."""
-    message = database.refuses(lambda: database.create({"work_mem": "9" * 5000 + "\n\t" + "x" * 5000}))
-    assert "correct the value" in message
+    for value in ("9" * 5000 + "\n\t" + "x" * 5000, "🐘" * 5000):
+        message = database.refuses(lambda value=value: database.create({"work_mem": value}))  # type: ignore[misc]
+        assert message.endswith("nothing was changed; correct the value")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"search_path": "a" * 3000 + ", it's"}, "; pass ["),
+        ({"search_path": "🐘" * 900 + ", b"}, "; pass ["),
+        ({"search_path": ", ".join(f"schema_{number}" for number in range(500))}, "; pass ["),
+        ({"work_mem": ["x" * 3000]}, "; pass one string, such as"),
+    ],
+)
+def test_a_long_value_that_is_refused_unopened_leaves_the_remedy(settings: Settings, expected: str) -> None:
+    """What was received is cut, not what to do about it."""
+    assert expected in _refused_unopened(settings)
 
 
 def _refused_unopened(settings: Settings, **changes: object) -> str:
@@ -51,7 +66,9 @@ def _refused_unopened(settings: Settings, **changes: object) -> str:
     return refusal(lambda: on_event(event, Clock()), hidden=ARN)
 
 
-@pytest.mark.parametrize("name", ["role", "transaction_read_only", "seed", "LOCAL_PRELOAD_LIBRARIES", "shared_buffers"])
+@pytest.mark.parametrize(
+    "name", ["role", "transaction_read_only", "seed", "LOCAL_PRELOAD_LIBRARIES", "exit_on_error", "shared_buffers"]
+)
 def test_denied_names_are_refused_without_asking_the_server(name: str) -> None:
     """What must not be set in a database is refused here too: a token may have hidden it at synth."""
     assert name in _refused_unopened({name: "1"})
@@ -145,6 +162,60 @@ def test_a_look_alike_ledger_is_not_written_to(database: Database, statement: st
     assert "is not the one that this library makes" in database.refuses(lambda: database.create({"jit": "off"}))
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "GRANT INSERT ON cdk_pinsafe.setting TO PUBLIC",
+        "GRANT UPDATE (previous) ON cdk_pinsafe.setting TO pg_monitor",
+        "GRANT TRUNCATE ON cdk_pinsafe.setting TO pg_monitor",
+        "ALTER TABLE cdk_pinsafe.setting DROP CONSTRAINT setting_pkey",
+        "ALTER TABLE cdk_pinsafe.setting OWNER TO {other}",
+        "ALTER SCHEMA cdk_pinsafe OWNER TO {other}",
+    ],
+)
+def test_a_ledger_that_others_may_write_is_not_trusted(database: Database, statement: str) -> None:
+    """Whoever writes to the ledger decides what a removal sets with the applier's rights."""
+    other = f"other_of_{database.name}"
+    database.create({"jit": "off"})
+    database.admin.run(f"CREATE ROLE {other}")
+    try:
+        database.admin.run(f"GRANT {other} TO {MASTER}")
+        database.rows(statement.format(other=other))
+        message = database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}))
+    finally:
+        database.rows(f"REASSIGN OWNED BY {other} TO {MASTER}; DROP ROLE {other}")
+    assert "nothing is read from or written to it" in message
+    assert database.stored() == {"jit": "off"}
+
+
+def test_default_privileges_do_not_open_the_ledger(database: Database) -> None:
+    """A master user that grants all of its future tables to others keeps the ledger to itself."""
+    database.hand(
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO pg_monitor",
+    )
+    try:
+        database.create({"jit": "off"})
+        assert database.update({"jit": "on"}, {"jit": "off"}).counts == (1, 1, 0, 0)
+    finally:
+        database.hand(
+            "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC",
+            "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM pg_monitor",
+        )
+
+
+def test_an_error_about_a_column_is_not_told_as_one_of_a_setting(database: Database) -> None:
+    """PostgreSQL's errors have columns of their own; only what the applier marked is a parameter's name."""
+    database.rows(
+        "CREATE FUNCTION public.deny() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE 'not today' USING ERRCODE = '22023', COLUMN = 'jit'; END $$; "
+        "CREATE EVENT TRIGGER deny ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION public.deny()"
+    )
+    message = database.refuses(lambda: database.create({"jit": "off"}))
+    assert message.startswith(f'database "{database.name}" at ')
+    assert "not today" in message
+
+
 def test_a_trigger_on_the_ledger_is_refused(database: Database) -> None:
     """A trigger added by hand would run with the applier's rights."""
     database.create({"jit": "off"})
@@ -162,6 +233,6 @@ def test_a_name_that_is_cut_to_63_bytes_is_refused(database: Database) -> None:
     database.admin.run(f"CREATE DATABASE {name} OWNER master")
     try:
         message = database.refuses(lambda: database.create({"jit": "off"}, Database=name + "tail"))
-        assert "63 bytes" in message or "3D000" in message
+        assert f'names have at most 63 bytes, PostgreSQL took "{name}" for it' in message
     finally:
         database.admin.run(f"DROP DATABASE {name}")

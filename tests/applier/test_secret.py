@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import boto3
 import pytest
 
 from cdk_pinsafe.applier import secret
@@ -60,6 +61,24 @@ def test_no_route_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
     with pytest.raises(UnreachableError, match="add an interface endpoint for Secrets Manager"):
         secret.read(ARN)
+
+
+def test_what_is_no_want_of_a_route_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function without credentials is not sent looking for an endpoint."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of other tests
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ApplyError, match="NoCredentialsError") as caught:
+        secret.read(ARN)
+    assert not isinstance(caught.value, UnreachableError)
+    assert "endpoint" not in str(caught.value)
 
 
 @pytest.fixture
@@ -118,3 +137,4 @@ def test_a_refusal_of_secrets_manager_names_the_remedy(
     assert ARN in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert caught.value.__context__ is None
+    assert isinstance(caught.value, secret.SecretMissingError) == (code != "AccessDeniedException")

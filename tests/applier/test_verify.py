@@ -5,6 +5,8 @@ import json
 import pytest
 
 from cdk_pinsafe.applier import apply as apply_module
+from cdk_pinsafe.applier.connection import Session
+from cdk_pinsafe.applier.deadline import TransientError
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
 from .world import MASTER, Database
@@ -68,6 +70,32 @@ def test_what_a_login_trigger_overrides_is_an_error_and_undone(database: Databas
     assert database.ledger() == {}
 
 
+def test_a_text_search_configuration_is_judged_by_a_fresh_session(database: Database) -> None:
+    """It is looked up along the search_path of the session, which is not the applier's; what nobody has is undone."""
+    database.rows("CREATE TEXT SEARCH CONFIGURATION public.mine (COPY = pg_catalog.simple)")
+    assert database.create({"default_text_search_config": "mine"}).counts == (1, 1, 0, 0)
+    assert database.show("default_text_search_config") == "public.mine"
+    message = database.refuses(lambda: database.create({"default_text_search_config": "nosuch"}))
+    assert "see that what it names exists" in message
+    assert message.endswith("it was undone")
+    assert database.stored() == {"default_text_search_config": "mine"}
+
+
+def test_what_was_not_touched_fails_no_update(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The way back from an update must not fail for what a log-in trigger did to another setting since."""
+    if database.cluster.major < 17:
+        pytest.skip("login triggers came with 17")
+    wish = {"jit": "off", "work_mem": "8MB"}
+    database.create(wish)
+    database.rows(
+        "CREATE FUNCTION public.on_login() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_catalog.set_config('jit', 'on', false); END $$; "
+        "CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION public.on_login()"
+    )
+    assert database.update({**wish, "work_mem": "9MB"}, wish).counts == (2, 1, 0, 0)
+    assert '"event": "not_effective", "names": ["jit"]' in capsys.readouterr().out
+
+
 def test_a_failed_verification_is_undone_on_create_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudFormation rolls an update back by an event, a creation not; a repeated one goes back to the first."""
 
@@ -84,6 +112,36 @@ def test_a_failed_verification_is_undone_on_create_only(database: Database, monk
         database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}), kind=UnreachableError)
         assert database.stored() == {"jit": "on"}
     database.update({"jit": "off"}, {"jit": "on"})
+    assert (database.stored(), database.ledger()) == before
+
+
+def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second attempt meets rows of the first; what it goes back to is what the first one met."""
+    original = Session.run
+    cuts: list[str] = []
+
+    def cut(self: Session, statement: str, **values: str) -> list[list[object]]:
+        rows = original(self, statement, **values)
+        if statement == "COMMIT" and not cuts:
+            cuts.append(statement)
+            raise TransientError("the connection was lost")
+        return rows
+
+    def unverified(*_: object) -> None:
+        raise UnreachableError("it cannot be verified")
+
+    database.create({"jit": "off"})
+    before = database.stored(), database.ledger()
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", cut)
+        assert database.create({"jit": "on", "work_mem": "8MB"}).counts == (2, 2, 0, 0)
+        database.create({"jit": "off"})
+        cuts.clear()
+        patch.setattr(apply_module, "verify", unverified)
+        message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}))
+    assert message.endswith("it was undone")
     assert (database.stored(), database.ledger()) == before
 
 

@@ -272,6 +272,7 @@ def refusal(action: Callable[[], object], *, kind: type[PinSafeError] = PinSafeE
     assert "\n" not in message
     assert message.isprintable()
     assert len(message) < 1000
+    assert len(message.encode()) < 2500
     assert hidden not in message
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
