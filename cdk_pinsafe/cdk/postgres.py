@@ -204,8 +204,8 @@ class PinSafePostgres(Construct):
 
     def _check_numbers(self, allocated: int, most: int | None, backup_retention: Duration | None) -> None:
         check_range(self, "allocated_storage", allocated, 20, _LARGEST_GP3, unit="GiB", whole=True)
-        least = 20 if Token.is_unresolved(allocated) else allocated
-        check_range(self, "max_allocated_storage", most, least, _LARGEST_GP3, unit="GiB", whole=True)
+        # A token is a number far below 20.
+        check_range(self, "max_allocated_storage", most, max(20, allocated), _LARGEST_GP3, unit="GiB", whole=True)
         if backup_retention and not backup_retention.is_unresolved():
             days = backup_retention.to_days(integral=False)
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
