@@ -44,10 +44,10 @@ def test_links_into_the_repository_lead_somewhere() -> None:
 
 
 def test_commands_are_the_ones_that_ci_runs() -> None:
-    """The shell commands are the two that set up and run, and the installation from PyPI."""
+    """The shell commands are the two that set up and run, and the installation."""
     commands = [code.strip() for kind, code in blocks() if kind == "sh"]
     assert commands == [
         "python3 -m venv .venv && .venv/bin/pip install -e '.[rehearsal]' && .venv/bin/pinsafe rehearse",
-        "pip install cdk-pinsafe",
+        "pip install .",
         "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest",
     ]
