@@ -199,7 +199,8 @@ def secret_near(scope: "Construct", id: str, secret: secretsmanager.ISecret) -> 
     A secret under a customer's key is opened by a statement in the key's policy, which would name the reader.
     """
     key = secret.encryption_key
-    if key is None or Stack.of(secret) == Stack.of(scope):
+    # An import's key is an import, too, whose policy CDK leaves alone.
+    if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(scope):
         return secret
     return secretsmanager.Secret.from_secret_attributes(
         scope,

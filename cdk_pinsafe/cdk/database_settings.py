@@ -152,10 +152,10 @@ class DatabaseSettings(Construct):
         In a policy shared by all settings the statement would be gone before CloudFormation deletes the resource.
         """
         near = secret_near(self, "Secret", secret)
+        # A secret that was imported by its name lacks the six characters that end its ARN.
+        arn = near.secret_arn if near.secret_full_arn else f"{near.secret_arn}-??????"
         policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
-        policy.add_statements(
-            iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[near.secret_arn])
-        )
+        policy.add_statements(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
         if near.encryption_key:
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[near.encryption_key.key_arn]))
         return policy

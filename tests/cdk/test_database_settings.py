@@ -266,6 +266,18 @@ def test_a_secret_with_its_own_key_can_be_decrypted(stack: Stack, vpc: ec2.Vpc, 
     )
 
 
+def test_a_secret_that_is_imported_by_name_can_be_read(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """The ARN of such a secret lacks its last six characters, which the permission has to allow for."""
+    add(stack, vpc, instance, secret=secretsmanager.Secret.from_secret_name_v2(stack, "Secret", "orders/master"))
+    template = Template.from_stack(stack)
+    [policy] = [policy for name, policy in template.find_resources("AWS::IAM::Policy").items() if "ReadSecret" in name]
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":secret:orders/master-??????"
+
+
 def test_a_secret_with_its_own_key_in_another_stack(app: App) -> None:
     """The key's policy is of its own stack and must not name the applier, or the two stacks would be a circle."""
     data = Stack(app, "Data")
