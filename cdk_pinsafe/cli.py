@@ -23,7 +23,7 @@ def main() -> None:
     """Keep PostgreSQL sessions behind RDS Proxy from being pinned."""
 
 
-@main.command()
+@main.command(short_help="Deploy an app on this machine, and see it work.")
 @click.option(
     "--app",
     metavar="APP",
