@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from aws_cdk import Stack, Token
@@ -121,14 +122,14 @@ class PostgresDatabase:
         """The resource if it is a cluster."""
         return cast("rds.IDatabaseCluster", self.resource) if _has(self.resource, "cluster_endpoint") else None
 
-    @property
+    @cached_property
     def endpoint(self) -> rds.Endpoint:
         """The writer's endpoint: the instance's or the cluster's, never a proxy's."""
         if cluster := self.cluster:
             return cluster.cluster_endpoint
         return cast("rds.IDatabaseInstance", self.resource).instance_endpoint
 
-    @property
+    @cached_property
     def security_groups(self) -> Sequence[ec2.ISecurityGroup]:
         return self.resource.connections.security_groups
 
