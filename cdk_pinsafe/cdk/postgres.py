@@ -73,6 +73,7 @@ class PinSafePostgres(Construct):
         alarm_actions: what the alarms do. Default: nothing.
         secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the subnets
             are isolated and the VPC, one of this app, has none. Default: True.
+        ca_bundle: see :class:`DatabaseSettings`. Default: RDS's authorities of 27 commercial regions.
 
     Raises:
         SettingError: a setting that cannot be set in a database.
@@ -106,6 +107,7 @@ class PinSafePostgres(Construct):
         idle_client_timeout: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
         secrets_manager_endpoint: bool = True,
+        ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
         if vpc is None:
@@ -163,6 +165,7 @@ class PinSafePostgres(Construct):
             database_name=database_name,
             settings=settings or {},
             extensions=extensions,
+            ca_bundle=ca_bundle,
         )
         self.proxy = PinSafeProxy(
             self,

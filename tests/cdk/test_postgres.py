@@ -1,9 +1,10 @@
 """PinSafePostgres."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
@@ -226,6 +227,17 @@ def test_bad_props_are_refused(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]
     """What cannot work is refused, saying what to pass."""
     with pytest.raises(ConfigurationError, match=f"^Test/Database(/Settings)?: {message}"):
         PinSafePostgres(stack, "Database", **{"vpc": vpc, **props})
+
+
+def test_other_authorities_reach_the_applier(tmp_path: Path) -> None:
+    """In a region whose authorities do not travel along, the bundle that is passed settles the warning."""
+    bundle = tmp_path / "il-central-1-bundle.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\n")
+    for ca_bundle, warnings in ((None, 1), (str(bundle), 0)):
+        stack = Stack(App(), "Test", env=Environment(account="111122223333", region="il-central-1"))
+        PinSafePostgres(stack, "Database", vpc=ec2.Vpc(stack, "Vpc", max_azs=2), ca_bundle=ca_bundle)
+        found = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("RegionWithoutAuthority"))
+        assert len(found) == warnings
 
 
 def test_public_subnets_only_are_refused(stack: Stack) -> None:
