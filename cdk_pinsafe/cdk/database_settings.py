@@ -15,7 +15,7 @@ from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
-from .database import Database, PostgresDatabase, port_text, secret_near
+from .database import Database, PostgresDatabase, port_text
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -149,15 +149,15 @@ class DatabaseSettings(Construct):
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
         """A policy of this construct alone, for it has to outlast the settings.
 
-        In a policy shared by all settings the statement would be gone before CloudFormation deletes the resource.
+        In a policy shared by all settings the statement would be gone before CloudFormation deletes the resource. The
+        secret's own grant would also write into the policy of a customer's key, which may be another stack's.
         """
-        near = secret_near(self, "Secret", secret)
         # A secret that was imported by its name lacks the six characters that end its ARN.
-        arn = near.secret_arn if near.secret_full_arn else f"{near.secret_arn}-??????"
+        arn = secret.secret_arn if secret.secret_full_arn else f"{secret.secret_arn}-??????"
         policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
         policy.add_statements(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
-        if near.encryption_key:
-            policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[near.encryption_key.key_arn]))
+        if key := secret.encryption_key:
+            policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
         return policy
 
     def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:

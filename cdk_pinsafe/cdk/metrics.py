@@ -11,9 +11,6 @@ from typing import Final, Literal
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-PERIOD: Final = 60
-"""Seconds."""
-
 PINNED: Final = "DatabaseConnectionsCurrentlySessionPinned"
 BORROWED: Final = "DatabaseConnectionsCurrentlyBorrowed"
 CONNECTIONS: Final = "DatabaseConnections"
@@ -56,4 +53,4 @@ def pool_utilisation(proxy_name: str) -> cloudwatch.MathExpression:
 
 @cache
 def _period() -> Duration:
-    return Duration.seconds(PERIOD)
+    return Duration.seconds(60)
