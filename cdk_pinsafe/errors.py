@@ -8,6 +8,7 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
+    ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
 Each message says what was wrong, what was received and what to do, in one line. None holds a password.
@@ -20,6 +21,7 @@ __all__ = [
     "PinSafeError",
     "RehearsalError",
     "SettingError",
+    "UnknownNameError",
     "UnreachableError",
 ]
 
@@ -46,6 +48,10 @@ class UnreachableError(ApplyError):
 
 class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class UnknownNameError(PinSafeError, LookupError):
+    """There is no condition or client of the name that was asked for."""
 
 
 class MissingExtraError(PinSafeError):

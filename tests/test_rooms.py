@@ -15,6 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
+    "pinning": {"errors", "settings"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "settings"},
     "rehearsal": {"errors", "settings"},
@@ -24,6 +25,7 @@ MAY_IMPORT = {
 THIRD_PARTY = {
     "errors": set(),
     "settings": set(),
+    "pinning": {"google", "postgast"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "testing": {"aws_cdk"},
