@@ -85,7 +85,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         remedy="move it into the database (DatabaseSettings), and take the SET out of the client",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/getlago/lago/issues/5979"),
+        source=(AWS_PINNING, "https://github.com/getlago/lago-api/pull/5979"),
         pinning_examples=(
             "SET search_path TO app, public",
             "SET SESSION statement_timeout = '30s'",
@@ -146,7 +146,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         remedy="move it into the database (DatabaseSettings), or pass the value as a parameter of the query",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/Opus10/django-pghistory/issues/245"),
+        source=(AWS_PINNING, "https://github.com/AmbitionEng/django-pghistory/issues/245"),
         pinning_examples=(
             "SELECT set_config('search_path', 'app', false)",
             "SELECT pg_catalog.set_config('app.user', '42', true)",
@@ -169,7 +169,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(
             AWS_PINNING,
             "https://github.com/getlago/lago-api/pull/6062",
-            "https://github.com/prisma/prisma/issues/5866",
+            "https://github.com/prisma/orm/issues/5866",
         ),
         pinning_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 8) + "'",),
         safe_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 9) + "'",),
@@ -270,7 +270,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         remedy="let a column's default or GENERATED … AS IDENTITY draw the number, and read it with RETURNING",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/celery/celery/issues/10471"),
+        source=(AWS_PINNING, "https://github.com/celery/celery/issues/10472"),
         pinning_examples=(
             "SELECT nextval('numbers')",
             "INSERT INTO orders (id) VALUES (pg_catalog.nextval('numbers'))",
