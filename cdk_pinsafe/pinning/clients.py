@@ -532,16 +532,22 @@ def client(name: str) -> Client:
     raise UnknownNameError(f"there is no client {name[:80]!r}: {hint}")
 
 
-def recognise(digest: str) -> tuple[Client, ...]:
-    """The clients that are known to send a statement, as the proxy's log or ``pg_stat_statements`` shows it.
+def recognise(digest: str, *, each: bool = False) -> tuple[Client, ...]:
+    """The clients that are known to send a statement.
 
     The most telling mark decides; several clients that send the same are all named, and none if it is nobody's mark.
+
+    Args:
+        digest: The text, as the proxy's log or ``pg_stat_statements`` shows it.
+        each: Whether what a client sends in one go is recorded statement by statement, as in ``pg_stat_statements``;
+            the proxy's log has it as one.
     """
     text = canonical(digest)
     best: list[Client] = []
     length = 0
     for one in CLIENTS:
-        longest = max((len(mark) for mark in one.marks if text.startswith(mark)), default=0)
+        marks = [part for mark in one.marks for part in mark.split(";") if part] if each else one.marks
+        longest = max((len(mark) for mark in marks if text.startswith(mark)), default=0)
         if longest > length:
             best, length = [], longest
         if longest and longest == length:

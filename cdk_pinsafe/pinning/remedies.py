@@ -52,12 +52,12 @@ def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[
     if len(held) == len(settings) and all(
         value is not None and same(name, value, held[name]) for name, value in settings.items()
     ):
-        return f"take it out of the client: it is redundant, as the database holds {_shown(held)}, and pins", True
+        return f"take it out of the client: it is redundant, as sessions start with {_shown(held)}, and pins", True
     words = f"{settings_line(settings)} in the database, and take it out of the client"
     if None in settings.values():
         words = f"if one value suits every session, {words}; if not, pass it as a parameter of the queries that need it"
     if held:
-        words += f" (the database holds {_shown(held)})"
+        words += f" (sessions start with {_shown(held)} now)"
     if len(settings) == 1 and (name := next(iter(settings))) in STARTUP_PARAMETERS:
         words += f"; or give {name} when connecting, which the proxy accepts without a pin"
     return words, False

@@ -60,6 +60,20 @@ def test_published_digests_name_their_client(text: str, names: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SET client_min_messages TO warning", ["Rails", "Sequelize"]),
+        ("SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE", ["Sequelize"]),
+        ("SELECT pg_advisory_unlock_all()", ["asyncpg pool"]),
+        ("SET DateStyle = 'ISO'", ["psycopg2", "psqlODBC"]),
+    ],
+)
+def test_statements_that_are_recorded_one_by_one_name_their_client(text: str, names: list[str]) -> None:
+    """pg_stat_statements takes apart what a client sends in one go."""
+    assert [one.name for one in recognise(text, each=True)] == names
+
+
+@pytest.mark.parametrize(
     ("asked", "name"),
     [
         ("rails", "Rails"),
