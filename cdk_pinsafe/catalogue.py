@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,26 +17,26 @@ _SHOWN_SQL = 200
 
 
 def show_conditions(id: str | None, *, output_format: str) -> None:
-    """Prints all conditions as a table, or one of them as a page.
+    """Prints all conditions as a list, or one of them as a page.
 
     Raises:
         UnknownNameError: there is no condition of this id.
     """
     if id is None:
-        _show(CONDITIONS, _conditions_table(), output_format)
+        _show(CONDITIONS, _conditions_list(), output_format)
     else:
         one = condition(id)
         _show([one], _condition_page(one), output_format)
 
 
 def show_clients(name: str | None, *, output_format: str) -> None:
-    """Prints all clients as a table, or one of them as a page.
+    """Prints all clients as a list, or one of them as a page.
 
     Raises:
         UnknownNameError: there is no client of this name.
     """
     if name is None:
-        _show(CLIENTS, _clients_table(), output_format)
+        _show(CLIENTS, _clients_list(), output_format)
     else:
         one = client(name)
         _show([one], _client_page(one), output_format)
@@ -52,34 +53,37 @@ def evidence_text(evidence: Iterable[Evidence]) -> str:
     return ", ".join(evidence)
 
 
-def _show(rows: Sequence[Condition | Client], table: Table, output_format: str) -> None:
+def _show(rows: Sequence[Condition | Client], shown: RenderableType, output_format: str) -> None:
     if output_format == "json":
         plain = [dataclasses.asdict(row) for row in rows]
         sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     else:
         console = Console(highlight=False)
         with console.capture() as captured:
-            console.print(table)
+            console.print(shown)
         # rich fills each line with spaces, which would travel into whatever the output is pasted to.
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
-def _conditions_table() -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
-    for heading in ("id", "what pins", "evidence"):
-        table.add_column(heading, overflow="fold")
-    for one in CONDITIONS:
-        table.add_row(Text(one.id, "bold"), one.pins, evidence_text(one.evidence))
-    return table
+def _conditions_list() -> Group:
+    return _list((one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS)
 
 
-def _clients_table() -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("client", "versions", "pins", "what it sends", "evidence"):
-        table.add_column(heading, overflow="fold")
-    for one in CLIENTS:
-        table.add_row(Text(one.name, "bold"), one.versions, one.pins, one.sends, evidence_text(one.evidence))
-    return table
+def _clients_list() -> Group:
+    return _list(
+        (one.name, f"{one.versions}: pins {one.pins}", one.evidence, [one.sends, f"stop it: {one.switch}"])
+        for one in CLIENTS
+    )
+
+
+def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Group:
+    """Rows of a heading and lines below it: a table of many columns is hard to read on a narrow terminal."""
+    parts: list[RenderableType] = []
+    for name, words, evidence, lines in rows:
+        parts.append(Text.assemble((name, "bold"), f"  {words}  ", (f"({evidence_text(evidence)})", "dim")))
+        parts.extend(Padding(Text(line), (0, 0, 0, 4)) for line in lines)
+        parts.append("")
+    return Group(*parts[:-1])
 
 
 def _condition_page(one: Condition) -> Table:

@@ -113,7 +113,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         "exception, and a team reports that theirs did; AWS's exemption of SET LOCAL stands under MySQL",
         safe="BEGIN with the transaction's own modes",
         remedy="move it into the database (DatabaseSettings) where one value suits all; otherwise keep it, and measure",
-        log_reasons=(REASON_SETTINGS,),
+        log_reasons=(),
         evidence=(Evidence.CONFLICTING,),
         source=(AWS_PINNING,),
         pinning_examples=("SET LOCAL hnsw.iterative_scan = 'relaxed_order'", "SET LOCAL lock_timeout TO '2s'"),
@@ -242,7 +242,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         "SELECT … INTO TEMP, CREATE TEMP TABLE AS; no exception for ON COMMIT DROP is documented",
         safe="common table expressions, unlogged tables, subqueries",
         remedy="use a common table expression, or an unlogged table with a key for the client's rows",
-        log_reasons=(REASON_SETTINGS,),
+        log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),
         pinning_examples=(
@@ -265,8 +265,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="sequence",
         title="Sequence functions",
         pins="nextval and setval in a statement of the client; currval and lastval by kinship",
-        safe="an identity column, or a column whose DEFAULT calls nextval: the client's statement does not name it; "
-        "RETURNING instead of currval",
+        safe="an identity column, or a column whose DEFAULT calls nextval, as the client's statement does not name it; "
+        "CREATE TABLE with such a DEFAULT, by inference, as it names the call without making it; RETURNING instead of "
+        "currval",
         remedy="let a column's default or GENERATED … AS IDENTITY draw the number, and read it with RETURNING",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
@@ -280,6 +281,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "INSERT INTO orders (state) VALUES ('new') RETURNING id",
             "INSERT INTO orders (id, state) VALUES (DEFAULT, 'new')",
             "CREATE TABLE parts (id bigint GENERATED ALWAYS AS IDENTITY)",
+            "CREATE TABLE parts (id bigint DEFAULT nextval('numbers'), old_id serial)",
             "SELECT last_value FROM numbers",
         ),
     ),
@@ -313,7 +315,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="listen",
         title="LISTEN",
         pins="LISTEN on a channel",
-        safe="NOTIFY and pg_notify(…), which send, are not in the list",
+        safe="NOTIFY, pg_notify(…) and UNLISTEN are in no list",
         remedy="listen on a direct connection to the database, past the proxy",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),

@@ -104,6 +104,7 @@ _WORDS: Final = (
 )
 _FIRST: Final = ("set", "reset", "prepare", "execute", "deallocate", "discard", "declare", "listen", "load", "do")
 _SECOND: Final = ("execute", "declare", "function", "procedure")
+_COMMENT: Final = ("--", "/*")
 _TEMP: Final = re.compile(r"\btemp(?:orary)?\b|pg_temp")
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 _WHITE_SPACE: Final = b" \t\r\n\f\v"
@@ -120,8 +121,9 @@ def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> 
     Never raises for what the text holds. Takes time linear in the text's length, and about a microsecond for a
     statement without a word that can pin.
     """
-    if ";" not in sql and not _may_pin(sql) and not _oversized(sql):
-        return Analysis((), (), (), 1 if sql.strip() else 0)
+    head = sql.lstrip()
+    if ";" not in sql and not head.startswith(_COMMENT) and not _may_pin(sql) and not _oversized(sql):
+        return Analysis((), (), (), 1 if head else 0)
     held = {name.lower(): value for name, value in (database_settings or {}).items()}
     text = _encoded(sql)
     offsets = _Characters(text)
@@ -181,7 +183,7 @@ def _may_pin(sql: str) -> bool:
         return True
     if head.startswith(("explain", "create")):
         return any(word in lower for word in _SECOND)
-    return head.startswith(("--", "/*")) and _may_pin(_without_comments(head))
+    return head.startswith(_COMMENT) and _may_pin(_without_comments(head))
 
 
 def _without_comments(head: str) -> str:

@@ -23,7 +23,7 @@ SENT = {
     "SELECT nextval('app.numbers')": 5,
     "SELECT set_config('app.tenant', '42', true)": 1,
     "SELECT count(*) FROM app.orders WHERE id > 3": 9,
-    "CREATE FUNCTION app.f() RETURNS bigint LANGUAGE sql AS $$ SELECT pg_catalog.nextval('app.numbers') $$": 1,
+    "CREATE OR REPLACE FUNCTION app.f() RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('app.numbers') $$": 1,
     "SELECT app.f()": 4,
 }
 
@@ -54,12 +54,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]
             connection.run("CREATE SEQUENCE app.numbers OWNED BY NONE; ALTER SEQUENCE app.numbers OWNER TO master")
             connection.run("CREATE TABLE app.orders (id integer); ALTER TABLE app.orders OWNER TO master")
             connection.run("CREATE DATABASE plain")
-            connection.run("SELECT extensions.pg_stat_statements_reset()")
-        with contextlib.closing(running.connect("chat", "master", PASSWORD)) as connection:
-            for statement, times in SENT.items():
-                for _ in range(times):
-                    connection.run(statement)
         yield running
+
+
+@pytest.fixture
+def used(server: PostgresServer) -> PostgresServer:
+    """The server, of which the database `chat` was in use, and nothing else since its statistics were reset."""
+    with contextlib.closing(server.connect("chat")) as connection:
+        connection.run("SELECT extensions.pg_stat_statements_reset()")
+    with contextlib.closing(server.connect("chat", "master", PASSWORD)) as connection:
+        for statement, times in SENT.items():
+            for _ in range(times):
+                connection.run(statement)
+    return server
 
 
 def dsn(server: PostgresServer, database: str = "chat", user: str = "master", password: str = PASSWORD) -> str:
@@ -70,9 +77,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["audit", *arguments], env={"COLUMNS": "110"})
 
 
-def test_report_says_what_pins_and_how_often(server: PostgresServer) -> None:
+def test_report_says_what_pins_and_how_often(used: PostgresServer) -> None:
     """Each statement that pins is counted, SETs by what they set, and calls inside functions are not."""
-    report = audit(dsn(server))
+    report = audit(dsn(used))
     pins = {(pin.condition, pin.statement): pin for pin in report.pins}
     assert {key: pin.calls for key, pin in pins.items()} == {
         ("set", "SET search_path TO app, public"): 7,
@@ -95,39 +102,39 @@ def test_report_says_what_pins_and_how_often(server: PostgresServer) -> None:
     assert (report.database, report.hidden, report.not_judged) == ("chat", 0, ())
 
 
-def test_text_report_is_the_readmes(server: PostgresServer) -> None:
+def test_text_report_is_the_readmes(used: PostgresServer) -> None:
     """The README shows what the command prints."""
-    shown = run("--dsn", dsn(server))
+    shown = run("--dsn", dsn(used))
     assert shown.exit_code == 1, shown.output
     readme = Path("README.md").read_text(encoding="utf-8")
     lines = [line.rstrip() for line in shown.output.splitlines()]
     text = re.sub(r"PostgreSQL [\d.]+[^:]*:", "PostgreSQL 15.18:", "\n".join(lines).strip())
     print(text)
-    assert f"```text\n{text}\n```" in readme
+    assert f'chat?sslmode=require"\n{text}\n```' in readme
 
 
-def test_json_report_is_one_document(server: PostgresServer) -> None:
+def test_json_report_is_one_document(used: PostgresServer) -> None:
     """A program gets all of it."""
-    shown = run("--dsn", dsn(server), "--format", "json")
+    shown = run("--dsn", dsn(used), "--format", "json")
     assert shown.exit_code == 1
     document = json.loads(shown.output)
     assert document["move"] == {"client_min_messages": "warning", "search_path": ["app", "public"]}
     assert {"condition", "statement", "calls", "evidence", "remedy", "redundant"} <= set(document["pins"][0])
 
 
-def test_audit_changes_nothing_and_pins_nothing(server: PostgresServer) -> None:
+def test_audit_changes_nothing_and_pins_nothing(used: PostgresServer) -> None:
     """What the audit itself sends adds no finding, and its transaction is read-only."""
-    assert audit(dsn(server)).pins == audit(dsn(server)).pins
-    with contextlib.closing(server.connect("chat")) as connection:
+    assert audit(dsn(used)).pins == audit(dsn(used)).pins
+    with contextlib.closing(used.connect("chat")) as connection:
         sent = connection.run("SELECT query FROM extensions.pg_stat_statements WHERE query ~* '^begin'")
     assert ["BEGIN READ ONLY"] in sent
 
 
-def test_statements_of_others_are_counted_as_hidden(server: PostgresServer) -> None:
+def test_statements_of_others_are_counted_as_hidden(used: PostgresServer) -> None:
     """A role that may not read the others' statements is told so, and is not told that all is well."""
-    report = audit(dsn(server, user="blind", password="x"))
+    report = audit(dsn(used, user="blind", password="x"))
     assert report.hidden > 5
-    shown = run("--dsn", dsn(server, user="blind", password="x"))
+    shown = run("--dsn", dsn(used, user="blind", password="x"))
     assert "statements of other roles are hidden: connect as a member of pg_read_all_stats" in shown.output
 
 
