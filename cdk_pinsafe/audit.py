@@ -9,7 +9,7 @@ the length that is seen here.
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -21,7 +21,8 @@ from rich.padding import Padding
 
 from .errors import AuditError
 from .pinning.clients import recognise
-from .pinning.conditions import Evidence
+from .pinning.conditions import Condition, Evidence
+from .pinning.log_lines import classify
 from .pinning.remedies import settings_line
 from .pinning.statements import Finding, analyse
 
@@ -29,7 +30,8 @@ _CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
 _MOST_CHARACTERS = 100_000
 _SHOWN = 20
-_HIDDEN = "<insufficient privilege>"
+HIDDEN = "<insufficient privilege>"
+"""What PostgreSQL shows in place of a statement of another role."""
 
 _STATEMENTS = """
     SELECT left(s.query, {characters}), sum(s.calls)::bigint, array_agg(DISTINCT r.rolname ORDER BY r.rolname)::text[],
@@ -147,6 +149,29 @@ def audit(dsn: str) -> Report:
         raise AuditError(f"the database could not be audited: {_one_line(error)}") from None
 
 
+def judge(
+    rows: Iterable[tuple[str, int, Sequence[str]]], held: Mapping[str, str]
+) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
+    """What of the statements pins, and which statements could not be judged.
+
+    Args:
+        rows: Statement as ``pg_stat_statements`` has it, how often it was sent, and who sent it.
+        held: What sessions start with: parameter to value.
+    """
+    pins: list[Pin] = []
+    not_judged: list[str] = []
+    for text, calls, roles in rows:
+        analysis = analyse(text, database_settings=held)
+        pins.extend(_pin(finding, text, calls, roles) for finding in analysis.findings)
+        for broken in analysis.not_parsed:
+            # PostgreSQL ran it before it made $1 of what may be no parameter, as in SET NAMES: its first word tells.
+            if known := classify(None, text):
+                pins.append(_pin_of(known, text[broken.start : broken.end], calls, roles))
+            else:
+                not_judged.append(text)
+    return tuple(pins), tuple(not_judged)
+
+
 def _check(dsn: str) -> None:
     """Refuses what libpq would misread: its error would show the part of a password that it took for a host or port."""
     try:
@@ -172,6 +197,11 @@ def _read(connection: psycopg.Connection) -> Report:
     )
     try:
         rows: list[tuple[str, int, list[str], int]] = connection.execute(query).fetchall()
+    except psycopg.errors.UndefinedColumn:
+        raise AuditError(
+            "the extension pg_stat_statements is of a version before 1.9, which does not tell clients' statements from "
+            "those inside functions: run ALTER EXTENSION pg_stat_statements UPDATE"
+        ) from None
     except psycopg.errors.ObjectNotInPrerequisiteState:
         raise AuditError(
             "pg_stat_statements is not loaded, so nothing was recorded: add it to shared_preload_libraries (on RDS in "
@@ -180,13 +210,7 @@ def _read(connection: psycopg.Connection) -> Report:
     tracked = connection.execute(
         "SELECT pg_catalog.current_setting('pg_stat_statements.track_utility', true)"
     ).fetchone()
-    pins: list[Pin] = []
-    not_judged: list[str] = []
-    for text, calls, senders, _ in rows:
-        analysis = analyse(text, database_settings=held)
-        pins.extend(_pin(finding, text, calls, senders) for finding in analysis.findings)
-        if analysis.not_parsed:
-            not_judged.append(text)
+    pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
     move, ambiguous = _to_move(pins)
     set_by_clients = {name for pin in pins for name in pin.settings}
     return Report(
@@ -195,9 +219,9 @@ def _read(connection: psycopg.Connection) -> Report:
         statements=len(rows),
         calls=sum(calls for _, calls, _, _ in rows),
         utility_tracked=tracked == ("on",),
-        hidden=sum(count for text, _, _, count in rows if text == _HIDDEN),
-        not_judged=tuple(not_judged),
-        pins=tuple(pins),
+        hidden=sum(count for text, _, _, count in rows if text == HIDDEN),
+        not_judged=not_judged,
+        pins=pins,
         move=move,
         ambiguous=ambiguous,
         role_settings=tuple(row for row in roles if row[0] and row[1].lower() in set_by_clients),
@@ -215,6 +239,11 @@ def _view(connection: psycopg.Connection) -> sql.Identifier:
             'pg_stat_statements in it, or give DatabaseSettings extensions=["pg_stat_statements"]'
         )
     return sql.Identifier(found[0], "pg_stat_statements")
+
+
+def _pin_of(known: Condition, statement: str, calls: int, roles: Sequence[str]) -> Pin:
+    clients = tuple(one.name for one in recognise(statement, each=True))
+    return Pin(known.id, statement, calls, tuple(roles), known.evidence, known.remedy, False, {}, clients)
 
 
 def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
@@ -256,12 +285,12 @@ def _one_line(error: Exception) -> str:
 def _print(report: Report, console: Console) -> None:
     console.print(
         f"[bold]{escape(report.database)}[/], PostgreSQL {escape(report.server_version)}: {report.statements} "
-        f"statements, sent {report.calls} times, by whatever way they came\n"
+        f"statements, sent {_times(report.calls)}, by whatever way they came\n"
     )
     for pin in report.pins[:_SHOWN]:
         redundant = ", repeats what sessions start with" if pin.redundant else ""
         console.print(
-            f"[bold]{pin.calls}[/] times  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
+            f"[bold]{_times(pin.calls)}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
             f"by {escape(', '.join(pin.roles))}"
         )
         _indented(console, " ".join(pin.statement.split())[:300])
@@ -297,6 +326,10 @@ def _remarks(report: Report) -> list[str]:
         remarks.append(f"{len(report.not_judged)} statements could not be judged; --format json lists them")
     remarks.append("Not tried on AWS. The evidence in parentheses is on whether RDS Proxy pins.")
     return remarks
+
+
+def _times(number: int) -> str:
+    return "1 time" if number == 1 else f"{number:,} times"
 
 
 def _indented(console: Console, text: str) -> None:

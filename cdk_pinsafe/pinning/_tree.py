@@ -4,13 +4,14 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
+from ..settings import LIST_PARAMETERS
 from . import _parser
 from ._parser import Node, RefusedError, Token
 from ._values import Value, elements
 from .conditions import Evidence
-from .remedies import is_list
 
 _SEQUENCE: Final = {"nextval": None, "setval": None, "currval": Evidence.INFERRED, "lastval": Evidence.INFERRED}
 _LOCK: Final = {
@@ -122,17 +123,7 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
             continue
         below = stored or kind in _NAMES_ONLY
         stack.extend((child, below) for child in _parser.children(node))
-    return sorted(set_once(found), key=lambda one: (one.start, one.end)), remarks
-
-
-def set_once(found: list[Found]) -> Iterator[Found]:
-    """Each finding once: EXPLAIN EXECUTE and the like would come twice."""
-    seen: set[tuple[str, int, int]] = set()
-    for one in found:
-        key = (one.condition, one.start, one.end)
-        if key not in seen:
-            seen.add(key)
-            yield one
+    return sorted(found, key=lambda one: (one.start, one.end)), remarks
 
 
 def _set_statement(node: Node, place: "_Places") -> Found:
@@ -157,7 +148,7 @@ def _set_statement(node: Node, place: "_Places") -> Found:
     value: Value | None = None
     if constants and None not in constants:
         texts = tuple(text for text in constants if text is not None)
-        value = texts if is_list(name) else ", ".join(texts)
+        value = texts if name in LIST_PARAMETERS else ", ".join(texts)
     return Found("set-local" if node.is_local else "set", *place.statement, settings={name: value})
 
 
@@ -186,10 +177,10 @@ def _function(node: Node, place: "_Places", stored: bool, found: list[Found], re
         for arg in (_parser.unwrap(arg) for arg in node.args):
             named = _parser.kind(arg) == "NamedArgExpr"
             arguments.append(_constant(_parser.unwrap(arg.arg) if named else arg))
-        if arguments and (name := arguments[0]):
+        if arguments and arguments[0]:
+            name = arguments[0].lower()
             value = arguments[1] if len(arguments) > 1 else None
-            is_names = value is not None and is_list(name)
-            settings[name.lower()] = tuple(elements(value or "")) if is_names else value
+            settings[name] = tuple(elements(value)) if value is not None and name in LIST_PARAMETERS else value
     found.append(Found(condition, start, end, settings=settings, evidence=evidence))
 
 
@@ -238,16 +229,22 @@ class _Places:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._found: tuple[list[Token], list[int]] | None = None
-        self._closing: dict[int, int] = {}
 
-    @property
+    @cached_property
     def tokens(self) -> list[Token]:
-        if self._found is None:
-            tokens = _parser.tokens(self.text)
-            self._found = tokens, [token.start for token in tokens]
-            self._closing = _closing(tokens)
-        return self._found[0]
+        return _parser.tokens(self.text)
+
+    @cached_property
+    def _closing(self) -> dict[int, int]:
+        """The index of each opening parenthesis to that of its closing one."""
+        pairs: dict[int, int] = {}
+        opened: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if token.kind == "ASCII_40":
+                opened.append(index)
+            elif token.kind == "ASCII_41" and opened:
+                pairs[opened.pop()] = index
+        return pairs
 
     @property
     def statement(self) -> tuple[int, int]:
@@ -276,18 +273,6 @@ class _Places:
         while index + 2 < len(self.tokens) and self.tokens[index + 1].kind == "ASCII_46":
             index += 2
         return index
-
-
-def _closing(tokens: list[Token]) -> dict[int, int]:
-    """The index of each opening parenthesis to that of its closing one."""
-    pairs: dict[int, int] = {}
-    opened: list[int] = []
-    for index, token in enumerate(tokens):
-        if token.kind == "ASCII_40":
-            opened.append(index)
-        elif token.kind == "ASCII_41" and opened:
-            pairs[opened.pop()] = index
-    return pairs
 
 
 def _inside(body: str) -> str | None:

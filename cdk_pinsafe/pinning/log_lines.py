@@ -96,6 +96,7 @@ _BY_FIRST_WORD: Final = {
     "load": "load",
 }
 _FIRST_WORD: Final = re.compile(rf"\s*({'|'.join(_BY_FIRST_WORD)})\b", re.IGNORECASE)
+_OVERSIZED: Final = re.compile(r"exceeded the \d{1,9} byte limit")
 _ADVICE: Final = "Consider moving session configuration to the proxy's initialization query"
 
 
@@ -135,7 +136,7 @@ def classify(reason: str | None, digest: str | None) -> Condition | None:
     not be SQL any more (``set names $1``, long lists cut to ``[...]``): as it is known to have pinned, its first word
     then tells. A reason that several conditions share tells nothing by itself.
     """
-    if reason and REASON_OVERSIZED.partition(str(16384))[0] in reason:
+    if reason and _OVERSIZED.search(reason):
         return condition("oversized")
     if digest:
         from .statements import analyse

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..errors import SettingError
-from ..settings import LIST_PARAMETERS, check_name
+from ..settings import check_name
 from ._values import Value, same
 
 STARTUP_PARAMETERS: Final = frozenset(
@@ -61,11 +61,6 @@ def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[
     if len(settings) == 1 and (name := next(iter(settings))) in STARTUP_PARAMETERS:
         words += f"; or give {name} when connecting, which the proxy accepts without a pin"
     return words, False
-
-
-def is_list(name: str) -> bool:
-    """Whether a parameter's value is a list of names."""
-    return name.lower() in LIST_PARAMETERS
 
 
 def _other_way(name: str, settings: Mapping[str, Value | None]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cdk_pinsafe.audit import audit
+from cdk_pinsafe.audit import HIDDEN, audit, judge
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
@@ -110,7 +110,7 @@ def test_text_report_is_the_readmes(used: PostgresServer) -> None:
     lines = [line.rstrip() for line in shown.output.splitlines()]
     text = re.sub(r"PostgreSQL [\d.]+[^:]*:", "PostgreSQL 15.18:", "\n".join(lines).strip())
     print(text)
-    assert f'chat?sslmode=require"\n{text}\n```' in readme
+    assert f'global-bundle.pem"\n{text}\n```' in readme
 
 
 def test_json_report_is_one_document(used: PostgresServer) -> None:
@@ -155,6 +155,37 @@ def test_what_is_missing_is_said_in_one_line(
     assert message in shown.output
     assert "Traceback" not in shown.output
     assert PASSWORD not in shown.output
+
+
+def test_extension_of_old_is_named(server: PostgresServer) -> None:
+    """An extension that was never updated since PostgreSQL 13 has the remedy in its error."""
+    with contextlib.closing(server.connect()) as connection:
+        connection.run("CREATE DATABASE old")
+    with contextlib.closing(server.connect("old")) as connection:
+        connection.run("CREATE EXTENSION pg_stat_statements VERSION '1.8'")
+    with pytest.raises(AuditError, match="before 1.9.*: run ALTER EXTENSION pg_stat_statements UPDATE"):
+        audit(dsn(server, "old", server.superuser, server.superuser_password))
+
+
+def test_statements_without_their_values_are_judged() -> None:
+    """PostgreSQL 18 records SET without its value: it pins, and what to move is left open."""
+    pins, not_judged = judge(
+        [
+            ("SET search_path TO $1, $2", 3, ["app"]),
+            ("SET NAMES $1", 2, ["app"]),
+            ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL $1", 1, ["app"]),
+            ("SELECT $1 temp nextval", 1, ["app"]),
+            (HIDDEN, 9, ["other"]),
+        ],
+        {"search_path": "app, public"},
+    )
+    assert [(pin.condition, pin.statement, pin.calls, pin.redundant) for pin in pins] == [
+        ("set", "SET search_path TO $1, $2", 3, False),
+        ("set", "SET NAMES $1", 2, False),
+        ("set", "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL $1", 1, False),
+    ]
+    assert 'if one value suits every session, settings={"search_path": ...} in the database' in pins[0].remedy
+    assert not_judged == ("SELECT $1 temp nextval",)
 
 
 def test_library_that_is_not_loaded_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pg8000.exceptions
 import pytest
 
 from cdk_pinsafe.pinning.conditions import CONDITIONS
+from cdk_pinsafe.pinning.statements import analyse
 from cdk_pinsafe.rehearsal.postgres import PostgresServer
 
 EXAMPLES = [sql for one in CONDITIONS for sql in (*one.pinning_examples, *one.safe_examples)]
@@ -37,3 +38,19 @@ def test_examples_are_valid_sql(server: PostgresServer) -> None:
                 if (sql, error.args[0]["C"]) != ("LOAD 'auto_explain'", "58P01"):
                     pytest.fail(f"{sql}: {error.args[0]['M']}")
             connection.run("ROLLBACK")
+
+
+@pytest.mark.parametrize("offset", ["-08:30", "+05:45", "+01:00", "00:00"])
+def test_offset_of_a_time_zone_becomes_a_value_that_a_database_takes(server: PostgresServer, offset: str) -> None:
+    """SET TIME ZONE INTERVAL and the setting that replaces it give one time zone."""
+    statement = f"SET TIME ZONE INTERVAL '{offset}' HOUR TO MINUTE"
+    (finding,) = analyse(statement).findings
+    shown = "SELECT to_char(timestamptz '2026-01-01 00:00Z', 'HH24:MI TZH:TZM')"
+    with contextlib.closing(server.connect()) as connection:
+        connection.run(statement)
+        wanted = connection.run(shown)
+        assert isinstance(finding.value, str)
+        connection.run("SELECT set_config('timezone', :value, false)", value=finding.value)
+        assert connection.run(shown) == wanted
+        connection.run(statement)
+        assert (connection.run("SHOW timezone") == [[finding.value]]) == (offset != "00:00")
