@@ -34,9 +34,9 @@ HIDDEN = "<insufficient privilege>"
 """What PostgreSQL shows in place of a statement of another role."""
 
 _STATEMENTS = """
-    SELECT left(s.query, {characters}), sum(s.calls)::bigint, array_agg(DISTINCT r.rolname ORDER BY r.rolname)::text[],
-        count(*)
-    FROM {view} s JOIN pg_catalog.pg_roles r ON r.oid = s.userid
+    SELECT left(s.query, {characters}), sum(s.calls)::bigint,
+        array_agg(DISTINCT coalesce(r.rolname, s.userid::text))::text[], count(*)
+    FROM {view} s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid
     WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND s.toplevel
     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
 """

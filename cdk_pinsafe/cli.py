@@ -59,7 +59,7 @@ def conditions(id: str | None, output_format: str) -> None:
     Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
     """
     with _extra("tools"), _usage():
-        from .catalogue import show_conditions
+        from .pages import show_conditions
 
         show_conditions(id, output_format=output_format)
 
@@ -70,7 +70,7 @@ def conditions(id: str | None, output_format: str) -> None:
 def clients(name: str | None, output_format: str) -> None:
     """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
     with _extra("tools"), _usage():
-        from .catalogue import show_clients
+        from .pages import show_clients
 
         show_clients(name, output_format=output_format)
 
