@@ -181,8 +181,13 @@ def _split_by_library(sql: bytes) -> list[tuple[int, int]]:
     result = lib.pg_query_split_with_scanner(sql)
     try:
         check_error(result)
-        pieces = [result.stmts[index].contents for index in range(result.n_stmts)]
-        return [(piece.stmt_location, piece.stmt_location + piece.stmt_len) for piece in pieces]
+        statements = result.stmts
+        places = []
+        for index in range(result.n_stmts):
+            piece = statements[index].contents
+            start = piece.stmt_location
+            places.append((start, start + piece.stmt_len))
+        return places
     except postgast.PgQueryError as error:
         raise _refused(error) from None
     finally:

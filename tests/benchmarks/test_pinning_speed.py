@@ -31,13 +31,13 @@ def statements() -> list[str]:
 
 
 def medians(*works: Callable[[], object]) -> list[float]:
-    """The median time of each, taken in turns, so that whatever else the machine does falls on all."""
+    """The median processor time of each, taken in turns, so that whatever else the machine does falls on all."""
     taken: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
         for work, times in zip(works, taken, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             work()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
     return [statistics.median(times) for times in taken]
 
 
