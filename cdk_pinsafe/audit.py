@@ -95,7 +95,8 @@ class Report:
         not_judged: Statements that could pin, and that the parser did not accept.
         pins: What pins, the most frequent first.
         move: What the database can hold in place of SETs: parameter to value.
-        ambiguous: Parameters that are set to several values, or to values that the statistics do not tell.
+        ambiguous: Parameters that are set to several values, to another than sessions start with, or to one that the
+            statistics do not tell: one value for all is yours to choose.
         role_settings: What roles have of the parameters that are set, which beats the database's: (role, parameter,
             value).
     """
@@ -145,8 +146,8 @@ def audit(dsn: str) -> Report:
         with psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS) as connection:
             connection.read_only = True
             return _read(connection)
-    except (psycopg.Error, ValueError) as error:
-        raise AuditError(f"the database could not be audited: {_one_line(error)}") from None
+    except psycopg.Error as error:
+        raise AuditError(f"the database could not be audited: {_plain(str(error))}") from None
 
 
 def judge(
@@ -170,6 +171,26 @@ def judge(
             else:
                 not_judged.append(text)
     return tuple(pins), tuple(not_judged)
+
+
+def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tuple[str, ...]]:
+    """The settings that all senders agree on and that sessions do not have yet, and the names they do not agree on."""
+    wanted: dict[str, set[str | tuple[str, ...] | None]] = {}
+    held: set[str] = set()
+    for pin in pins:
+        for name, value in pin.settings.items():
+            if pin.redundant:
+                held.add(name)
+            else:
+                wanted.setdefault(name, set()).add(value)
+    move: dict[str, str | tuple[str, ...]] = {}
+    ambiguous: list[str] = []
+    for name, (value, *others) in sorted(wanted.items()):
+        if value is None or others or name in held:
+            ambiguous.append(name)
+        else:
+            move[name] = value
+    return move, tuple(ambiguous)
 
 
 def _check(dsn: str) -> None:
@@ -211,7 +232,7 @@ def _read(connection: psycopg.Connection) -> Report:
         "SELECT pg_catalog.current_setting('pg_stat_statements.track_utility', true)"
     ).fetchone()
     pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
-    move, ambiguous = _to_move(pins)
+    move, ambiguous = to_move(pins)
     set_by_clients = {name for pin in pins for name in pin.settings}
     return Report(
         database=connection.info.dbname,
@@ -260,40 +281,23 @@ def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     )
 
 
-def _to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tuple[str, ...]]:
-    """The settings that all senders agree on and that sessions do not have yet, and the names they do not agree on."""
-    wanted: dict[str, set[str | tuple[str, ...] | None]] = {}
-    redundant: set[str] = set()
-    for pin in pins:
-        for name, value in pin.settings.items():
-            wanted.setdefault(name, set()).add(value)
-            if pin.redundant:
-                redundant.add(name)
-    move = {
-        name: value
-        for name, values in sorted(wanted.items())
-        if len(values) == 1 and (value := next(iter(values))) is not None and name not in redundant
-    }
-    ambiguous = tuple(name for name, values in sorted(wanted.items()) if len(values) > 1 or None in values)
-    return move, ambiguous
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _plain(text: str) -> str:
+    """A text in one line, without the control characters with which a statement could write to a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 def _print(report: Report, console: Console) -> None:
     console.print(
-        f"[bold]{escape(report.database)}[/], PostgreSQL {escape(report.server_version)}: {report.statements} "
+        f"[bold]{escape(_plain(report.database))}[/], PostgreSQL {escape(report.server_version)}: {report.statements} "
         f"statements, sent {_times(report.calls)}, by whatever way they came\n"
     )
     for pin in report.pins[:_SHOWN]:
         redundant = ", repeats what sessions start with" if pin.redundant else ""
         console.print(
             f"[bold]{_times(pin.calls)}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
-            f"by {escape(', '.join(pin.roles))}"
+            f"by {escape(_plain(', '.join(pin.roles)))}"
         )
-        _indented(console, " ".join(pin.statement.split())[:300])
+        _indented(console, pin.statement[:300])
         _indented(console, f"instead: {pin.remedy}")
         if pin.clients:
             _indented(console, f"known to send it: {', '.join(pin.clients)}")
@@ -301,19 +305,22 @@ def _print(report: Report, console: Console) -> None:
     if len(report.pins) > _SHOWN:
         console.print(f"and {len(report.pins) - _SHOWN} more, which --format json lists\n")
     if not report.pins:
-        console.print("Nothing that it was sent pins.\n")
+        all_seen = report.utility_tracked and not report.hidden and not report.not_judged
+        console.print(f"Nothing {'that it was sent' if all_seen else 'of what could be read'} pins.\n")
     if report.move:
         console.print("Move into the database, and take out of the clients:")
         _indented(console, settings_line(report.move))
         console.print()
     for line in _remarks(report):
-        console.print(escape(line))
+        console.print(escape(_plain(line)))
 
 
 def _remarks(report: Report) -> list[str]:
     remarks = []
     if report.ambiguous:
-        remarks.append(f"Set to several values, or to values that are not recorded: {', '.join(report.ambiguous)}")
+        remarks.append(
+            f"Set to several values, or to one that is not recorded, so yours to choose: {', '.join(report.ambiguous)}"
+        )
     for role, name, value in report.role_settings:
         remarks.append(f"Role {role} has {name} = {value}, which beats the database's")
     if not report.utility_tracked:
@@ -333,4 +340,4 @@ def _times(number: int) -> str:
 
 
 def _indented(console: Console, text: str) -> None:
-    console.print(Padding(escape(text), (0, 0, 0, 4), expand=False))
+    console.print(Padding(escape(_plain(text)), (0, 0, 0, 4), expand=False))

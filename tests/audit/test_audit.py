@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cdk_pinsafe.audit import HIDDEN, audit, judge
+from cdk_pinsafe.audit import HIDDEN, audit, judge, to_move
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
@@ -136,6 +136,7 @@ def test_statements_of_others_are_counted_as_hidden(used: PostgresServer) -> Non
     assert report.hidden > 5
     shown = run("--dsn", dsn(used, user="blind", password="x"))
     assert "statements of other roles are hidden: connect as a member of pg_read_all_stats" in shown.output
+    assert "Nothing of what could be read pins." in shown.output
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,34 @@ def test_statements_without_their_values_are_judged() -> None:
     ]
     assert 'if one value suits every session, settings={"search_path": ...} in the database' in pins[0].remedy
     assert not_judged == ("SELECT $1 temp nextval",)
+
+
+def test_what_senders_do_not_agree_on_is_left_to_the_reader() -> None:
+    """Only what all set alike, and sessions do not have already, is offered to be moved."""
+    pins, _ = judge(
+        [
+            ("SET jit TO off", 1, ["a"]),
+            ("SET jit = 'off'", 1, ["b"]),
+            ("SET work_mem = '4MB'", 1, ["a"]),
+            ("SET work_mem = '8MB'", 1, ["b"]),
+            ("SET timezone = 'utc'", 1, ["a"]),
+            ("SET timezone = 'UTC'", 1, ["b"]),
+            ("SET statement_timeout = '1s'", 1, ["a"]),
+            ("SET statement_timeout = '2s'", 1, ["b"]),
+            ("SET lock_timeout = $1", 1, ["a"]),
+        ],
+        {"timezone": "UTC", "statement_timeout": "1s"},
+    )
+    assert to_move(pins) == ({"jit": "off"}, ("lock_timeout", "statement_timeout", "work_mem"))
+
+
+def test_statements_cannot_write_to_the_terminal(used: PostgresServer) -> None:
+    """Control characters of a recorded statement are shown as such; square brackets are no markup."""
+    with contextlib.closing(used.connect("chat", "master", PASSWORD)) as connection:
+        connection.run("SET app.note = '\x1b]0;title\x07 [bold]loud[/bold]'")
+    shown = run("--dsn", dsn(used))
+    assert "\x1b" not in shown.output
+    assert "[bold]loud[/bold]" in shown.output
 
 
 def test_library_that_is_not_loaded_is_named(tmp_path: Path) -> None:
