@@ -16,6 +16,7 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .setting_checks import SettingChecks
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -61,7 +62,8 @@ class DatabaseSettings(Construct):
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
 
     Raises:
-        SettingError: a setting that cannot be set in a database, with the construct's path and what to do instead.
+        SettingError: a setting that cannot be set in a database, that the engine's version does not have, or whose
+            value it does not take, with the construct's path and what to do instead.
         ConfigurationError: a prop that cannot work.
     """
 
@@ -88,7 +90,9 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        texts = self._texts(settings)
+        checks = SettingChecks(self, target)
+        texts = self._texts(settings, checks)
+        checks.warn()
         isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -160,7 +164,7 @@ class DatabaseSettings(Construct):
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
         return policy
 
-    def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
+    def _texts(self, settings: Mapping[str, SettingValue], checks: SettingChecks) -> dict[str, str | list[str]]:
         texts: dict[str, str | list[str]] = {}
         seen: dict[str, str] = {}
         try:
@@ -170,6 +174,7 @@ class DatabaseSettings(Construct):
                     refuse(self, f"'settings' should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
                 texts[name] = self._text(name, value)
+                checks.check(name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
