@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from .errors import MissingExtraError
+from .errors import MissingExtraError, SettingError
 
 try:
     import click
@@ -43,6 +43,30 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     with _extra("rehearsal"):
         from .rehearsal.run import run
     sys.exit(run(app, keep=keep, output_format=output_format))
+
+
+@main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")
+@click.argument("name", required=False)
+@click.option(
+    "--engine-version",
+    type=click.Choice(["14", "15", "16", "17", "18"]),
+    help="PostgreSQL's major version.  [default: all for one parameter, the newest for the list]",
+)
+@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def settings(name: str | None, engine_version: str | None, output_format: str) -> None:
+    """Show what a database can set, or all that is known of the parameter NAME.
+
+    What is shown was measured on PostgreSQL 14 to 18, with pgvector, pg_trgm, auto_explain, pg_stat_statements and
+    PL/pgSQL; it is what `DatabaseSettings` holds settings against.
+
+    Exit status: 0, or 2 if there is no such parameter.
+    """
+    with _extra("tools"):
+        from .settings.catalogue.show import show
+    try:
+        show(name, int(engine_version) if engine_version else None, output_format)
+    except SettingError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 THIRD_PARTY = {
     "errors": set(),
-    "settings": set(),
+    "settings": {"rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "testing": {"aws_cdk"},

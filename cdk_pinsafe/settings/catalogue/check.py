@@ -4,7 +4,6 @@ It is as strict as the server and no stricter, but for a parameter's old name. O
 name alone.
 """
 
-import difflib
 import math
 import string
 from collections.abc import Iterable, Sequence
@@ -121,6 +120,8 @@ def expected(parameter: Parameter) -> str:
 
 def did_you_mean(name: str, major: int) -> str:
     """``; did you mean 'statement_timeout'?`` for a name that resembles some of the version's; empty if none does."""
+    import difflib
+
     known = {one.lower(): one for one in names(major) if one.lower() not in DENIED}
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.75)
     if not close:  # half a name, or its words in another order
