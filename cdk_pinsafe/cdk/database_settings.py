@@ -85,14 +85,13 @@ class DatabaseSettings(Construct):
         super().__init__(scope, id)
         target = PostgresDatabase.of(database, secret=secret)
         target.check(self, "database")
+        self._checks = SettingChecks(self, target)
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        checks = SettingChecks(self, target)
-        texts = self._texts(settings, checks)
-        checks.warn()
+        texts = self._texts(settings)
         isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -105,6 +104,7 @@ class DatabaseSettings(Construct):
                 "'SecretsManager', service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), or acknowledge "
                 "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
             )
+        self._checks.warn()
 
         bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
         region = Stack.of(self).region
@@ -164,7 +164,7 @@ class DatabaseSettings(Construct):
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
         return policy
 
-    def _texts(self, settings: Mapping[str, SettingValue], checks: SettingChecks) -> dict[str, str | list[str]]:
+    def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
         texts: dict[str, str | list[str]] = {}
         seen: dict[str, str] = {}
         try:
@@ -174,7 +174,7 @@ class DatabaseSettings(Construct):
                     refuse(self, f"'settings' should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
                 texts[name] = self._text(name, value)
-                checks.check(name, texts[name])
+                self._checks.check(name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
