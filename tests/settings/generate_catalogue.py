@@ -29,7 +29,7 @@ from pg8000.exceptions import DatabaseError
 import cdk_pinsafe.settings.catalogue
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
 from cdk_pinsafe.settings import extension_of
-from cdk_pinsafe.settings.catalogue.parameters import SETTABLE
+from cdk_pinsafe.settings.catalogue.parameters import MAJORS, SETTABLE
 
 DATA: Final = Path(cdk_pinsafe.settings.catalogue.__file__).with_name("parameters.json")
 LICENCE: Final = (
@@ -101,6 +101,8 @@ def main(directories: Sequence[str]) -> None:
     for installation in (*installations(), *given):
         with loaded(installation) as (connection, modules):
             servers.append(measure(connection, modules))
+    if missing := set(MAJORS) - {server.major for server in servers if {*SHIPPED} <= server.modules.keys()}:
+        raise SystemExit(f"give the directories of servers with contrib, too, of PostgreSQL {sorted(missing)}")
     servers.sort(key=lambda server: (server.number, server.vector, server.version))
     DATA.write_text(text_of(servers), encoding="utf-8")
     for server in servers:

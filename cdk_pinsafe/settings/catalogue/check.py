@@ -1,7 +1,8 @@
 """A setting against one major version of PostgreSQL: what the server would refuse is refused before it is deployed.
 
-It is as strict as the server and no stricter, but for a parameter's old name. Of a ``string`` parameter it judges the
-name alone.
+It is as strict as the server and no stricter, but for names that the server keeps for old clients: a parameter's former
+name, and two that mean nothing any more (``default_with_oids``, ``ssl_renegotiation_limit``). Of a ``string`` parameter
+it judges the name alone.
 """
 
 import math
@@ -35,7 +36,8 @@ WHY_NOT_PER_DATABASE: Final = {
 }
 """Context to the reason why a parameter of it cannot be set in a database."""
 
-# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: AWS's reference of its parameters).
+# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: ``apg_`` in its user guide, ``ansi_`` in the
+# AWS Database Blog's series on its parameters; ``aurora_`` is inferred).
 _AURORA: Final = ("ansi_", "apg_", "aurora_")
 # Rounding is worth a word where it changes the value by more than this: 30.1GB need not be whole pages.
 _NOTICEABLE: Final = 0.01

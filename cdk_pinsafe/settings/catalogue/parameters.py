@@ -2,8 +2,9 @@
 
 The data were measured: ``tests/settings/generate_catalogue.py`` wrote them from ``pg_settings`` of real servers, which
 they name, and from what those servers took. One value of a row is documented instead: the compression methods that an
-enum has only where PostgreSQL was built with their libraries. RDS and Aurora were not asked; what they add or change is
-not here.
+enum has only where PostgreSQL was built with their libraries. A row holds for the releases that were measured, each
+major version's latest among them; now and then a minor release brings a parameter. RDS and Aurora were not asked; what
+they add or change is not here.
 """
 
 import json

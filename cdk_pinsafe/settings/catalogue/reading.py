@@ -2,7 +2,8 @@
 
 The rules are those of ``parse_bool``, ``parse_int``, ``parse_real`` and ``convert_to_base_unit`` in PostgreSQL's
 ``bool.c`` and ``guc.c``, with the C library's ``strtol`` and ``strtod`` below them as on 64-bit Linux. Real servers
-agree with them (measured on PostgreSQL 15.18, 16.14 and 18.4 by ``tests/settings/test_agreement.py``).
+agree with them (measured on PostgreSQL 14.23, 15.18, 16.14, 17.10 and 18.4 by ``tests/settings/test_agreement.py``).
+Binary numbers, ``0b1``, are refused, which PostgreSQL takes where it was built with glibc 2.38 or later (inferred).
 """
 
 import math
