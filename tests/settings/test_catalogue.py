@@ -114,6 +114,7 @@ def test_parameter_is_looked_up_in_any_case() -> None:
         ("cursor_tuple_fraction", "1.5", 16, "got '1.5': expected a number from 0 to 1"),
         ("random_page_cost", "-1", 16, "got '-1': expected a number of at least 0"),
         ("vacuum_cost_delay", "1s", 16, "got '1s', which is 1000ms: expected a number from 0ms to 100ms"),
+        ("vacuum_cost_delay", "1e308", 16, "got '1e308', which is 1e+308ms: expected a number from 0ms to 100ms"),
         ("vacuum_buffer_usage_limit", "64kB", 17, "expected a whole number that is 0 or from 128kB to 16777216kB"),
         ("io_combine_limit", "64", 17, "got '64', which is 512kB: expected a whole number from 8kB to 256kB"),
         ("hnsw.iterative_scan", "banana", 16, "got 'banana': expected one of off, relaxed_order, strict_order"),

@@ -36,11 +36,13 @@ WHY_NOT_PER_DATABASE: Final = {
 }
 """Context to the reason why a parameter of it cannot be set in a database."""
 
-# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: ``apg_`` in its user guide, ``ansi_`` in the
-# AWS Database Blog's series on its parameters; ``aurora_`` is inferred).
+# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: ``apg_`` in its user guide, ``ansi_`` in
+# the AWS Database Blog's series on its parameters; ``aurora_`` is inferred).
 _AURORA: Final = ("ansi_", "apg_", "aurora_")
 # Rounding is worth a word where it changes the value by more than this: 30.1GB need not be whole pages.
 _NOTICEABLE: Final = 0.01
+# Whole numbers are written out up to here.
+_LONG: Final = 1e15
 # What a bound of the parameter excludes by code, not by bounds (measured by tests/settings/test_agreement.py).
 _ZERO_OR_FROM: Final = {"vacuum_buffer_usage_limit": 128}
 
@@ -97,7 +99,8 @@ def amount(value: float, unit: str | None) -> str:
     """A number of a unit as PostgreSQL would read it back: 100 of 8kB are ``800kB``."""
     base = (unit or "").lstrip(string.digits)
     count = int((unit or "").removesuffix(base) or 1)
-    return f"{int(value) if value == int(value) else value!r}{base}" if count == 1 else f"{int(value) * count}{base}"
+    total = value * count
+    return f"{int(total) if total == int(total) and abs(total) < _LONG else total}{base}"
 
 
 def expected(parameter: Parameter) -> str:
@@ -122,7 +125,7 @@ def expected(parameter: Parameter) -> str:
 
 def did_you_mean(name: str, major: int) -> str:
     """``; did you mean 'statement_timeout'?`` for a name that resembles some of the version's; empty if none does."""
-    import difflib
+    import difflib  # only a mistake pays for it
 
     known = {one.lower(): one for one in names(major) if one.lower() not in DENIED}
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.75)
@@ -180,7 +183,7 @@ def _check_value(name: str, text: str, parameter: Parameter) -> list[Doubt]:
     except UnitError as error:
         raise SettingError(_about_unit(name, text, str(error), parameter)) from None
     except UnreadableError:
-        raise SettingError(f"setting {name!r} got {clipped(text)}: expected {expected(parameter)}") from None
+        raise SettingError(f"setting {name!r} got {_clipped(text)}: expected {expected(parameter)}") from None
     return []
 
 
@@ -191,11 +194,11 @@ def _check_number(name: str, text: str, parameter: Parameter) -> list[Doubt]:
     shown = amount(value, parameter.unit) if math.isfinite(value) else "infinite"
     if not _fits(value, parameter):
         which = "" if shown == text.strip() or units_of(parameter.unit) == () else f", which is {shown}"
-        raise SettingError(f"setting {name!r} got {clipped(text)}{which}: expected {expected(parameter)}")
+        raise SettingError(f"setting {name!r} got {_clipped(text)}{which}: expected {expected(parameter)}")
     if abs(number.written - value) <= _NOTICEABLE * abs(number.written):
         return []
     counts = f", as it counts in {parameter.unit}" if parameter.unit else ""
-    return [Doubt("RoundedValue", f"setting {name!r} got {clipped(text)}, which PostgreSQL rounds to {shown}{counts}")]
+    return [Doubt("RoundedValue", f"setting {name!r} got {_clipped(text)}, which PostgreSQL rounds to {shown}{counts}")]
 
 
 def _fits(value: float, parameter: Parameter) -> bool:
@@ -209,11 +212,11 @@ def _fits(value: float, parameter: Parameter) -> bool:
 def _about_unit(name: str, text: str, given: str, parameter: Parameter) -> str:
     units = units_of(parameter.unit)
     if not units:
-        return f"setting {name!r} got {clipped(text)}: expected {expected(parameter)}, without a unit"
+        return f"setting {name!r} got {_clipped(text)}: expected {expected(parameter)}, without a unit"
     meant = [unit for unit in units if unit.lower() == given.lower()]
-    hint = f"; did you mean {text.replace(given, meant[0])!r}?" if meant else ""
+    hint = f"; did you mean {_clipped(text.strip().removesuffix(given) + meant[0])}?" if meant else ""
     return (
-        f"setting {name!r} got {clipped(text)}, and {clipped(given)} is not a unit of it: "
+        f"setting {name!r} got {_clipped(text)}, and {_clipped(given)} is not a unit of it: "
         f"expected {expected(parameter)}, in {_or(units)}{hint}"
     )
 
@@ -227,7 +230,7 @@ def _is_settable(name: str, major: int) -> bool:
     return parameter is not None and parameter.is_settable
 
 
-def clipped(text: str) -> str:
+def _clipped(text: str) -> str:
     """The text, quoted, and cut where it is long."""
     return repr(text if len(text) <= 80 else f"{text[:79]}…")
 
