@@ -103,9 +103,9 @@ def read_integer(text: str, unit: str | None) -> Number:
     match = _INTEGER.match(text)
     end = match.end() if match else 0
     value = _long(match) if match else None
-    if text[end : end + 1] in (".", "e", "E") or (match and value is None):
+    if text[end : end + 1] in (".", "e", "E"):
         value, end = _double(text)
-    if value is None:
+    if value is None:  # PostgreSQL reads what overflows once more, but no unit makes it small enough
         raise UnreadableError
     number = _with_unit(value, text[end:], unit)
     rounded = _rint(number.rounded)
