@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
-    "pages": {"pinning"},
+    "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "settings"},
