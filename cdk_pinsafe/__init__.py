@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         DatabaseSettings,
         EnhancedLogging,
         PinningAlarms,
+        PinningDashboard,
+        PinningLogs,
+        PinSafeChecks,
         PinSafePostgres,
         PinSafeProxy,
         PostgresDatabase,
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",
+    "PinningDashboard",
+    "PinningLogs",
     "PostgresDatabase",
 ]
 

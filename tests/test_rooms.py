@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
     "applier": {"errors", "settings"},
-    "cdk": {"errors", "settings"},
+    "cdk": {"errors", "pinning", "settings"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
     "cli": {"errors", "settings", "cdk", "rehearsal"},
@@ -79,9 +79,12 @@ def test_public_names() -> None:
     assert sorted(cdk_pinsafe.__all__) == [
         "DatabaseSettings",
         "EnhancedLogging",
+        "PinSafeChecks",
         "PinSafePostgres",
         "PinSafeProxy",
         "PinningAlarms",
+        "PinningDashboard",
+        "PinningLogs",
         "PostgresDatabase",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
