@@ -13,8 +13,8 @@ from ..pinning.conditions import condition
 from ..pinning.log_lines import PINNED_START
 
 PIN: Final = "pinned to the database connection"
-"""In the line of a pin, and in that of a prepared statement that will pin when it runs, which alone has the digest where
-the client uses the extended protocol."""
+"""In the line of a pin, and in that of a prepared statement that will pin when it runs. Where the client uses the
+extended protocol, only the latter has the digest."""
 
 _DIGEST: Final = 'Digest: "'
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import metrics
-from .templates import Resource, as_number, is_known
+from .templates import Resource, as_number, dig, is_known
 
 _DIMENSIONS: Final = ({"ProxyName"}, {"ProxyName", "TargetGroup", "Target"}, {"ProxyName", "TargetGroup", "TargetRole"})
 """The sets under which RDS publishes the pinned metric. Source: "Monitoring RDS Proxy metrics with Amazon CloudWatch",
@@ -38,24 +38,23 @@ def pinned_metrics(alarm: Resource) -> Iterator[PinnedMetric]:
         statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic")
         yield PinnedMetric(alarm.properties, "Properties", statistic, alarm.get("Period"), None)
     for index, query in enumerate(_queries(alarm)):
-        stat = query.get("MetricStat") or {}
-        metric = stat.get("Metric") or {}
-        if metric.get("MetricName") == metrics.PINNED:
+        stat = dig(query, "MetricStat")
+        if dig(stat, "Metric", "MetricName") == metrics.PINNED:
             location = f"Properties/Metrics/{index}/MetricStat"
-            yield PinnedMetric(metric, location, stat.get("Stat"), stat.get("Period"), query.get("Id"))
+            yield PinnedMetric(stat["Metric"], location, stat.get("Stat"), stat.get("Period"), dig(query, "Id"))
 
 
 def watches_all(alarm: Resource) -> bool:
     """Whether an alarm reads the pinned metric of every proxy, by a query of Metrics Insights."""
-    return any(metrics.PINNED in str(query.get("Expression")) for query in _queries(alarm))
+    return any(metrics.PINNED in str(dig(query, "Expression")) for query in _queries(alarm))
 
 
 def proxy_name(alarm: Resource, metric: PinnedMetric) -> str | None:
     """The name of the proxy that is watched, as text; None where the dimension is missing."""
     dimensions = metric.properties.get("Dimensions")
     for dimension in dimensions if isinstance(dimensions, list) else []:
-        if dimension.get("Name") == metrics.DIMENSION:
-            return alarm.template.text(dimension.get("Value"))
+        if dig(dimension, "Name") == metrics.DIMENSION:
+            return alarm.template.text(dig(dimension, "Value"))
     return None
 
 
@@ -91,31 +90,28 @@ def _dimension_faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[s
     if not isinstance(dimensions, list):
         return
     location = f"{metric.location}/Dimensions"
-    names = {str(dimension.get("Name")) for dimension in dimensions}
+    names = {str(dig(dimension, "Name")) for dimension in dimensions}
     if names not in _DIMENSIONS:
         listed = ", ".join(sorted(names)) or "none"
         yield location, f"its dimensions are {listed} and should be ProxyName: RDS publishes nothing under others"
     value = proxy_name(alarm, metric)
-    if value is None or value == "":
-        return
     # A proxy's endpoint or ARN, which are at hand where the name is meant.
-    looks_wrong = re.search(r"\.(Endpoint|DBProxyArn)\0$", value) or (is_known(value) and re.search(r"[.:]", value))
-    if looks_wrong:
+    if value and (re.search(r"\.(Endpoint|DBProxyArn)\0$", value) or (is_known(value) and re.search(r"[.:]", value))):
         yield location, "its dimension ProxyName is an endpoint or ARN and should be the proxy's name (DBProxyName)"
 
 
 def _is_part_of_a_ratio(alarm: Resource, metric: PinnedMetric) -> bool:
     """Whether all that the metric math reads is counted as often as the pinned metric, which a ratio makes good."""
-    stats = [query["MetricStat"] for query in _queries(alarm) if isinstance(query.get("MetricStat"), Mapping)]
-    same = all((stat.get("Period"), stat.get("Stat")) == (metric.period, metric.stat) for stat in stats)
+    stats = [stat for query in _queries(alarm) if (stat := dig(query, "MetricStat"))]
+    same = all((dig(stat, "Period"), dig(stat, "Stat")) == (metric.period, metric.stat) for stat in stats)
     return metric.id is not None and len(stats) > 1 and same
 
 
 def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
     filled = re.compile(rf"FILL\(\s*{re.escape(str(metric.id))}\s*,")
-    return metric.id is not None and any(filled.search(str(query.get("Expression"))) for query in _queries(alarm))
+    return metric.id is not None and any(filled.search(str(dig(query, "Expression"))) for query in _queries(alarm))
 
 
-def _queries(alarm: Resource) -> list[Mapping[str, Any]]:
+def _queries(alarm: Resource) -> list[Any]:
     queries = alarm.get("Metrics")
-    return [query for query in queries if isinstance(query, Mapping)] if isinstance(queries, list) else []
+    return queries if isinstance(queries, list) else []

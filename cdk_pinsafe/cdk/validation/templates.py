@@ -37,10 +37,7 @@ class Resource:
 
     def get(self, *path: str) -> Any:
         """A property as it is written; None where it is absent, or its parent is decided by CloudFormation."""
-        value: Any = self.properties
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
+        return dig(self.properties, *path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,24 +75,25 @@ class Template:
 
     def text(self, value: Any) -> str:
         """A value as text; what CloudFormation decides is a mark in it."""
-        if isinstance(value, bool):
-            return json.dumps(value)
-        if isinstance(value, str | int | float):
-            return str(value)
-        if isinstance(value, Mapping) and len(value) == 1:
-            [(function, argument)] = value.items()
-            if function == "Ref" and isinstance(argument, str):
-                return self._reference(argument)
-            if function == "Fn::GetAtt":
-                names = argument.split(".", 1) if isinstance(argument, str) else argument
-                return self._attribute(*(self.text(name) for name in names))
-            if function == "Fn::Join" and isinstance(argument[1], list):
-                return self.text(argument[0]).join(self.text(part) for part in argument[1])
-            if function == "Fn::Sub":
-                text, names = (argument, {}) if isinstance(argument, str) else argument
+        match value:
+            case bool():
+                return json.dumps(value)
+            case str() | int() | float():
+                return str(value)
+            case {"Ref": str(name)}:
+                return self._reference(name)
+            case {"Fn::GetAtt": str(dotted)}:
+                return self._attribute(*dotted.partition(".")[::2])
+            case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
+                return self._attribute(logical_id, attribute)
+            case {"Fn::Join": [str(separator), list(parts)]}:
+                return separator.join(self.text(part) for part in parts)
+            case {"Fn::Sub": str(text)}:
+                return self._substitute(text, {})
+            case {"Fn::Sub": [str(text), dict(names)]}:
                 return self._substitute(text, names)
-            if function == "Fn::ImportValue":
-                return self._import(self.text(argument))
+            case {"Fn::ImportValue": name}:
+                return self._import(self.text(name))
         return self._mark(json.dumps(value, sort_keys=True))
 
     def _reference(self, name: str) -> str:
@@ -109,17 +107,17 @@ class Template:
             return self._mark(name) if given is None else given
         if self.parent:
             outer, logical_id = self.parent
-            parameters = _mapping(outer.resources[logical_id].get("Parameters"))
-            if name in parameters:
-                return outer.text(parameters[name])
+            passed = outer.resources[logical_id].get("Parameters", name)
+            if passed is not None:
+                return outer.text(passed)
         return self._mark(name)
 
     def _attribute(self, logical_id: str, attribute: str) -> str:
         nested = self.app.nested.get((self.path, logical_id))
         if nested and attribute.startswith("Outputs."):
-            output = _mapping(nested.content.get("Outputs")).get(attribute.removeprefix("Outputs."))
-            if output is not None:
-                return nested.text(output["Value"])
+            given = dig(nested.content, "Outputs", attribute.removeprefix("Outputs."), "Value")
+            if given is not None:
+                return nested.text(given)
         return self._mark(f"{logical_id}.{attribute}")
 
     def _substitute(self, text: str, names: Properties) -> str:
@@ -129,7 +127,7 @@ class Template:
                 return f"${{{found[2]}}}"
             if name in names:
                 return self.text(names[name])
-            return self._attribute(*name.split(".", 1)) if "." in name else self._reference(name)
+            return self._attribute(*name.partition(".")[::2]) if "." in name else self._reference(name)
 
         return _PLACEHOLDER.sub(value, text)
 
@@ -141,8 +139,9 @@ class Template:
 
     @cached_property
     def exports(self) -> Mapping[str, Any]:
-        outputs = [output for output in _mapping(self.content.get("Outputs")).values() if "Export" in output]
-        return {self.text(output["Export"]["Name"]): output["Value"] for output in outputs}
+        outputs = _mapping(self.content.get("Outputs")).values()
+        exported = [(dig(output, "Export", "Name"), dig(output, "Value")) for output in outputs]
+        return {self.text(name): value for name, value in exported if name is not None}
 
     def _mark(self, text: str) -> str:
         return f"{_MARK}{self.path}#{text}{_MARK}"
@@ -174,6 +173,13 @@ class Templates:
     def resources(self, *types: str) -> Iterator[Resource]:
         for template in self.all:
             yield from (resource for resource in template.resources.values() if resource.type in types)
+
+
+def dig(value: Any, *path: str) -> Any:
+    """What stands under a path of keys; None where something on the way is absent or no mapping."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def is_known(text: str) -> bool:
