@@ -22,7 +22,6 @@ from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
-from .pinning_logs import PinningLogs
 from .proxy import PinSafeProxy
 
 _MASTER: Final = "postgres"
@@ -43,7 +42,6 @@ class PinSafePostgres(Construct):
         proxy: the :class:`PinSafeProxy`.
         settings: the :class:`DatabaseSettings`. The proxy's pool waits for them, so its first connections have them.
         alarms: the :class:`PinningAlarms`.
-        logs: the :class:`PinningLogs`, of the proxy's log group.
         dashboard: the :class:`PinningDashboard`; None where it was declined.
         secret: the master user's secret.
         endpoint: DNS name of the proxy, which applications connect to.
@@ -193,7 +191,6 @@ class PinSafePostgres(Construct):
         self.alarms = PinningAlarms(self, "Alarms", proxy_name=name, actions=alarm_actions)
         if enhanced_logging is EnhancedLogging.ON_ALARM:
             self.proxy.log_on_alarm(self.alarms.pinned)
-        self.logs = PinningLogs(self, "Logs", proxy_name=name, log_group=log_group)
         self.dashboard = (
             PinningDashboard(self, "Dashboard", proxy_name=name, log_group=log_group) if dashboard else None
         )
