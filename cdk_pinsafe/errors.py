@@ -8,6 +8,7 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
+    ├── AuditError            a database could not be audited
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -16,6 +17,7 @@ Each message says what was wrong, what was received and what to do, in one line.
 
 __all__ = [
     "ApplyError",
+    "AuditError",
     "ConfigurationError",
     "MissingExtraError",
     "PinSafeError",
@@ -48,6 +50,10 @@ class UnreachableError(ApplyError):
 
 class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class AuditError(PinSafeError):
+    """A database could not be audited; the message says what it lacks."""
 
 
 class UnknownNameError(PinSafeError, LookupError):

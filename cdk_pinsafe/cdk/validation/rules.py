@@ -83,7 +83,8 @@ def _pools(app: Templates) -> Iterator[tuple[Resource, str]]:
 def _pinning_filters(app: Templates) -> Iterator[Finding]:
     for group, location in _pools(app):
         if filters := group.get(_POOL, "SessionPinningFilters"):
-            yield Finding(group, f"{location}/SessionPinningFilters", f"the filters are {filters}")
+            listed = ", ".join(map(str, filters)) if isinstance(filters, list) else "decided at deployment"
+            yield Finding(group, f"{location}/SessionPinningFilters", f"the filters are {listed}")
 
 
 _SET: Final = re.compile(
@@ -97,7 +98,7 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
         found = [match for match in map(_SET.match, query.split(";")) if match]
         names = ["timezone" if match["zone"] else match["name"].strip('"') for match in found]
-        if settable := [name for name in names if movable(name)]:
+        if settable := [name for name in names if is_known(name) and movable(name)]:
             yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
 
 
