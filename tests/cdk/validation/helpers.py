@@ -49,15 +49,22 @@ def violations(report: dict[str, Any]) -> Iterator[Found]:
                     )
 
 
+def unwatched(app: App) -> list[str]:
+    """The proxies without an alarm, by their paths."""
+    return [found.path for found in check(app) if found.rule == "NoPinningAlarm"]
+
+
 def rules_of(app: App) -> list[str]:
     return sorted({found.rule for found in check(app)})
 
 
-def plain_proxy(stack: Stack, vpc: ec2.IVpc, instance: rds.DatabaseInstance, **props: Any) -> rds.DatabaseProxy:
+def plain_proxy(
+    stack: Stack, vpc: ec2.IVpc, instance: rds.DatabaseInstance, id: str = "Proxy", **props: Any
+) -> rds.DatabaseProxy:
     assert instance.secret is not None
     return rds.DatabaseProxy(
         stack,
-        "Proxy",
+        id,
         proxy_target=rds.ProxyTarget.from_instance(instance),
         vpc=vpc,
         secrets=[instance.secret],

@@ -19,11 +19,20 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import cloudformation_include as include
 
 from ..conftest import plain_instance
-from .helpers import check, good_alarm, plain_proxy, rules_of
+from .helpers import check, good_alarm, plain_proxy, rules_of, unwatched
+
+
+@pytest.fixture
+def other(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> str:
+    """The path of a second proxy, which the alarms below must not be taken for."""
+    plain_proxy(stack, vpc, instance, id="Other")
+    return "Test/Other/Resource"
 
 
 @pytest.mark.parametrize("way", ["Ref", "Join", "Sub", "SubWithNames", "Text"])
-def test_each_way_to_write_the_name_is_understood(app: App, stack: Stack, proxy: rds.DatabaseProxy, way: str) -> None:
+def test_each_way_to_write_the_name_is_understood(
+    app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str, way: str
+) -> None:
     """Each by itself is enough for the alarm to be this proxy's."""
     resource: rds.CfnDBProxy = proxy.node.default_child  # type: ignore[assignment]
     resource.db_proxy_name = f"orders-{stack.region}" if way in ("Join", "SubWithNames") else "orders"
@@ -35,7 +44,7 @@ def test_each_way_to_write_the_name_is_understood(app: App, stack: Stack, proxy:
         "Text": "orders",
     }[way]
     good_alarm(stack, value)
-    assert "NoPinningAlarm" not in rules_of(app)
+    assert unwatched(app) == [other]
 
 
 def test_another_proxys_alarm_does_not_count(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
@@ -61,27 +70,29 @@ def test_proxy_named_by_a_parameter(app: App, stack: Stack, proxy: rds.DatabaseP
     assert check(app) == []
 
 
-def test_alarm_in_another_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """An export of the proxy's stack is the proxy's name."""
+def test_alarm_in_another_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
+    """An export of the proxy's stack is this proxy's name."""
     good_alarm(Stack(app, "Monitoring"), proxy.db_proxy_name)
-    assert rules_of(app) == ["LogGroup"]
+    assert unwatched(app) == [other]
 
 
-def test_export_by_hand(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+def test_export_by_hand(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
     """So is an output that was exported and imported by its name."""
     CfnOutput(stack, "Name", value=proxy.db_proxy_name, export_name="proxy-name")
     good_alarm(Stack(app, "Monitoring"), Fn.import_value("proxy-name"))
-    assert rules_of(app) == ["LogGroup"]
+    assert unwatched(app) == [other]
 
 
-def test_alarm_in_a_nested_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+def test_alarm_in_a_nested_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
     """A nested stack's parameter is what its parent passes, two levels down as well."""
     nested = NestedStack(NestedStack(stack, "Outer"), "Inner")
     good_alarm(nested, proxy.db_proxy_name)
-    assert rules_of(app) == ["LogGroup"]
+    assert unwatched(app) == [other]
 
 
-def test_proxy_in_a_nested_stack(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+def test_proxy_in_a_nested_stack(
+    app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, other: str
+) -> None:
     """A nested stack's proxy is checked, found at its construct, and its name is known outside."""
     nested = NestedStack(stack, "Nested")
     proxy = plain_proxy(nested, vpc, instance, require_tls=False)
@@ -89,6 +100,8 @@ def test_proxy_in_a_nested_stack(app: App, stack: Stack, vpc: ec2.Vpc, instance:
     assert {(found.rule, found.path) for found in check(app)} == {
         ("LogGroup", "Test/Nested/Proxy/Resource"),
         ("RequireTls", "Test/Nested/Proxy/Resource"),
+        ("LogGroup", other),
+        ("NoPinningAlarm", other),
     }
 
 
