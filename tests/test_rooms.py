@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
     "applier": {"errors", "settings"},
-    "cdk": {"errors", "settings"},
+    "cdk": {"errors", "pinning", "settings"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
     "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit"},
@@ -83,9 +83,12 @@ def test_public_names() -> None:
     assert sorted(cdk_pinsafe.__all__) == [
         "DatabaseSettings",
         "EnhancedLogging",
+        "PinSafeChecks",
         "PinSafePostgres",
         "PinSafeProxy",
         "PinningAlarms",
+        "PinningDashboard",
+        "PinningLogs",
         "PostgresDatabase",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
