@@ -18,11 +18,12 @@ MAY_IMPORT = {
     "pinning": {"errors", "settings"},
     "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
+    "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "logs"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -30,6 +31,7 @@ THIRD_PARTY = {
     "pinning": {"google", "postgast"},
     "pages": {"rich"},
     "audit": {"psycopg", "rich"},
+    "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "testing": {"aws_cdk"},
