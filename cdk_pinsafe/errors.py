@@ -10,6 +10,7 @@
     ├── RehearsalError        a step of the rehearsal failed
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── AuditError            a database could not be audited
+    ├── LintError             a path or a configuration that the linter cannot work with
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -20,6 +21,7 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "LintError",
     "LogsError",
     "MissingExtraError",
     "PinSafeError",
@@ -56,6 +58,10 @@ class RehearsalError(PinSafeError):
 
 class AuditError(PinSafeError):
     """A database could not be audited; the message says what it lacks."""
+
+
+class LintError(PinSafeError):
+    """The linter was given a path or a configuration that it cannot work with; nothing was checked."""
 
 
 class UnknownNameError(PinSafeError, LookupError):
