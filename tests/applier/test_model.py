@@ -1,6 +1,5 @@
 """The applier on a real server against a plain model of its promises: random lives of several resources, and hands."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
