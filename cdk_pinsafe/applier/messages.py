@@ -159,6 +159,17 @@ def role_missing(target: Target, role: str, others: Iterable[str]) -> str:
     )
 
 
+def shadowed(target: Target, shadows: Iterable[tuple[str, str]]) -> str:
+    """Values of roles beat what was to be set for the database. ``shadows`` are pairs of name and role."""
+    (name, role), *more = shadows
+    others = f" (likewise {names((str(Key(*shadow)) for shadow in more), 200)})" if more else ""
+    return (
+        f'setting "{clip(name, 100)}" in {target}: role "{clip(role, 63)}" has a value of its own, which beats the '
+        f"database's{others}; nothing was changed; take it away with ALTER ROLE ... RESET or ALTER ROLE ... IN "
+        "DATABASE ... RESET, or say it in role_settings, or pass on_shadow='warn'"
+    )
+
+
 def owned_by_another(target: Target, conflicts: Mapping[Key, str]) -> str:
     """Settings that another construct manages already. ``conflicts`` maps setting to owner."""
     key, owner = next(iter(conflicts.items()))

@@ -40,10 +40,12 @@ class Wish:
     Attributes:
         settings: setting to text, or elements of a list.
         extensions: extensions that must exist.
+        bears_shadows: whether a setting that is set or adopted now may be beaten by a role's value.
     """
 
     settings: Mapping[Key, Value]
     extensions: tuple[str, ...] = ()
+    bears_shadows: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +80,8 @@ def wish(properties: Mapping[str, Any]) -> Wish:
     """Read what the database is to have.
 
     ``Settings`` is the JSON text of an object of parameter and value, ``RoleSettings``, which may be absent, of an
-    object of role and such an object; ``Extensions``, which may be absent, is a list of names.
+    object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnShadow``, which may
+    be absent, is ``warn`` or ``fail``.
 
     Raises:
         ApplyError: one is malformed.
@@ -96,7 +99,19 @@ def wish(properties: Mapping[str, Any]) -> Wish:
     extensions = properties.get("Extensions", [])
     if not isinstance(extensions, list):
         raise ApplyError(f"property 'Extensions' must be a list of names, got {clip(repr(extensions), 80)}")
-    return Wish(settings, tuple(_name(item) for item in extensions))
+    return Wish(
+        settings,
+        tuple(_name(item) for item in extensions),
+        bears_shadows=_choice(properties, "OnShadow", "warn", "fail") == "warn",
+    )
+
+
+def _choice(properties: Mapping[str, Any], key: str, default: str, *others: str) -> str:
+    value = properties.get(key, default)
+    if value not in (default, *others):
+        expected = " or ".join(repr(one) for one in (default, *others))
+        raise ApplyError(f"property {key!r} must be {expected}, got {clip(repr(value), 80)}")
+    return str(value)
 
 
 def _settings(given: Mapping[str, Any], role: str) -> dict[Key, Value]:

@@ -21,6 +21,11 @@ from .properties import Identity, Wish
 _JUDGED_LATER: Final = "default_text_search_config"
 """Its value is looked up along the session's search_path, which is not an application's: only a fresh session knows."""
 
+AWS_ROLES: Final = frozenset({"rdsadmin", "rdsproxyadmin", "rdsrepladmin", "rdstopmgr"})
+"""Roles that RDS makes for itself. ``rdsadmin`` has its own ``TimeZone``, ``search_path``, ``statement_timeout`` and
+more on every instance (read in dumps of ``pg_dumpall`` that others published; not tried on AWS): it is no concern of
+anybody else's."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -125,6 +130,10 @@ class Transaction:
                 refused=refused,
                 shadows=_shadows(wish.names, stored, state.everywhere, managed),
             )
+            touched = {key.name for key in (*todo.changed, *todo.adopted) if not key.role}
+            hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
+            if hidden and not wish.bears_shadows:
+                raise ApplyError(messages.shadowed(self._target, hidden))
             before = {key: row.desired for key, row in ledger.items() if self._is_ours(row)}
             return Done(outcome, stored, before)
         raise failure
@@ -345,7 +354,9 @@ def _shadows(
     """Values of roles that beat the database's: in this database or, unless it has one of those, in every database."""
     wanted = set(names)
     found = {(key.name, key.role) for key in stored if key.role and key.name in wanted} | set(everywhere)
-    return tuple(sorted((name, role) for name, role in found if Key(name, role) not in managed))
+    return tuple(
+        sorted((name, role) for name, role in found if role not in AWS_ROLES and Key(name, role) not in managed)
+    )
 
 
 def _is_as_left(row: LedgerRow, value: Value, stored: Mapping[Key, str], key: Key) -> bool:

@@ -1,7 +1,7 @@
 """The custom resource that keeps settings in a database."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
@@ -14,7 +14,7 @@ from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
-from .checks import refuse, warn
+from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
@@ -51,6 +51,12 @@ class DatabaseSettings(Construct):
             roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
             option on the role, which it has on those it made (measured). What is stored is read back, but, unlike the
             database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
+        on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
+            a setting that this deployment sets, changes or takes over, which for that role beats the database's:
+            ``warn`` says so in the applier's log and in :attr:`shadowed`; ``fail`` fails the deployment with the names
+            of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
+            way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
+            well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -80,6 +86,7 @@ class DatabaseSettings(Construct):
         database_name: str,
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_shadow: Literal["warn", "fail"] = "warn",
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -94,6 +101,7 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
+        check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
         isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
@@ -139,6 +147,7 @@ class DatabaseSettings(Construct):
                 "Settings": Stack.of(self).to_json_string(texts),
                 **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
                 "Extensions": list(extensions),
+                **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
                 # With the stack's name: the same code may be deployed as two stacks that meet in one database.
                 "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
                 "Address": f"{_deployed_name(self)}.{self.node.addr}",
@@ -151,7 +160,10 @@ class DatabaseSettings(Construct):
 
     @property
     def shadowed(self) -> str:
-        """Token: names of settings, joined by commas, that a value of some role beats at present; mostly empty."""
+        """Token: names of settings, joined by commas, that a value of some role beat at deployment; mostly empty.
+
+        Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
+        """
         return self.resource.get_att_string("Shadowed")
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:

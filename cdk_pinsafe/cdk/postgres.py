@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import jsii
 from aws_cdk import Duration, RemovalPolicy, Token
@@ -52,6 +52,8 @@ class PinSafePostgres(Construct):
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
         role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
             later deployment than the instance. Default: none.
+        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+            ``warn``.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
@@ -91,6 +93,7 @@ class PinSafePostgres(Construct):
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_shadow: Literal["warn", "fail"] = "warn",
         extensions: Sequence[str] = (),
         engine: rds.IInstanceEngine | None = None,
         instance_type: ec2.InstanceType | None = None,
@@ -168,6 +171,7 @@ class PinSafePostgres(Construct):
             database_name=database_name,
             settings=settings or {},
             role_settings=role_settings,
+            on_shadow=on_shadow,
             extensions=extensions,
             ca_bundle=ca_bundle,
         )

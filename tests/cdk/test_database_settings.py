@@ -566,3 +566,16 @@ def test_a_role_name_may_not_be_a_token(stack: Stack, vpc: ec2.Vpc, instance: rd
     """It is a key of the property's JSON text."""
     with pytest.raises(ConfigurationError, match="known at synth"):
         add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
+
+
+def test_on_shadow_is_a_property_only_where_it_fails(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used; another word is refused."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Strict", on_shadow="fail")
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "OnShadow" not in first["Properties"]
+    assert second["Properties"]["OnShadow"] == "fail"
+    with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
+        add(stack, vpc, instance, "Bad", on_shadow="error")
