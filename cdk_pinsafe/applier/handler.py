@@ -15,10 +15,11 @@ from typing import Any, Final, Protocol
 
 from ..errors import ApplyError, PinSafeError
 from . import log, secret
-from .apply import Outcome, apply, remove
+from .apply import apply, remove
 from .deadline import Deadline
 from .messages import LONGEST, clip, clip_values, names
 from .properties import PHYSICAL_ID_PREFIX, identity, wish
+from .transaction import Outcome
 
 __all__ = ["on_event"]
 
@@ -40,12 +41,14 @@ def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     Returns:
         ``PhysicalResourceId`` and ``Data``, whose values are texts:
 
-        * ``Applied``: how many settings were asked for; all of them stand.
+        * ``Applied``: how many settings were asked for, those of roles included; all of them stand. Not counted is what
+          was asked for before already, of a role that was dropped since.
         * ``Changed``: how many of these had another value stored, or none, before this event.
         * ``Adopted``: how many of these stood so already and were nobody's; they are managed from now on.
         * ``Reset``: how many settings that are no longer asked for were taken back: removed, or replaced by what stood
           before. Not counted is what somebody else had changed since, or what PostgreSQL refuses to take back.
-        * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's.
+        * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's,
+          and which this library does not manage.
 
         The whole is below 4096 bytes, whatever the event.
 
@@ -130,8 +133,10 @@ def _tell(outcome: Outcome) -> None:
     )
     if outcome.left:
         log.warning("left_as_changed_by_others", names=outcome.left)
-    for name, state in outcome.refused:
-        log.warning("not_taken_back", name=name, sqlstate=state)
+    if outcome.orphaned:
+        log.warning("role_missing", names=outcome.orphaned)
+    for key, state in outcome.refused:
+        log.warning("not_taken_back", name=key, sqlstate=state)
     for name, role in outcome.shadows:
         log.warning("shadowed", name=name, role=role)
 

@@ -5,11 +5,12 @@ Knows SQLSTATEs and remedies; knows nothing of connections or events.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from ..settings import extension_of
+from .plan import Key
 
 LONGEST: Final = 990
 """Characters: CloudFormation shows about a thousand of a reason."""
@@ -49,6 +50,8 @@ class ServerMessage:
         detail: more of it, or empty.
         hint: PostgreSQL's own advice, or empty.
         about: the parameter or extension that the statement was for, or empty.
+        role: the role that the parameter was for, or empty.
+        is_role_locked: whether the user may not alter that role at all.
     """
 
     sqlstate: str
@@ -56,6 +59,8 @@ class ServerMessage:
     detail: str = ""
     hint: str = ""
     about: str = ""
+    role: str = ""
+    is_role_locked: bool = False
 
     def __str__(self) -> str:
         parts = [clip(self.message, 350)]
@@ -115,8 +120,9 @@ def setting_refused(
         is_known: whether there is an extension that the parameter can be of.
     """
     more = f"; also refused: {names(others, 120)}" if others else ""
+    of_role = f' of role "{clip(error.role, 63)}"' if error.role else ""
     return _fitted(
-        f'setting "{clip(error.about, 100)}" in {target}',
+        f'setting "{clip(error.about, 100)}"{of_role} in {target}',
         error,
         f"nothing was changed; {_remedy(error, set(installed), is_known)}{more}",
     )
@@ -144,14 +150,35 @@ def not_owner(target: Target, user: str, owner: str) -> str:
     )
 
 
-def owned_by_another(target: Target, conflicts: dict[str, str]) -> str:
-    """Names that another construct manages already. ``conflicts`` maps name to owner."""
-    name, owner = next(iter(conflicts.items()))
-    others = [other for other in conflicts if other != name]
+def role_missing(target: Target, role: str, others: Iterable[str]) -> str:
+    """Settings were asked for a role that the server does not have."""
     more = f" (likewise {names(others, 120)})" if others else ""
     return (
-        f'setting "{clip(name, 100)}"{more} in {target} is already managed by "{clip(owner, 200)}"; nothing was '
-        "changed; keep it in one place: remove it there first, in a deployment of its own"
+        f'role "{clip(role, 63)}"{more} in {target}: the server has no such role; nothing was changed; '
+        "create it first, or correct its name, in which case counts"
+    )
+
+
+def shadowed(target: Target, shadows: Iterable[tuple[str, str]]) -> str:
+    """Values of roles beat what was to be set for the database. ``shadows`` are pairs of name and role."""
+    (name, role), *more = shadows
+    others = f" (likewise {names((str(Key(*shadow)) for shadow in more), 200)})" if more else ""
+    return (
+        f'setting "{clip(name, 100)}" in {target}: role "{clip(role, 63)}" has a value of its own, which beats the '
+        f"database's{others}; nothing was changed; take it away with ALTER ROLE ... RESET or ALTER ROLE ... IN "
+        "DATABASE ... RESET, or say it in role_settings, or pass on_shadow='warn'"
+    )
+
+
+def owned_by_another(target: Target, conflicts: Mapping[Key, str]) -> str:
+    """Settings that another construct manages already. ``conflicts`` maps setting to owner."""
+    key, owner = next(iter(conflicts.items()))
+    others = [str(other) for other in conflicts if other != key]
+    more = f" (likewise {names(others, 120)})" if others else ""
+    of_role = f' of role "{clip(key.role, 63)}"' if key.role else ""
+    return (
+        f'setting "{clip(key.name, 100)}"{of_role}{more} in {target} is already managed by "{clip(owner, 200)}"; '
+        "nothing was changed; keep it in one place: remove it there first, in a deployment of its own"
     )
 
 
@@ -170,6 +197,11 @@ def _shortened(quoted: str) -> str:
 
 def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
     extension = extension_of(error.about)
+    if error.is_role_locked:
+        return (
+            "the secret's user may not alter this role: give it CREATEROLE and, on PostgreSQL 16 and later, the role "
+            "itself, as in GRANT app TO master WITH ADMIN OPTION; roles that are superusers only superusers alter"
+        )
     match error.sqlstate:
         case "42501" if extension and extension not in installed and not is_known:
             return (
@@ -185,6 +217,8 @@ def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
             return "this user may not set it: put it in a parameter group"
         case "22023" | "42704" if error.about in _TABLESPACES:
             return "create the tablespace first, or correct the value"
+        case "42704" if error.role and "role" in error.message:
+            return "the role was dropped meanwhile: create it first"
         case "42704":
             return "check its spelling, and that this version of PostgreSQL has it"
         case "42602":

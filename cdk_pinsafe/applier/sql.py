@@ -7,7 +7,8 @@ and ``cdk_pinsafe.result``.
 
 Each block does its work for all settings at once: round trips do not grow with them.
 
-An error that is about one parameter or extension has its name, after :data:`ABOUT`, in its column field.
+An error that is about one parameter or extension has its name, after :data:`ABOUT`, in its column field, and the role
+that it was for in its table field.
 
 All but ``LOAD_LIBRARIES`` and ``FRESH_SESSION`` run with ``search_path = pg_catalog, pg_temp``. These two run in a
 session as an application gets it, where any name without a schema, and any operator, may be a look-alike.
@@ -17,6 +18,9 @@ from typing import Final
 
 ABOUT: Final = "pinsafe:"
 """What the column field of an error begins with where these blocks filled it; PostgreSQL's own errors use it too."""
+
+ROLE_LOCKED: Final = "pinsafe-role-locked"
+"""The constraint field of such an error where it is the role that our user may not alter, whatever the parameter."""
 
 IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_database()"
 
@@ -44,22 +48,26 @@ SELECT
   CAST(current_user AS text),
   CAST(pg_catalog.pg_get_userbyid(d.datdba) AS text),
   pg_catalog.pg_has_role(d.datdba, 'USAGE'),
-  (SELECT pg_catalog.jsonb_object_agg(pg_catalog.lower(o.option_name), o.option_value)
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
+            CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
      FROM pg_catalog.pg_db_role_setting AS s
      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    WHERE s.setdatabase = d.oid AND s.setrole = 0),
-  (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_array(
+    WHERE s.setdatabase = d.oid),
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
             pg_catalog.lower(o.option_name), pg_catalog.pg_get_userbyid(s.setrole)))
      FROM pg_catalog.pg_db_role_setting AS s
      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    WHERE s.setdatabase IN (0, d.oid) AND s.setrole <> 0
+    WHERE s.setdatabase = 0 AND s.setrole <> 0
       AND pg_catalog.jsonb_exists(CAST(:names AS pg_catalog.jsonb), pg_catalog.lower(o.option_name))),
+  (SELECT pg_catalog.jsonb_agg(r.rolname) FROM pg_catalog.pg_roles AS r
+    WHERE pg_catalog.jsonb_exists(CAST(:roles AS pg_catalog.jsonb), CAST(r.rolname AS text))),
   (SELECT pg_catalog.jsonb_agg(e.extname) FROM pg_catalog.pg_extension AS e)
 FROM pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
-"""One row: our user, the database's owner, whether we have the owner's rights, the values stored for the database (by
-lower-case name), the role-level values of ``names`` as pairs (name, role), the extensions."""
+"""One row: our user, the database's owner, whether we have the owner's rights, the values stored for the database and
+for roles in it (name in lower case, role or empty, text), the values that roles have for ``names`` in every database
+(name, role), those of ``roles`` that there are, the extensions."""
 
 LEDGER_STATE: Final = """
 SELECT
@@ -99,9 +107,8 @@ table, whether that is the table of ``ACT``. Triggers, rules, defaults and polic
 rights, and whoever may write to the ledger decides what a removal sets."""
 
 LEDGER: Final = """
-SELECT l.name, l.owner, l.resource, l.desired, l.applied, l.previous, l.adopted
+SELECT l.name, l.role, l.owner, l.resource, l.desired, l.applied, l.previous, l.adopted
 FROM cdk_pinsafe.setting AS l
-WHERE l.role = ''
 """
 
 _LIBRARY_FUNCTIONS: Final = """
@@ -229,19 +236,22 @@ DECLARE
   v_database text := CAST(pg_catalog.current_database() AS text);
   v_action jsonb;
   v_name text;
+  v_role text;
+  v_whose text;
   v_literals text;
-  v_statement text;
+  v_is_locked boolean;
   v_refused jsonb[] := ARRAY[]::jsonb[];
   v_state text; v_message text; v_detail text; v_hint text;
 BEGIN
   IF EXISTS (
     SELECT
-    FROM pg_catalog.jsonb_each_text(v_request -> 'expected') AS e(name, value)
+    FROM pg_catalog.jsonb_to_recordset(v_request -> 'expected') AS e(name text, role text, value text)
     LEFT JOIN (
       pg_catalog.pg_db_role_setting AS s
       JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
       CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON s.setrole = 0 AND pg_catalog.lower(o.option_name) = e.name
+    ) ON pg_catalog.lower(o.option_name) = e.name
+     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = e.role
     WHERE o.option_value IS DISTINCT FROM e.value
   ) THEN
     RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'somebody changed a setting meanwhile';
@@ -252,24 +262,36 @@ BEGIN
     ORDER BY r.at
   LOOP
     v_name := v_action ->> 'name';
-    IF pg_catalog.jsonb_typeof(v_action -> 'elements') = 'array' THEN
-      SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.value), ', ' ORDER BY e.at) INTO v_literals
-      FROM pg_catalog.jsonb_array_elements_text(v_action -> 'elements') WITH ORDINALITY AS e(value, at);
-      v_statement := pg_catalog.format('ALTER DATABASE %I SET %I TO %s', v_database, v_name, v_literals);
-    ELSE
-      v_statement := pg_catalog.format('ALTER DATABASE %I RESET %I', v_database, v_name);
-    END IF;
+    v_role := v_action ->> 'role';
+    v_whose := CASE v_role WHEN '' THEN pg_catalog.format('ALTER DATABASE %I', v_database)
+               ELSE pg_catalog.format('ALTER ROLE %I IN DATABASE %I', v_role, v_database) END;
+    SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.value), ', ' ORDER BY e.at) INTO v_literals
+    FROM pg_catalog.jsonb_array_elements_text(
+           CASE pg_catalog.jsonb_typeof(v_action -> 'elements') WHEN 'array' THEN v_action -> 'elements' END
+         ) WITH ORDINALITY AS e(value, at);
     BEGIN
-      EXECUTE v_statement;
+      IF v_literals IS NULL THEN
+        EXECUTE pg_catalog.format('%s RESET %I', v_whose, v_name);
+      ELSE
+        EXECUTE pg_catalog.format('%s SET %I TO %s', v_whose, v_name, v_literals);
+      END IF;
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
         v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
-      IF NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
+      v_is_locked := v_state = '42501' AND EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS us
+        WHERE r.rolname = v_role AND us.rolname = current_user AND us.oid <> r.oid AND NOT us.rolsuper
+          AND (r.rolsuper OR NOT us.rolcreaterole
+               OR (CAST(pg_catalog.current_setting('server_version_num') AS integer) >= 160000
+                   AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION'))));
+      -- A role that we lost must not pass for an extension that was dropped.
+      IF v_is_locked OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
         RAISE EXCEPTION USING
           ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
-          COLUMN = 'pinsafe:' || v_name;
+          COLUMN = 'pinsafe:' || v_name, TABLE = v_role,
+          CONSTRAINT = CASE WHEN v_is_locked THEN 'pinsafe-role-locked' ELSE '' END;
       END IF;
-      v_refused := pg_catalog.array_append(v_refused, pg_catalog.jsonb_build_array(v_name, v_state));
+      v_refused := pg_catalog.array_append(v_refused, pg_catalog.jsonb_build_array(v_name, v_role, v_state));
     END;
   END LOOP;
 
@@ -300,7 +322,8 @@ BEGIN
     COMMENT ON TABLE cdk_pinsafe.setting IS
       'Which settings of this database (ALTER DATABASE ... SET) are managed by which CDK construct. '
       'Without it, removing the construct no longer restores what was set before.';
-    COMMENT ON COLUMN cdk_pinsafe.setting.role IS 'Empty for a setting of the database.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.role IS
+      'The role whose sessions in this database have the setting (ALTER ROLE ... IN DATABASE); empty for all sessions.';
     COMMENT ON COLUMN cdk_pinsafe.setting.owner IS 'Path of the CDK construct.';
     COMMENT ON COLUMN cdk_pinsafe.setting.resource IS 'Physical id of its CloudFormation resource.';
     COMMENT ON COLUMN cdk_pinsafe.setting.desired IS 'What the construct asked for.';
@@ -314,14 +337,16 @@ BEGIN
 
   IF v_request -> 'writes' <> '[]' THEN
     INSERT INTO cdk_pinsafe.setting AS l (name, role, owner, resource, desired, applied, previous, adopted, at)
-    SELECT w.value ->> 'name', '', v_request ->> 'owner', v_request ->> 'resource', w.value -> 'desired',
-           o.option_value, w.value ->> 'previous', CAST(w.value ->> 'adopted' AS boolean), pg_catalog.now()
+    SELECT w.value ->> 'name', w.value ->> 'role', v_request ->> 'owner', v_request ->> 'resource',
+           w.value -> 'desired', o.option_value, w.value ->> 'previous', CAST(w.value ->> 'adopted' AS boolean),
+           pg_catalog.now()
     FROM pg_catalog.jsonb_array_elements(v_request -> 'writes') AS w(value)
     LEFT JOIN (
       pg_catalog.pg_db_role_setting AS s
       JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
       CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON s.setrole = 0 AND pg_catalog.lower(o.option_name) = w.value ->> 'name'
+    ) ON pg_catalog.lower(o.option_name) = w.value ->> 'name'
+     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = w.value ->> 'role'
     ON CONFLICT (name, role) DO UPDATE SET
       owner = EXCLUDED.owner, resource = EXCLUDED.resource, desired = EXCLUDED.desired, applied = EXCLUDED.applied,
       previous = EXCLUDED.previous, adopted = EXCLUDED.adopted, at = EXCLUDED.at;
@@ -329,7 +354,8 @@ BEGIN
 
   IF v_request -> 'forgets' <> '[]' THEN
     DELETE FROM cdk_pinsafe.setting AS l
-    WHERE l.role = '' AND pg_catalog.jsonb_exists(v_request -> 'forgets', l.name);
+    USING pg_catalog.jsonb_to_recordset(v_request -> 'forgets') AS f(name text, role text)
+    WHERE l.name = f.name AND l.role = f.role;
     IF NOT EXISTS (SELECT FROM cdk_pinsafe.setting) THEN
       BEGIN
         DROP TABLE cdk_pinsafe.setting;
@@ -342,20 +368,22 @@ BEGIN
 
   PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST(pg_catalog.jsonb_build_object(
     'refused', pg_catalog.to_jsonb(v_refused),
-    'stored', (SELECT pg_catalog.jsonb_object_agg(pg_catalog.lower(o.option_name), o.option_value)
+    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
+                        CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
                  FROM pg_catalog.pg_db_role_setting AS s
                  JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
                  CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-                WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0)) AS text), true);
+                WHERE d.datname = pg_catalog.current_database())) AS text), true);
 END
 $pinsafe$
 """
-"""Request: ``expected`` (what the plan was made from: name to stored text or null), ``actions`` (objects of name,
-elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes``, ``forgets``, ``owner`` and
-``resource``. The advisory lock does not bind hands: where something else is stored by now, the block ends with 40001,
-and the plan must be made anew. Any SQLSTATE that is not tolerated ends the block with that error and the parameter's
-name. Result: ``refused`` (pairs of name and SQLSTATE), and all that is now
-``stored``."""
+"""Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
+(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes``, ``forgets``,
+``owner`` and ``resource``. The role is empty for a setting of the database. The advisory lock does not bind hands:
+where something else is stored by now, the block ends with 40001, and the plan must be made anew. Any SQLSTATE that is
+not tolerated ends the block with that error, the parameter's name and the role. Who may alter a role is PostgreSQL's to
+say; the block only tells such a refusal from one of the parameter. Result: ``refused`` (name, role, SQLSTATE), and all
+that is now ``stored``, as in ``STATE``."""
 
 BEGIN_LOOKING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
 

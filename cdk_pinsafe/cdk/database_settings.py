@@ -1,7 +1,7 @@
 """The custom resource that keeps settings in a database."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
@@ -14,14 +14,14 @@ from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
-from .checks import refuse, warn
+from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
 
 class DatabaseSettings(Construct):
-    """Session settings as defaults of one database, by ``ALTER DATABASE … SET``.
+    """Session settings as defaults of one database, by ``ALTER DATABASE … SET``, and of single roles in it.
 
     Every new connection starts with them, so no client has to send a SET, which would pin. A client that sends its own
     SET all the same still pins, even with the value that the database has. Connections opened before a change keep the
@@ -46,6 +46,17 @@ class DatabaseSettings(Construct):
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
             be tokens.
+        role_settings: role name, to the letter, to settings of its own, by ``ALTER ROLE … IN DATABASE … SET``, which
+            beat the database's where that role logs in; those of a role that it is a member of it does not get. The
+            roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
+            option on the role, which it has on those it made (measured). What is stored is read back, but, unlike the
+            database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
+        on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
+            a setting that this deployment sets, changes or takes over, which for that role beats the database's:
+            ``warn`` says so in the applier's log and in :attr:`shadowed`; ``fail`` fails the deployment with the names
+            of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
+            way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
+            well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -74,6 +85,8 @@ class DatabaseSettings(Construct):
         vpc: ec2.IVpc,
         database_name: str,
         settings: Mapping[str, SettingValue],
+        role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_shadow: Literal["warn", "fail"] = "warn",
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -88,7 +101,9 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        texts = self._texts(settings)
+        check_choice(self, "on_shadow", on_shadow, "warn", "fail")
+        texts = self._texts("settings", settings)
+        role_texts = self._role_texts(role_settings or {})
         isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -130,7 +145,9 @@ class DatabaseSettings(Construct):
                 "SecretArn": target.secret.secret_arn,
                 # As text, since CloudFormation turns every number and boolean of a property into a string.
                 "Settings": Stack.of(self).to_json_string(texts),
+                **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
                 "Extensions": list(extensions),
+                **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
                 # With the stack's name: the same code may be deployed as two stacks that meet in one database.
                 "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
                 "Address": f"{_deployed_name(self)}.{self.node.addr}",
@@ -143,7 +160,10 @@ class DatabaseSettings(Construct):
 
     @property
     def shadowed(self) -> str:
-        """Token: names of settings, joined by commas, that a value of some role beats at present; mostly empty."""
+        """Token: names of settings, joined by commas, that a value of some role beat at deployment; mostly empty.
+
+        Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
+        """
         return self.resource.get_att_string("Shadowed")
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
@@ -160,26 +180,36 @@ class DatabaseSettings(Construct):
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
         return policy
 
-    def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
+    def _role_texts(
+        self, role_settings: Mapping[str, Mapping[str, SettingValue]]
+    ) -> dict[str, dict[str, str | list[str]]]:
+        for role in role_settings:
+            if Token.is_unresolved(role):
+                refuse(self, f"'role_settings' should name roles that are known at synth, got the token {role!r}")
+            if "\0" in role or not 1 <= len(role.encode()) <= 63:
+                refuse(self, f"'role_settings' should name roles of 1 to 63 bytes, got {role!r}")
+        return {role: self._texts(f"role_settings[{role}]", role_settings[role]) for role in sorted(role_settings)}
+
+    def _texts(self, prop: str, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
         texts: dict[str, str | list[str]] = {}
         seen: dict[str, str] = {}
         try:
             for name, value in settings.items():
                 lower = check_name(name)
                 if lower in seen:
-                    refuse(self, f"'settings' should name a parameter once, got {seen[lower]!r} and {name!r}")
+                    refuse(self, f"{prop!r} should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
-                texts[name] = self._text(name, value)
+                texts[name] = self._text(prop, name, value)
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
         return dict(sorted(texts.items()))
 
-    def _text(self, name: str, value: SettingValue) -> str | list[str]:
+    def _text(self, prop: str, name: str, value: SettingValue) -> str | list[str]:
         if isinstance(value, Duration | Size) and value.is_unresolved():
             refuse(
                 self,
-                f"'settings' should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
+                f"{prop!r} should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
                 "token; pass the number and its unit as text, as in f'{seconds}s'",
             )
         # Only these can be tokens, or hold one.
@@ -192,7 +222,7 @@ class DatabaseSettings(Construct):
         if name.lower() in LIST_PARAMETERS:
             refuse(
                 self,
-                f"'settings' should give {name!r} a list whose length is known at synth, got a list token; "
+                f"{prop!r} should give {name!r} a list whose length is known at synth, got a list token; "
                 "pass a list of tokens, as in [Fn.select(0, names), Fn.select(1, names)]",
             )
         return to_text(name, value)

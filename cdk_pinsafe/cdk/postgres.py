@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import jsii
 from aws_cdk import Duration, RemovalPolicy, Token
@@ -50,6 +50,10 @@ class PinSafePostgres(Construct):
         vpc: the VPC to put everything into; two availability zones at least.
         database_name: the database that is created with the instance. Default: ``app``.
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
+        role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
+            later deployment than the instance. Default: none.
+        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+            ``warn``.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
@@ -88,6 +92,8 @@ class PinSafePostgres(Construct):
         vpc: ec2.IVpc,
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
+        role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_shadow: Literal["warn", "fail"] = "warn",
         extensions: Sequence[str] = (),
         engine: rds.IInstanceEngine | None = None,
         instance_type: ec2.InstanceType | None = None,
@@ -164,6 +170,8 @@ class PinSafePostgres(Construct):
             vpc_subnets=vpc_subnets,
             database_name=database_name,
             settings=settings or {},
+            role_settings=role_settings,
+            on_shadow=on_shadow,
             extensions=extensions,
             ca_bundle=ca_bundle,
         )

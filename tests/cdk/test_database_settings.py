@@ -526,3 +526,56 @@ def test_shadowed_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: r
     settings = add(stack, vpc, instance)
     resource_id = stack.get_logical_id(settings.resource.node.default_child)  # type: ignore[arg-type]
     assert stack.resolve(settings.shadowed) == {"Fn::GetAtt": [resource_id, "Shadowed"]}
+
+
+def test_role_settings_are_a_property_of_their_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By role, in the order of names, with the same values as the database's; without them there is no property."""
+    reports = {"work_mem": Size.mebibytes(64), "jit": False, "search_path": ["a", "b"]}
+    add(stack, vpc, instance, role_settings={"reports": reports, "App": {"jit": True}})
+    add(stack, vpc, instance, "Without", role_settings={})
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert first["Properties"]["RoleSettings"] == (
+        '{"App":{"jit":"on"},"reports":{"jit":"off","search_path":["a","b"],"work_mem":"64MB"}}'
+    )
+    assert "RoleSettings" not in second["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ({"": {"jit": True}}, "'role_settings' should name roles of 1 to 63 bytes, got ''"),
+        ({"n" * 64: {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"🐘" * 16: {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"a\0b": {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"app": {"jit": True, "JIT": False}}, "'role_settings[app]' should name a parameter once"),
+        ({"app": {"shared_buffers": "1GB"}}, "cannot be set in a database"),
+        ({"app": {"search_path": "a, b"}}, "expects a list"),
+    ],
+)
+def test_role_settings_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, roles: Any, expected: str
+) -> None:
+    """What is refused for a database is refused for a role, and what cannot be a role's name."""
+    with pytest.raises((ConfigurationError, SettingError)) as caught:
+        add(stack, vpc, instance, role_settings=roles)
+    assert str(caught.value).startswith("Test/Settings: ")
+    assert expected in str(caught.value)
+
+
+def test_a_role_name_may_not_be_a_token(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It is a key of the property's JSON text."""
+    with pytest.raises(ConfigurationError, match="known at synth"):
+        add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
+
+
+def test_on_shadow_is_a_property_only_where_it_fails(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used; another word is refused."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Strict", on_shadow="fail")
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "OnShadow" not in first["Properties"]
+    assert second["Properties"]["OnShadow"] == "fail"
+    with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
+        add(stack, vpc, instance, "Bad", on_shadow="error")
