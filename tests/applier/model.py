@@ -88,6 +88,7 @@ PARAMETERS: Final = {
 OWNED: Final = "already managed by"
 MISSING: Final = "create the database first"
 REFUSED: Final = "nothing was changed"
+ROLELESS: Final = "the server has no such role"
 IDLE: Final = "it is stored, but a fresh session takes its value from"
 
 
@@ -119,11 +120,20 @@ class Answer(NamedTuple):
 
 @dataclass
 class Model:
-    """A database that is there, until it is dropped."""
+    """A database that is there, until it is dropped.
+
+    Attributes:
+        stored: what it has, by anybody.
+        ledger: what is managed.
+        extensions: what was created in it.
+        roles: those of the whole server.
+        is_there: whether it is.
+    """
 
     stored: dict[Key, str] = field(default_factory=dict)
     ledger: dict[Key, Row] = field(default_factory=dict)
     extensions: set[str] = field(default_factory=set)
+    roles: set[str] = field(default_factory=set)
     is_there: bool = True
 
     def apply(
@@ -162,28 +172,36 @@ class Model:
         return not parameter.locked and parameter.extension in {"", *self.extensions}
 
     def _apply(self, owner: str, resource: str, wish: Mapping[Key, Asked], is_mine: Callable[[Row], bool]) -> Answer:
-        standing = {key for key, asked in wish.items() if self._stands(key, asked)}
-        reasons = {OWNED for key in wish if key in self.ledger and not is_mine(self.ledger[key])}
-        for key in wish.keys() - standing:
-            if not self.may_set(key) or wish[key] in PARAMETERS[key.name].bad:
+        # What was asked for already of a role that somebody dropped since stays as it is, in the ledger alone.
+        orphans = {key for key in wish if key.role and key.role not in self.roles}
+        known = {key for key in orphans if (row := self.ledger.get(key)) and is_mine(row) and row.desired == wish[key]}
+        if orphans != known:
+            raise RefusedError(ROLELESS)
+        wanted = {key: asked for key, asked in wish.items() if key not in orphans}
+
+        standing = {key for key, asked in wanted.items() if self._stands(key, asked)}
+        reasons = {OWNED for key in wanted if key in self.ledger and not is_mine(self.ledger[key])}
+        for key in wanted.keys() - standing:
+            if not self.may_set(key) or wanted[key] in PARAMETERS[key.name].bad:
                 reasons.add(REFUSED)
         if reasons:
             raise RefusedError(*reasons)
 
         reset = self._give_up(wish, is_mine)
-        new = wish.keys() - self.ledger.keys()
-        for key, asked in wish.items():
+        new = wanted.keys() - self.ledger.keys()
+        for key, asked in wanted.items():
             previous = self.ledger[key].previous if key in self.ledger else self.stored.get(key)
             adopted = self.ledger[key].adopted if key in self.ledger else key in standing
             if key not in standing:
                 self.stored[key] = _spelt(key, asked).stored
             self.ledger[key] = Row(owner, resource, asked, self.stored[key], previous, adopted)
 
-        changed = wish.keys() - standing
+        changed = wanted.keys() - standing
         if any(self._means(key, self.stored[key]) in PARAMETERS[key.name].idle for key in changed | new):
             raise RefusedError(IDLE)
-        shadowed = {key.name for key in wish for other in self.stored if other.role and other.name == key.name}
-        return Answer(len(wish), len(changed), len(new & standing), reset, frozenset(shadowed))
+        foreign = {key.name for key in self.stored if key.role and key not in self.ledger}
+        shadowed = {key.name for key in wanted if not key.role} & foreign
+        return Answer(len(wanted), len(changed), len(new & standing), reset, frozenset(shadowed))
 
     def _give_up(self, kept: Collection[Key], is_mine: Callable[[Row], bool]) -> int:
         """What is no longer wanted goes back to what stood before, if nobody has changed it, and if that can be."""
