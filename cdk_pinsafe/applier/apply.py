@@ -5,22 +5,21 @@ answered by the whole transaction again. So the database holds all of the old or
 same event may be repeated at will.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from ..errors import ApplyError, PinSafeError, UnreachableError
-from . import log, messages
-from .connection import AuthenticationError, DatabaseMissingError, Session, connect, immune_options
+from ..errors import PinSafeError, UnreachableError
+from . import log, messages, sql
+from .connection import DatabaseMissingError, immune_options
 from .deadline import Deadline, persist
+from .door import Door
 from .plan import LedgerRow
-from .properties import NOTHING, Identity, Wish
-from .secret import Credentials, SecretMissingError
+from .properties import Identity, Wish
+from .secret import SecretMissingError
 from .transaction import Done, Outcome, Transaction, extensions_of
 from .verify import Verified, verify
 
-_ROTATION_PAUSE: Final = 2.0
 _LOOKING: Final = 0.6
 """The part of the time that is left which verification may use; the rest is for undoing."""
 _WAY_OUT: Final = (
@@ -29,53 +28,16 @@ _WAY_OUT: Final = (
 )
 
 
-class Door:
-    """Opens sessions on a database, and reads the secret again, once, if the password was rotated meanwhile."""
-
-    def __init__(self, identity: Identity, read_secret: Callable[[str], Credentials]) -> None:
-        self.target = identity.target
-        self._arn = identity.secret_arn
-        self._read = read_secret
-        self._credentials: Credentials | None = None
-        self._may_reread = True
-
-    def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
-        """Connect; see :func:`~.connection.connect` for what is raised."""
-        if self._credentials is None:
-            self._credentials = self._read(self._arn)
-        try:
-            return connect(self.target, self._credentials, deadline, options)
-        except AuthenticationError as error:
-            refused = str(error)
-        if self._may_reread:
-            self._may_reread = False
-            # A rotation changes the password in the database a moment before it changes the secret.
-            time.sleep(min(_ROTATION_PAUSE, deadline.left))
-            tried, self._credentials = self._credentials, self._read(self._arn)
-            if self._credentials != tried:
-                log.info("secret_rotated")
-                return self.open(deadline, options)
-        raise ApplyError(
-            f"{self.target}: {refused}; the secret {self._arn} does not open it: correct or rotate the secret"
-        )
-
-
 def apply(
-    identity: Identity,
-    wish: Wish,
-    predecessors: Iterable[str],
-    read_secret: Callable[[str], Credentials],
-    deadline: Deadline,
-    *,
-    undo: bool,
+    door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline, *, undo: bool
 ) -> Outcome:
     """Bring the database to what is wished for, and see that a fresh session gets it.
 
     Args:
+        door: opens the database.
         identity: which database, for whom.
         wish: settings and extensions.
         predecessors: owners whose settings the owner takes over.
-        read_secret: reads credentials by ARN.
         deadline: when the answer must be ready.
         undo: whether to go back to what the owner had asked for before if fresh sessions do not get the settings:
             CloudFormation does not roll a failed creation back by another event.
@@ -83,7 +45,6 @@ def apply(
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
     """
-    door = Door(identity, read_secret)
     owners = {identity.owner, *predecessors}
     done = _transact(door, identity, wish, lambda row: row.owner in owners, deadline)
     try:
@@ -101,15 +62,15 @@ def apply(
     raise _undone(door, identity, done, failure, deadline)
 
 
-def remove(identity: Identity, resource: str, read_secret: Callable[[str], Credentials], deadline: Deadline) -> Outcome:
+def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Outcome:
     """Give up all settings of a resource. A database that is gone needs nothing. Extensions are never dropped.
 
     Only what bears the resource's physical id is given up. After a replacement CloudFormation deletes the old resource,
     and both may be one database (a host's alias, a construct that was moved), managed by the new resource by then.
     """
-    door = Door(identity, read_secret)
+    wish = Wish({}, recycles=recycles)
     try:
-        return _transact(door, identity, NOTHING, lambda row: row.resource == resource, deadline, in_time=False).outcome
+        return _transact(door, identity, wish, lambda row: row.resource == resource, deadline, in_time=False).outcome
     except DatabaseMissingError:
         log.warning("database_missing", database=identity.target.database)
         return Outcome()
@@ -165,6 +126,8 @@ def _transact(
             # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
             first = first or done
             transaction.commit()
+            if wish.recycles and (first.outcome.changed or first.outcome.reset):
+                first = first.at(session.run(sql.CLOCK)[0][0])
         return replace(first, stored=done.stored)
 
     try:

@@ -17,8 +17,10 @@ from ..errors import ApplyError, PinSafeError
 from . import log, secret
 from .apply import apply, remove
 from .deadline import Deadline
+from .door import Door, Keys
 from .messages import LONGEST, clip, clip_values, names
-from .properties import PHYSICAL_ID_PREFIX, identity, wish
+from .properties import PHYSICAL_ID_PREFIX, identity, recycles, wish
+from .recycle import Change, Recycled, recycle
 from .transaction import Outcome
 
 __all__ = ["on_event"]
@@ -49,6 +51,9 @@ def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
           before. Not counted is what somebody else had changed since, or what PostgreSQL refuses to take back.
         * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's,
           and which this library does not manage.
+        * ``Recycled``: how many idle sessions that began before the change were ended.
+        * ``Stale``: how many sessions that began before the change are left, which may hold old values; ``unknown``
+          where nobody asked for sessions to be ended, nothing was changed, or they could not be counted.
 
         The whole is below 4096 bytes, whatever the event.
 
@@ -95,23 +100,22 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
     deadline = Deadline(remaining - min(_LONGEST_MARGIN, remaining / 5))
     who = identity(properties)
     log.info("received", request=request, host=who.target.host, database=who.target.database, owner=who.owner)
+    door = Door(who.target, Keys(who.secret_arn, secret.read))
     match request:
         case "Create" | "Update":
             outcome = apply(
-                who,
-                wish(properties),
-                _predecessors(event, request),
-                secret.read,
-                deadline,
-                undo=request == "Create",
+                door, who, wish(properties), _predecessors(event, request), deadline, undo=request == "Create"
             )
             physical_id = who.physical_id
         case "Delete":
-            outcome = remove(who, str(physical_id), secret.read, deadline)
+            outcome = remove(door, who, str(physical_id), deadline, recycles=recycles(properties))
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
     _tell(outcome)
-    return {"PhysicalResourceId": physical_id, "Data": _data(outcome)}
+    recycled = Recycled()
+    if outcome.committed_at and (keys := (*outcome.changed, *outcome.reset)):
+        recycled = recycle(door, [Change(who.target.database, outcome.committed_at, keys)], deadline)
+    return {"PhysicalResourceId": physical_id, "Data": _data(outcome, recycled)}
 
 
 def _predecessors(event: Mapping[str, Any], request: str) -> set[str]:
@@ -141,7 +145,7 @@ def _tell(outcome: Outcome) -> None:
         log.warning("shadowed", name=name, role=role)
 
 
-def _data(outcome: Outcome) -> dict[str, str]:
+def _data(outcome: Outcome, recycled: Recycled) -> dict[str, str]:
     shadowed = dict.fromkeys(name for name, _ in outcome.shadows)
     return {
         "Applied": str(len(outcome.applied)),
@@ -149,6 +153,8 @@ def _data(outcome: Outcome) -> dict[str, str]:
         "Adopted": str(len(outcome.adopted)),
         "Reset": str(len(outcome.reset)),
         "Shadowed": names(shadowed, _SHADOWED_CHARACTERS),
+        "Recycled": str(recycled.ended),
+        "Stale": "unknown" if recycled.stale is None else str(recycled.stale),
     }
 
 

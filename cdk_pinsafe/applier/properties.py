@@ -41,11 +41,13 @@ class Wish:
         settings: setting to text, or elements of a list.
         extensions: extensions that must exist.
         bears_shadows: whether a setting that is set or adopted now may be beaten by a role's value.
+        recycles: whether idle sessions of before are ended after a change.
     """
 
     settings: Mapping[Key, Value]
     extensions: tuple[str, ...] = ()
     bears_shadows: bool = True
+    recycles: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,9 +58,6 @@ class Wish:
     def roles(self) -> tuple[str, ...]:
         """The roles that are to have something of their own."""
         return tuple(dict.fromkeys(key.role for key in self.settings if key.role))
-
-
-NOTHING: Final = Wish({})
 
 
 def identity(properties: Mapping[str, Any]) -> Identity:
@@ -81,7 +80,7 @@ def wish(properties: Mapping[str, Any]) -> Wish:
 
     ``Settings`` is the JSON text of an object of parameter and value, ``RoleSettings``, which may be absent, of an
     object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnShadow``, which may
-    be absent, is ``warn`` or ``fail``.
+    be absent, is ``warn`` or ``fail``; for ``Recycle`` see :func:`recycles`.
 
     Raises:
         ApplyError: one is malformed.
@@ -103,7 +102,13 @@ def wish(properties: Mapping[str, Any]) -> Wish:
         settings,
         tuple(_name(item) for item in extensions),
         bears_shadows=_choice(properties, "OnShadow", "warn", "fail") == "warn",
+        recycles=recycles(properties),
     )
+
+
+def recycles(properties: Mapping[str, Any]) -> bool:
+    """Read ``Recycle``, which may be absent: ``never`` or ``idle``."""
+    return _choice(properties, "Recycle", "never", "idle") == "idle"
 
 
 def _choice(properties: Mapping[str, Any], key: str, default: str, *others: str) -> str:

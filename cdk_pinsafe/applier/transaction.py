@@ -42,6 +42,7 @@ class Outcome:
         refused: settings that could not be taken back, with the SQLSTATE; they stay in the database, unmanaged.
         shadows: values of roles, which this library does not manage, that beat the database's, as pairs of name and
             role.
+        committed_at: the server's time right after the commit, as seconds of Unix time, where it was asked for.
     """
 
     applied: tuple[Key, ...] = ()
@@ -53,6 +54,7 @@ class Outcome:
     orphaned: tuple[Key, ...] = ()
     refused: tuple[tuple[Key, str], ...] = ()
     shadows: tuple[tuple[str, str], ...] = ()
+    committed_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Done:
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
     before: Mapping[Key, Value] = field(default_factory=dict)
+
+    def at(self, time: str) -> "Done":
+        """The same, with the time of the commit."""
+        return replace(self, outcome=replace(self.outcome, committed_at=time))
 
 
 @dataclass(frozen=True)

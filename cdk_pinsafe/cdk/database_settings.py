@@ -16,6 +16,7 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .recycle import Recycle
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -25,7 +26,8 @@ class DatabaseSettings(Construct):
 
     Every new connection starts with them, so no client has to send a SET, which would pin. A client that sends its own
     SET all the same still pins, even with the value that the database has. Connections opened before a change keep the
-    old values; those that RDS Proxy holds are replaced by and by (it closes a connection some time after 24 hours).
+    old values, unless ``recycle`` ends them; those that RDS Proxy holds are replaced by and by (it closes a connection
+    some time after 24 hours).
 
     What is changed is written down in the schema ``cdk_pinsafe`` of the database, in the transaction that changes it:
     a setting that is removed here gets back the value that stood there before; one that somebody changed by hand in the
@@ -57,6 +59,9 @@ class DatabaseSettings(Construct):
             of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
             way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
             well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
+        recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
+            ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
+            ``Recycle.NEVER``.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -87,6 +92,7 @@ class DatabaseSettings(Construct):
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
         on_shadow: Literal["warn", "fail"] = "warn",
+        recycle: Recycle = Recycle.NEVER,
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -147,6 +153,7 @@ class DatabaseSettings(Construct):
                 "Settings": Stack.of(self).to_json_string(texts),
                 **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
                 "Extensions": list(extensions),
+                **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
                 **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
                 # With the stack's name: the same code may be deployed as two stacks that meet in one database.
                 "Owner": f"{self.node.path} (stack {_deployed_name(self)})",

@@ -11,7 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, PostgresDatabase
+from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -579,3 +579,14 @@ def test_on_shadow_is_a_property_only_where_it_fails(
     assert second["Properties"]["OnShadow"] == "fail"
     with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
         add(stack, vpc, instance, "Bad", on_shadow="error")
+
+
+def test_recycle_is_a_property_only_where_it_is_asked_for(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Recycling", recycle=Recycle.IDLE)
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "Recycle" not in first["Properties"]
+    assert second["Properties"]["Recycle"] == "idle"
