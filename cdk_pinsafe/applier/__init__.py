@@ -9,6 +9,7 @@
              │   │   ├─ compare  whether two spellings mean one value
              │   │   └─ plan     what to do, as a pure function
              │   └─ verify       what a fresh session really gets
+             ├─ several          the same for many databases at once: all or none, or as many as can
              └─ recycle          ending of idle sessions that hold old values
     door         opens sessions with a secret's credentials
     connection   TLS and PostgreSQL's protocol; which errors pass by themselves

@@ -30,7 +30,7 @@ _WAY_OUT: Final = (
 
 def apply(
     door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline, *, undo: bool
-) -> Outcome:
+) -> Done:
     """Bring the database to what is wished for, and see that a fresh session gets it.
 
     Args:
@@ -58,11 +58,11 @@ def apply(
         known = {name for name, _ in done.outcome.shadows} | {key.name for key in done.stored if key.role}
         log.info("verified", names=len(wish.names), shadowed=verified.shadowed, drifted=verified.drifted)
         more = tuple((name, "") for name in verified.shadowed if name not in known)
-        return replace(done.outcome, shadows=done.outcome.shadows + more)
+        return replace(done, outcome=replace(done.outcome, shadows=done.outcome.shadows + more))
     raise _undone(door, identity, done, failure, deadline)
 
 
-def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Outcome:
+def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Done:
     """Give up all settings of a resource. A database that is gone needs nothing. Extensions are never dropped.
 
     Only what bears the resource's physical id is given up. After a replacement CloudFormation deletes the old resource,
@@ -70,13 +70,32 @@ def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *,
     """
     wish = Wish({}, recycles=recycles)
     try:
-        return _transact(door, identity, wish, lambda row: row.resource == resource, deadline, in_time=False).outcome
+        return _transact(door, identity, wish, lambda row: row.resource == resource, deadline, in_time=False)
     except DatabaseMissingError:
         log.warning("database_missing", database=identity.target.database)
-        return Outcome()
+        return Done(Outcome())
     except (UnreachableError, SecretMissingError) as error:
         failure = type(error)(f"{messages.clip(str(error), 750)}; {_WAY_OUT}")
     raise failure
+
+
+def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline) -> None:
+    """See whether the database takes what is wished for, and keep nothing of it.
+
+    Raises:
+        PinSafeError: why not, and what to do.
+    """
+    owners = {identity.owner, *predecessors}
+    _transact(door, identity, wish, lambda row: row.owner in owners, deadline, is_kept=False)
+
+
+def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
+    """Go back to what the owner had asked for before.
+
+    Raises:
+        PinSafeError: why not; the change stands.
+    """
+    _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
 
 
 def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
@@ -89,7 +108,7 @@ def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
 
 def _undone(door: Door, identity: Identity, done: Done, failure: PinSafeError, deadline: Deadline) -> PinSafeError:
     try:
-        _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
+        bring_back(door, identity, done, deadline)
     except PinSafeError as error:
         log.error("undo_failed", kind=type(error).__name__)
         how = (
@@ -109,8 +128,12 @@ def _transact(
     deadline: Deadline,
     *,
     in_time: bool = True,
+    is_kept: bool = True,
 ) -> Done:
-    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits."""
+    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits.
+
+    Without ``is_kept`` all is done but the COMMIT.
+    """
     first: Done | None = None
 
     def attempt() -> Done:
@@ -118,6 +141,8 @@ def _transact(
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity, is_ours)
             done = transaction.run(wish)
+            if not is_kept:
+                return done
             if in_time and not session.has_time_after_commit:
                 raise UnreachableError(
                     f"{door.target}: the server answers so slowly that no time is left to verify a change; nothing "

@@ -65,11 +65,13 @@ class Done:
         outcome: what it did.
         stored: the texts that are stored now, managed or not.
         before: what its owner had asked for before.
+        is_unchanged: whether there was nothing to do, not even in the ledger.
     """
 
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
     before: Mapping[Key, Value] = field(default_factory=dict)
+    is_unchanged: bool = True
 
     def at(self, time: str) -> "Done":
         """The same, with the time of the commit."""
@@ -141,7 +143,7 @@ class Transaction:
             if hidden and not wish.bears_shadows:
                 raise ApplyError(messages.shadowed(self._target, hidden))
             before = {key: row.desired for key, row in ledger.items() if self._is_ours(row)}
-            return Done(outcome, stored, before)
+            return Done(outcome, stored, before, todo.is_empty)
         raise failure
 
     def commit(self) -> None:
