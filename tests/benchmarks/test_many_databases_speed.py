@@ -84,6 +84,7 @@ def _script(path: Path, names: list[str], settings: dict[str, str]) -> Path:
 
 
 @pytest.mark.benchmark
+@pytest.mark.timeout(3600)
 def test_many_databases_take_at_most_half_as_long_again_as_psql(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, long: bool
 ) -> None:
@@ -118,7 +119,7 @@ def test_many_databases_take_at_most_half_as_long_again_as_psql(
         f"held at most {few:.1f} MB for 50 and {many:.1f} MB for {number}"
     )
     assert max(ratios) <= 1.5
-    assert many < few + 0.02 * number
+    assert many < few + 0.01 * number
 
 
 def _held(cluster: Cluster, names: list[str], settings: dict[str, str]) -> float:
