@@ -6,7 +6,8 @@
              ├─ secret           user and password, from Secrets Manager
              ├─ apply            the transaction until it is committed; then verify, and undo if need be
              │   ├─ transaction  read, plan, change, note
-             │   │   ├─ compare  whether two spellings mean one value
+             │   │   ├─ reading  what stands, and whether it is what is asked for; changes nothing
+             │   │   │  compare  whether two spellings mean one value
              │   │   └─ plan     what to do, as a pure function
              │   └─ verify       what a fresh session really gets
              ├─ several          the same for many databases at once: all or none, or as many as can

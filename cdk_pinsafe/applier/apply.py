@@ -16,8 +16,9 @@ from .deadline import Deadline, persist
 from .door import Door
 from .plan import LedgerRow
 from .properties import Identity, Wish
+from .reading import extensions_of
 from .secret import SecretMissingError
-from .transaction import Done, Outcome, Transaction, extensions_of
+from .transaction import Done, Outcome, Transaction
 from .verify import Verified, verify
 
 _LOOKING: Final = 0.6

@@ -18,7 +18,7 @@ from .connection import ServerError, immune_options
 from .deadline import Deadline, TransientError
 from .door import Door
 from .plan import Key
-from .transaction import AWS_ROLES
+from .reading import AWS_ROLES
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_dat
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE"
 """Said in full: the database's own defaults could be serializable and read-only."""
 
+BEGIN_COMPARING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE"
+"""One snapshot for all that is read: no lock is taken, and nobody waits."""
+
 NO_TRANSACTION_TIMEOUT: Final = "SET LOCAL transaction_timeout = 0"
 """For 17 and later only: 16 does not know the parameter, so it cannot be a start-up option."""
 
@@ -139,7 +142,7 @@ FRESH_SESSION: Final = """
 SELECT n.value, s.source,
        CASE WHEN s.name IS NULL AND pg_catalog.strpos(n.value, '.') OPERATOR(pg_catalog.>) 0
             THEN pg_catalog.current_setting(n.value, true) END,
-       o.stored, o.of_role
+       o.stored, o.of_role, pg_catalog.current_setting(n.value, true)
 FROM pg_catalog.jsonb_array_elements_text(CAST(:names AS pg_catalog.jsonb)) AS n(value)
 LEFT JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n.value
 LEFT JOIN (
@@ -160,4 +163,4 @@ LEFT JOIN (
 """
 """Of each of ``names``: where this session's value comes from (NULL where ``pg_settings`` does not show it); the value
 of a placeholder, which ``pg_settings`` never shows; what is stored for the database; whether this session's user has a
-value of its own."""
+value of its own; the value that this session has."""
