@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PinSafePostgres,
         PinSafeProxy,
         PostgresDatabase,
+        Recycle,
     )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "PinSafeProxy",
     "PinningAlarms",
     "PostgresDatabase",
+    "Recycle",
 ]
 
 _PUBLIC: Final = frozenset(__all__)

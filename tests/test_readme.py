@@ -32,7 +32,7 @@ def test_python_runs_from_top_to_bottom() -> None:
             assert code.strip() == expected
             expected = None
             ran += 1
-    assert ran == 5
+    assert ran == 6
     assert expected is None
 
 

@@ -81,6 +81,7 @@ def test_public_names() -> None:
         "PinSafeProxy",
         "PinningAlarms",
         "PostgresDatabase",
+        "Recycle",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
     assert set(cdk_pinsafe.__all__) <= set(dir(cdk_pinsafe))

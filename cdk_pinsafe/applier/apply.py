@@ -5,22 +5,22 @@ answered by the whole transaction again. So the database holds all of the old or
 same event may be repeated at will.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from ..errors import ApplyError, PinSafeError, UnreachableError
-from . import log, messages
-from .connection import AuthenticationError, DatabaseMissingError, Session, connect, immune_options
+from ..errors import PinSafeError, UnreachableError
+from . import log, messages, sql
+from .connection import DatabaseMissingError, immune_options
 from .deadline import Deadline, persist
+from .door import Door
 from .plan import LedgerRow
-from .properties import NOTHING, Identity, Wish
-from .secret import Credentials, SecretMissingError
-from .transaction import Done, Outcome, Transaction, extensions_of
+from .properties import Identity, Wish
+from .reading import extensions_of
+from .secret import SecretMissingError
+from .transaction import Done, Outcome, Transaction
 from .verify import Verified, verify
 
-_ROTATION_PAUSE: Final = 2.0
 _LOOKING: Final = 0.6
 """The part of the time that is left which verification may use; the rest is for undoing."""
 _WAY_OUT: Final = (
@@ -29,53 +29,16 @@ _WAY_OUT: Final = (
 )
 
 
-class Door:
-    """Opens sessions on a database, and reads the secret again, once, if the password was rotated meanwhile."""
-
-    def __init__(self, identity: Identity, read_secret: Callable[[str], Credentials]) -> None:
-        self.target = identity.target
-        self._arn = identity.secret_arn
-        self._read = read_secret
-        self._credentials: Credentials | None = None
-        self._may_reread = True
-
-    def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
-        """Connect; see :func:`~.connection.connect` for what is raised."""
-        if self._credentials is None:
-            self._credentials = self._read(self._arn)
-        try:
-            return connect(self.target, self._credentials, deadline, options)
-        except AuthenticationError as error:
-            refused = str(error)
-        if self._may_reread:
-            self._may_reread = False
-            # A rotation changes the password in the database a moment before it changes the secret.
-            time.sleep(min(_ROTATION_PAUSE, deadline.left))
-            tried, self._credentials = self._credentials, self._read(self._arn)
-            if self._credentials != tried:
-                log.info("secret_rotated")
-                return self.open(deadline, options)
-        raise ApplyError(
-            f"{self.target}: {refused}; the secret {self._arn} does not open it: correct or rotate the secret"
-        )
-
-
 def apply(
-    identity: Identity,
-    wish: Wish,
-    predecessors: Iterable[str],
-    read_secret: Callable[[str], Credentials],
-    deadline: Deadline,
-    *,
-    undo: bool,
-) -> Outcome:
+    door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline, *, undo: bool
+) -> Done:
     """Bring the database to what is wished for, and see that a fresh session gets it.
 
     Args:
+        door: opens the database.
         identity: which database, for whom.
         wish: settings and extensions.
         predecessors: owners whose settings the owner takes over.
-        read_secret: reads credentials by ARN.
         deadline: when the answer must be ready.
         undo: whether to go back to what the owner had asked for before if fresh sessions do not get the settings:
             CloudFormation does not roll a failed creation back by another event.
@@ -83,7 +46,6 @@ def apply(
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
     """
-    door = Door(identity, read_secret)
     owners = {identity.owner, *predecessors}
     done = _transact(door, identity, wish, lambda row: row.owner in owners, deadline)
     try:
@@ -97,25 +59,44 @@ def apply(
         known = {name for name, _ in done.outcome.shadows} | {key.name for key in done.stored if key.role}
         log.info("verified", names=len(wish.names), shadowed=verified.shadowed, drifted=verified.drifted)
         more = tuple((name, "") for name in verified.shadowed if name not in known)
-        return replace(done.outcome, shadows=done.outcome.shadows + more)
+        return replace(done, outcome=replace(done.outcome, shadows=done.outcome.shadows + more))
     raise _undone(door, identity, done, failure, deadline)
 
 
-def remove(identity: Identity, resource: str, read_secret: Callable[[str], Credentials], deadline: Deadline) -> Outcome:
+def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Done:
     """Give up all settings of a resource. A database that is gone needs nothing. Extensions are never dropped.
 
     Only what bears the resource's physical id is given up. After a replacement CloudFormation deletes the old resource,
     and both may be one database (a host's alias, a construct that was moved), managed by the new resource by then.
     """
-    door = Door(identity, read_secret)
+    wish = Wish({}, recycles=recycles)
     try:
-        return _transact(door, identity, NOTHING, lambda row: row.resource == resource, deadline, in_time=False).outcome
+        return _transact(door, identity, wish, lambda row: row.resource == resource, deadline, in_time=False)
     except DatabaseMissingError:
         log.warning("database_missing", database=identity.target.database)
-        return Outcome()
+        return Done(Outcome())
     except (UnreachableError, SecretMissingError) as error:
         failure = type(error)(f"{messages.clip(str(error), 750)}; {_WAY_OUT}")
     raise failure
+
+
+def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline) -> None:
+    """See whether the database takes what is wished for, and keep nothing of it.
+
+    Raises:
+        PinSafeError: why not, and what to do.
+    """
+    owners = {identity.owner, *predecessors}
+    _transact(door, identity, wish, lambda row: row.owner in owners, deadline, is_kept=False)
+
+
+def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
+    """Go back to what the owner had asked for before.
+
+    Raises:
+        PinSafeError: why not; the change stands.
+    """
+    _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
 
 
 def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
@@ -128,7 +109,7 @@ def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
 
 def _undone(door: Door, identity: Identity, done: Done, failure: PinSafeError, deadline: Deadline) -> PinSafeError:
     try:
-        _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
+        bring_back(door, identity, done, deadline)
     except PinSafeError as error:
         log.error("undo_failed", kind=type(error).__name__)
         how = (
@@ -148,8 +129,12 @@ def _transact(
     deadline: Deadline,
     *,
     in_time: bool = True,
+    is_kept: bool = True,
 ) -> Done:
-    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits."""
+    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits.
+
+    Without ``is_kept`` all is done but the COMMIT.
+    """
     first: Done | None = None
 
     def attempt() -> Done:
@@ -157,6 +142,8 @@ def _transact(
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity, is_ours)
             done = transaction.run(wish)
+            if not is_kept:
+                return done
             if in_time and not session.has_time_after_commit:
                 raise UnreachableError(
                     f"{door.target}: the server answers so slowly that no time is left to verify a change; nothing "
@@ -165,6 +152,8 @@ def _transact(
             # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
             first = first or done
             transaction.commit()
+            if wish.recycles and (first.outcome.changed or first.outcome.reset):
+                first = first.at(session.run(sql.CLOCK)[0][0])
         return replace(first, stored=done.stored)
 
     try:

@@ -3,6 +3,7 @@
 Knows SQLSTATEs and remedies; knows nothing of connections or events.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,10 @@ LONGEST: Final = 990
 """Characters: CloudFormation shows about a thousand of a reason."""
 _BYTES: Final = 2.5
 """Bytes of UTF-8 that a character may have on average: the whole message stays below 2,500."""
+_MOST_TOLD: Final = 400
+_LEAST_TOLD: Final = 200
+_NAMES_TOLD: Final = 200
+"""Characters: how much of one database's failure is told, and of the names of further ones, where several failed."""
 _QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _LISTED: Final = re.compile(r"\[.*\]")
 _TABLESPACES: Final = ("default_tablespace", "temp_tablespaces")
@@ -89,12 +94,12 @@ def clip_values(text: str, length: int) -> str:
 
 
 def names(items: Iterable[str], length: int = 200) -> str:
-    """Names joined by commas, as many as fit, and how many more there are."""
+    """Names joined by commas, as many as fit, and how many more there are; a byte of JSON counts as a character."""
     every = list(items)
     shown: list[str] = []
     used = 0
     for item in every:
-        used += len(item) + 2
+        used += len(json.dumps(item))
         if shown and used > length:
             break
         shown.append(clip(item, length))
@@ -168,6 +173,21 @@ def shadowed(target: Target, shadows: Iterable[tuple[str, str]]) -> str:
         f"database's{others}; nothing was changed; take it away with ALTER ROLE ... RESET or ALTER ROLE ... IN "
         "DATABASE ... RESET, or say it in role_settings, or pass on_shadow='warn'"
     )
+
+
+def several_failed(where: str, failures: Mapping[str, str], number: int, what_of_others: str) -> str:
+    """Some of several databases failed. ``failures`` maps each to its message; as many as fit are told in full."""
+    head = f"{len(failures)} of {number} databases at {clip(where, 100)} failed"
+    room = LONGEST - len(head) - len(what_of_others) - 4
+    told: list[str] = []
+    rest = list(failures)
+    while rest and (not told or room > _LEAST_TOLD + len(names(rest, _NAMES_TOLD))):
+        message = clip_values(failures[rest[0]], min(_MOST_TOLD, max(_LEAST_TOLD, room - _NAMES_TOLD)))
+        room -= _weight(message) + 4
+        told.append(message)
+        rest.pop(0)
+    others = f"; likewise failed: {names(rest, max(20, min(_NAMES_TOLD, room - 40)))}" if rest else ""
+    return f"{head}; {what_of_others}: {' | '.join(told)}{others}"
 
 
 def owned_by_another(target: Target, conflicts: Mapping[Key, str]) -> str:

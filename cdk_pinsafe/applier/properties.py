@@ -20,17 +20,23 @@ PHYSICAL_ID_PREFIX: Final = "pinsafe:"
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database, opened by which secret, on whose behalf."""
+    """Which database, opened by which secret, on whose behalf, and whether it is one of a list."""
 
     target: Target
     secret_arn: str
     owner: str
     address: str
+    is_of_list: bool = False
 
     @property
     def physical_id(self) -> str:
-        """Made of the database's identity and the construct's, never of the settings."""
-        return f"{PHYSICAL_ID_PREFIX}{self.target.host}/{self.target.database}/{self.address}"
+        """Made of the database's identity and the construct's, never of the settings.
+
+        Of a list of databases it is the same whatever is in it, so that a longer or shorter one is an update.
+        """
+        return (
+            f"{PHYSICAL_ID_PREFIX}{self.target.host}/{'*' if self.is_of_list else self.target.database}/{self.address}"
+        )
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,13 @@ class Wish:
         settings: setting to text, or elements of a list.
         extensions: extensions that must exist.
         bears_shadows: whether a setting that is set or adopted now may be beaten by a role's value.
+        recycles: whether idle sessions of before are ended after a change.
     """
 
     settings: Mapping[Key, Value]
     extensions: tuple[str, ...] = ()
     bears_shadows: bool = True
+    recycles: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,22 +66,35 @@ class Wish:
         return tuple(dict.fromkeys(key.role for key in self.settings if key.role))
 
 
-NOTHING: Final = Wish({})
-
-
-def identity(properties: Mapping[str, Any]) -> Identity:
-    """Read ``Host``, ``Port``, ``Database``, ``SecretArn``, ``Owner`` and ``Address``.
+def identities(properties: Mapping[str, Any]) -> tuple[Identity, ...]:
+    """Read ``Host``, ``Port``, ``SecretArn``, ``Owner``, ``Address``, and ``Database`` or the list ``Databases``.
 
     Raises:
         ApplyError: one is missing or malformed.
     """
-    texts = {key: _text(properties, key) for key in ("Host", "Port", "Database", "SecretArn", "Owner", "Address")}
-    port = texts["Port"]
+    is_list = "Databases" in properties
+    names = _databases(properties) if is_list else (_text(properties, "Database"),)
+    host, port, secret_arn, owner, address = (
+        _text(properties, key) for key in ("Host", "Port", "SecretArn", "Owner", "Address")
+    )
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ApplyError(f"property 'Port' must be a number between 1 and 65535, got {clip(port, 40)!r}")
-    return Identity(
-        Target(texts["Host"], int(port), texts["Database"]), texts["SecretArn"], texts["Owner"], texts["Address"]
-    )
+    return tuple(Identity(Target(host, int(port), name), secret_arn, owner, address, is_list) for name in names)
+
+
+def _databases(properties: Mapping[str, Any]) -> tuple[str, ...]:
+    names = properties["Databases"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ApplyError(
+            f"property 'Databases' must be a list of one or more names of databases, got {clip(repr(names), 80)}"
+        )
+    for name in names:
+        if not _is_text(name):
+            raise ApplyError("property 'Databases' has a name with a NUL character or that is not valid Unicode")
+    if "Database" in properties:
+        raise ApplyError("properties 'Database' and 'Databases' are both given; give one of them")
+    # Two tokens may have come to the same.
+    return tuple(dict.fromkeys(names))
 
 
 def wish(properties: Mapping[str, Any]) -> Wish:
@@ -81,7 +102,7 @@ def wish(properties: Mapping[str, Any]) -> Wish:
 
     ``Settings`` is the JSON text of an object of parameter and value, ``RoleSettings``, which may be absent, of an
     object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnShadow``, which may
-    be absent, is ``warn`` or ``fail``.
+    be absent, is ``warn`` or ``fail``; for ``Recycle`` see :func:`recycles`.
 
     Raises:
         ApplyError: one is malformed.
@@ -103,7 +124,18 @@ def wish(properties: Mapping[str, Any]) -> Wish:
         settings,
         tuple(_name(item) for item in extensions),
         bears_shadows=_choice(properties, "OnShadow", "warn", "fail") == "warn",
+        recycles=recycles(properties),
     )
+
+
+def is_lenient(properties: Mapping[str, Any]) -> bool:
+    """Read ``OnError``, which may be absent: ``rollback`` or ``continue``."""
+    return _choice(properties, "OnError", "rollback", "continue") == "continue"
+
+
+def recycles(properties: Mapping[str, Any]) -> bool:
+    """Read ``Recycle``, which may be absent: ``never`` or ``idle``."""
+    return _choice(properties, "Recycle", "never", "idle") == "idle"
 
 
 def _choice(properties: Mapping[str, Any], key: str, default: str, *others: str) -> str:

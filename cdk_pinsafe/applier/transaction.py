@@ -3,28 +3,19 @@
 Each step is one statement or block, however many settings there are.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
 
 from ..errors import ApplyError
 from ..settings import extension_of
 from . import log, messages, sql
-from .compare import elements, same
+from .compare import elements
 from .connection import ServerError, Session
 from .deadline import TransientError
 from .messages import ServerMessage
 from .plan import Key, LedgerRow, OwnedByAnotherError, Plan, Value, plan
 from .properties import Identity, Wish
-
-_JUDGED_LATER: Final = "default_text_search_config"
-"""Its value is looked up along the session's search_path, which is not an application's: only a fresh session knows."""
-
-AWS_ROLES: Final = frozenset({"rdsadmin", "rdsproxyadmin", "rdsrepladmin", "rdstopmgr"})
-"""Roles that RDS makes for itself. ``rdsadmin`` has its own ``TimeZone``, ``search_path``, ``statement_timeout`` and
-more on every instance (read in dumps of ``pg_dumpall`` that others published; not tried on AWS): it is no concern of
-anybody else's."""
+from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,7 @@ class Outcome:
         refused: settings that could not be taken back, with the SQLSTATE; they stay in the database, unmanaged.
         shadows: values of roles, which this library does not manage, that beat the database's, as pairs of name and
             role.
+        committed_at: the server's time right after the commit, as seconds of Unix time, where it was asked for.
     """
 
     applied: tuple[Key, ...] = ()
@@ -53,6 +45,7 @@ class Outcome:
     orphaned: tuple[Key, ...] = ()
     refused: tuple[tuple[Key, str], ...] = ()
     shadows: tuple[tuple[str, str], ...] = ()
+    committed_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,24 +56,17 @@ class Done:
         outcome: what it did.
         stored: the texts that are stored now, managed or not.
         before: what its owner had asked for before.
+        is_unchanged: whether there was nothing to do, not even in the ledger.
     """
 
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
     before: Mapping[Key, Value] = field(default_factory=dict)
+    is_unchanged: bool = True
 
-
-@dataclass(frozen=True)
-class _State:
-    """What a database has; see ``sql.STATE``."""
-
-    user: str
-    owner: str
-    may_alter: bool
-    stored: Mapping[Key, str]
-    everywhere: frozenset[tuple[str, str]]
-    roles: frozenset[str]
-    installed: frozenset[str]
+    def at(self, time: str) -> "Done":
+        """The same, with the time of the commit."""
+        return replace(self, outcome=replace(self.outcome, committed_at=time))
 
 
 class Transaction:
@@ -97,9 +83,9 @@ class Transaction:
         """Do everything but the COMMIT."""
         try:
             self._begin()
-            state = self._state(wish)
+            state = read_state(self._session, wish.names, wish.roles)
             self._installed = state.installed
-            ledger = self._ledger()
+            ledger = read_ledger(self._session, self._target)
             orphaned = self._orphaned(wish, state, ledger)
             self._create(wish.extensions)
             # What belongs to a role that is gone is neither asked for nor given up.
@@ -128,14 +114,14 @@ class Transaction:
                 repaired=todo.repaired,
                 orphaned=tuple(orphaned),
                 refused=refused,
-                shadows=_shadows(wish.names, stored, state.everywhere, managed),
+                shadows=shadows_of(wish.names, stored, state.everywhere, managed),
             )
             touched = {key.name for key in (*todo.changed, *todo.adopted) if not key.role}
             hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
             if hidden and not wish.bears_shadows:
                 raise ApplyError(messages.shadowed(self._target, hidden))
             before = {key: row.desired for key, row in ledger.items() if self._is_ours(row)}
-            return Done(outcome, stored, before)
+            return Done(outcome, stored, before, todo.is_empty)
         raise failure
 
     def commit(self) -> None:
@@ -164,43 +150,7 @@ class Transaction:
             self._session.run(sql.NO_TRANSACTION_TIMEOUT)
         self._session.run(sql.LOCK)
 
-    def _state(self, wish: Wish) -> _State:
-        row = self._session.run(sql.STATE, names=json.dumps(wish.names), roles=json.dumps(wish.roles))[0]
-        user, owner, may_alter, stored, everywhere, roles, installed = row
-        return _State(
-            user,
-            owner,
-            may_alter,
-            _by_key(stored),
-            frozenset((name, role) for name, role in everywhere or ()),
-            frozenset(roles or ()),
-            frozenset(installed or ()),
-        )
-
-    def _ledger(self) -> dict[Key, LedgerRow]:
-        states = self._session.run(sql.LEDGER_STATE)
-        if not states:
-            return {}
-        schema_owner, ours, has_table, genuine = states[0]
-        if not ours or (has_table and not genuine):
-            what = (
-                "table cdk_pinsafe.setting is not the one that this library makes"
-                if ours
-                else (f'schema cdk_pinsafe belongs to "{messages.clip(schema_owner, 63)}"')
-            )
-            raise ApplyError(
-                f"{self._target}: {what}, so nothing is read from or written to it; nothing was changed; "
-                "rename or drop it, or, if it is this library's, make the secret's user its owner and let nobody else "
-                "write to it"
-            )
-        if not has_table:
-            return {}
-        return {
-            Key(name, role): LedgerRow(owner, resource, _value(desired), applied, previous, adopted)
-            for name, role, owner, resource, desired, applied, previous, adopted in self._session.run(sql.LEDGER)
-        }
-
-    def _orphaned(self, wish: Wish, state: _State, ledger: Mapping[Key, LedgerRow]) -> list[Key]:
+    def _orphaned(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> list[Key]:
         """What is asked for, as it was before, of roles that are gone: a way back must not fail for one dropped since.
 
         Raises:
@@ -221,7 +171,7 @@ class Transaction:
         missing = [name for name in dict.fromkeys(extensions) if name not in self._installed]
         if not missing:
             return
-        self._request(missing)
+        request(self._session, missing)
         try:
             self._session.take_all_time()
             self._session.run(sql.CREATE_EXTENSIONS)
@@ -237,36 +187,7 @@ class Transaction:
     def _plan(self, wish: Wish, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
         """Let the server check and canonicalise what is desired and what stands, then plan."""
         ours = {key for key, row in ledger.items() if self._is_ours(row)}
-        # What stands as it was left is not asked for again: the server may have come to refuse it, and a rollback must
-        # not fail for that.
-        standing = {
-            key for key in ours & wish.settings.keys() if _is_as_left(ledger[key], wish.settings[key], stored, key)
-        }
-        asked = {key: value for key, value in wish.settings.items() if key not in standing}
-        questions: list[tuple[str, Value]] = []
-        for key, value in asked.items():
-            questions.append((key.name, value))
-            if (text := stored.get(key)) is not None:
-                questions.append((key.name, elements(key.name, text) if isinstance(value, tuple) else text))
-        extensions = extensions_of(key.name for key in {*wish.settings, *ours})
-        self._request(
-            {
-                "extensions": sorted(extensions),
-                "values": [{"name": name, "value": value} for name, value in questions],
-            }
-        )
-        self._session.run(sql.CANONICALISE)
-        answers = iter(self._result())
-        refused: list[ServerMessage] = []
-        for key, value in asked.items():
-            answer = next(answers)
-            # 42501 is not the last word: RDS lets its master user store some parameters that it may not set.
-            if answer.get("sqlstate", "42501") != "42501" and key.name != _JUDGED_LATER:
-                refused.append(ServerMessage(**answer, about=key.name, role=key.role))
-            if key in stored:
-                canonical = (answer.get("value"), next(answers).get("value"))
-                if same(key.name, value, stored[key], canonical):
-                    standing.add(key)
+        standing, refused = judge(self._session, wish.settings, ledger, ours, stored)
         if refused:
             others = [str(Key(error.about, error.role)) for error in refused[1:]]
             raise ApplyError(
@@ -285,7 +206,8 @@ class Transaction:
     def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
         """Change and note; answers with all that is stored now, and with what could not be taken back."""
         concerned = {action.key for action in todo.actions} | {row.key for row in todo.writes} | set(todo.forgets)
-        self._request(
+        request(
+            self._session,
             {
                 "expected": [{**_names(key), "value": stored.get(key)} for key in concerned],
                 "actions": [
@@ -303,18 +225,12 @@ class Transaction:
                 "forgets": [_names(key) for key in todo.forgets],
                 "owner": self._identity.owner,
                 "resource": self._identity.physical_id,
-            }
+            },
         )
         self._session.run(sql.ACT)
-        result = self._result()
-        refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in result["refused"])
-        return _by_key(result["stored"]), refused
-
-    def _request(self, request: object) -> None:
-        self._session.run(sql.REQUEST, request=json.dumps(request, ensure_ascii=False))
-
-    def _result(self) -> Any:
-        return self._session.run(sql.RESULT)[0][0]
+        answer = result(self._session)
+        refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in answer["refused"])
+        return by_key(answer["stored"]), refused
 
     def _in_words(self, answer: ServerMessage) -> ApplyError:
         if answer.about:
@@ -337,35 +253,8 @@ class Transaction:
             return True
 
 
-def _by_key(rows: Iterable[tuple[str, str, str]] | None) -> dict[Key, str]:
-    return {Key(name, role): text for name, role, text in rows or ()}
-
-
 def _names(key: Key) -> dict[str, str]:
     return {"name": key.name, "role": key.role}
-
-
-def _shadows(
-    names: Iterable[str],
-    stored: Iterable[Key],
-    everywhere: Iterable[tuple[str, str]],
-    managed: Collection[Key],
-) -> tuple[tuple[str, str], ...]:
-    """Values of roles that beat the database's: in this database or, unless it has one of those, in every database."""
-    wanted = set(names)
-    found = {(key.name, key.role) for key in stored if key.role and key.name in wanted} | set(everywhere)
-    return tuple(
-        sorted((name, role) for name, role in found if role not in AWS_ROLES and Key(name, role) not in managed)
-    )
-
-
-def _is_as_left(row: LedgerRow, value: Value, stored: Mapping[Key, str], key: Key) -> bool:
-    text = stored.get(key)
-    if text is None:
-        return False
-    return (row.desired, row.applied) == (value, text) or value == (
-        elements(key.name, text) if isinstance(value, tuple) else text
-    )
 
 
 def _elements(name: str, value: Value | None, *, is_stored: bool) -> list[str] | None:
@@ -374,12 +263,3 @@ def _elements(name: str, value: Value | None, *, is_stored: bool) -> list[str] |
     if isinstance(value, tuple):
         return list(value)
     return list(elements(name, value)) if is_stored else [value]
-
-
-def _value(desired: Any) -> Value:
-    return tuple(desired) if isinstance(desired, list) else str(desired)
-
-
-def extensions_of(names: Iterable[str]) -> set[str]:
-    """The extensions whose parameters these are."""
-    return {extension for name in names if (extension := extension_of(name))}

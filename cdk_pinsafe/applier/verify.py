@@ -130,7 +130,7 @@ def _judge(
     missing: dict[str, str | None] = {}
     shadowed: list[str] = []
     drifted: list[str] = []
-    for name, source, placeholder, stored, of_role in rows:
+    for name, source, placeholder, stored, of_role, _ in rows:
         if stored != applied[name]:
             drifted.append(name)
         elif source in _ROLE_LEVEL or (source is None and of_role):

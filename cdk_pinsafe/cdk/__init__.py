@@ -6,6 +6,7 @@ from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
+from .recycle import Recycle
 
 __all__ = [
     "DatabaseSettings",
@@ -14,4 +15,5 @@ __all__ = [
     "PinSafeProxy",
     "PinningAlarms",
     "PostgresDatabase",
+    "Recycle",
 ]

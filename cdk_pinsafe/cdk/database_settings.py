@@ -1,5 +1,6 @@
 """The custom resource that keeps settings in a database."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -16,16 +17,18 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .recycle import Recycle
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
 
 class DatabaseSettings(Construct):
-    """Session settings as defaults of one database, by ``ALTER DATABASE … SET``, and of single roles in it.
+    """Session settings as defaults of one database or several, by ``ALTER DATABASE … SET``, and of single roles in it.
 
     Every new connection starts with them, so no client has to send a SET, which would pin. A client that sends its own
     SET all the same still pins, even with the value that the database has. Connections opened before a change keep the
-    old values; those that RDS Proxy holds are replaced by and by (it closes a connection some time after 24 hours).
+    old values, unless ``recycle`` ends them; those that RDS Proxy holds are replaced by and by (it closes a connection
+    some time after 24 hours).
 
     What is changed is written down in the schema ``cdk_pinsafe`` of the database, in the transaction that changes it:
     a setting that is removed here gets back the value that stood there before; one that somebody changed by hand in the
@@ -42,7 +45,16 @@ class DatabaseSettings(Construct):
             (see :class:`PostgresDatabase`, which keeps an imported one's security groups and secret). The applier
             connects to it directly, never through a proxy.
         vpc: the VPC in which the applier runs, from which the database can be reached.
-        database_name: the database; it must exist.
+        database_name: the database, which must exist; or a list of databases of the one server, be it hundreds, that
+            are to have the same settings. One run of the applier works on eight of them at a time, each with its own
+            transaction and ledger. The list may grow and shrink: what leaves it gives its settings up, and needs not
+            exist any more. Going over from one name to a list, or back, takes nothing away in between.
+        on_error: of a list, what to do where some of the databases fail. ``rollback`` brings those back that were
+            changed already, and fails the deployment with the names of all that fail. ``continue`` leaves the others as
+            they are to be, and the deployment succeeds unless all fail, since CloudFormation would take all of it back
+            by itself if it failed; :attr:`failed` and the applier's log name what failed, and the next deployment that
+            changes a prop tries again. A deletion always goes through all, and fails if one does. Default:
+            ``rollback``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
             be tokens.
@@ -57,6 +69,9 @@ class DatabaseSettings(Construct):
             of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
             way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
             well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
+        recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
+            ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
+            ``Recycle.NEVER``.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -83,10 +98,12 @@ class DatabaseSettings(Construct):
         *,
         database: Database,
         vpc: ec2.IVpc,
-        database_name: str,
+        database_name: str | Sequence[str],
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_error: Literal["rollback", "continue"] = "rollback",
         on_shadow: Literal["warn", "fail"] = "warn",
+        recycle: Recycle = Recycle.NEVER,
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -101,6 +118,7 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
+        check_choice(self, "on_error", on_error, "rollback", "continue")
         check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
@@ -141,12 +159,14 @@ class DatabaseSettings(Construct):
             properties={
                 "Host": target.endpoint.hostname,
                 "Port": port_text(target.endpoint),
-                "Database": database_name,
+                **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
                 "SecretArn": target.secret.secret_arn,
                 # As text, since CloudFormation turns every number and boolean of a property into a string.
                 "Settings": Stack.of(self).to_json_string(texts),
                 **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
                 "Extensions": list(extensions),
+                **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
+                **({"OnError": on_error} if on_error != "rollback" else {}),
                 **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
                 # With the stack's name: the same code may be deployed as two stacks that meet in one database.
                 "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
@@ -165,6 +185,11 @@ class DatabaseSettings(Construct):
         Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
         """
         return self.resource.get_att_string("Shadowed")
+
+    @property
+    def failed(self) -> str:
+        """Token: names of databases, joined by commas, that failed while the others were let go on; mostly empty."""
+        return self.resource.get_att_string("Failed")
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
         """A policy of this construct alone, for it has to outlast the settings.
@@ -227,10 +252,22 @@ class DatabaseSettings(Construct):
             )
         return to_text(name, value)
 
-    def _check_names(self, database_name: str, extensions: Sequence[str]) -> None:
-        fits = "\0" not in database_name and 1 <= len(database_name.encode()) <= 63
-        if not fits and not Token.is_unresolved(database_name):
-            refuse(self, f"'database_name' should be 1 to 63 bytes long, got {database_name!r}")
+    def _check_names(self, database_name: str | Sequence[str], extensions: Sequence[str]) -> None:
+        names = [database_name] if isinstance(database_name, str) else database_name
+        if isinstance(names, list) and names is database_name and Token.is_unresolved(names):
+            refuse(
+                self,
+                "'database_name' should be a list whose length is known at synth, got a list token; "
+                "pass a list of tokens, as in [Fn.select(0, names), Fn.select(1, names)]",
+            )
+        if not names:
+            refuse(self, "'database_name' should be one name or more, got an empty list")
+        for name in names:
+            fits = "\0" not in name and 1 <= len(name.encode()) <= 63
+            if not fits and not Token.is_unresolved(name):
+                refuse(self, f"'database_name' should be 1 to 63 bytes long, got {name!r}")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            refuse(self, f"'database_name' should name a database once, got {twice[0]!r} more than once")
         if isinstance(extensions, str):
             refuse(self, f"'extensions' should be a list of names, got the one string {extensions!r}")
         for extension in extensions:

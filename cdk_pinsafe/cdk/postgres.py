@@ -22,6 +22,7 @@ from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .proxy import PinSafeProxy
+from .recycle import Recycle
 
 _MASTER: Final = "postgres"
 _LARGEST_GP3: Final = 65_536
@@ -54,6 +55,7 @@ class PinSafePostgres(Construct):
             later deployment than the instance. Default: none.
         on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
+        recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
@@ -94,6 +96,7 @@ class PinSafePostgres(Construct):
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
         on_shadow: Literal["warn", "fail"] = "warn",
+        recycle: Recycle = Recycle.NEVER,
         extensions: Sequence[str] = (),
         engine: rds.IInstanceEngine | None = None,
         instance_type: ec2.InstanceType | None = None,
@@ -172,6 +175,7 @@ class PinSafePostgres(Construct):
             settings=settings or {},
             role_settings=role_settings,
             on_shadow=on_shadow,
+            recycle=recycle,
             extensions=extensions,
             ca_bundle=ca_bundle,
         )

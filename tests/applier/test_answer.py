@@ -9,7 +9,7 @@ import pytest
 from cdk_pinsafe.applier import handler
 from cdk_pinsafe.applier.messages import LONGEST, ServerMessage, Target, clip, names, owned_by_another, setting_refused
 from cdk_pinsafe.applier.plan import Key
-from cdk_pinsafe.applier.transaction import Outcome
+from cdk_pinsafe.applier.transaction import Done, Outcome
 from cdk_pinsafe.errors import ApplyError
 
 from .world import Clock, properties
@@ -21,7 +21,7 @@ def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -
     """CloudFormation takes 4096 bytes; what does not fit is counted."""
     every = tuple(Key(f"extension_{number}.parameter_with_a_long_name") for number in range(500))
     outcome = Outcome(every, every, every, every, shadows=tuple((key.name, "role") for key in every))
-    monkeypatch.setattr(handler, "apply", lambda *_, **__: outcome)
+    monkeypatch.setattr(handler, "apply", lambda *_, **__: Done(outcome))
     given = properties({}, Host="h" * 250, Database="🐘" * 15)
     answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, Clock())
     assert len(json.dumps(answer).encode()) < 3000

@@ -167,7 +167,7 @@ def test_a_wrong_password_is_refused_after_one_more_reading(
     database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The secret is read again once; then the message says which secret does not open which database."""
-    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
     vault.answers = [Credentials(MASTER, PASSWORD)]
     message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
     assert "28P01" in message
@@ -264,7 +264,7 @@ def test_a_password_rotated_meanwhile_is_read_again(
     database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between reading the secret and using it, it may have been rotated."""
-    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
     vault.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
     assert database.create(WISH).counts == (1, 1, 0, 0)
     assert vault.readings == 2

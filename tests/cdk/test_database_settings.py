@@ -11,7 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, PostgresDatabase
+from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -579,3 +579,50 @@ def test_on_shadow_is_a_property_only_where_it_fails(
     assert second["Properties"]["OnShadow"] == "fail"
     with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
         add(stack, vpc, instance, "Bad", on_shadow="error")
+
+
+def test_recycle_is_a_property_only_where_it_is_asked_for(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Recycling", recycle=Recycle.IDLE)
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "Recycle" not in first["Properties"]
+    assert second["Properties"]["Recycle"] == "idle"
+
+
+def test_a_list_of_databases_is_a_property_of_its_own(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """In the order given; a list of one is a list; what fails is an attribute."""
+    parameter = CfnParameter(stack, "Name").value_as_string
+    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error="continue")
+    add(stack, vpc, instance, "One", database_name=("app",))
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert first["Properties"]["Databases"] == ["b", "a", {"Ref": "Name"}]
+    assert first["Properties"]["OnError"] == "continue"
+    assert second["Properties"]["Databases"] == ["app"]
+    assert "OnError" not in second["Properties"]
+    assert all("Database" not in one["Properties"] for one in (first, second))
+    assert stack.resolve(settings.failed)["Fn::GetAtt"][1] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], "got an empty list"),
+        (["app", ""], "1 to 63 bytes long, got ''"),
+        (["app", "n" * 64], "1 to 63 bytes long"),
+        (["app", "other", "app"], "got 'app' more than once"),
+        (Fn.split(",", Fn.ref("Names")), "got a list token"),
+    ],
+)
+def test_lists_of_databases_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, names: Any, expected: str
+) -> None:
+    """What cannot be told apart at deployment is refused at synth."""
+    with pytest.raises(ConfigurationError) as caught:
+        add(stack, vpc, instance, database_name=names)
+    assert str(caught.value).startswith("Test/Settings: 'database_name' should")
+    assert expected in str(caught.value)
