@@ -88,6 +88,7 @@ PARAMETERS: Final = {
 OWNED: Final = "already managed by"
 MISSING: Final = "create the database first"
 REFUSED: Final = "nothing was changed"
+SHADOWED: Final = "has a value of its own"
 ROLELESS: Final = "the server has no such role"
 IDLE: Final = "it is stored, but a fresh session takes its value from"
 
@@ -144,6 +145,7 @@ class Model:
         extensions: Iterable[str] = (),
         *,
         heir_of: Collection[str] = (),
+        bears_shadows: bool,
         is_new: bool,
     ) -> Answer:
         """A Create, or an Update: either all is as wished for, or nothing has happened."""
@@ -152,7 +154,7 @@ class Model:
         before = copy.deepcopy(self)
         try:
             self.extensions.update(extensions)
-            return self._apply(owner, resource, wish, lambda row: row.owner in {owner, *heir_of})
+            return self._apply(owner, resource, wish, {owner, *heir_of}, bears_shadows)
         except RefusedError as error:
             # CloudFormation itself takes back an update that failed, but no creation.
             if error.args != (IDLE,) or is_new:
@@ -171,23 +173,31 @@ class Model:
         parameter = PARAMETERS[key.name]
         return not parameter.locked and parameter.extension in {"", *self.extensions}
 
-    def _apply(self, owner: str, resource: str, wish: Mapping[Key, Asked], is_mine: Callable[[Row], bool]) -> Answer:
+    def _apply(
+        self,
+        owner: str,
+        resource: str,
+        wish: Mapping[Key, Asked],
+        owners: Collection[str],
+        bears_shadows: bool,
+    ) -> Answer:
         # What was asked for already of a role that somebody dropped since stays as it is, in the ledger alone.
         orphans = {key for key in wish if key.role and key.role not in self.roles}
-        known = {key for key in orphans if (row := self.ledger.get(key)) and is_mine(row) and row.desired == wish[key]}
-        if orphans != known:
-            raise RefusedError(ROLELESS)
+        for key in orphans:
+            row = self.ledger.get(key)
+            if row is None or row.owner not in owners or row.desired != wish[key]:
+                raise RefusedError(ROLELESS)
         wanted = {key: asked for key, asked in wish.items() if key not in orphans}
 
         standing = {key for key, asked in wanted.items() if self._stands(key, asked)}
-        reasons = {OWNED for key in wanted if key in self.ledger and not is_mine(self.ledger[key])}
+        reasons = {OWNED for key in wanted if key in self.ledger and self.ledger[key].owner not in owners}
         for key in wanted.keys() - standing:
             if not self.may_set(key) or wanted[key] in PARAMETERS[key.name].bad:
                 reasons.add(REFUSED)
         if reasons:
             raise RefusedError(*reasons)
 
-        reset = self._give_up(wish, is_mine)
+        reset = self._give_up(wish, lambda row: row.owner in owners)
         new = wanted.keys() - self.ledger.keys()
         for key, asked in wanted.items():
             previous = self.ledger[key].previous if key in self.ledger else self.stored.get(key)
@@ -197,9 +207,11 @@ class Model:
             self.ledger[key] = Row(owner, resource, asked, self.stored[key], previous, adopted)
 
         changed = wanted.keys() - standing
+        foreign = {key.name for key in self.stored if key.role and key not in self.ledger}
+        if not bears_shadows and any(key.name in foreign for key in changed | new if not key.role):
+            raise RefusedError(SHADOWED)
         if any(self._means(key, self.stored[key]) in PARAMETERS[key.name].idle for key in changed | new):
             raise RefusedError(IDLE)
-        foreign = {key.name for key in self.stored if key.role and key not in self.ledger}
         shadowed = {key.name for key in wanted if not key.role} & foreign
         return Answer(len(wanted), len(changed), len(new & standing), reset, frozenset(shadowed))
 

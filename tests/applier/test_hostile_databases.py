@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from cdk_pinsafe.applier import sql
+from cdk_pinsafe.applier import blocks, sql
 from cdk_pinsafe.applier.connection import Session
 
 from .world import MASTER, Database, Settings
@@ -30,8 +30,9 @@ DISTURBING: Final = {
     "exit_on_error": "on",
 }
 
-FUNCTIONS: Final = sorted(set(re.findall(r"pg_catalog\.(\w+)\(", inspect.getsource(sql))))
-RELATIONS: Final = sorted(set(re.findall(r"(?:FROM|JOIN|,) +pg_catalog\.(pg_\w+) ", inspect.getsource(sql))))
+STATEMENTS: Final = inspect.getsource(sql) + inspect.getsource(blocks)
+FUNCTIONS: Final = sorted(set(re.findall(r"pg_catalog\.(\w+)\(", STATEMENTS)))
+RELATIONS: Final = sorted(set(re.findall(r"(?:FROM|JOIN|,) +pg_catalog\.(pg_\w+) ", STATEMENTS)))
 LOOK_ALIKES: Final = """
 DO $do$
 DECLARE
@@ -99,6 +100,7 @@ def _live(database: Database) -> None:
         wish = {**wish, "hnsw.ef_search": "50"}
     more: dict[str, Any] = {
         "Extensions": ["vector"] if has_vector else [],
+        "Recycle": "idle",
         "RoleSettings": f'{{"{MASTER}": {{"lock_timeout": "5s"}}}}',
     }
     assert database.create(wish, **more).counts[0] == len(wish) + 1

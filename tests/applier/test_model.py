@@ -53,6 +53,7 @@ class Resource:
     host: str = "127.0.0.1"
     wish: Mapping[Key, Asked] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
+    on_shadow: str = "warn"
 
 
 class Lives(RuleBasedStateMachine):
@@ -284,8 +285,15 @@ class Lives(RuleBasedStateMachine):
             if request == "Delete":
                 expected = model.delete(resource)
             else:
-                is_new = request == "Create"
-                expected = model.apply(now.owner, resource, now.wish, now.extensions, heir_of=heir_of, is_new=is_new)
+                expected = model.apply(
+                    now.owner,
+                    resource,
+                    now.wish,
+                    now.extensions,
+                    heir_of=heir_of,
+                    bears_shadows=now.on_shadow == "warn",
+                    is_new=request == "Create",
+                )
         except RefusedError as refusal:
             expected = refusal
         got = _answer(event)
@@ -305,6 +313,8 @@ class Lives(RuleBasedStateMachine):
             wish.pop(""),
             RoleSettings=json.dumps(wish),
             Extensions=list(one.extensions),
+            OnShadow=one.on_shadow,
+            Recycle="idle" if one.extensions else "never",
             Host=one.host,
             Owner=one.owner,
             Address=one.address,
@@ -341,7 +351,8 @@ class Lives(RuleBasedStateMachine):
         if data.draw(st.integers(0, 14)) == 11:
             name, text = data.draw(BAD)
             wish[Key("", name)] = text
-        return replace(one, wish=wish, extensions=extensions)
+        on_shadow = data.draw(st.sampled_from(("warn", "warn", "fail")))
+        return replace(one, wish=wish, extensions=extensions, on_shadow=on_shadow)
 
     def _hand(self, place: int, key: Key, text: str | None) -> None:
         Lives.steps += 1
