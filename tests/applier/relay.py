@@ -56,6 +56,7 @@ class Relay:
         self._backend, self._cut, self._arrives, self._after = backend, cut, arrives, after
         self._at_the_cut = at_the_cut
         self._is_silent = False
+        self._lock = threading.Lock()
         self._answered = threading.Event()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -96,8 +97,9 @@ class Relay:
     def _pass_requests(self, client: socket.socket, server: socket.socket, is_mute: threading.Event) -> None:
         with contextlib.suppress(OSError):
             for record in _records(client):
-                number = self.records
-                self.records += 1
+                with self._lock:
+                    number = self.records
+                    self.records += 1
                 if number != self._cut:
                     if not is_mute.is_set():
                         server.sendall(record)

@@ -23,7 +23,7 @@ from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import UnreachableError
 
 from .relay import After, Relay
-from .world import MASTER, Clock, Database
+from .world import MASTER, Clock, Database, Secrets
 
 OLD: Final = {"jit": "off", "work_mem": "8MB", "search_path": ["chat", "public"]}
 NEW: Final = {"jit": "on", "lock_timeout": "5s", "search_path": ["chat"]}
@@ -34,10 +34,11 @@ State = tuple[dict[str, str], dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Story:
-    """An event, the event that undoes it, and the states between which they lead."""
+    """An event with its answer, the event that undoes it, and the states between which they lead."""
 
     event: Mapping[str, Any]
     back: Mapping[str, Any]
+    answer: Mapping[str, Any]
     old: State
     new: State
 
@@ -80,12 +81,12 @@ def story(request: pytest.FixtureRequest, database: Database, monkeypatch: pytes
     if request.param != "create":
         database.create(OLD)
     old = _state(database)
-    on_event(event, Clock())
+    answer = on_event(event, Clock())
     new = _state(database)
     assert old != new
     on_event(back, Clock())
     assert _state(database) == old
-    return Story(event, back, old, new)
+    return Story(event, back, answer, old, new)
 
 
 def _cuts(story: Story, database: Database, every: int) -> Iterator[tuple[int, bool]]:
@@ -101,10 +102,10 @@ def _cuts(story: Story, database: Database, every: int) -> Iterator[tuple[int, b
 
 @pytest.mark.timeout(1800)
 def test_a_cut_connection_holds_nothing_up(database: Database, story: Story, long: bool) -> None:
-    """Cut at any message, before or after it has reached the server, the event is answered, and all of it is done."""
+    """Cut at any message, before or after it has reached the server, all is done and answered as ever."""
     for cut, arrives in _cuts(story, database, 1 if long else 23):
         with Relay(database.cluster.port, cut, arrives=arrives) as relay:
-            on_event(_through(story.event, relay), Clock())
+            assert on_event(_through(story.event, relay), Clock()) == story.answer, (cut, arrives)
             assert relay.records > cut
         assert _state(database) == story.new, (cut, arrives)
         on_event(story.back, Clock())
@@ -195,3 +196,46 @@ def test_a_killed_process_leaves_all_of_the_old_or_all_of_the_new(
             assert victims.answer(_through(story.event, relay)) == -signal.SIGKILL
         assert _state(database) in (story.old, story.new), (cut, arrives)
         _again_and_back(database, story)
+
+
+@pytest.mark.timeout(1800)
+def test_of_many_databases_each_keeps_all_of_the_old_or_all_of_the_new(
+    database: Database, vault: Secrets, victims: Victims, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    """Cut anywhere, an event for several databases is done in all; killed anywhere, it is done in each or not at all,
+    and the same event again leads to the new in all."""
+    monkeypatch.setattr(deadline, "random", types.SimpleNamespace(uniform=lambda *_: 0.001))
+    with contextlib.ExitStack() as stack:
+        every = [database, *(stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(2))]
+        event, back = _event(database, "Update", NEW, OLD), _event(database, "Update", OLD, NEW)
+        for one in (event, back):
+            one["PhysicalResourceId"] = "pinsafe:127.0.0.1/*/c8a1f0"
+            for given in (one["ResourceProperties"], one["OldResourceProperties"]):
+                given["Databases"] = [one.name for one in every]
+                del given["Database"]
+
+        def states() -> list[State]:
+            return [_state(one) for one in every]
+
+        on_event({**back, "RequestType": "Create"}, Clock())
+        old = states()
+        with Relay(database.cluster.port) as relay:
+            on_event(_through(event, relay), Clock())
+            records = relay.records
+        new = states()
+        on_event(back, Clock())
+        assert states() == old
+        for cut in range(database.cluster.major, records, 5 if long else 83):
+            arrives = bool(cut % 2)
+            with Relay(database.cluster.port, cut, arrives=arrives) as relay:
+                on_event(_through(event, relay), Clock())
+            assert states() == new, cut
+            on_event(back, Clock())
+            victims.pid = 0
+            with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+                victims.answer(_through(event, relay))
+            assert all(state in pair for state, *pair in zip(states(), old, new, strict=True)), cut
+            on_event(event, Clock())
+            assert states() == new, cut
+            on_event(back, Clock())
+            assert states() == old, cut
