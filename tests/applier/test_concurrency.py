@@ -28,13 +28,8 @@ Stored = dict[tuple[str, str], str]
 
 def _stored(database: Database) -> Stored:
     """By role, empty for the database's own, and parameter."""
-    rows = database.admin.run(
-        "SELECT coalesce(r.rolname, ''), o.option_name, o.option_value FROM pg_db_role_setting s "
-        "CROSS JOIN LATERAL pg_options_to_table(s.setconfig) o LEFT JOIN pg_roles r ON r.oid = s.setrole "
-        "WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = :name)",
-        name=database.name,
-    )
-    return {(role, name): text for role, name, text in rows or []}
+    every = database.cluster.catalogue()
+    return {(role, name): text for (where, role, name), text in every.items() if where == database.name}
 
 
 @pytest.mark.timeout(1800)

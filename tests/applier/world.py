@@ -24,6 +24,12 @@ SECONDS: Final = 60.0
 Settings = Mapping[str, str | Sequence[str]]
 
 
+CATALOGUE: Final = """
+SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), lower(o.option_name), o.option_value
+FROM pg_db_role_setting s CROSS JOIN LATERAL pg_options_to_table(s.setconfig) o
+LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+"""
+
 _NUMBERS: Final = itertools.count(1)
 
 CLEAN: Final = """
@@ -107,6 +113,11 @@ class Cluster:
     @property
     def major(self) -> int:
         return self.installation.major
+
+    def catalogue(self) -> dict[tuple[str, str, str], str]:
+        """All that is stored on the server: by database, role (either empty where it is for all), parameter."""
+        rows = self.admin.run(CATALOGUE) or []
+        return {(database, role, name): text for database, role, name, text in rows}
 
     @contextlib.contextmanager
     def fresh_database(self, vault: Secrets, name: str | None = None) -> Iterator["Database"]:
