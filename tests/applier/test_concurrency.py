@@ -20,6 +20,8 @@ NAMES: Final = (
 )  # fmt: skip
 """One for each applier; all take numbers of five digits."""
 HANDS: Final = 4
+PATIENCE: Final = 600.0
+"""Seconds: what Lambda gives the applier. On a busy machine the last of sixteen waits for the lock for long."""
 RACES: Final = ("XX000", "23505")
 """What PostgreSQL answers a hand that was slower than another writer; hands try again."""
 
@@ -61,7 +63,7 @@ def test_appliers_and_hands_do_not_lose_each_others_work(
     def applier(number: int) -> tuple[int, Stored]:
         """Change settings again and again, and sometimes begin anew; how many events that took, and what must stand."""
         chance = random.Random(number)
-        me: dict[str, Any] = {"Owner": f"Owner/{number}", "Address": f"c8{number}"}
+        me: dict[str, Any] = {"Owner": f"Owner/{number}", "Address": f"c8{number}", "seconds": PATIENCE}
         name, old, events = NAMES[number], "", 0
         while events < rounds:
             new = str(chance.randrange(60_000, 99_999))

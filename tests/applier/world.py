@@ -162,7 +162,13 @@ class Database:
         return _checked(on_event(event, Clock(seconds)))
 
     def update(
-        self, settings: Settings, old: Settings, *, was: Mapping[str, object] | None = None, **changes: object
+        self,
+        settings: Settings,
+        old: Settings,
+        *,
+        was: Mapping[str, object] | None = None,
+        seconds: float = SECONDS,
+        **changes: object,
     ) -> Answer:
         """Send an Update event; ``was`` are properties that only the old resource had."""
         event = {
@@ -171,7 +177,7 @@ class Database:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return _checked(on_event(event, Clock()))
+        return _checked(on_event(event, Clock(seconds)))
 
     def delete(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Delete event."""
