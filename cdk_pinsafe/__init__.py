@@ -7,6 +7,7 @@ The rooms, and the one way of flow between them::
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     applier     the Lambda function: CloudFormation event to PostgreSQL
+    drift       whether a database still has what it was asked for, for the command line
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
     cli         `pinsafe …`

@@ -45,6 +45,26 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     sys.exit(run(app, keep=keep, output_format=output_format))
 
 
+@main.command(short_help="Tell whether a database still has its settings.")
+@click.option(
+    "--dsn",
+    default="",
+    help="Connection string of the instance or cluster, not of a proxy.  [default: libpq's environment variables]",
+)
+@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def drift(dsn: str, output_format: str) -> None:
+    """Compare a database with what its constructs asked for, and change nothing.
+
+    What was asked for is read from the ledger in the database; it takes the ledger's owner, or a superuser. Shows each
+    setting that is stored otherwise, that a role's own value beats, or that a fresh session does not get.
+
+    Exit status: 0 if there is none, 1 if there is one or the database cannot be read.
+    """
+    with _extra("tools"):
+        from .drift import run
+    sys.exit(run(dsn, output_format=output_format))
+
+
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
     """Turns a missing package into the word which extra has it."""

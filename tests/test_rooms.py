@@ -17,15 +17,17 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "settings"},
+    "drift": {"errors", "settings", "applier"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal"},
+    "cli": {"errors", "settings", "cdk", "drift", "rehearsal"},
 }
 THIRD_PARTY = {
     "errors": set(),
     "settings": set(),
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
+    "drift": {"psycopg", "rich"},
     "testing": {"aws_cdk"},
     "cli": {"click"},
 }
