@@ -164,7 +164,7 @@ def test_the_readme_shows_what_is_shown(monkeypatch: pytest.MonkeyPatch, capsys:
     ]
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(drift_room, "look", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
-    assert drift_room.run("", output_format="text") == 1
+    assert drift_room.run("", output_format="text") == 3
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert f"```text\n{shown}\n```" in Path("README.md").read_text(encoding="utf-8")
 
