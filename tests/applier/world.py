@@ -212,10 +212,10 @@ class Database:
             assert rows
             return str(rows[0][0])
 
-    def rows(self, query: str) -> list[list[Any]]:
-        """Rows of a query of the superuser in this database, whatever the database has stored."""
+    def watch(self) -> pg8000.native.Connection:
+        """A session of the superuser in this database, whatever the database has stored."""
         server = self.cluster.server
-        connection = pg8000.native.Connection(
+        return pg8000.native.Connection(
             server.superuser,
             host=server.host,
             port=server.port,
@@ -225,6 +225,10 @@ class Database:
                 "options": "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_read_only=off"
             },
         )
+
+    def rows(self, query: str) -> list[list[Any]]:
+        """Rows of a query of the superuser in this database, whatever the database has stored."""
+        connection = self.watch()
         try:
             return connection.run(query) or []
         finally:
