@@ -8,6 +8,8 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
+    ├── AuditError            a database could not be audited
+    ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
 Each message says what was wrong, what was received and what to do, in one line. None holds a password.
@@ -15,11 +17,13 @@ Each message says what was wrong, what was received and what to do, in one line.
 
 __all__ = [
     "ApplyError",
+    "AuditError",
     "ConfigurationError",
     "MissingExtraError",
     "PinSafeError",
     "RehearsalError",
     "SettingError",
+    "UnknownNameError",
     "UnreachableError",
 ]
 
@@ -46,6 +50,14 @@ class UnreachableError(ApplyError):
 
 class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class AuditError(PinSafeError):
+    """A database could not be audited; the message says what it lacks."""
+
+
+class UnknownNameError(PinSafeError, LookupError):
+    """There is no condition or client of the name that was asked for."""
 
 
 class MissingExtraError(PinSafeError):

@@ -15,17 +15,25 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
+    "pinning": {"errors", "settings"},
+    "pages": {"pinning"},
+    "audit": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "settings"},
+    "drift": {"errors", "settings", "applier"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "drift"},
 }
 THIRD_PARTY = {
     "errors": set(),
     "settings": set(),
+    "pinning": {"google", "postgast"},
+    "pages": {"rich"},
+    "audit": {"psycopg", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
+    "drift": {"psycopg", "rich"},
     "testing": {"aws_cdk"},
     "cli": {"click"},
 }

@@ -12,6 +12,7 @@
              │   └─ verify       what a fresh session really gets
              ├─ several          the same for many databases at once: all or none, or as many as can
              └─ recycle          ending of idle sessions that hold old values
+    guard, drift a look on a schedule: whether all is still as asked for
     door         opens sessions with a secret's credentials
     connection   TLS and PostgreSQL's protocol; which errors pass by themselves
     sql, blocks  every statement, as constant text

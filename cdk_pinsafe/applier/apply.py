@@ -99,6 +99,15 @@ def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -
     _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
 
 
+def repair(door: Door, identity: Identity, deadline: Deadline) -> Done:
+    """Set again what the owner asked for the last time, whatever hands did since.
+
+    Raises:
+        PinSafeError: why not; nothing was changed.
+    """
+    return _transact(door, identity, None, lambda row: row.owner == identity.owner, deadline, in_time=False)
+
+
 def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
     touched = {key.name for key in (*done.outcome.changed, *done.outcome.adopted) if not key.role}
     stored = {key.name: text for key, text in done.stored.items() if not key.role}
@@ -124,7 +133,7 @@ def _undone(door: Door, identity: Identity, done: Done, failure: PinSafeError, d
 def _transact(
     door: Door,
     identity: Identity,
-    wish: Wish,
+    wish: Wish | None,
     is_ours: Callable[[LedgerRow], bool],
     deadline: Deadline,
     *,
@@ -152,7 +161,7 @@ def _transact(
             # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
             first = first or done
             transaction.commit()
-            if wish.recycles and (first.outcome.changed or first.outcome.reset):
+            if wish and wish.recycles and (first.outcome.changed or first.outcome.reset):
                 first = first.at(session.run(sql.CLOCK)[0][0])
         return replace(first, stored=done.stored)
 

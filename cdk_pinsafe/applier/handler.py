@@ -19,7 +19,9 @@ from . import log, secret
 from .apply import apply, remove
 from .deadline import Deadline
 from .door import Door, Keys
+from .guard import check
 from .messages import LONGEST, clip, clip_values, names
+from .plan import Key
 from .properties import PHYSICAL_ID_PREFIX, Identity, identities, is_lenient, recycles, wish
 from .recycle import Change, Recycled, recycle
 from .several import Order, Result, apply_all, remove_all
@@ -40,7 +42,7 @@ class Context(Protocol):
 
 
 def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Bring databases to their settings, or let them give these up.
+    """Bring databases to their settings, or let them give these up; or look whether they still have them.
 
     Returns:
         ``PhysicalResourceId`` and ``Data``, whose values are texts; of several databases, the counts are sums:
@@ -59,7 +61,8 @@ def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
 
         * ``Failed``: names, joined by ``, ``, of databases that failed while the others were let go on; else empty.
 
-        The whole is below 4096 bytes, whatever the event.
+        The whole is below 4096 bytes, whatever the event. A ``DriftCheck``, which is no event of CloudFormation's, has
+        the metrics of :mod:`.guard` instead.
 
     Raises:
         PinSafeError: one line, below 1000 characters and 2500 bytes, that says what is wrong and what to do.
@@ -125,6 +128,10 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
         case "Delete":
             done = remove(door, first, str(physical_id), deadline, recycles=recycles(properties))
             result = Result({first.target.database: done})
+        case "DriftCheck":
+            name, repairs = str(event.get("Name")), event.get("Repair") is True
+            managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
+            return check(keys, who, managed, name, deadline, repairs=repairs).counts
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
     for database, one in result.done.items():

@@ -6,6 +6,7 @@ Callers pass names, counts, durations and SQLSTATEs; never a secret, nor a setti
 import contextlib
 import json
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -37,6 +38,17 @@ def warning(event: str, **fields: object) -> None:
 def error(event: str, **fields: object) -> None:
     """Log what made a deployment fail."""
     _write("ERROR", event, fields)
+
+
+def metrics(namespace: str, dimensions: dict[str, str], values: dict[str, int]) -> None:
+    """Publish metrics by the log, in CloudWatch's embedded metric format, which takes no route and no permission."""
+    described = {
+        "Namespace": namespace,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": "Count"} for name in values],
+    }
+    milliseconds = int(time.time() * 1000)
+    info("metrics", _aws={"Timestamp": milliseconds, "CloudWatchMetrics": [described]}, **dimensions, **values)
 
 
 def fault(exception: Exception, **fields: object) -> None:

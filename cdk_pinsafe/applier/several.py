@@ -84,8 +84,8 @@ def apply_all(
         return remove(door, identity, identity.physical_id, patience, recycles=order.wish.recycles)
 
     goes_on = (lambda: None) if order.is_lenient else stopped.set
-    result = _each(staying, bring, keys, phase, least=_LEAST, on_failure=goes_on)
-    gone = _each(leaving, give_up, keys, phase, least=_LEAST, on_failure=goes_on)
+    result = each(staying, bring, keys, phase, least=_LEAST, on_failure=goes_on)
+    gone = each(leaving, give_up, keys, phase, least=_LEAST, on_failure=goes_on)
     result.done |= gone.done
     result.failed |= gone.failed
     if not result.failed or (order.is_lenient and result.done):
@@ -101,7 +101,7 @@ def remove_all(
     Raises:
         PinSafeError: some failed; the message names them.
     """
-    result = _each(
+    result = each(
         identities,
         lambda identity, door, patience: remove(door, identity, resource, patience, recycles=recycles),
         keys,
@@ -112,7 +112,7 @@ def remove_all(
     return result
 
 
-def _each(
+def each(
     identities: Sequence[Identity],
     work: Callable[[Identity, Door, Deadline], Done | None],
     keys: Keys,
@@ -172,7 +172,7 @@ def _bring_all_back(keys: Keys, identities: Sequence[Identity], result: Result, 
         bring_back(door, identity, done, patience)
         return done
 
-    undone = _each(changed, back, keys, deadline)
+    undone = each(changed, back, keys, deadline)
     log.warning("brought_back", databases=len(undone.done), failed=len(undone.failed))
     if not undone.failed:
         return f"{len(undone.done)} that were changed before were brought back"

@@ -79,13 +79,15 @@ class Transaction:
         self._is_ours = is_ours
         self._installed: frozenset[str] = frozenset()
 
-    def run(self, wish: Wish) -> Done:
-        """Do everything but the COMMIT."""
+    def run(self, wish: Wish | None) -> Done:
+        """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again."""
         try:
             self._begin()
+            ledger = read_ledger(self._session, self._target)
+            if wish is None:
+                wish = Wish({key: row.desired for key, row in ledger.items() if self._is_ours(row)})
             state = read_state(self._session, wish.names, wish.roles)
             self._installed = state.installed
-            ledger = read_ledger(self._session, self._target)
             orphaned = self._orphaned(wish, state, ledger)
             self._create(wish.extensions)
             # What belongs to a role that is gone is neither asked for nor given up.

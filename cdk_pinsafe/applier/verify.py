@@ -95,6 +95,24 @@ def verify(
     )
 
 
+def ineffective(
+    target: Target,
+    open_session: Open,
+    stored: Mapping[str, str],
+    extensions: Collection[str],
+    deadline: Deadline,
+) -> set[str]:
+    """Those of the stored settings that a fresh session takes from elsewhere than the database or its own role.
+
+    Raises:
+        ApplyError: a fresh session cannot be read.
+    """
+    if not stored:
+        return set()
+    rows, spared = _look(target, open_session, stored.keys(), stored, extensions, deadline)
+    return set(_judge(rows, stored, spared)[0])
+
+
 def _look(
     target: Target,
     open_session: Open,

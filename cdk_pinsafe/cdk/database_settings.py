@@ -17,6 +17,7 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .drift_guard import DriftGuard
 from .recycle import Recycle
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
@@ -37,6 +38,7 @@ class DatabaseSettings(Construct):
 
     Attributes:
         resource: the custom resource; depend on it, or on this construct, for what needs the settings in place.
+        drift_guard: the :class:`DriftGuard` with its alarms; None without ``drift_check``.
 
     Args:
         scope: parent.
@@ -72,6 +74,10 @@ class DatabaseSettings(Construct):
         recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
             ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
             ``Recycle.NEVER``.
+        drift_check: how often the applier looks whether the settings still are what was asked for, 5 minutes to 24
+            hours; see :class:`DriftGuard`. It changes nothing. What was asked for is what the ledger says. Default: it
+            does not look.
+        drift_repair: whether such a look sets again what drifted. Default: False.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -104,6 +110,8 @@ class DatabaseSettings(Construct):
         on_error: Literal["rollback", "continue"] = "rollback",
         on_shadow: Literal["warn", "fail"] = "warn",
         recycle: Recycle = Recycle.NEVER,
+        drift_check: Duration | None = None,
+        drift_repair: bool = False,
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -149,6 +157,26 @@ class DatabaseSettings(Construct):
         applier = ApplierFunction.of(self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle)
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
+        owner = f"{self.node.path} (stack {_deployed_name(self)})"
+        identity: dict[str, object] = {
+            "Host": target.endpoint.hostname,
+            "Port": port_text(target.endpoint),
+            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
+            "SecretArn": target.secret.secret_arn,
+            # With the stack's name: the same code may be deployed as two stacks that meet in one database.
+            "Owner": owner,
+            "Address": f"{_deployed_name(self)}.{self.node.addr}",
+        }
+        properties = {
+            **identity,
+            # As text, since CloudFormation turns every number and boolean of a property into a string.
+            "Settings": Stack.of(self).to_json_string(texts),
+            **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
+            "Extensions": list(extensions),
+            **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
+            **({"OnError": on_error} if on_error != "rollback" else {}),
+            **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
+        }
         self.resource = CustomResource(
             self,
             "Resource",
@@ -156,27 +184,29 @@ class DatabaseSettings(Construct):
             service_token=applier.service_token,
             service_timeout=TIMEOUT.plus(Duration.minutes(1)),
             removal_policy=removal_policy,
-            properties={
-                "Host": target.endpoint.hostname,
-                "Port": port_text(target.endpoint),
-                **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
-                "SecretArn": target.secret.secret_arn,
-                # As text, since CloudFormation turns every number and boolean of a property into a string.
-                "Settings": Stack.of(self).to_json_string(texts),
-                **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
-                "Extensions": list(extensions),
-                **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
-                **({"OnError": on_error} if on_error != "rollback" else {}),
-                **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
-                # With the stack's name: the same code may be deployed as two stacks that meet in one database.
-                "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
-                "Address": f"{_deployed_name(self)}.{self.node.addr}",
-            },
+            properties=properties,
         )
         # Deleted in reverse: while the settings go, the applier still has its permission, its way to the database and
         # its way to Secrets Manager.
         self.resource.node.add_dependency(permission, *rules, *([endpoint] if endpoint else []))
         self._wait_for_members(target)
+        if drift_repair and drift_check is None:
+            refuse(self, "'drift_repair' should come with 'drift_check', got none")
+        self.drift_guard: DriftGuard | None = None
+        if drift_check is not None:
+            self.drift_guard = DriftGuard(
+                self,
+                "DriftGuard",
+                function=applier.function,
+                identity=identity,
+                settings=[(name, "") for name in texts]
+                + [(name, role) for role in role_texts for name in role_texts[role]],
+                name=owner,
+                interval=drift_check,
+                repairs=drift_repair,
+            )
+            # It looks for what is there, and while it is still looking the applier keeps its way and its permission.
+            self.drift_guard.node.add_dependency(self.resource)
 
     @property
     def shadowed(self) -> str:

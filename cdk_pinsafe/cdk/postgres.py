@@ -56,6 +56,9 @@ class PinSafePostgres(Construct):
         on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
         recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
+        drift_check: how often to look whether the settings still stand; see :class:`DatabaseSettings`. The alarms on it
+            have ``alarm_actions``. Default: never.
+        drift_repair: whether such a look sets again what drifted. Default: False.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
@@ -97,6 +100,8 @@ class PinSafePostgres(Construct):
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
         on_shadow: Literal["warn", "fail"] = "warn",
         recycle: Recycle = Recycle.NEVER,
+        drift_check: Duration | None = None,
+        drift_repair: bool = False,
         extensions: Sequence[str] = (),
         engine: rds.IInstanceEngine | None = None,
         instance_type: ec2.InstanceType | None = None,
@@ -176,9 +181,16 @@ class PinSafePostgres(Construct):
             role_settings=role_settings,
             on_shadow=on_shadow,
             recycle=recycle,
+            drift_check=drift_check,
+            drift_repair=drift_repair,
             extensions=extensions,
             ca_bundle=ca_bundle,
         )
+        if guard := self.settings.drift_guard:
+            for alarm in (guard.drifted, guard.unchecked):
+                if alarm_actions:
+                    alarm.add_alarm_action(*alarm_actions)
+                    alarm.add_ok_action(*alarm_actions)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",

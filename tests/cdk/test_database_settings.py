@@ -12,6 +12,8 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
+from cdk_pinsafe.applier import guard
+from cdk_pinsafe.cdk import drift_guard
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -626,3 +628,94 @@ def test_lists_of_databases_that_cannot_work_are_refused(
         add(stack, vpc, instance, database_name=names)
     assert str(caught.value).startswith("Test/Settings: 'database_name' should")
     assert expected in str(caught.value)
+
+
+def test_a_drift_check_runs_the_applier_on_a_schedule(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """It is told where to look and which settings to find, but no value; it comes after them, and goes before."""
+    add(
+        stack,
+        vpc,
+        instance,
+        settings={"work_mem": CfnParameter(stack, "Value").value_as_string, "Jit": False},
+        role_settings={'a"b': {"jit": True}},
+        drift_check=Duration.hours(1),
+    )
+    template = Template.from_stack(stack)
+    [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(60 minutes)"
+    [resource] = template.find_resources(RESOURCE)
+    assert resource in schedule["DependsOn"]
+    target = schedule["Properties"]["Target"]
+    [function] = [
+        name
+        for name, one in template.find_resources("AWS::Lambda::Function").items()
+        if one["Properties"]["Handler"].startswith("cdk_pinsafe.")
+    ]
+    assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+    parts = target["Input"]["Fn::Join"][1]
+    event = json.loads("".join(part if isinstance(part, str) else "TOKEN" for part in parts))
+    properties = event.pop("ResourceProperties")
+    assert event == {
+        "RequestType": "DriftCheck",
+        "Name": "Test/Settings (stack Test)",
+        "Repair": False,
+        "Settings": [
+            {"name": "jit", "role": ""},
+            {"name": "work_mem", "role": ""},
+            {"name": "jit", "role": 'a"b'},
+        ],
+    }
+    given = template.find_resources(RESOURCE)[resource]["Properties"]
+    assert set(properties) == {"Host", "Port", "Database", "SecretArn", "Owner", "Address"}
+    assert {key: properties[key] for key in ("Database", "Owner", "Address")} == {
+        key: given[key] for key in ("Database", "Owner", "Address")
+    }
+
+
+def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """One on drift, one on checks that fail or do not come; both of the metrics that the applier publishes."""
+    settings = add(stack, vpc, instance, drift_check=Duration.minutes(10), drift_repair=True)
+    template = Template.from_stack(stack)
+    assert settings.drift_guard is not None
+    for name, periods, missing in (("Drifted", 1, "ignore"), ("Unchecked", 3, "breaching")):
+        template.has_resource_properties(
+            "AWS::CloudWatch::Alarm",
+            {
+                "Namespace": "cdk-pinsafe",
+                "MetricName": name,
+                "Dimensions": [{"Name": "DatabaseSettings", "Value": "Test/Settings (stack Test)"}],
+                "Statistic": "Maximum",
+                "Period": 600,
+                "EvaluationPeriods": periods,
+                "Threshold": 0,
+                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": missing,
+            },
+        )
+    [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    assert '"Repair":true' in json.dumps(schedule["Properties"]["Target"]["Input"]).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("props", "expected"),
+    [
+        ({"drift_check": Duration.seconds(60)}, "'drift_check' should be a whole number between 300 and 86400 seconds"),
+        ({"drift_check": Duration.seconds(330)}, "'drift_check' should be whole minutes, got 330 seconds"),
+        ({"drift_check": Duration.days(2)}, "'drift_check' should be"),
+        ({"drift_repair": True}, "'drift_repair' should come with 'drift_check'"),
+    ],
+)
+def test_drift_checks_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], expected: str
+) -> None:
+    """Each with the prop and what was received."""
+    with pytest.raises(ConfigurationError) as caught:
+        add(stack, vpc, instance, **props)
+    assert expected in str(caught.value)
+
+
+def test_the_applier_and_the_guard_agree_on_names(stack: Stack) -> None:
+    """The namespace and the dimension are written in two rooms that do not import each other."""
+    assert (drift_guard.NAMESPACE, drift_guard.DIMENSION) == (guard.NAMESPACE, guard.DIMENSION)

@@ -1,0 +1,296 @@
+"""One statement's tree: what in it pins. Offsets are bytes of the statement's own text."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from ..settings import LIST_PARAMETERS
+from . import _parser
+from ._parser import Node, RefusedError, Token
+from ._values import Value, elements
+from .conditions import Evidence
+
+_SEQUENCE: Final = {"nextval": None, "setval": None, "currval": Evidence.INFERRED, "lastval": Evidence.INFERRED}
+_LOCK: Final = {
+    "pg_advisory_lock": None,
+    "pg_advisory_lock_shared": None,
+    "pg_try_advisory_lock": None,
+    "pg_try_advisory_lock_shared": None,
+    "pg_advisory_unlock": Evidence.INFERRED,
+    "pg_advisory_unlock_shared": Evidence.INFERRED,
+    "pg_advisory_unlock_all": Evidence.INFERRED,
+}
+_FUNCTIONS: Final[Mapping[str, tuple[str, Evidence | None]]] = {
+    **{name: ("sequence", evidence) for name, evidence in _SEQUENCE.items()},
+    **{name: ("advisory-lock", evidence) for name, evidence in _LOCK.items()},
+    "set_config": ("set-config", None),
+}
+_STATEMENTS: Final = {
+    "PrepareStmt": "sql-prepare",
+    "ExecuteStmt": "sql-prepare",
+    "DeallocateStmt": "sql-prepare",
+    "DiscardStmt": "discard",
+    "DeclareCursorStmt": "cursor",
+    "ListenStmt": "listen",
+    "LoadStmt": "load",
+    "ConstraintsSetStmt": "set-transaction",
+}
+_NAMES_ONLY: Final = frozenset(
+    {
+        "AlterDomainStmt",
+        "AlterPolicyStmt",
+        "AlterTableStmt",
+        "CreateDomainStmt",
+        "CreateForeignTableStmt",
+        "CreatePolicyStmt",
+        "CreateStatsStmt",
+        "CreateStmt",
+        "CreateTrigStmt",
+        "IndexStmt",
+        "RuleStmt",
+        "ViewStmt",
+    }
+)
+"""Statements that store the expressions in them for later."""
+_OFFSET: Final = re.compile(r"([+-]?)(\d{1,2}):([0-5]\d)")
+_RELATION_OF: Final = {"CreateStmt": "relation", "CreateSeqStmt": "sequence", "ViewStmt": "view", "IntoClause": "rel"}
+
+STORED_NOTE: Final = (
+    "names {name} without calling it: AWS lists the call; whether the proxy tells the two apart is not known"
+)
+BODY_NOTE: Final = (
+    "RDS Proxy does not look into the body of a DO block, function or procedure (documented): {name} in it does not "
+    "pin, and what it changes in the session beyond the transaction stays behind for the connection's next client"
+)
+CONSTRAINTS_REMEDY: Final = "declare the constraints DEFERRABLE INITIALLY DEFERRED, which needs no SET"
+RESET_REMEDY: Final = "take it out of the client: a session that sends no SET has nothing to reset"
+_BODY_STATEMENTS: Final = frozenset({"SET", "RESET", "DISCARD", "LISTEN", "LOAD", "PREPARE", "DEALLOCATE"})
+_STATEMENT_STARTS: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that pins; ``remedy`` and ``evidence`` where they are not its condition's."""
+
+    condition: str
+    start: int
+    end: int
+    settings: Mapping[str, Value | None] = field(default_factory=dict)
+    resets: bool = False
+    remedy: str | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something that is worth a word and does not pin, as far as is known."""
+
+    start: int
+    end: int
+    message: str
+
+
+def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
+    """What in a statement pins, in the order of its text, and what is worth a word."""
+    place = _Places(text)
+    found: list[Found] = []
+    remarks: list[Remark] = []
+    kind = _parser.kind(root)
+    if kind == "VariableSetStmt":
+        found.append(_set_statement(root, place))
+    stack = [(root, False)]
+    while stack:
+        node, stored = stack.pop()
+        kind = _parser.kind(node)
+        if name := _STATEMENTS.get(kind):
+            if kind == "ConstraintsSetStmt":
+                found.append(Found(name, *place.statement, remedy=CONSTRAINTS_REMEDY, evidence=Evidence.UNVERIFIED))
+            else:
+                found.append(Found(name, *place.statement))
+        elif kind == "FuncCall":
+            _function(node, place, stored, found, remarks)
+        elif kind in _RELATION_OF:
+            found.extend(_temporary(getattr(node, _RELATION_OF[kind]), kind, place))
+        elif kind == "RangeVar" and node.relname == "pg_prepared_statements":
+            if node.schemaname in ("", "pg_catalog"):
+                found.append(Found("prepared-statements-view", *place.name(node.location)))
+        elif kind in ("DoStmt", "CreateFunctionStmt"):
+            if name := _inside(_body(node, place)):
+                remarks.append(Remark(*place.statement, BODY_NOTE.format(name=name)))
+            continue
+        below = stored or kind in _NAMES_ONLY
+        stack.extend((child, below) for child in _parser.children(node))
+    return sorted(found, key=lambda one: (one.start, one.end)), remarks
+
+
+def _set_statement(node: Node, place: "_Places") -> Found:
+    kind = _parser.choice(node, "kind")
+    if kind == "VAR_SET_MULTI":
+        prefix = "default_" if node.name == "SESSION CHARACTERISTICS" else ""
+        modes = {
+            prefix + element.defname: _constant(_parser.unwrap(element.arg))
+            for element in (_parser.unwrap(arg) for arg in node.args)
+            if _parser.kind(element) == "DefElem"
+        }
+        for name in modes:
+            if name.endswith(("_read_only", "_deferrable")) and modes[name] in ("0", "1"):
+                modes[name] = "on" if modes[name] == "1" else "off"
+        return Found("set" if prefix else "set-transaction", *place.statement, settings=modes)
+    if kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
+        condition = "set-local" if node.is_local else "set"
+        settings = {node.name.lower(): None} if node.name else {}
+        return Found(condition, *place.statement, settings=settings, resets=True, remedy=RESET_REMEDY)
+    name = node.name.lower()
+    constants = [_constant(_parser.unwrap(arg)) for arg in node.args]
+    value: Value | None = None
+    if constants and None not in constants:
+        texts = tuple(text for text in constants if text is not None)
+        value = texts if name in LIST_PARAMETERS else ", ".join(texts)
+    return Found("set-local" if node.is_local else "set", *place.statement, settings={name: value})
+
+
+def _body(node: Node, place: "_Places") -> str:
+    """The body of a DO block or routine: a string, or SQL after BEGIN ATOMIC or RETURN."""
+    for option in map(_parser.unwrap, node.args if _parser.kind(node) == "DoStmt" else node.options):
+        if option.defname == "as":
+            value = _parser.unwrap(option.arg)
+            parts = [value] if hasattr(value, "sval") else list(map(_parser.unwrap, value.items))
+            return "\n".join(part.sval for part in parts)
+    return place.text
+
+
+def _function(node: Node, place: "_Places", stored: bool, found: list[Found], remarks: list[Remark]) -> None:
+    names = [_parser.unwrap(part).sval for part in node.funcname]
+    if names[-1] not in _FUNCTIONS or (len(names) > 1 and names[:-1] != ["pg_catalog"]):
+        return
+    condition, evidence = _FUNCTIONS[names[-1]]
+    start, end = place.call(node.location)
+    if stored:
+        remarks.append(Remark(start, end, STORED_NOTE.format(name=names[-1])))
+        return
+    settings: dict[str, Value | None] = {}
+    if condition == "set-config":
+        arguments: list[str | None] = []
+        for arg in (_parser.unwrap(arg) for arg in node.args):
+            named = _parser.kind(arg) == "NamedArgExpr"
+            arguments.append(_constant(_parser.unwrap(arg.arg) if named else arg))
+        if arguments and arguments[0]:
+            name = arguments[0].lower()
+            value = arguments[1] if len(arguments) > 1 else None
+            settings[name] = tuple(elements(value)) if value is not None and name in LIST_PARAMETERS else value
+    found.append(Found(condition, start, end, settings=settings, evidence=evidence))
+
+
+def _temporary(relation: Node, kind: str, place: "_Places") -> Iterator[Found]:
+    schema = relation.schemaname
+    if relation.relpersistence == "t" or schema == "pg_temp" or schema.startswith("pg_temp_"):
+        name_start, name_end = place.name(relation.location)
+        start = place.before(name_start, "INTO") if kind == "IntoClause" else None
+        yield Found("temp-object", place.statement[0] if start is None else start, name_end)
+
+
+def _constant(node: Node) -> str | None:
+    """The text of a constant; None for anything else, such as a parameter."""
+    if _parser.kind(node) == "TypeCast":
+        inner = _parser.unwrap(node.arg)
+        names = [_parser.unwrap(part).sval for part in node.type_name.names]
+        if names == ["pg_catalog", "interval"]:
+            return _zone(_constant(inner))
+        return _constant(inner) if names in (["text"], ["pg_catalog", "bool"], ["pg_catalog", "varchar"]) else None
+    if _parser.kind(node) != "A_Const" or node.isnull:
+        return None
+    value = getattr(node, node.WhichOneof("val"))
+    if hasattr(value, "sval"):
+        return str(value.sval)
+    if hasattr(value, "ival"):
+        return str(value.ival)
+    if hasattr(value, "boolval"):
+        return "on" if value.boolval else "off"
+    return str(value.fval) if hasattr(value, "fval") else None
+
+
+def _zone(interval: str | None) -> str | None:
+    """SET TIME ZONE INTERVAL's offset as a time zone's name: that which SHOW gives for it."""
+    found = _OFFSET.fullmatch(interval or "")
+    if found is None:
+        return None
+    sign, hours, minutes = found[1] or "+", int(found[2]), int(found[3])
+    if hours == minutes == 0:
+        return "UTC"
+    text = f"{hours:02}" + (f":{minutes:02}" if minutes else "")
+    return f"<{sign}{text}>{'-' if sign == '+' else '+'}{text}"
+
+
+class _Places:
+    """Where in a statement's text a part of its tree stands; its tokens are asked for once, and only then."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def tokens(self) -> list[Token]:
+        return _parser.tokens(self.text)
+
+    @cached_property
+    def _closing(self) -> dict[int, int]:
+        """The index of each opening parenthesis to that of its closing one."""
+        pairs: dict[int, int] = {}
+        opened: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if token.kind == "ASCII_40":
+                opened.append(index)
+            elif token.kind == "ASCII_41" and opened:
+                pairs[opened.pop()] = index
+        return pairs
+
+    @property
+    def statement(self) -> tuple[int, int]:
+        return self.tokens[0].start, self.tokens[-1].end
+
+    def name(self, position: int) -> tuple[int, int]:
+        """A name, with what qualifies it."""
+        return position, self.tokens[self._name_end(position)].end
+
+    def call(self, position: int) -> tuple[int, int]:
+        """A function call with its arguments."""
+        last = self._name_end(position)
+        return position, self.tokens[self._closing.get(last + 1, last)].end
+
+    def before(self, position: int, kind: str) -> int | None:
+        """The start of the nearest token of a kind before a position."""
+        earlier = reversed(self.tokens[: self._at(position)])
+        return next((token.start for token in earlier if token.kind == kind), None)
+
+    def _at(self, position: int) -> int:
+        tokens = self.tokens
+        return min(bisect_left(tokens, position, key=lambda token: token.start), len(tokens) - 1)
+
+    def _name_end(self, position: int) -> int:
+        index = self._at(position)
+        while index + 2 < len(self.tokens) and self.tokens[index + 1].kind == "ASCII_46":
+            index += 2
+        return index
+
+
+def _inside(body: str) -> str | None:
+    """What in a routine's body would pin as a client's statement, judged by its tokens alone; None if nothing."""
+    try:
+        tokens = _parser.tokens(body)
+    except RefusedError:
+        return None
+    data = body.encode()
+    before = ""
+    for token in tokens:
+        if token.kind == "IDENT":
+            name = data[token.start : token.end].decode().lower().strip('"')
+            if name in _FUNCTIONS:
+                return name
+        elif token.kind in ("TEMP", "TEMPORARY"):
+            return "TEMP"
+        elif token.kind in _BODY_STATEMENTS and before in _STATEMENT_STARTS:
+            return data[token.start : token.end].decode().upper()
+        before = token.kind
+    return None

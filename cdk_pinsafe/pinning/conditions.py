@@ -1,0 +1,352 @@
+"""What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the stand-in and the README.
+
+Data first. Each row says what pins, what looks alike and is safe, what to write instead, and how well that is known:
+nothing here was tried on a real proxy by this project. Its examples are valid SQL and are the test cases of
+:mod:`.statements`. Knows nothing of a parser, of CDK or of a connection.
+"""
+
+import difflib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ..errors import UnknownNameError
+
+STATEMENT_LIMIT: Final = 16_384
+"""Bytes of text, encoded as sent, above which a statement pins: AWS's "16 KB", as the proxy's log has it."""
+
+
+class Evidence(StrEnum):
+    """How well a claim is known."""
+
+    DOCUMENTED = "documented"
+    """AWS's or the client's own documentation or source says so."""
+    MEASURED = "measured"
+    """Somebody published a log or a metric of a real proxy."""
+    LOCAL = "local"
+    """Measured on PostgreSQL itself, without a proxy."""
+    INFERRED = "inferred"
+    """Follows from what is documented or measured, but was seen nowhere."""
+    CONFLICTING = "conflicting"
+    """Sources contradict each other, and no clean measurement settles it."""
+    UNVERIFIED = "unverified"
+    """A guess that nothing supports or contradicts yet."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One row: an interaction that pins.
+
+    Attributes:
+        id: Stable name, as in ``-- pinsafe: ignore[set]``.
+        title: A few words, in sentence case.
+        pins: What pins.
+        safe: What looks alike and is safe, as far as is known.
+        remedy: What to write instead.
+        log_reasons: Parts of the ``Reason:`` that the proxy was seen to log for it; empty where none was published.
+        evidence: How well it is known that it pins, best first.
+        source: Links to what says so.
+        pinning_examples: SQL that meets this condition, each a whole statement.
+        safe_examples: SQL that looks alike and meets no condition.
+    """
+
+    id: str
+    title: str
+    pins: str
+    safe: str
+    remedy: str
+    log_reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    source: tuple[str, ...]
+    pinning_examples: tuple[str, ...]
+    safe_examples: tuple[str, ...]
+
+
+AWS_PINNING: Final = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html"
+AWS_EXTENDED_PROTOCOL: Final = (
+    "https://aws.amazon.com/blogs/database/"
+    "amazon-rds-proxy-multiplexing-support-for-postgresql-extended-query-protocol/"
+)
+
+REASON_SETTINGS: Final = "SQL changed session settings that the proxy doesn't track"
+REASON_OVERSIZED: Final = f"The connection ran a SQL query which exceeded the {STATEMENT_LIMIT} byte limit"
+REASON_PARSE: Final = "A parse message was detected"
+REASON_PREPARED: Final = "Running a prepared statement"
+
+CONDITIONS: Final[tuple[Condition, ...]] = (
+    Condition(
+        id="set",
+        title="SET and RESET",
+        pins="SET, SET SESSION and RESET of any parameter, also as SET NAMES, SET TIME ZONE, SET ROLE, SET SESSION "
+        "AUTHORIZATION and SET SESSION CHARACTERISTICS, and also to the value that is in force already: the proxy "
+        "tracks no parameter of PostgreSQL",
+        safe="SHOW; UPDATE … SET; ALTER DATABASE … SET and ALTER ROLE … SET, which new sessions start with; the SET "
+        "clause of a function",
+        remedy="move it into the database (DatabaseSettings), and take the SET out of the client",
+        log_reasons=(REASON_SETTINGS,),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, "https://github.com/getlago/lago-api/pull/5979"),
+        pinning_examples=(
+            "SET search_path TO app, public",
+            "SET SESSION statement_timeout = '30s'",
+            "SET TIME ZONE 'UTC'",
+            "SET NAMES 'UTF8'",
+            "SET ROLE reader",
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "RESET search_path",
+            "RESET ALL",
+        ),
+        safe_examples=(
+            "SHOW search_path",
+            "SELECT current_setting('search_path')",
+            "UPDATE orders SET state = 'sent' WHERE id = 1",
+            "ALTER DATABASE app SET search_path TO app, public",
+            "ALTER ROLE reader SET search_path TO app, public",
+            "CREATE FUNCTION f() RETURNS integer LANGUAGE sql SET search_path = app AS 'SELECT 1'",
+        ),
+    ),
+    Condition(
+        id="set-local",
+        title="SET LOCAL",
+        pins="SET LOCAL: unresolved, treat it as pinning. AWS's PostgreSQL list says that SET commands pin, without an "
+        "exception, and a team reports that theirs did; AWS's exemption of SET LOCAL stands under MySQL",
+        safe="BEGIN with the transaction's own modes",
+        remedy="move it into the database (DatabaseSettings) where one value suits all; otherwise keep it, and measure",
+        log_reasons=(),
+        evidence=(Evidence.CONFLICTING,),
+        source=(AWS_PINNING,),
+        pinning_examples=("SET LOCAL hnsw.iterative_scan = 'relaxed_order'", "SET LOCAL lock_timeout TO '2s'"),
+        safe_examples=("BEGIN READ ONLY",),
+    ),
+    Condition(
+        id="set-transaction",
+        title="SET TRANSACTION and SET CONSTRAINTS",
+        pins="SET TRANSACTION and SET CONSTRAINTS, being SET commands by their name",
+        safe="the same modes in BEGIN or START TRANSACTION; constraints that are declared INITIALLY DEFERRED",
+        remedy="write the modes into BEGIN, or let the database say default_transaction_isolation",
+        log_reasons=(),
+        evidence=(Evidence.INFERRED,),
+        source=(AWS_PINNING,),
+        pinning_examples=(
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "SET TRANSACTION READ ONLY",
+            "SET CONSTRAINTS ALL DEFERRED",
+        ),
+        safe_examples=(
+            "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            "START TRANSACTION READ ONLY",
+        ),
+    ),
+    Condition(
+        id="set-config",
+        title="set_config()",
+        pins="set_config(…), with is_local false or true, anywhere in a statement",
+        safe="current_setting(…); a function of this name in a schema of yours",
+        remedy="move it into the database (DatabaseSettings), or pass the value as a parameter of the query",
+        log_reasons=(REASON_SETTINGS,),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, "https://github.com/AmbitionEng/django-pghistory/issues/245"),
+        pinning_examples=(
+            "SELECT set_config('search_path', 'app', false)",
+            "SELECT pg_catalog.set_config('app.user', '42', true)",
+            "WITH settings AS (SELECT set_config('jit', 'off', false)) SELECT * FROM settings",
+        ),
+        safe_examples=(
+            "SELECT current_setting('app.user', true)",
+            "SELECT 'set_config(''jit'', ''off'', false)'",
+        ),
+    ),
+    Condition(
+        id="oversized",
+        title="Statements over 16 KB",
+        pins=f"a statement whose text is longer than {STATEMENT_LIMIT} bytes (not characters), before its parameters "
+        "are bound",
+        safe="the same values as bound parameters: they are no part of the text",
+        remedy="bind the values, as one array say (= ANY ($1), unnest($1)), or send several smaller statements",
+        log_reasons=(REASON_OVERSIZED,),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(
+            AWS_PINNING,
+            "https://github.com/getlago/lago-api/pull/6062",
+            "https://github.com/prisma/orm/issues/5866",
+        ),
+        pinning_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 8) + "'",),
+        safe_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 9) + "'",),
+    ),
+    Condition(
+        id="sql-prepare",
+        title="PREPARE, EXECUTE, DEALLOCATE",
+        pins="prepared statements that are managed in SQL: PREPARE, EXECUTE (in EXPLAIN and CREATE TABLE AS, too) and "
+        "DEALLOCATE",
+        safe="prepared statements of the extended query protocol, named or unnamed, which drivers use and the proxy "
+        "multiplexes since November 2023; PREPARE TRANSACTION is not in the list",
+        remedy="let the driver prepare, through the protocol",
+        log_reasons=(REASON_PREPARED,),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, AWS_EXTENDED_PROTOCOL, "https://github.com/psycopg/psycopg/issues/1105"),
+        pinning_examples=(
+            "PREPARE find (integer) AS SELECT * FROM orders WHERE id = $1",
+            "EXECUTE find(1)",
+            "EXPLAIN EXECUTE find(1)",
+            "CREATE TABLE found AS EXECUTE find(1)",
+            "DEALLOCATE find",
+            "DEALLOCATE ALL",
+        ),
+        safe_examples=("SELECT * FROM orders WHERE id = $1", "EXPLAIN SELECT * FROM orders"),
+    ),
+    Condition(
+        id="prepared-statements-view",
+        title="pg_prepared_statements",
+        pins="queries on the view pg_prepared_statements",
+        safe="other views of the catalogue; a table of this name in a schema of yours",
+        remedy="ask the driver what it has prepared",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_EXTENDED_PROTOCOL,),
+        pinning_examples=("SELECT name FROM pg_prepared_statements", "SELECT * FROM pg_catalog.pg_prepared_statements"),
+        safe_examples=("SELECT * FROM pg_prepared_xacts",),
+    ),
+    Condition(
+        id="discard",
+        title="DISCARD",
+        pins="DISCARD ALL, PLANS, SEQUENCES and TEMP; poolers send DISCARD ALL when a connection is returned",
+        safe="closing the connection",
+        remedy="switch off the client pool's reset query: the proxy gives each client a clean session",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, "https://github.com/npgsql/npgsql/issues/3731"),
+        pinning_examples=("DISCARD ALL", "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP"),
+        safe_examples=("SELECT 'DISCARD ALL'",),
+    ),
+    Condition(
+        id="cursor",
+        title="DECLARE CURSOR",
+        pins="DECLARE … CURSOR, with or without HOLD",
+        safe="reading a result in parts through the extended protocol (a portal with a row limit), or page by page by "
+        "its key",
+        remedy="page by key, or take the whole result; in Django DISABLE_SERVER_SIDE_CURSORS",
+        log_reasons=(REASON_SETTINGS,),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, "https://github.com/dimagi/open-chat-studio/issues/4176"),
+        pinning_examples=(
+            "DECLARE c CURSOR FOR SELECT * FROM orders",
+            "DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT * FROM orders",
+        ),
+        safe_examples=("SELECT * FROM orders WHERE id > 100 ORDER BY id LIMIT 50",),
+    ),
+    Condition(
+        id="temp-object",
+        title="Temporary tables, sequences, views",
+        pins="creating a temporary table, sequence or view, in whatever form: TEMP, TEMPORARY, the schema pg_temp, "
+        "SELECT … INTO TEMP, CREATE TEMP TABLE AS; no exception for ON COMMIT DROP is documented",
+        safe="common table expressions, unlogged tables, subqueries",
+        remedy="use a common table expression, or an unlogged table with a key for the client's rows",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_PINNING,),
+        pinning_examples=(
+            "CREATE TEMP TABLE batch (id integer)",
+            "CREATE TEMPORARY TABLE batch (id integer) ON COMMIT DROP",
+            "CREATE TABLE pg_temp.batch (id integer)",
+            "CREATE TEMP TABLE batch AS SELECT id FROM orders",
+            "SELECT id INTO TEMP batch FROM orders",
+            "CREATE TEMP SEQUENCE numbers",
+            "CREATE TEMP VIEW open_orders AS SELECT id FROM orders",
+        ),
+        safe_examples=(
+            "CREATE UNLOGGED TABLE batch (id integer)",
+            "WITH batch AS (SELECT id FROM orders) SELECT * FROM batch",
+            "SELECT id INTO batch FROM orders",
+            "CREATE VIEW open_orders AS SELECT id FROM orders",
+        ),
+    ),
+    Condition(
+        id="sequence",
+        title="Sequence functions",
+        pins="nextval and setval in a statement of the client; currval and lastval by kinship",
+        safe="an identity column, or a column whose DEFAULT calls nextval, as the client's statement does not name it; "
+        "CREATE TABLE with such a DEFAULT, by inference, as it names the call without making it; RETURNING instead of "
+        "currval",
+        remedy="let a column's default or GENERATED … AS IDENTITY draw the number, and read it with RETURNING",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
+        source=(AWS_PINNING, "https://github.com/celery/celery/issues/10472"),
+        pinning_examples=(
+            "SELECT nextval('numbers')",
+            "INSERT INTO orders (id) VALUES (pg_catalog.nextval('numbers'))",
+            "SELECT setval('numbers', 100)",
+        ),
+        safe_examples=(
+            "INSERT INTO orders (state) VALUES ('new') RETURNING id",
+            "INSERT INTO orders (id, state) VALUES (DEFAULT, 'new')",
+            "CREATE TABLE parts (id bigint GENERATED ALWAYS AS IDENTITY)",
+            "CREATE TABLE parts (id bigint DEFAULT nextval('numbers'), old_id serial)",
+            "SELECT last_value FROM numbers",
+        ),
+    ),
+    Condition(
+        id="advisory-lock",
+        title="Session-level advisory locks",
+        pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and pg_advisory_unlock and its kin",
+        safe="the transaction-level locks: pg_advisory_xact_lock, pg_try_advisory_xact_lock and their _shared forms",
+        remedy="use pg_advisory_xact_lock: it is released with the transaction",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_PINNING,),
+        pinning_examples=(
+            "SELECT pg_advisory_lock(1)",
+            "SELECT pg_try_advisory_lock(1, 2)",
+            "SELECT pg_advisory_lock_shared(1)",
+            "SELECT pg_try_advisory_lock_shared(1)",
+            "SELECT pg_advisory_unlock(1)",
+            "SELECT pg_advisory_unlock_shared(1)",
+            "SELECT pg_advisory_unlock_all()",
+        ),
+        safe_examples=(
+            "SELECT pg_advisory_xact_lock(1)",
+            "SELECT pg_try_advisory_xact_lock(1, 2)",
+            "SELECT pg_advisory_xact_lock_shared(1)",
+            "SELECT pg_try_advisory_xact_lock_shared(1)",
+            "LOCK TABLE orders IN SHARE MODE",
+        ),
+    ),
+    Condition(
+        id="listen",
+        title="LISTEN",
+        pins="LISTEN on a channel",
+        safe="NOTIFY, pg_notify(…) and UNLISTEN are in no list",
+        remedy="listen on a direct connection to the database, past the proxy",
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_PINNING,),
+        pinning_examples=("LISTEN jobs",),
+        safe_examples=("NOTIFY jobs", "SELECT pg_notify('jobs', '')"),
+    ),
+    Condition(
+        id="load",
+        title="LOAD",
+        pins="LOAD of a library",
+        safe="CREATE EXTENSION; session_preload_libraries, set in the database",
+        remedy='set session_preload_libraries in the database: settings={"session_preload_libraries": [...]}',
+        log_reasons=(),
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_PINNING,),
+        pinning_examples=("LOAD 'auto_explain'",),
+        safe_examples=("CREATE EXTENSION IF NOT EXISTS plpgsql",),
+    ),
+)
+
+
+def condition(id: str) -> Condition:
+    """The condition with this id.
+
+    Raises:
+        UnknownNameError: there is none; the message names the ids that come near.
+    """
+    for one in CONDITIONS:
+        if one.id == id:
+            return one
+    ids = [one.id for one in CONDITIONS]
+    near = difflib.get_close_matches(id[:80].lower(), ids, n=3) or ids
+    raise UnknownNameError(f"there is no condition {id[:80]!r}: did you mean {' or '.join(near)}?")

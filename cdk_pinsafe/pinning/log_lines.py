@@ -1,0 +1,250 @@
+"""RDS Proxy's log lines for PostgreSQL: one tolerant reader, and the texts in which the stand-in writes the same lines.
+
+AWS calls these logs "not for programmatic access" and may change them, so a line that is not understood is None or of
+kind ``other``, never an error. The forms were collected from published logs of 2020 to 2026; none was written by a
+proxy of this project. Reading takes time linear in a line's length, of which the first :data:`LINE_LIMIT` characters
+are looked at. Imports no third party before :func:`classify` is given a digest.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from .conditions import (
+    CONDITIONS,
+    REASON_OVERSIZED,
+    REASON_PARSE,
+    REASON_PREPARED,
+    REASON_SETTINGS,
+    Condition,
+    condition,
+)
+
+LINE_LIMIT: Final = 65_536
+"""Characters of a line that are read; a statement that is longer than 16 KB was logged without its digest."""
+
+
+class Kind(StrEnum):
+    """What a line tells."""
+
+    PINNED = "pinned"
+    MAY_PIN = "may_pin"
+    """A prepared statement of the extended protocol that will pin when it runs (level INFO)."""
+    CONNECTED = "connected"
+    CLOSED = "closed"
+    RELEASED = "released"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the proxy's log.
+
+    Attributes:
+        timestamp: When, with its time zone; None where it is no valid time.
+        level: ``WARN``, ``INFO`` and so on, in upper case.
+        endpoint: The proxy endpoint's name; None in lines from before it was logged.
+        client_connection: The client connection's number, as text; None where the line has none.
+        db_connection: The database connection's number, as text.
+        kind: What the line tells.
+        message: The text after the bracketed fields.
+        reason: The text after ``Reason:``, without its last full stop.
+        digest: The normalised SQL after ``Digest:``, without its quotes.
+    """
+
+    timestamp: datetime | None
+    level: str
+    endpoint: str | None
+    client_connection: str | None
+    db_connection: str | None
+    kind: Kind
+    message: str
+    reason: str | None
+    digest: str | None
+
+
+PINNED_START: Final = "The client session was pinned to the database connection"
+MAY_PIN_START: Final = "If this prepared statement runs, the client session will be pinned to the database connection"
+CONNECTED_START: Final = "A new client connected from"
+CLOSED_START: Final = "The client connection closed"
+RELEASED_START: Final = "The database connection was released to the connection pool"
+
+_KINDS: Final = (
+    (PINNED_START, Kind.PINNED),
+    (MAY_PIN_START, Kind.MAY_PIN),
+    (CONNECTED_START, Kind.CONNECTED),
+    (CLOSED_START, Kind.CLOSED),
+    (RELEASED_START, Kind.RELEASED),
+)
+_LINE: Final = re.compile(
+    r"(?P<timestamp>\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}(?:Z|[+-]\d\d:?\d\d)?)\s{1,8}\[(?P<level>[A-Za-z]{1,10})\]"
+    r"(?P<fields>(?:\s{0,8}\[[A-Za-z]{1,40}=[^\]\s]{0,256}\]){0,10})\s{0,8}(?P<message>.*)",
+    re.DOTALL,
+)
+_FIELD: Final = re.compile(r"\[([A-Za-z]{1,40})=([^\]\s]{0,256})\]")
+_BY_FIRST_WORD: Final = {
+    "set": "set",
+    "reset": "set",
+    "prepare": "sql-prepare",
+    "execute": "sql-prepare",
+    "deallocate": "sql-prepare",
+    "discard": "discard",
+    "declare": "cursor",
+    "listen": "listen",
+    "load": "load",
+}
+_FIRST_WORD: Final = re.compile(rf"\s*({'|'.join(_BY_FIRST_WORD)})\b", re.IGNORECASE)
+_OVERSIZED: Final = re.compile(r"exceeded the \d{1,9} byte limit")
+_ADVICE: Final = "Consider moving session configuration to the proxy's initialization query"
+
+
+def parse_line(line: str) -> LogLine | None:
+    """What a line of the log tells; None if it does not look like one.
+
+    Whatever stands before the timestamp is passed over, as tools that fetch logs put a stream's name or a time of
+    their own there.
+    """
+    found = _LINE.search(line[:LINE_LIMIT].rstrip())
+    if found is None:
+        return None
+    fields = dict(_FIELD.findall(found["fields"]))
+    message = found["message"]
+    kind = next((kind for start, kind in _KINDS if message.startswith(start)), Kind.OTHER)
+    reason, digest = _reason_and_digest(message)
+    db_connection = fields.get("dbConnection")
+    if db_connection is None and (inside := _FIELD.search(message[:512])) and inside[1] == "dbConnection":
+        db_connection = inside[2]
+    return LogLine(
+        timestamp=_timestamp(found["timestamp"]),
+        level=found["level"].upper(),
+        endpoint=fields.get("proxyEndpoint"),
+        client_connection=fields.get("clientConnection"),
+        db_connection=db_connection,
+        kind=kind,
+        message=message,
+        reason=reason,
+        digest=digest,
+    )
+
+
+def classify(reason: str | None, digest: str | None) -> Condition | None:
+    """The condition that a pin's reason and digest speak of; None if they do not tell.
+
+    The digest decides, where there is one: the proxy logs "changed session settings" for a cursor, too. A digest need
+    not be SQL any more (``set names $1``, long lists cut to ``[...]``): as it is known to have pinned, its first word
+    then tells. A reason that several conditions share tells nothing by itself.
+    """
+    if reason and _OVERSIZED.search(reason):
+        return condition("oversized")
+    if digest:
+        from .statements import analyse
+
+        if findings := analyse(digest).findings:
+            return findings[0].condition
+        if found := _FIRST_WORD.match(digest):
+            return condition(_BY_FIRST_WORD[found[1].lower()])
+    if not reason:
+        return None
+    named = [one for one in CONDITIONS if any(part in reason for part in one.log_reasons)]
+    return named[0] if len(named) == 1 else None
+
+
+def pinned(
+    when: datetime,
+    client_connection: int,
+    db_connection: int,
+    reason: str,
+    digest: str | None = None,
+    *,
+    endpoint: str = "default",
+) -> str:
+    """The line for a pin, without a line end, as seen in 2022 and later."""
+    return _line(
+        when,
+        "WARN",
+        endpoint,
+        client_connection,
+        f"{PINNED_START} [dbConnection={db_connection}] for the remainder of the session. The proxy can't reuse this "
+        f"connection until the session ends. {_reason_text(reason, digest)}",
+    )
+
+
+def may_pin(
+    when: datetime, client_connection: int, db_connection: int, reason: str, digest: str, *, endpoint: str = "default"
+) -> str:
+    """The line for a statement that was prepared through the protocol and will pin when it runs."""
+    return _line(
+        when,
+        "INFO",
+        endpoint,
+        client_connection,
+        f"{MAY_PIN_START} [dbConnection={db_connection}]. {_reason_text(reason, digest)}",
+    )
+
+
+def connected(when: datetime, client_connection: int, address: str, *, endpoint: str = "default") -> str:
+    """The line for a client that connected from ``address``, as ``10.0.0.1:5432``."""
+    return _line(when, "INFO", endpoint, client_connection, f"{CONNECTED_START} {address}.")
+
+
+def closed(when: datetime, client_connection: int, reason: str, *, endpoint: str = "default") -> str:
+    """The line for a client's connection that ended."""
+    return _line(when, "INFO", endpoint, client_connection, f"{CLOSED_START}. Reason: {reason}.")
+
+
+def released(when: datetime, client_connection: int, *, endpoint: str = "default") -> str:
+    """The line for a database connection that went back to the pool."""
+    return _line(when, "INFO", endpoint, client_connection, f"{RELEASED_START} upon session reset.")
+
+
+def reason_for(one: Condition) -> str:
+    """The reason that the proxy was seen to log for a condition; where none was, that of a changed setting."""
+    return one.log_reasons[0] if one.log_reasons else REASON_SETTINGS
+
+
+def _reason_text(reason: str, digest: str | None) -> str:
+    advice = f" {_ADVICE}." if reason == REASON_SETTINGS else ""
+    return f"Reason: {reason}.{advice}" + ("" if digest is None else f' Digest: "{digest}".')
+
+
+def _line(when: datetime, level: str, endpoint: str, client_connection: int, text: str) -> str:
+    stamp = when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{stamp} [{level}] [proxyEndpoint={endpoint}] [clientConnection={client_connection}] {text}"
+
+
+def _reason_and_digest(message: str) -> tuple[str | None, str | None]:
+    head, mark, rest = message.partition("Digest:")
+    digest = None
+    if mark:
+        digest = rest.strip().removesuffix(".").strip().removeprefix('"').removesuffix('"').replace('\\"', '"')
+    _, mark, reason = head.partition("Reason:")
+    return reason.strip().removesuffix(".") if mark else None, digest or None
+
+
+def _timestamp(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text.replace(",", "."))
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+__all__ = [
+    "LINE_LIMIT",
+    "REASON_OVERSIZED",
+    "REASON_PARSE",
+    "REASON_PREPARED",
+    "REASON_SETTINGS",
+    "Kind",
+    "LogLine",
+    "classify",
+    "closed",
+    "connected",
+    "may_pin",
+    "parse_line",
+    "pinned",
+    "reason_for",
+    "released",
+]
