@@ -33,13 +33,19 @@ def main() -> None:
     secret.read = lambda arn: Credentials(first["user"], first["password"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the applier's log is not for who reads the answers
+    pid = 0
     for line in sys.stdin:
         event = json.loads(line)
+        if pid:
+            os.waitpid(pid, 0)
         pid = os.fork()
         if not pid:
             os._exit(_answer(event))
         print(pid, file=answers, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=answers, flush=True)
+        # Its number stays its own until the next event, as whoever kills it may come too late.
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert end
+        print(end.si_status if end.si_code == os.CLD_EXITED else -end.si_status, file=answers, flush=True)
 
 
 if __name__ == "__main__":
