@@ -308,6 +308,27 @@ def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) ->
                 session.close()
 
 
+def test_one_that_fails_keeps_nobody_from_being_recycled(fleet: Fleet) -> None:
+    """Not even the first of the list, where the others go on."""
+    cluster = fleet.databases[1].cluster
+    idle = cluster.server.connect(fleet.names[1], "master", cluster.password)
+    try:
+        done = fleet.create({"jit": "off"}, names=["nosuch", *fleet.names], OnError="continue", Recycle="idle")
+    finally:
+        with contextlib.suppress(Exception):  # it was ended
+            idle.close()
+    assert (done.raw["Data"]["Failed"], done.raw["Data"]["Recycled"]) == ("nosuch", "1")
+
+
+def test_a_list_of_which_nothing_is_left_is_a_failure(fleet: Fleet) -> None:
+    """What left the list gets its settings back then, for going on is about those that are to have them."""
+    fleet.create({"jit": "off"})
+    was = {"names": fleet.names}
+    fleet.refuses(lambda: fleet.update({"jit": "off"}, {"jit": "off"}, names=["nosuch"], was=was, OnError="continue"))
+    assert fleet.stored() == [{"jit": "off"}] * 3
+    assert all(set(ledger) == {"jit"} for ledger in fleet.ledgers())
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
