@@ -277,16 +277,19 @@ def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
     assert fleet.stored() == [{}, {}, {}]
 
 
-def test_a_secret_that_is_missing_is_read_once_a_database_at_most(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message is the secret's."""
+def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is every database's; hundreds of readings would each wait for a way that is not there."""
+    readings: list[str] = []
 
-    def gone(_: str) -> None:
+    def gone(arn: str) -> None:
+        readings.append(arn)
         raise secret.SecretMissingError("the secret is gone")
 
     monkeypatch.setattr(secret, "read", gone)
-    assert "the secret is gone" in fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    assert message.startswith("3 of 3 databases")
+    assert "the secret is gone" in message
+    assert readings == [ARN]
 
 
 def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) -> None:
