@@ -93,9 +93,9 @@ $do$
 
 
 def _live(database: Database) -> None:
-    """A resource's whole life, with an extension where the server has one, and settings of a role."""
+    """A resource's whole life, under the search_path that stands, with an extension where the server has one, and settings of a role."""
     has_vector = database.cluster.installation.has_vector
-    wish: Settings = {"jit": "off", "timezone": "UTC", "search_path": ["chat"], "work_mem": "8MB"}
+    wish: Settings = {"jit": "off", "timezone": "UTC", "work_mem": "8MB"}
     if has_vector:
         wish = {**wish, "hnsw.ef_search": "50"}
     more: dict[str, Any] = {
@@ -104,7 +104,7 @@ def _live(database: Database) -> None:
         "RoleSettings": f'{{"{MASTER}": {{"lock_timeout": "5s"}}}}',
     }
     assert database.create(wish, **more).counts[0] == len(wish) + 1
-    database.update({"jit": "on", "search_path": ["chat", "public"]}, wish, **more)
+    database.update({"jit": "on", "lock_timeout": "1s"}, wish, **more)
     database.delete({"jit": "on"}, **more)
     assert database.ledger() == {}
 

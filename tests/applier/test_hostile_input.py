@@ -45,12 +45,6 @@ SELECT jsonb_build_object(
   'extensions', (SELECT jsonb_agg(e.extname ORDER BY 1) FROM pg_extension e),
   'privileges', (SELECT count(*) FROM pg_default_acl))
 """
-STORED: Final = """
-SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), o.option_name, o.option_value
-FROM pg_db_role_setting s CROSS JOIN LATERAL pg_options_to_table(s.setconfig) o
-LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
-"""
-
 Stored = dict[tuple[str, str, str], str]
 
 
@@ -58,24 +52,21 @@ class Guard:
     """Sees every change of the whole server but those of data."""
 
     def __init__(self, database: Database) -> None:
-        self._admin = database.admin
+        self._cluster = database.cluster
         self._watch = database.watch()
         self.elsewhere = self._catalogues()
-        self.stored = self._stored()
+        self.stored = self._cluster.catalogue()
 
     def assert_changed_by(self, added: Stored) -> None:
         """Nothing else is different from how it began."""
-        assert self._stored() == self.stored | added
+        assert self._cluster.catalogue() == self.stored | added
         assert self._catalogues() == self.elsewhere
 
     def close(self) -> None:
         self._watch.close()
 
     def _catalogues(self) -> list[Any]:
-        return [self._admin.run(EVERYWHERE), self._admin.run(WITHIN), self._watch.run(WITHIN)]
-
-    def _stored(self) -> Stored:
-        return {(database, role, name): text for database, role, name, text in self._admin.run(STORED) or []}
+        return [self._cluster.admin.run(EVERYWHERE), self._cluster.admin.run(WITHIN), self._watch.run(WITHIN)]
 
 
 def _run(session: pg8000.native.Connection, template: str, *names: str) -> None:
