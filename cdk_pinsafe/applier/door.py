@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..errors import ApplyError
+from ..errors import ApplyError, PinSafeError
 from . import log
 from .connection import AuthenticationError, Session, connect
 from .deadline import Deadline
@@ -26,13 +26,20 @@ class Keys:
         self._read = read_secret
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
+        self._failure: PinSafeError | None = None
         self._may_reread = True
 
     def get(self) -> Credentials:
-        """The credentials; see :func:`~.secret.read` for what is raised."""
+        """The credentials; see :func:`~.secret.read` for what is raised, for every door after one reading."""
         with self._lock:
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure))
             if self._credentials is None:
-                self._credentials = self._read(self.arn)
+                try:
+                    self._credentials = self._read(self.arn)
+                except PinSafeError as error:
+                    self._failure = error
+                    raise
             return self._credentials
 
     def after(self, refused: Credentials, deadline: Deadline) -> Credentials | None:

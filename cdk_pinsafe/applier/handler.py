@@ -137,7 +137,11 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
     for database, one in result.done.items():
         with log.about(database=database) if first.is_of_list else contextlib.nullcontext():
             _tell(one.outcome)
-    recycled = recycle(door, _changes(result), deadline)
+    recycled = Recycled()
+    if changes := _changes(result):
+        # By way of a database that is known to answer.
+        target = replace(first.target, database=changes[0].database)
+        recycled = recycle(Door(target, keys), changes, deadline)
     return {"PhysicalResourceId": physical_id, "Data": _data(result, recycled)}
 
 

@@ -9,7 +9,7 @@ RDS Proxy.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import PinSafeError
@@ -49,7 +49,7 @@ class Recycled:
     stale: int | None = None
 
 
-def recycle(door: Door, changes: Iterable[Change], deadline: Deadline) -> Recycled:
+def recycle(door: Door, changes: Sequence[Change], deadline: Deadline) -> Recycled:
     """End what is idle of the sessions that began before the changes, in one session of any database of the server.
 
     A session is ended if it is a client's, of the changed database and, where only settings of roles were changed, of
@@ -68,8 +68,6 @@ def recycle(door: Door, changes: Iterable[Change], deadline: Deadline) -> Recycl
         ],
         "spared": sorted(AWS_ROLES),
     }
-    if not request["changes"]:
-        return Recycled()
     try:
         with door.open(deadline, immune_options(deadline)) as session:
             session.run(sql.BEGIN_LOOKING)

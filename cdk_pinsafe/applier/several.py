@@ -66,8 +66,8 @@ def apply_all(
     """Bring databases to their settings, and let others of the same resource, which left its list, give theirs up.
 
     Raises:
-        PinSafeError: databases failed, and all have what they had before; or, where the others may go on without, all
-            of them failed. The message names them.
+        PinSafeError: databases failed, and all have what they had before; or, where the others may go on without, none
+            of those that are to have settings got them. The message names them.
     """
     phase = deadline if order.is_lenient else deadline.share(_APPLYING)
     stopped = Event()
@@ -86,9 +86,10 @@ def apply_all(
     goes_on = (lambda: None) if order.is_lenient else stopped.set
     result = each(staying, bring, keys, phase, least=_LEAST, on_failure=goes_on)
     gone = each(leaving, give_up, keys, phase, least=_LEAST, on_failure=goes_on)
+    any_stays = bool(result.done)
     result.done |= gone.done
     result.failed |= gone.failed
-    if not result.failed or (order.is_lenient and result.done):
+    if not result.failed or (order.is_lenient and any_stays):
         return result
     raise _failure(result, [*staying, *leaving], _bring_all_back(keys, [*staying, *leaving], result, deadline))
 

@@ -93,7 +93,8 @@ $do$
 
 
 def _live(database: Database) -> None:
-    """A resource's whole life, under the search_path that stands, with an extension where the server has one, and settings of a role."""
+    """A resource's whole life, under the search_path that stands, with an extension where the server has one, and
+    settings of a role."""
     has_vector = database.cluster.installation.has_vector
     wish: Settings = {"jit": "off", "timezone": "UTC", "work_mem": "8MB"}
     if has_vector:

@@ -277,16 +277,19 @@ def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
     assert fleet.stored() == [{}, {}, {}]
 
 
-def test_a_secret_that_is_missing_is_read_once_a_database_at_most(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message is the secret's."""
+def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is every database's; hundreds of readings would each wait for a way that is not there."""
+    readings: list[str] = []
 
-    def gone(_: str) -> None:
+    def gone(arn: str) -> None:
+        readings.append(arn)
         raise secret.SecretMissingError("the secret is gone")
 
     monkeypatch.setattr(secret, "read", gone)
-    assert "the secret is gone" in fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    assert message.startswith("3 of 3 databases")
+    assert "the secret is gone" in message
+    assert readings == [ARN]
 
 
 def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) -> None:
@@ -306,6 +309,27 @@ def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) ->
         for session in sessions:
             with contextlib.suppress(Exception):
                 session.close()
+
+
+def test_one_that_fails_keeps_nobody_from_being_recycled(fleet: Fleet) -> None:
+    """Not even the first of the list, where the others go on."""
+    cluster = fleet.databases[1].cluster
+    idle = cluster.server.connect(fleet.names[1], "master", cluster.password)
+    try:
+        done = fleet.create({"jit": "off"}, names=["nosuch", *fleet.names], OnError="continue", Recycle="idle")
+    finally:
+        with contextlib.suppress(Exception):  # it was ended
+            idle.close()
+    assert (done.raw["Data"]["Failed"], done.raw["Data"]["Recycled"]) == ("nosuch", "1")
+
+
+def test_a_list_of_which_nothing_is_left_is_a_failure(fleet: Fleet) -> None:
+    """What left the list gets its settings back then, for going on is about those that are to have them."""
+    fleet.create({"jit": "off"})
+    was = {"names": fleet.names}
+    fleet.refuses(lambda: fleet.update({"jit": "off"}, {"jit": "off"}, names=["nosuch"], was=was, OnError="continue"))
+    assert fleet.stored() == [{"jit": "off"}] * 3
+    assert all(set(ledger) == {"jit"} for ledger in fleet.ledgers())
 
 
 @pytest.mark.parametrize(
