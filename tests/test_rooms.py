@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
+    "drift": {"errors", "settings", "applier"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "lint", "logs"},
+    "cli": {"errors", "settings", "pages", "audit", "lint", "logs", "cdk", "drift", "rehearsal"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -36,6 +37,7 @@ THIRD_PARTY = {
     "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
+    "drift": {"psycopg", "rich"},
     "testing": {"aws_cdk"},
     "cli": {"click"},
 }
@@ -94,6 +96,7 @@ def test_public_names() -> None:
         "PinningDashboard",
         "PinningLogs",
         "PostgresDatabase",
+        "Recycle",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
     assert set(cdk_pinsafe.__all__) <= set(dir(cdk_pinsafe))
