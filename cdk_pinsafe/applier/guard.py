@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-from . import drift, log
+from ..errors import ApplyError
+from . import drift, log, messages
 from .apply import repair
 from .connection import ServerError, immune_options
-from .deadline import Deadline, TransientError, persist
+from .deadline import Deadline, persist
 from .door import Door, Keys
 from .drift import Standing
 from .plan import Key
@@ -20,6 +21,8 @@ from .verify import ineffective
 
 NAMESPACE: Final = "cdk-pinsafe"
 DIMENSION: Final = "DatabaseSettings"
+_PATIENCE: Final = 30.0
+"""Seconds for one database: a deployment waits for one that is out of reach, the next look comes by itself."""
 
 
 @dataclass
@@ -74,7 +77,8 @@ def check(
     """
     findings = Findings()
 
-    def one(identity: Identity, door: Door, patience: Deadline) -> Done:
+    def one(identity: Identity, door: Door, most: Deadline) -> Done:
+        patience = Deadline(min(_PATIENCE, most.left))
         rows = _compare(door, identity, patience)
         drifted = _drifted(door, rows, patience) | (set(managed) - {row.key for row in rows})
         repaired = 0
@@ -98,14 +102,13 @@ def check(
 def _compare(door: Door, identity: Identity, deadline: Deadline) -> list[Standing]:
     def attempt() -> list[Standing]:
         with door.open(deadline, immune_options(deadline)) as session:
-            try:
-                return drift.compare(session, door.target, lambda row: row.owner == identity.owner)
-            except ServerError as error:
-                # Nothing was asked for that could be wrong: whatever it is, it may pass.
-                failure = TransientError(str(error))
-            raise failure
+            return drift.compare(session, door.target, lambda row: row.owner == identity.owner)
 
-    return persist(attempt, deadline, str(door.target))
+    try:
+        return persist(attempt, deadline, str(door.target))
+    except ServerError as error:
+        failure = ApplyError(messages.other_error(door.target, error.answer))
+    raise failure
 
 
 def _drifted(door: Door, rows: list[Standing], deadline: Deadline) -> set[Key]:
