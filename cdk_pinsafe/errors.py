@@ -8,6 +8,7 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
+    ├── StandInError          a stand-in was told something that it cannot do
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -21,6 +22,7 @@ __all__ = [
     "PinSafeError",
     "RehearsalError",
     "SettingError",
+    "StandInError",
     "UnknownNameError",
     "UnreachableError",
 ]
@@ -48,6 +50,10 @@ class UnreachableError(ApplyError):
 
 class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class StandInError(PinSafeError):
+    """A stand-in for RDS Proxy was told something that it cannot do, or cannot listen."""
 
 
 class UnknownNameError(PinSafeError, LookupError):
