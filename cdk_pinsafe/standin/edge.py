@@ -240,6 +240,7 @@ class DatabaseEdge(asyncio.Protocol):
         self._tls_task: asyncio.Task[None] | None = None
         self._read_paused = False
         self._closing = False
+        self._cancelling: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -270,8 +271,9 @@ class DatabaseEdge(asyncio.Protocol):
         if not self.logged_in.done():
             self.logged_in.set_exception(DatabaseRefusal("08006", "the database closed the connection during login"))
             self.logged_in.exception()  # it may be that nobody waits for it any more
-        if self._tls_task is not None:
-            self._tls_task.cancel()
+        for task in (self._tls_task, self._cancelling):
+            if task is not None:
+                task.cancel()
         self.lost()
 
     def pause_writing(self) -> None:
@@ -315,8 +317,7 @@ class DatabaseEdge(asyncio.Protocol):
             transport.resume_reading()
         loop = asyncio.get_running_loop()
         if cancel and self.connection is not None:
-            _background.add(task := loop.create_task(_cancel(self._target, self.connection.login)))
-            task.add_done_callback(_background.discard)
+            self._cancelling = loop.create_task(self._cancel(self.connection.login))
         if terminate:
             transport.write(_TERMINATE)
         if transport.can_write_eof():
@@ -331,6 +332,22 @@ class DatabaseEdge(asyncio.Protocol):
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
+
+    async def _cancel(self, login: DatabaseLogin) -> None:
+        """Have the database stop what it is doing. One that has not begun yet does not hear it: so again and again."""
+        request = struct.pack(">III", 12 + len(login.secret), CANCEL_REQUEST, login.process) + login.secret
+        for _ in range(10):
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_PATIENCE):
+                    if self._target.host.startswith("/"):
+                        path = f"{self._target.host}/.s.PGSQL.{self._target.port}"
+                        reader, writer = await asyncio.open_unix_connection(path)
+                    else:
+                        reader, writer = await asyncio.open_connection(self._target.host, self._target.port)
+                    writer.write(request)
+                    await reader.read(1)
+                    writer.close()
+            await asyncio.sleep(0.2)
 
     def _update_client(self) -> None:
         if self.connection is not None and self.connection.session is not None:
@@ -400,23 +417,6 @@ async def connect(target: Target, key: Key, password: str | None) -> tuple[Datab
             "08001", f"the database at {target.host}:{target.port} cannot be reached: {error.strerror or error}"
         ) from None
     return edge, login
-
-
-async def _cancel(target: Target, login: DatabaseLogin) -> None:
-    """Ask the database to stop what a connection is doing; whether it does is not told."""
-    request = struct.pack(">III", 12 + len(login.secret), CANCEL_REQUEST, login.process) + login.secret
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_CLOSE_PATIENCE):
-            if target.host.startswith("/"):
-                reader, writer = await asyncio.open_unix_connection(f"{target.host}/.s.PGSQL.{target.port}")
-            else:
-                reader, writer = await asyncio.open_connection(target.host, target.port)
-            writer.write(request)
-            await reader.read(1)
-            writer.close()
-
-
-_background: set[asyncio.Task[None]] = set()
 
 
 def _nothing(*_: object) -> None:
