@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "pinning": {"errors", "settings"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "settings"},
+    "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "standin"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -28,6 +29,7 @@ THIRD_PARTY = {
     "pinning": {"google", "postgast"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
+    "standin": {"psycopg", "rich", "uvloop"},
     "testing": {"aws_cdk"},
     "cli": {"click"},
 }

@@ -11,12 +11,12 @@
 
 Nothing of this was compared with a real RDS Proxy by this project. What it does, and how well that is known:
 
-**As AWS documents it.** The unit of multiplexing is the transaction. What pins is what `cdk_pinsafe.pinning` says, each
-condition with its evidence; bodies of functions are not looked into. Statements that are prepared through the protocol
-travel with the client, prepared again in the same batch where they are needed; before November 2023 a Parse message
-pinned (`legacy`). A pin holds until the client disconnects. Cancel requests have no effect. Statements over 16 KB pin.
-The limits of pool, borrowing, idle clients and the 24 hours of a client's life; SCRAM-SHA-256 by default, MD5 by choice;
-the words of refusals at login; the names of the metrics.
+**As AWS documents it.** The unit of multiplexing is the transaction. What pins is what `cdk_pinsafe.pinning` says,
+each condition with its evidence; bodies of functions are not looked into. Statements that are prepared through the
+protocol travel with the client, prepared again in the same batch where they are needed; before November 2023 a Parse
+message pinned (`legacy`). A pin holds until the client disconnects. Cancel requests have no effect. Statements over 16
+KB pin. The limits of pool, borrowing, idle clients and the 24 hours of a client's life; SCRAM-SHA-256 by default, MD5
+by choice; the words of refusals at login; the names of the metrics.
 
 **As others measured it.** The forms of the log lines. A pinning statement that is prepared through the protocol is
 logged at INFO when it is parsed, and pins when it runs. Start-up parameters other than application_name,
@@ -24,13 +24,14 @@ client_encoding, DateStyle, TimeZone, extra_float_digits and search_path are ref
 a borrow that timed out has SQLSTATE 08000.
 
 **Inferred, or chosen where nothing is known.** A statement over 16 KB pins when it is parsed. A client whose borrow
-timed out, that was idle too long or has lived too long is told so with a FATAL error, and its connection closes. Start-up
-parameters are kept by giving each combination of user, database and parameters database connections of its own within
-one pool; RDS Proxy has means of its own. A client is told the parameters (ParameterStatus) that the last database
-connection of its kind reported when it was opened; whether RDS Proxy reports every one is not known. The connection of a
-pinned client is closed when the client leaves, not reset; so is one whose client left in mid-transaction. A request
-whose client vanished is cancelled. Once pinned, a client's prepared statements go by its own names, for EXECUTE and
-DEALLOCATE. The number of statements that stay prepared on a connection, and what a client may prepare, are bounded.
+timed out, that was idle too long or has lived too long is told so with a FATAL error, and its connection closes.
+Start-up parameters are kept by giving each combination of user, database and parameters database connections of its
+own within one pool, and application_name by a SET where the last borrower had another; RDS Proxy has means of its own.
+A client is told the parameters (ParameterStatus) that the last database connection of its kind reported when it was
+opened; whether RDS Proxy reports every one is not known. The connection of a pinned client is closed when the client
+leaves, not reset; so is one whose client left in mid-transaction. A request whose client vanished is cancelled. Once
+pinned, a client's prepared statements go by its own names, for EXECUTE and DEALLOCATE. The number of statements that
+stay prepared on a connection, and what a client may prepare, are bounded.
 
 **Not imitated.** IAM authentication, several endpoints, read-only targets and failover, connections that are opened
 ahead or kept warm, initialization queries, other engines, the delay of metrics, TLS from the first byte

@@ -166,7 +166,9 @@ def _prepared(password: str) -> bytes:
 
 def _attributes(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",")]
-    if any(len(name) != 1 or not equals for name, equals, _ in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+    if any(len(name) != 1 or not equals for name, equals, _ in pairs) or len({name for name, _, _ in pairs}) < len(
+        pairs
+    ):
         raise ScramError("malformed SCRAM message")
     return {name: value for name, _, value in pairs}
 

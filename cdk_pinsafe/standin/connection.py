@@ -19,7 +19,7 @@ CopyDone/Fail  none: it only tells where a COPY's data end         left out
 While the database reads a COPY's data it passes over Sync, so those are taken out of the queue.
 
 Answers go to the client as they came, in pieces of any size, only headers are looked at. The answers to what the
-stand-in asked by itself (`Preparing` without a name, `CLOSE_OURS`, `SYNC_OURS`) are kept from the client.
+stand-in asked by itself (`Preparing` without a name, `CLOSE_OURS`, `SYNC_OURS`, `QUERY_OURS`) are kept from the client.
 
 It must not know the pool's rules nor what pins.
 """
@@ -44,6 +44,7 @@ __all__ = [
     "EXECUTE",
     "IDLE",
     "QUERY",
+    "QUERY_OURS",
     "SYNC",
     "SYNC_OURS",
     "Asked",
@@ -62,6 +63,7 @@ COPY_END: Final = 6
 CLOSE_OURS: Final = 7
 SYNC_OURS: Final = 8
 CLOSE_PORTAL: Final = 9
+QUERY_OURS: Final = 10
 
 IDLE: Final = ord("I")
 IN_TRANSACTION: Final = ord("T")
@@ -138,6 +140,7 @@ _PARSED, _BOUND, _CLOSED = b"1"[0], b"2"[0], b"3"[0]
 _ENDS_EXECUTE = frozenset(b"CIs")
 _ENDS_DESCRIBE = frozenset(b"Tn")
 _LOOK_SIMPLE = frozenset(b"ZG")
+_LOOK_ALL = frozenset(range(256))
 _LOOK_EXTENDED = frozenset(b"ZGE123CIsTn")
 
 
@@ -154,6 +157,7 @@ class DatabaseConnection:
         asked: what has not been answered yet.
         open_batch: extended messages were sent after the last Sync.
         copying_in: the database reads a COPY's data, and the client has not ended them.
+        name: the application_name that it was given; None for the one that it came with.
         prepared: the clients' statements that are prepared on it by their `name`, the least recently used first.
         unnamed: the statement that is its unnamed one; None if it has none or one that is not known.
         spoilt: it must not be used by another client.
@@ -175,6 +179,7 @@ class DatabaseConnection:
         "free",
         "key",
         "login",
+        "name",
         "number",
         "open_batch",
         "prepared",
@@ -202,6 +207,7 @@ class DatabaseConnection:
         self.copying_in = False
         self.prepared: dict[PreparedStatement, None] = {}
         self.unnamed: PreparedStatement | None = None
+        self.name: str | None = None
         self.spoilt = False
         self.abandoned = False
         self.cut = False
@@ -237,7 +243,7 @@ class DatabaseConnection:
         start = 0  # from here on it is still to be passed on
         asked = self.asked
         free = False
-        look = _LOOK_SIMPLE if asked and asked[0] is QUERY else _LOOK_EXTENDED
+        look = _looks(asked)
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
@@ -255,7 +261,7 @@ class DatabaseConnection:
                 ours = self._ready()
                 self.status = data[position + 5]
                 free = not ours
-                look = _LOOK_SIMPLE if asked and asked[0] is QUERY else _LOOK_EXTENDED
+                look = _looks(asked)
             else:
                 ours = self._look(kind, data, position + 5, after)
                 free = False
@@ -325,7 +331,7 @@ class DatabaseConnection:
             one = asked.popleft()
             if one is QUERY or one is SYNC:
                 break
-            if one is SYNC_OURS:
+            if one is SYNC_OURS or one is QUERY_OURS:
                 ours = True
                 break
             left_out.append(one)
@@ -336,6 +342,8 @@ class DatabaseConnection:
         """Look at an answer, and return whether it is one that the client did not ask for."""
         asked = self.asked
         head = asked[0] if asked else None
+        if head is QUERY_OURS:
+            return True
         if kind == _BOUND:
             if head is BIND:
                 asked.popleft()
@@ -371,9 +379,8 @@ class DatabaseConnection:
         while asked and asked[0] is not SYNC and asked[0] is not SYNC_OURS:
             left_out.append(asked.popleft())
         self._undo(left_out)
-        if session := self.session:
-            if type(head) is Preparing and head.name == b"":
-                session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
+        if self.session is not None and type(head) is Preparing and head.name == b"":
+            self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
         self.copying_in = False
         return bool(asked) and asked[0] is SYNC_OURS
 
@@ -406,6 +413,14 @@ class DatabaseConnection:
         else:
             self.copying_in = True
         asked.extendleft(head)
+
+
+def _looks(asked: deque[Asked]) -> frozenset[int]:
+    """The kinds of answers to look at."""
+    head = asked[0] if asked else None
+    if head is QUERY:
+        return _LOOK_SIMPLE
+    return _LOOK_ALL if head is QUERY_OURS else _LOOK_EXTENDED
 
 
 def _nothing(connection: DatabaseConnection) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from .connection import DatabaseConnection
 from .login import ClientRules, DatabaseLogin, DatabaseRefusal, Key, Login, Talk, client_login, database_login
 from .messages import (
     CANCEL_REQUEST,
@@ -31,6 +30,7 @@ from .session import Session
 from .target import Target
 
 if TYPE_CHECKING:
+    from .connection import DatabaseConnection
     from .server import StandIn
 
 __all__ = ["ClientEdge", "DatabaseEdge", "connect"]
@@ -139,9 +139,10 @@ class ClientEdge(asyncio.Protocol):
         session.waiting = False
         session.active = monotonic()
         self.ready = True
+        name = session.login.application_name
         self._transport.write(
             authentication(0)
-            + parameter_status(parameters)
+            + parameter_status(parameters if name is None else {**parameters, "application_name": name})
             + backend_key_data(self.number & 0x7FFFFFFF, secrets.token_bytes(4))
             + ready_for_query()
         )
@@ -226,7 +227,7 @@ class DatabaseEdge(asyncio.Protocol):
     """A database connection's socket."""
 
     def __init__(self, target: Target, key: Key, password: str | None) -> None:
-        self.connection: DatabaseConnection | None = None
+        self.connection: "DatabaseConnection | None" = None
         self.tls = False
         self.write_full = False
         self.logged_in: asyncio.Future[DatabaseLogin] = asyncio.get_running_loop().create_future()
@@ -344,9 +345,11 @@ class DatabaseEdge(asyncio.Protocol):
                         reader, writer = await asyncio.open_unix_connection(path)
                     else:
                         reader, writer = await asyncio.open_connection(self._target.host, self._target.port)
-                    writer.write(request)
-                    await reader.read(1)
-                    writer.close()
+                    try:
+                        writer.write(request)
+                        await reader.read(1)
+                    finally:
+                        writer.transport.abort()
             await asyncio.sleep(0.2)
 
     def _update_client(self) -> None:
@@ -409,9 +412,7 @@ async def connect(target: Target, key: Key, password: str | None) -> tuple[Datab
     except TimeoutError:
         if edge is not None:
             edge.abort()
-        raise DatabaseRefusal(
-            "08001", f"the database did not answer within {target.connect_timeout:g} s"
-        ) from None
+        raise DatabaseRefusal("08001", f"the database did not answer within {target.connect_timeout:g} s") from None
     except OSError as error:
         raise DatabaseRefusal(
             "08001", f"the database at {target.host}:{target.port} cannot be reached: {error.strerror or error}"

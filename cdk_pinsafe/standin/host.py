@@ -9,6 +9,7 @@ from typing import TypeVar
 from .events import Observer, Pin
 from .metrics import Metrics
 from .server import Options, StandIn
+from .snapshot import Snapshot
 from .target import Target
 
 __all__ = ["RunningStandIn", "event_loop", "running"]
@@ -44,6 +45,10 @@ class RunningStandIn:
     def metrics(self) -> Metrics:
         """What CloudWatch would be told, as of now."""
         return self._ask(self._stand_in.metrics)
+
+    def snapshot(self) -> Snapshot:
+        """Its clients and database connections, as of now."""
+        return self._ask(lambda: Snapshot.of(self._stand_in))
 
     def clear(self) -> None:
         """Forget the pins so far. Sessions stay pinned."""

@@ -47,8 +47,7 @@ __all__ = [
 # The start-up parameters that RDS Proxy keeps for a client without pinning (documented and measured); names are
 # compared as PostgreSQL does, without case.
 _TRACKED: Final = {
-    name.lower(): name
-    for name in ("application_name", "client_encoding", "DateStyle", "TimeZone", "extra_float_digits", "search_path")
+    name.lower(): name for name in ("client_encoding", "DateStyle", "TimeZone", "extra_float_digits", "search_path")
 }
 _LONGEST_TOKEN: Final = 65_535  # PG_MAX_AUTH_TOKEN_LENGTH
 
@@ -68,8 +67,9 @@ class Authentication(Enum):
 class Key:
     """Clients with an equal key may share database connections.
 
-    RDS Proxy tracks these parameters by means of its own. Here each combination of them has database connections of its
-    own, opened with them, within the one limit of the pool.
+    RDS Proxy tracks start-up parameters by means of its own. Here each combination of them has database connections of
+    its own, opened with them, within the one limit of the pool. Only application_name, of which there can be as many as
+    clients, is not of the key: a connection is given its borrower's.
     """
 
     user: str
@@ -87,16 +87,13 @@ class Login:
 
     Attributes:
         key: whose connections it may use.
+        application_name: what it calls itself, as the database would show it; None if it does not say.
         password: what the database is to be told; None where it is not known.
     """
 
     key: Key
+    application_name: str | None
     password: str | None = field(repr=False)
-
-    @property
-    def application_name(self) -> str:
-        """What the client calls itself; may be empty."""
-        return dict(self.key.parameters).get("application_name", "")
 
 
 @dataclass(frozen=True)
@@ -233,11 +230,13 @@ def client_login(rules: ClientRules) -> Conversation[Login | None]:
         if code >> 16 == 3:
             raise Refusal("0A000", "Feature not supported: " + ERRORS["version"])
         raise ProtocolViolation(f"unsupported frontend protocol {code >> 16}.{code & 0xFFFF}")
-    key = _key(start_up_parameters(packet[8:]))
+    given = start_up_parameters(packet[8:])
+    name = given.pop("application_name", None)
+    key = _key(given)
     if rules.require_tls and not encrypted:
         raise Refusal("28000", ERRORS["tls"])
     password = yield from _authenticate(key.user, rules)
-    return Login(key, password)
+    return Login(key, None if name is None else _shown(name), password)
 
 
 # RDS Proxy's words. The first five and `wrong` are AWS's ("Troubleshooting RDS Proxy", and measured by others); the
@@ -274,6 +273,11 @@ def _key(given: dict[str, str]) -> Key:
         else:
             parameters[tracked] = value
     return Key(user, database, tuple(sorted(parameters.items())))
+
+
+def _shown(name: str) -> str:
+    """An application_name as PostgreSQL keeps it: 63 printable ASCII characters."""
+    return "".join(char if " " <= char <= "~" else "?" for char in name)[:63]
 
 
 def _authenticate(user: str, rules: ClientRules) -> Conversation[str | None]:

@@ -109,9 +109,7 @@ def authentication(code: int, rest: bytes = b"") -> bytes:
 
 def parameter_status(parameters: Mapping[str, str]) -> bytes:
     """A ParameterStatus for each parameter."""
-    return b"".join(
-        message(b"S", name.encode() + b"\0" + value.encode() + b"\0") for name, value in parameters.items()
-    )
+    return b"".join(message(b"S", name.encode() + b"\0" + value.encode() + b"\0") for name, value in parameters.items())
 
 
 def backend_key_data(process: int, key: bytes) -> bytes:

@@ -84,7 +84,9 @@ class Metrics:
             "QueryResponseLatency": _average(counters.response_seconds, counters.answered),
             "QueryDatabaseResponseLatency": _average(counters.database_seconds, counters.answered),
             "DatabaseConnections": len(connections) + len(pool.closing),
-            "DatabaseConnectionsWithTLS": sum(1 for connection in connections if getattr(connection.edge, "tls", False)),
+            "DatabaseConnectionsWithTLS": sum(
+                1 for connection in connections if getattr(connection.edge, "tls", False)
+            ),
             "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
             "DatabaseConnectionsCurrentlyInTransaction": sum(
                 1 for connection in borrowed if connection.status != IDLE or connection.asked

@@ -38,6 +38,7 @@ class Pool:
     Attributes:
         size: the most that there may be, those that are being opened or closed included.
         opened, failed: how many were opened, or could not be.
+        most: how many were open at a time.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Pool:
         self.size = size
         self.opened = 0
         self.failed = 0
+        self.most = 0
         self._max_idle = max_idle
         self._borrow_timeout = borrow_timeout
         self._idle_timeout = idle_timeout
@@ -132,6 +134,7 @@ class Pool:
         connection.free = self.free
         connection.born = monotonic()
         self.connections[connection.number] = connection
+        self.most = max(self.most, len(self.connections) + len(self.closing))
         self._parameters[key] = login.parameters
         self._parameters.move_to_end(key)
         while len(self._parameters) > _MOST_KEYS:

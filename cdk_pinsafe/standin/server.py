@@ -230,7 +230,7 @@ class StandIn:
         self._tally.succeeded += 1
         assert client.session is not None  # noqa: S101 - it has been let in
         login = client.session.login
-        self._observer.client_ready(client.number, login.key.user, login.key.database, login.application_name)
+        self._observer.client_ready(client.number, login.key.user, login.key.database, login.application_name or "")
 
     def login_failed(self) -> None:
         """A client was not let in."""

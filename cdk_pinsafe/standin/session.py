@@ -39,6 +39,7 @@ from .connection import (
     EXECUTE,
     FAILED,
     QUERY,
+    QUERY_OURS,
     SYNC,
     SYNC_OURS,
     Closing,
@@ -286,6 +287,12 @@ class Session:
         counters = self._surroundings.counters
         counters.borrows += 1
         counters.borrow_seconds += self._sent_at - self._asked_at
+        name = self.login.application_name
+        if connection.name != name:
+            connection.name = name
+            connection.unnamed = None
+            connection.asked.append(QUERY_OURS)
+            connection.write(message(b"Q", _naming(name)))
 
     def _ask(self) -> None:
         """Count a request."""
@@ -390,15 +397,14 @@ class Session:
         name_end = _string(data, position + 5, end)
         name = data[position + 5 : name_end]
         self._begin_batch(connection, out, position)
-        verdict: Verdict | None
         sql_end = data.find(b"\0", name_end + 1, min(end, name_end + 2 + STATEMENT_LIMIT))
         if sql_end < 0:
             if min(end, len(data)) - name_end - 1 <= STATEMENT_LIMIT:
                 raise ProtocolViolation("invalid string in message")
             # The stand-in would have to keep it to prepare it elsewhere: it is what the limit is for.
             sql, rest = data[name_end + 1 : name_end + 1 + _KEPT_OF_PIN], b""
-            verdict = OVERSIZED
-            self._pin(connection, verdict, sql)
+            verdict: Verdict | None = OVERSIZED
+            self._pin(connection, OVERSIZED, sql)
         else:
             sql, rest = data[name_end + 1 : sql_end], data[name_end + 1 : end]
             verdict = self._surroundings.judge.verdict(sql)
@@ -571,7 +577,7 @@ class Session:
             db_connection=connection.number,
             user=self.key.user,
             database=self.key.database,
-            application_name=self.login.application_name,
+            application_name=self.login.application_name or "",
             client_address=self.address,
             when=datetime.now(UTC),
             repeated=self.pinned is not None,
@@ -672,6 +678,15 @@ def _refuse(kind: int, length: int) -> None:
     if kind not in FRONTEND_LIMITS:
         raise ProtocolViolation(f"invalid frontend message type {kind}")
     raise ProtocolViolation(f"invalid message length {length} of message type {chr(kind)!r}")
+
+
+def _naming(name: str | None) -> bytes:
+    """The statement that gives a connection its borrower's application_name, and its end."""
+    if name is None:
+        return b"RESET application_name\0"
+    # Its characters are printable ASCII; this form means the same whatever standard_conforming_strings says.
+    quoted = name.replace("\\", "\\\\").replace("'", "''")
+    return f"SET application_name TO E'{quoted}'\0".encode()
 
 
 def _string(data: bytes, begin: int, end: int) -> int:

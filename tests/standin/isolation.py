@@ -191,8 +191,8 @@ class Life:
         name = self.rng.choice("abc")
         before = self.prepared.get(name)
         answer = await self.ask(
-            parse("SELECT 1/0"), bind(), execute(), parse(f"SELECT '{self.value()}'::text", name), bind(name), execute(),
-            close("a"), SYNC,
+            parse("SELECT 1/0"), bind(), execute(), parse(f"SELECT '{self.value()}'::text", name), bind(name),
+            execute(), close("a"), SYNC,
         )  # fmt: skip
         await self.check(answer, "22012", "failing batch")
         assert self.prepared.get(name) == before
@@ -321,7 +321,7 @@ class Life:
         assert len(rows(answer)[0][0] or "") == 200_000
 
     def steps(self, *, calm: bool) -> list[Callable[[], Awaitable[None]]]:
-        steps = [
+        steps: list[Callable[[], Awaitable[None]]] = [
             self.plain, self.plain, self.look, self.look_at_name, self.prepare, self.use, self.use,
             self.use_by_describing, self.forget, self.prepare_unnamed, self.use_unnamed, self.batch,
             self.failing_batch, self.flushed, self.transaction, self.portal, self.failed_transaction, self.notify,
@@ -369,9 +369,7 @@ class Life:
             await self.client.leave()
 
 
-async def live(
-    port: int, user: str, database: str, *, statements: int, sessions: int, seed: int
-) -> Totals:
+async def live(port: int, user: str, database: str, *, statements: int, sessions: int, seed: int) -> Totals:
     """Let a number of sessions live at a time until so many statements were run."""
     totals = Totals()
 

@@ -32,7 +32,13 @@ def bind(statement: str = "", portal: str = "", parameters: Sequence[str | None]
     )
     return message(
         "B",
-        portal.encode() + b"\0" + statement.encode() + b"\0\0\0" + struct.pack(">H", len(parameters)) + values + b"\0\0",
+        portal.encode()
+        + b"\0"
+        + statement.encode()
+        + b"\0\0\0"
+        + struct.pack(">H", len(parameters))
+        + values
+        + b"\0\0",
     )
 
 
