@@ -227,7 +227,7 @@ class DatabaseEdge(asyncio.Protocol):
     """A database connection's socket."""
 
     def __init__(self, target: Target, key: Key, password: str | None) -> None:
-        self.connection: "DatabaseConnection | None" = None
+        self.connection: DatabaseConnection | None = None
         self.tls = False
         self.write_full = False
         self.logged_in: asyncio.Future[DatabaseLogin] = asyncio.get_running_loop().create_future()

@@ -372,6 +372,7 @@ class Session:
 
     def _query(self, connection: DatabaseConnection, out: "_Out", position: int, end: int) -> None:
         begin = position + 5
+        verdict: Verdict | None
         if end - begin - 1 > STATEMENT_LIMIT:
             sql, verdict = out.data[begin : begin + _KEPT_OF_PIN], OVERSIZED
         else:
