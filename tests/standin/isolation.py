@@ -38,7 +38,7 @@ UNTOUCHED: dict[str, tuple[str, list[list[str | None]] | str]] = {
     "table": ("SELECT who FROM scratch", "42P01"),
     "sql": ("EXECUTE own", "26000"),
     "zone": ("SELECT current_setting('TimeZone')", [["UTC"]]),
-    "sequence": ("SELECT currval('pg_temp.steps')", "42P01"),
+    "sequence": ("SELECT currval('steps')", "42P01"),
 }
 
 

@@ -1,8 +1,10 @@
 """PostgreSQL's protocol as a test client speaks it: message by message, so that a test decides what is sent when."""
 
 import asyncio
+import contextlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Self
 
 Message = tuple[str, bytes]
 
@@ -167,6 +169,12 @@ class Client:
         assert errors(answer) == [], [fields(body) for kind, body in answer if kind == "E"]
         return rows(answer)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
+
     def cut(self) -> None:
         """Break the connection without a word."""
         self.writer.transport.abort()
@@ -176,3 +184,14 @@ class Client:
         self.writer.write(TERMINATE)
         self.writer.close()
         await self.writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def clients(port: int, user: str, database: str) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """Gives a function that connects clients; those that are still there at the end are cut off."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connect(**parameters: str) -> Client:
+            return await stack.enter_async_context(await Client.connect(port, user, database, **parameters))
+
+        yield connect
