@@ -19,7 +19,8 @@ from .wire import Client, Message, clients, fields, query
 @contextlib.contextmanager
 def limited(target: Target, **limits: float) -> Iterator[RunningStandIn]:
     users = {USER: PASSWORD}
-    with running(target, authentication=Authentication.TRUST, users=users, **limits) as proxy:
+    options = Options(authentication=Authentication.TRUST, users=users, **limits)  # type: ignore[arg-type]
+    with running(target, options) as proxy:
         yield proxy
 
 
@@ -85,7 +86,7 @@ def test_client_lifetime(target: Target) -> None:
 
 
 def test_connection_lifetime_and_idle_connections(target: Target, admin: pg8000.native.Connection) -> None:
-    """A database connection that has lived too long is closed in a free moment, and so are idle ones beyond the limit."""
+    """A database connection that has lived too long is closed when it is free, as are idle ones beyond the limit."""
 
     async def go(proxy: RunningStandIn) -> None:
         async with clients(proxy.port, USER, DATABASE) as connect:
@@ -138,7 +139,7 @@ def test_a_database_that_is_away_is_told_to_the_client(target: Target) -> None:
 )
 def test_what_cannot_be_is_refused(target: Target, changes: dict[str, object], message: str) -> None:
     """Options that contradict themselves are refused with what was given."""
-    with pytest.raises(StandInError, match=message), running(target, **changes):
+    with pytest.raises(StandInError, match=message), running(target, Options(**changes)):  # type: ignore[arg-type]
         pass
 
 
