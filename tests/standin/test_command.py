@@ -83,7 +83,7 @@ def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics.json") as answer:
             assert json.load(answer)["QueryRequests"] == 2
     assert process.returncode == 1
-    assert lines[-1] == "1 clients, 2 requests, 1 database connections at most, 1 sessions pinned"
+    assert lines[-1] == "1 client, 2 requests, 1 database connection at most, 1 session pinned"
     assert 'settings={"search_path": ["app"]}' in "\n".join(lines)
     assert "Traceback" not in "\n".join(lines)
     assert [line.kind.value for text in log.read_text().splitlines() if (line := parse_line(text))] == [
@@ -93,6 +93,22 @@ def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
     ]
     assert "SET search_path TO app" in "".join(ElementTree.parse(picture).getroot().itertext())
     assert PASSWORD not in log.read_text() + picture.read_text() + "\n".join(lines)
+
+
+def test_the_readme_shows_what_happens(target: Target) -> None:
+    """The example in the README is what the command prints."""
+    readme = Path("README.md").read_text(encoding="utf-8")
+    block = re.search(r"```console\n\$ pinsafe standin [^\n]*\n(.*?)```", readme, re.DOTALL)
+    assert block
+    with command(target) as (process, lines):
+        port = int(re.findall(r":(\d+)", lines[0])[0])
+        with psycopg.connect(dsn("127.0.0.1", port), password=PASSWORD, autocommit=True) as connection:
+            with connection.transaction():
+                connection.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
+                connection.execute("SELECT 1")
+            use(port, "SELECT 1")
+    assert process.returncode == 1
+    assert "\n".join(lines).replace(str(port), "6432") == block[1].strip()
 
 
 def test_json(target: Target) -> None:
@@ -144,7 +160,7 @@ def test_live_view_on_a_terminal(target: Target) -> None:
             read("pinned by")
             read("SET search_path TO app")
         process.send_signal(signal.SIGINT)
-        read("1 sessions pinned")
+        read("1 session pinned")
         assert process.wait(20) == 1
         assert "\x1b[?1049l" in shown  # the screen of before
     finally:
