@@ -22,7 +22,9 @@ from cdk_pinsafe.standin.login import (
     database_login,
 )
 from cdk_pinsafe.standin.messages import ProtocolViolation, Refusal
-from cdk_pinsafe.standin.session import LONGEST_KEPT, Session, Surroundings
+from cdk_pinsafe.standin.prepared import LONGEST_KEPT
+from cdk_pinsafe.standin.session import Session
+from cdk_pinsafe.standin.surroundings import Surroundings
 
 from .wire import (
     COPY_DONE,
@@ -298,7 +300,7 @@ def test_what_a_client_prepares_is_bounded() -> None:
             house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", f"s{number}") + SYNC)
             house.connection.receive(PARSED + READY)
             del house.to_database[:], house.to_client[:]
-            assert house.session._kept <= LONGEST_KEPT
+            assert house.session.statements.kept <= LONGEST_KEPT
 
     with pytest.raises(Refusal) as refused:
         prepare()
