@@ -227,6 +227,20 @@ def test_copy_passes_over_sync(feed: Feed) -> None:
     assert house.freed == 1
 
 
+def test_a_request_in_the_data_of_a_copy_is_refused() -> None:
+    """The database would take it for data, and answer less than it was asked."""
+    for request in (query("SELECT 1"), parse("SELECT 1") + SYNC):
+        house = House()
+        house.session.receive(query("COPY t FROM STDIN"))
+        house.connection.receive(message("G", b"\0\0\0"))
+        with pytest.raises(ProtocolViolation):
+            house.session.receive(request)
+        house = House()
+        house.session.receive(query("COPY t FROM STDIN") + request)
+        with pytest.raises(ProtocolViolation):
+            house.connection.receive(message("G", b"\0\0\0"))
+
+
 def test_an_error_leaves_out_the_rest_of_its_batch() -> None:
     """What a batch's later messages would have prepared or closed is as before: the server did not see to them."""
     house = House()
