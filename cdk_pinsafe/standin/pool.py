@@ -16,8 +16,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .connection import DatabaseConnection
+from .database_login import DatabaseLogin
 from .events import Observer
-from .login import DatabaseLogin, Key
+from .login import Key
 from .messages import Refusal
 
 if TYPE_CHECKING:

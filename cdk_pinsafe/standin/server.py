@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from ..errors import StandInError
+from .client_edge import ClientEdge
 from .connection import DatabaseConnection
-from .edge import ClientEdge, DatabaseEdge, connect
+from .database_edge import DatabaseEdge, connect
 from .events import Observer, Observers, Pin
 from .login import Authentication, ClientRules, Key
 from .messages import Refusal
