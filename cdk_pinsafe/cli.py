@@ -9,13 +9,25 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .errors import MissingExtraError, PinSafeError, StandInError, UnknownNameError
+from .errors import (
+    LogsError,
+    MissingExtraError,
+    PinSafeError,
+    SettingError,
+    StandInError,
+    UnknownNameError,
+)
 
 try:
     import click
 except ModuleNotFoundError:
     sys.stderr.write("pinsafe: click is not installed: pip install 'cdk-pinsafe[tools]'\n")
     raise SystemExit(2) from None
+
+
+_FORMAT = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +43,7 @@ def main() -> None:
     help="A folder with a cdk.json, or a command as for `cdk --app`.  [default: the cdk.json of this folder]",
 )
 @click.option("--keep", is_flag=True, help="Stop before `cdk destroy`, show how to connect, and wait for Ctrl-C.")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_FORMAT
 def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     """Deploy a CDK app to a local cloud with a real PostgreSQL, and show its settings at work.
 
@@ -46,9 +58,34 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     sys.exit(run(app, keep=keep, output_format=output_format))
 
 
-_FORMAT = click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+@main.command(short_help="Read the proxy's log: what pins, who sends it, what to do.")
+@click.argument("files", metavar="[FILE...|-]", nargs=-1)
+@click.option("--log-group", metavar="NAME", help="Read a log group of CloudWatch Logs, with your AWS credentials.")
+@click.option("--since", metavar="TIME", help="For --log-group: 30m, 2h, 7d, or 2026-01-31T12:00 (UTC).  [default: 1h]")
+@click.option("--until", metavar="TIME", help="For --log-group, as --since.  [default: now]")
+@click.option(
+    "--format", "output_format", type=click.Choice(["text", "json", "html"]), default="text", show_default=True
 )
+@click.option("--output", metavar="FILE", help="Write to a file.  [default: standard output]")
+def logs(
+    files: tuple[str, ...],
+    log_group: str | None,
+    since: str | None,
+    until: str | None,
+    output_format: str,
+    output: str | None,
+) -> None:
+    """Read RDS Proxy's log and say which statements pinned sessions, how often, when, and what to do about each.
+
+    A FILE is a log, or a folder of logs, plain or gzip: as CloudWatch exports it to S3, as `aws logs` prints it (text
+    or JSON), or as the console downloads it (CSV); - is standard input.
+
+    Exit status: 0 if no session was pinned, 1 if one was, 2 if something cannot be read.
+    """
+    with _extra("tools"):
+        from .logs.run import run
+    with _usage():
+        sys.exit(run(files, log_group=log_group, since=since, until=until, output_format=output_format, output=output))
 
 
 @main.command(short_help="What pins a session, and what to write instead.")
@@ -60,7 +97,7 @@ def conditions(id: str | None, output_format: str) -> None:
     Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
     """
     with _extra("tools"), _usage():
-        from .pages import show_conditions
+        from .pages.pinning import show_conditions
 
         show_conditions(id, output_format=output_format)
 
@@ -71,7 +108,7 @@ def conditions(id: str | None, output_format: str) -> None:
 def clients(name: str | None, output_format: str) -> None:
     """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
     with _extra("tools"), _usage():
-        from .pages import show_clients
+        from .pages.pinning import show_clients
 
         show_clients(name, output_format=output_format)
 
@@ -97,6 +134,28 @@ def audit(dsn: str, output_format: str) -> None:
 
         findings = run(dsn, output_format=output_format)
     sys.exit(1 if findings else 0)
+
+
+@main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")
+@click.argument("name", required=False)
+@click.option(
+    "--engine-version",
+    type=click.Choice(["14", "15", "16", "17", "18"]),
+    help="PostgreSQL's major version.  [default: all for one parameter, the newest for the list]",
+)
+@_FORMAT
+def settings(name: str | None, engine_version: str | None, output_format: str) -> None:
+    """Show what a database can set, or all that is known of the parameter NAME.
+
+    What is shown was measured on PostgreSQL 14 to 18, with pgvector, pg_trgm, auto_explain, pg_stat_statements and
+    PL/pgSQL; it is what `DatabaseSettings` holds settings against.
+
+    Exit status: 0, or 2 if there is no such parameter.
+    """
+    with _extra("tools"), _usage():
+        from .pages.parameters import show
+
+        show(name, int(engine_version) if engine_version else None, output_format)
 
 
 @main.command(short_help="Run a local proxy that pins as RDS Proxy does.")
@@ -155,10 +214,10 @@ def standin(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Turns what cannot be meant, a name that is not known say, into a usage error."""
+    """Turns what cannot be, a name that is not known or a log that cannot be read say, into a usage error."""
     try:
         yield
-    except (UnknownNameError, StandInError) as error:
+    except (LogsError, SettingError, StandInError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

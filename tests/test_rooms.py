@@ -16,14 +16,15 @@ MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
-    "pages": {"pinning"},
+    "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
+    "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
-    "cdk": {"errors", "settings"},
+    "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal", "standin", "pages", "audit"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "logs", "standin"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -31,6 +32,7 @@ THIRD_PARTY = {
     "pinning": {"google", "postgast"},
     "pages": {"rich"},
     "audit": {"psycopg", "rich"},
+    "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "standin": {"psycopg", "rich", "uvloop"},
@@ -85,9 +87,12 @@ def test_public_names() -> None:
     assert sorted(cdk_pinsafe.__all__) == [
         "DatabaseSettings",
         "EnhancedLogging",
+        "PinSafeChecks",
         "PinSafePostgres",
         "PinSafeProxy",
         "PinningAlarms",
+        "PinningDashboard",
+        "PinningLogs",
         "PostgresDatabase",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)
