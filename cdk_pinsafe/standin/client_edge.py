@@ -9,6 +9,7 @@ It must not know what the bytes mean.
 import asyncio
 import secrets
 import ssl
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
@@ -117,11 +118,10 @@ class ClientEdge(asyncio.Protocol):
         else:
             self.update_reading()
 
-    def welcome(self) -> None:
-        """Tell the client that it is logged in."""
+    def welcome(self, parameters: Mapping[str, str]) -> None:
+        """Tell the client that it is logged in, and what the database reports."""
         session = self.session
-        parameters = self._house.pool.parameters(session.key) if session is not None else None
-        if session is None or parameters is None or self._transport is None:
+        if session is None or self._transport is None:
             return
         session.waiting = False
         session.active = monotonic()

@@ -213,9 +213,11 @@ async def connect(target: Target, key: Key, password: str | None) -> tuple[Datab
                     lambda: DatabaseEdge(target, key, password), target.host, target.port
                 )
             login = await edge.logged_in
-    except TimeoutError:
+    except (asyncio.CancelledError, TimeoutError) as error:
         if edge is not None:
             edge.abort()
+        if isinstance(error, asyncio.CancelledError):
+            raise
         raise DatabaseRefusal("08001", f"the database did not answer within {target.connect_timeout:g} s") from None
     except OSError as error:
         raise DatabaseRefusal(
