@@ -9,6 +9,7 @@
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
+    ├── StandInError          a stand-in was told something that it cannot do
     ├── AuditError            a database could not be audited
     ├── LintError             a path or a configuration that the linter cannot work with
     ├── UnknownNameError      there is no condition or client of that name
@@ -27,6 +28,7 @@ __all__ = [
     "PinSafeError",
     "RehearsalError",
     "SettingError",
+    "StandInError",
     "UnknownNameError",
     "UnreachableError",
 ]
@@ -54,6 +56,10 @@ class UnreachableError(ApplyError):
 
 class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
+
+
+class StandInError(PinSafeError):
+    """A stand-in for RDS Proxy was told something that it cannot do, or cannot listen."""
 
 
 class AuditError(PinSafeError):

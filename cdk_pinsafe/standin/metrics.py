@@ -1,0 +1,124 @@
+"""What a stand-in counts, under the names that CloudWatch has for RDS Proxy, namespace `AWS/RDS`.
+
+The names and their statistics are AWS's (documented). Availability is not told: there is nothing to fail over to.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .connection import IDLE
+
+if TYPE_CHECKING:
+    from .server import StandIn
+
+__all__ = ["Metrics", "Tally"]
+
+
+@dataclass
+class Tally:
+    """Counts of client connections."""
+
+    received: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    closed: int = 0
+
+
+# name -> what kind of number it is, and a line about it
+_GAUGE, _COUNT, _MICROSECONDS = "gauge", "counter", "gauge"
+NAMES: Final[dict[str, tuple[str, str]]] = {
+    "ClientConnections": (_GAUGE, "Client connections"),
+    "ClientConnectionsTLS": (_GAUGE, "Client connections with TLS"),
+    "ClientConnectionsNoTLS": (_GAUGE, "Client connections without TLS"),
+    "ClientConnectionsReceived": (_COUNT, "Client connections that were opened"),
+    "ClientConnectionsSetupSucceeded": (_COUNT, "Client connections that were logged in"),
+    "ClientConnectionsSetupFailedAuth": (_COUNT, "Client connections that were refused at login"),
+    "ClientConnectionsClosed": (_COUNT, "Client connections that ended"),
+    "QueryRequests": (_COUNT, "Requests of clients"),
+    "QueryRequestsTLS": (_COUNT, "Requests of clients with TLS"),
+    "QueryRequestsNoTLS": (_COUNT, "Requests of clients without TLS"),
+    "QueryResponseLatency": (_MICROSECONDS, "Average microseconds from request to answer"),
+    "QueryDatabaseResponseLatency": (_MICROSECONDS, "Average microseconds of it that the database took"),
+    "DatabaseConnections": (_GAUGE, "Database connections"),
+    "DatabaseConnectionsWithTLS": (_GAUGE, "Database connections with TLS"),
+    "DatabaseConnectionsCurrentlyBorrowed": (_GAUGE, "Database connections that a client has"),
+    "DatabaseConnectionsCurrentlyInTransaction": (_GAUGE, "Database connections in a transaction"),
+    "DatabaseConnectionsCurrentlySessionPinned": (_GAUGE, "Database connections that are pinned"),
+    "DatabaseConnectionRequests": (_COUNT, "Times that a database connection was asked for"),
+    "DatabaseConnectionsBorrowLatency": (_MICROSECONDS, "Average microseconds until it was there"),
+    "DatabaseConnectionsSetupSucceeded": (_COUNT, "Database connections that were opened"),
+    "DatabaseConnectionsSetupFailed": (_COUNT, "Database connections that could not be opened"),
+    "MaxDatabaseConnectionsAllowed": (_GAUGE, "The most database connections"),
+}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A moment's values by CloudWatch's names; times in microseconds, averages since the start."""
+
+    values: dict[str, float]
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+    @classmethod
+    def of(cls, stand_in: "StandIn") -> "Metrics":
+        """Count."""
+        pool, tally, counters = stand_in.pool, stand_in.tally, stand_in.surroundings.counters
+        clients = [client for client in stand_in.clients.values() if client.ready]
+        encrypted = sum(1 for client in clients if client.tls)
+        connections = list(pool.connections.values())
+        borrowed = [connection for connection in connections if connection.session is not None]
+        values: dict[str, float] = {
+            "ClientConnections": len(clients),
+            "ClientConnectionsTLS": encrypted,
+            "ClientConnectionsNoTLS": len(clients) - encrypted,
+            "ClientConnectionsReceived": tally.received,
+            "ClientConnectionsSetupSucceeded": tally.succeeded,
+            "ClientConnectionsSetupFailedAuth": tally.failed,
+            "ClientConnectionsClosed": tally.closed,
+            "QueryRequests": counters.queries,
+            "QueryRequestsTLS": counters.queries_tls,
+            "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
+            "QueryResponseLatency": _average(counters.response_seconds, counters.answered),
+            "QueryDatabaseResponseLatency": _average(counters.database_seconds, counters.answered),
+            "DatabaseConnections": len(connections) + len(pool.closing),
+            "DatabaseConnectionsWithTLS": sum(
+                1 for connection in connections if getattr(connection.edge, "tls", False)
+            ),
+            "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
+            "DatabaseConnectionsCurrentlyInTransaction": sum(
+                1 for connection in borrowed if connection.status != IDLE or connection.asked
+            ),
+            "DatabaseConnectionsCurrentlySessionPinned": sum(
+                1 for connection in borrowed if connection.session is not None and connection.session.pinned
+            ),
+            "DatabaseConnectionRequests": counters.borrows,
+            "DatabaseConnectionsBorrowLatency": _average(counters.borrow_seconds, counters.borrows),
+            "DatabaseConnectionsSetupSucceeded": pool.opened,
+            "DatabaseConnectionsSetupFailed": pool.failed,
+            "MaxDatabaseConnectionsAllowed": pool.size,
+        }
+        return cls(values)
+
+    def as_json(self) -> str:
+        """One JSON object: names and numbers."""
+        return json.dumps(self.values, indent=2)
+
+    def as_prometheus(self) -> str:
+        """Prometheus' text format: `aws_rds_` and the name in snake case."""
+        lines = []
+        for name, (kind, text) in NAMES.items():
+            snake = "aws_rds_" + _snake(name)
+            lines += [f"# HELP {snake} {text}.", f"# TYPE {snake} {kind}", f"{snake} {self.values[name]:g}"]
+        return "\n".join(lines) + "\n"
+
+
+def _average(seconds: float, number: int) -> float:
+    return round(seconds / number * 1e6, 1) if number else 0.0
+
+
+def _snake(name: str) -> str:
+    spaced = name.replace("TLS", "Tls")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in spaced).lstrip("_")

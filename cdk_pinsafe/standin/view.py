@@ -1,0 +1,111 @@
+"""How a stand-in looks on a terminal: its clients, its database connections, who is pinned and why. Knows only rich."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .events import Pin
+from .snapshot import ClientState, Snapshot
+
+__all__ = ["pin_text", "view"]
+
+_STATES = {
+    "pinned": "bold red",
+    "in transaction": "green",
+    "borrowed": "green",
+    "waiting": "yellow",
+    "idle": "dim",
+    "logging in": "dim",
+}
+
+
+def view(moment: Snapshot, rate: float, *, height: int = 40) -> RenderableType:
+    """A moment, for a terminal of so many lines; `rate` is of requests in a second."""
+    pinned = sum(1 for one in moment.connections if one.state == "pinned")
+    borrowed = sum(1 for one in moment.connections if one.state != "idle")
+    head = Text.assemble(
+        (f"{len(moment.clients)}", "bold"),
+        " clients   ",
+        (f"{len(moment.connections)} of {moment.size}", "bold"),
+        f" database connections, {borrowed} borrowed, ",
+        (f"{pinned} pinned", "bold red" if pinned else "bold green"),
+        f"   {moment.waiting} waiting   ",
+        (f"{rate:,.0f}", "bold"),
+        " requests/s",
+    )
+    room = max(3, height - 8)
+    lanes = _lanes(moment)
+    clients = _clients(moment, max(2, room // 2))
+    return Group(head, Text(), lanes, Text(), clients, Text(), _pins(moment, max(1, room - room // 2 - 6)))
+
+
+def pin_text(pin: Pin) -> Text:
+    """A pin in three lines: who, what, and what to write instead."""
+    condition = f"{pin.condition.id}" if pin.condition is not None else "parse message"
+    evidence = ", ".join(pin.evidence)
+    return Text.assemble(
+        (f"client {pin.client_connection}", "bold"),
+        f" pinned connection {pin.db_connection}: ",
+        (condition, "bold red"),
+        (f" ({evidence})", "dim"),
+        "\n  ",
+        _statement(pin),
+        "\n  ",
+        (_plain(pin.remedy), "italic"),
+    )
+
+
+def _statement(pin: Pin) -> Text:
+    text = Text(_plain(pin.statement))
+    text.stylize("red underline", pin.start, pin.end)
+    text.truncate(160, overflow="ellipsis")
+    return text
+
+
+def _plain(text: str) -> str:
+    """A client's text in one line, letter for letter, without what could write to the terminal by itself."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
+
+
+def _lanes(moment: Snapshot) -> Text:
+    """All connections as a row of boxes: pinned, borrowed, idle, not opened."""
+    text = Text("connections  ")
+    marks = {"pinned": ("▨", "bold red"), "borrowed": ("■", "green"), "idle": ("□", "dim")}
+    for one in moment.connections:
+        text.append(*marks[one.state])
+    text.append("·" * min(max(0, moment.size - len(moment.connections)), 200), "dim")
+    text.append("   ■ borrowed  ▨ pinned  □ idle  · not opened", "dim")
+    return text
+
+
+def _clients(moment: Snapshot, most: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=False)
+    for name in ("client", "application", "user", "database", "state", "connection", "pinned by"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=60 if name == "pinned by" else 20)
+    order = ["pinned", "waiting", "in transaction", "logging in", "idle"]
+    shown = sorted(moment.clients, key=lambda client: (order.index(client.state), client.number))
+    for client in shown[:most]:
+        table.add_row(*_row(client))
+    if len(shown) > most:
+        table.add_row(Text(f"and {len(shown) - most} more", "dim"))
+    return table
+
+
+def _row(client: ClientState) -> list[Text]:
+    return [
+        Text(str(client.number)),
+        Text(_plain(client.name) or "-"),
+        Text(_plain(client.user)),
+        Text(_plain(client.database)),
+        Text(client.state, _STATES[client.state]),
+        Text("" if client.connection is None else str(client.connection)),
+        Text("") if client.pin is None else _statement(client.pin),
+    ]
+
+
+def _pins(moment: Snapshot, most: int) -> RenderableType:
+    pins = moment.pins
+    if not pins:
+        return Text("Nothing has pinned so far.", "green")
+    heading = Text(f"{len(pins)} sessions were pinned so far, the last by:", "red")
+    return Group(heading, *(pin_text(pin) for pin in pins[-max(1, most // 3) :]))
