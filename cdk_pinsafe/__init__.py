@@ -3,12 +3,16 @@
 The rooms, and the one way of flow between them::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
+    pinning  ─> pages · audit · the README's table
 
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
+    pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
+    pages       `pinsafe conditions` and `pinsafe clients`
+    audit       `pinsafe audit`: which statements of a database pin
     cli         `pinsafe …`
     testing     for users' own snapshot tests
 

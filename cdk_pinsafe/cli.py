@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .errors import MissingExtraError, StandInError
+from .errors import MissingExtraError, PinSafeError, StandInError, UnknownNameError
 
 try:
     import click
@@ -98,6 +98,77 @@ def standin(
     except StandInError as error:
         raise click.UsageError(str(error)) from None
     sys.exit(status)
+
+
+_FORMAT = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+
+@main.command(short_help="What pins a session, and what to write instead.")
+@click.argument("id", required=False)
+@_FORMAT
+def conditions(id: str | None, output_format: str) -> None:
+    """Show what pins a session of RDS Proxy for PostgreSQL, or all about one condition: `pinsafe conditions set`.
+
+    Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
+    """
+    with _extra("tools"), _usage():
+        from .pages import show_conditions
+
+        show_conditions(id, output_format=output_format)
+
+
+@main.command(short_help="Which drivers and frameworks pin, and how to stop them.")
+@click.argument("name", required=False)
+@_FORMAT
+def clients(name: str | None, output_format: str) -> None:
+    """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
+    with _extra("tools"), _usage():
+        from .pages import show_clients
+
+        show_clients(name, output_format=output_format)
+
+
+@main.command(short_help="Ask a database which of its statements pin.")
+@click.option(
+    "--dsn",
+    required=True,
+    metavar="DSN",
+    help="postgresql://user@host/database, or libpq's key=value pairs. Leave the password to PGPASSWORD or ~/.pgpass.",
+)
+@_FORMAT
+def audit(dsn: str, output_format: str) -> None:
+    """Read a database's pg_stat_statements and settings, and say which statements pin and what to move.
+
+    Reads only, in one transaction. Connect to the database itself, as pg_monitor or the master user: it was sent the
+    statements of all its clients, those that came past the proxy included.
+
+    Exit status: 0 if nothing pins, 1 if something does or the database could not be read.
+    """
+    with _extra("tools"), _failure():
+        from .audit import run
+
+        findings = run(dsn, output_format=output_format)
+    sys.exit(1 if findings else 0)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Turns a name that is not known into a usage error."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def _failure() -> Iterator[None]:
+    """Turns what went wrong into one line and exit status 1."""
+    try:
+        yield
+    except PinSafeError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @contextmanager

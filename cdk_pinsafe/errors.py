@@ -9,6 +9,7 @@
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
     ├── StandInError          a stand-in was told something that it cannot do
+    ├── AuditError            a database could not be audited
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -17,6 +18,7 @@ Each message says what was wrong, what was received and what to do, in one line.
 
 __all__ = [
     "ApplyError",
+    "AuditError",
     "ConfigurationError",
     "MissingExtraError",
     "PinSafeError",
@@ -54,6 +56,10 @@ class RehearsalError(PinSafeError):
 
 class StandInError(PinSafeError):
     """A stand-in for RDS Proxy was told something that it cannot do, or cannot listen."""
+
+
+class AuditError(PinSafeError):
+    """A database could not be audited; the message says what it lacks."""
 
 
 class UnknownNameError(PinSafeError, LookupError):

@@ -1,12 +1,13 @@
 """PostgreSQL's own scanner and parser: the only place that touches postgast.
 
 Offsets are bytes here, as libpg_query counts them, but for the position of an error, which PostgreSQL gives in
-characters (and postgast's documentation in bytes, wrongly). The text must hold no NUL, at which C would stop reading.
+characters (and postgast's documentation in bytes, wrongly). Texts must hold no NUL, at which C would stop reading.
 """
 
+import re
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import postgast
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,14 +16,43 @@ from postgast.errors import check_error
 from postgast.native import lib
 
 Node: TypeAlias = Any
-"""A message of libpg_query's tree. Its classes are made at run time."""
+"""A message of libpg_query's tree, whose classes are made at run time."""
 
 _MESSAGE: Final = FieldDescriptor.TYPE_MESSAGE
+_SMALL: Final = 16_384
+_DEEPEST: Final = 10_000
+"""Levels of nesting that are safe to parse: libpg_query overflowed a stack of 8 MB between 20,000 and 50,000 levels."""
+
+_COMMENT_DEPTH: Final = 5_000
+"""Comments within comments that are scanned: PostgreSQL's scanner takes time by the square of their number."""
+
+_COMMENT_MARK: Final = re.compile(rb"/\*|\*/")
+_NUMBERS: Final = dict(postgast.pg_query_pb2.Token.items())
+_NAMES: Final = {number: name for name, number in _NUMBERS.items()}
+_COMMENTS: Final = frozenset({_NUMBERS["SQL_COMMENT"], _NUMBERS["C_COMMENT"]})
+_SEMICOLON: Final = _NUMBERS["ASCII_59"]
+_OPEN: Final = _NUMBERS["ASCII_40"]
+_CLOSE: Final = _NUMBERS["ASCII_41"]
+_BEGIN: Final = _NUMBERS["BEGIN_P"]
+_ATOMIC: Final = _NUMBERS["ATOMIC"]
+_CASE: Final = _NUMBERS["CASE"]
+_END: Final = _NUMBERS["END_P"]
+_FLAT: Final = frozenset(
+    _NUMBERS[name]
+    for name in (
+        *("IDENT", "ICONST", "FCONST", "SCONST", "BCONST", "XCONST", "PARAM", "ASCII_44", "ASCII_40", "ASCII_41"),
+        *("NULL_P", "TRUE_P", "FALSE_P", "DEFAULT"),
+    )
+)
+"""Tokens of which any number may stand in a row without nesting: long lists of values are made of them.
+
+Nested parentheses do nest, but the parser refuses them itself at 10,000 levels.
+"""
+_oversize = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token of PostgreSQL's scanner: comments are tokens, too."""
+class Token(NamedTuple):
+    """A token of PostgreSQL's scanner, by the name that its grammar has for it."""
 
     kind: str
     start: int
@@ -32,14 +62,21 @@ class Token:
 class RefusedError(Exception):
     """The scanner or the parser does not accept a text; ``position`` is a character of it, or None."""
 
-    def __init__(self, message: str, position: int | None) -> None:
+    def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message if len(message) <= 200 else f"{message[:199]}…"
         self.position = position
 
 
 def parse(sql: str) -> Node:
-    """The tree of one statement."""
+    """The tree of one statement.
+
+    Raises:
+        RefusedError: it is not one statement that PostgreSQL accepts, or too deeply nested to be parsed safely.
+    """
+    if len(sql) > _SMALL and sum(token.token not in _FLAT for token in _scan(sql)) > _DEEPEST:
+        raise RefusedError("it has too many operators to be parsed safely")
+    _check_comments(sql.encode())
     try:
         try:
             tree = postgast.parse(sql)
@@ -48,36 +85,45 @@ def parse(sql: str) -> Node:
     except postgast.PgQueryError as error:
         raise _refused(error) from None
     if len(tree.stmts) != 1:
-        raise RefusedError(f"expected one statement, got {len(tree.stmts)}", None)
+        raise RefusedError(f"expected one statement, got {len(tree.stmts)}")
     return unwrap(tree.stmts[0].stmt)
 
 
 def tokens(sql: str) -> list[Token]:
-    """The tokens of a text."""
-    try:
-        scanned = postgast.scan(sql).tokens
-    except postgast.PgQueryError as error:
-        raise _refused(error) from None
-    name = postgast.pg_query_pb2.Token.Name
-    return [Token(name(token.token), token.start, token.end) for token in scanned]
+    """The tokens of a text, without comments."""
+    return [Token(_NAMES[token.token], token.start, token.end) for token in _scan(sql) if token.token not in _COMMENTS]
 
 
-def split(sql: bytes) -> list[tuple[int, int]]:
-    """Where each statement starts and ends, by the scanner alone: it need not be one that the parser accepts."""
-    # postgast.split gives the texts only, and looking for them again could find a comment that reads alike.
-    result = lib.pg_query_split_with_scanner(sql)
-    try:
-        check_error(result)
-        pieces = [result.stmts[index].contents for index in range(result.n_stmts)]
-        return [(piece.stmt_location, piece.stmt_location + piece.stmt_len) for piece in pieces]
-    except postgast.PgQueryError as error:
-        raise _refused(error) from None
-    finally:
-        lib.pg_query_free_split_result(result)
+def split(sql: bytes) -> Iterator[tuple[int, int]]:
+    """Where each statement starts and ends; one need not be a statement that the parser accepts.
+
+    libpg_query's own splitter is fast, but drops what it cannot make sense of, such as all after an unbalanced
+    parenthesis, and cuts bodies of BEGIN ATOMIC into pieces: those parts are split here, by the same tokens.
+
+    Raises:
+        RefusedError: the scanner stops, as in a string without its end.
+    """
+    _check_comments(sql)
+    if b"atomic" in sql.lower():
+        yield from _split_by_tokens(sql, 0, len(sql))
+        return
+    position = 0
+    for start, end in _split_by_library(sql):
+        if sql[position:start].strip(b"; \t\r\n\f\v"):
+            yield from _split_by_tokens(sql, position, start)
+        yield start, end
+        position = end
+    if sql[position:].strip(b"; \t\r\n\f\v"):
+        yield from _split_by_tokens(sql, position, len(sql))
 
 
 def normalise(sql: str) -> str:
-    """The text with its constants replaced by $1, $2, …"""
+    """The text with its constants replaced by $1, $2, …
+
+    Raises:
+        RefusedError: the scanner does not accept it.
+    """
+    _check_comments(sql.encode())
     try:
         return postgast.normalize(sql)
     except postgast.PgQueryError as error:
@@ -107,19 +153,89 @@ def kind(node: Node) -> str:
     return str(type(node).__name__)
 
 
+def choice(node: Node, field: str) -> str:
+    """The name of an enumeration's value in a node, as ``VAR_SET_VALUE``."""
+    values = node.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return str(values[getattr(node, field)].name)
+
+
+def _check_comments(sql: bytes) -> None:
+    if sql.count(b"/*") <= _COMMENT_DEPTH:
+        return
+    depth = 0
+    for mark in _COMMENT_MARK.finditer(sql):
+        depth = depth + 1 if mark[0] == b"/*" else max(0, depth - 1)
+        if depth > _COMMENT_DEPTH:
+            raise RefusedError("its comments are nested too deeply to be read safely")
+
+
+def _scan(sql: str) -> Any:
+    try:
+        return postgast.scan(sql).tokens
+    except postgast.PgQueryError as error:
+        raise _refused(error) from None
+
+
+def _split_by_library(sql: bytes) -> list[tuple[int, int]]:
+    # postgast.split gives the texts only, and looking for them again could find a comment that reads alike.
+    result = lib.pg_query_split_with_scanner(sql)
+    try:
+        check_error(result)
+        statements = result.stmts
+        places = []
+        for index in range(result.n_stmts):
+            piece = statements[index].contents
+            start = piece.stmt_location
+            places.append((start, start + piece.stmt_len))
+        return places
+    except postgast.PgQueryError as error:
+        raise _refused(error) from None
+    finally:
+        lib.pg_query_free_split_result(result)
+
+
+def _split_by_tokens(sql: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Splits a part of a text that begins and ends between tokens, as psql does."""
+    depth = blocks = before = 0
+    has_tokens = False
+    piece = start
+    for token in _scan(sql[start:end].decode()):
+        number = token.token
+        if number in _COMMENTS:
+            continue
+        if number == _SEMICOLON and depth == 0 and blocks == 0:
+            if has_tokens:
+                yield piece, start + token.start
+            has_tokens, piece = False, start + token.end
+            continue
+        has_tokens = True
+        if number == _OPEN:
+            depth += 1
+        elif number == _CLOSE:
+            depth = max(0, depth - 1)
+        elif number == _ATOMIC and before == _BEGIN:
+            blocks = 1
+        elif blocks:
+            blocks += (number == _CASE) - (number == _END)
+        before = number
+    if has_tokens:
+        yield piece, end
+
+
 def _parse_deep(sql: str) -> Node:
-    """Parses what is nested deeper than protobuf decodes by default: 50 ``||`` in a row are."""
+    """Parses what is nested deeper than protobuf decodes by default, which 50 times ``||`` in a row are."""
     try:
         from google._upb._message import SetAllowOversizeProtos
     except ImportError:
-        raise RefusedError("it is nested too deeply", None) from None
-    SetAllowOversizeProtos(True)
-    try:
-        return postgast.parse(sql)
-    except DecodeError:
-        raise RefusedError("it is nested too deeply", None) from None
-    finally:
-        SetAllowOversizeProtos(False)
+        raise RefusedError("it is nested too deeply") from None
+    with _oversize:
+        SetAllowOversizeProtos(True)
+        try:
+            return postgast.parse(sql)
+        except DecodeError:
+            raise RefusedError("it is nested too deeply") from None
+        finally:
+            SetAllowOversizeProtos(False)
 
 
 def _refused(error: postgast.PgQueryError) -> RefusedError:

@@ -1,14 +1,17 @@
 """One statement's tree: what in it pins. Offsets are bytes of the statement's own text."""
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
+from ..settings import LIST_PARAMETERS
 from . import _parser
-from ._parser import Node, Token
-from ._values import Value
+from ._parser import Node, RefusedError, Token
+from ._values import Value, elements
 from .conditions import Evidence
-from .remedies import is_list
 
 _SEQUENCE: Final = {"nextval": None, "setval": None, "currval": Evidence.INFERRED, "lastval": Evidence.INFERRED}
 _LOCK: Final = {
@@ -52,26 +55,32 @@ _NAMES_ONLY: Final = frozenset(
     }
 )
 """Statements that store the expressions in them for later."""
+_OFFSET: Final = re.compile(r"([+-]?)(\d{1,2}):([0-5]\d)")
 _RELATION_OF: Final = {"CreateStmt": "relation", "CreateSeqStmt": "sequence", "ViewStmt": "view", "IntoClause": "rel"}
 
 STORED_NOTE: Final = (
     "names {name} without calling it: AWS lists the call; whether the proxy tells the two apart is not known"
 )
 BODY_NOTE: Final = (
-    "RDS Proxy does not look into the body of a DO block, function or procedure (documented): it does not pin, and "
-    "what the body changes in the session stays behind for the connection's next client"
+    "RDS Proxy does not look into the body of a DO block, function or procedure (documented): {name} in it does not "
+    "pin, and what it changes in the session beyond the transaction stays behind for the connection's next client"
 )
+CONSTRAINTS_REMEDY: Final = "declare the constraints DEFERRABLE INITIALLY DEFERRED, which needs no SET"
+RESET_REMEDY: Final = "take it out of the client: a session that sends no SET has nothing to reset"
+_BODY_STATEMENTS: Final = frozenset({"SET", "RESET", "DISCARD", "LISTEN", "LOAD", "PREPARE", "DEALLOCATE"})
+_STATEMENT_STARTS: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something that pins; ``evidence`` where it is weaker than its condition's."""
+    """Something that pins; ``remedy`` and ``evidence`` where they are not its condition's."""
 
     condition: str
     start: int
     end: int
     settings: Mapping[str, Value | None] = field(default_factory=dict)
     resets: bool = False
+    remedy: str | None = None
     evidence: Evidence | None = None
 
 
@@ -97,8 +106,10 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
         node, stored = stack.pop()
         kind = _parser.kind(node)
         if name := _STATEMENTS.get(kind):
-            evidence = Evidence.UNVERIFIED if kind == "ConstraintsSetStmt" else None
-            found.append(Found(name, *place.statement, evidence=evidence))
+            if kind == "ConstraintsSetStmt":
+                found.append(Found(name, *place.statement, remedy=CONSTRAINTS_REMEDY, evidence=Evidence.UNVERIFIED))
+            else:
+                found.append(Found(name, *place.statement))
         elif kind == "FuncCall":
             _function(node, place, stored, found, remarks)
         elif kind in _RELATION_OF:
@@ -107,26 +118,16 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
             if node.schemaname in ("", "pg_catalog"):
                 found.append(Found("prepared-statements-view", *place.name(node.location)))
         elif kind in ("DoStmt", "CreateFunctionStmt"):
-            if place.may_pin_inside():
-                remarks.append(Remark(*place.statement, BODY_NOTE))
+            if name := _inside(_body(node, place)):
+                remarks.append(Remark(*place.statement, BODY_NOTE.format(name=name)))
             continue
         below = stored or kind in _NAMES_ONLY
         stack.extend((child, below) for child in _parser.children(node))
-    return sorted(set_once(found), key=lambda one: (one.start, one.end)), remarks
-
-
-def set_once(found: list[Found]) -> Iterator[Found]:
-    """Each finding once: EXPLAIN EXECUTE and the like would come twice."""
-    seen: set[tuple[str, int, int]] = set()
-    for one in found:
-        key = (one.condition, one.start, one.end)
-        if key not in seen:
-            seen.add(key)
-            yield one
+    return sorted(found, key=lambda one: (one.start, one.end)), remarks
 
 
 def _set_statement(node: Node, place: "_Places") -> Found:
-    kind = node.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[node.kind].name
+    kind = _parser.choice(node, "kind")
     if kind == "VAR_SET_MULTI":
         prefix = "default_" if node.name == "SESSION CHARACTERISTICS" else ""
         modes = {
@@ -140,14 +141,25 @@ def _set_statement(node: Node, place: "_Places") -> Found:
         return Found("set" if prefix else "set-transaction", *place.statement, settings=modes)
     if kind in ("VAR_RESET", "VAR_RESET_ALL", "VAR_SET_DEFAULT"):
         condition = "set-local" if node.is_local else "set"
-        return Found(condition, *place.statement, settings={node.name.lower(): None} if node.name else {}, resets=True)
+        settings = {node.name.lower(): None} if node.name else {}
+        return Found(condition, *place.statement, settings=settings, resets=True, remedy=RESET_REMEDY)
     name = node.name.lower()
     constants = [_constant(_parser.unwrap(arg)) for arg in node.args]
     value: Value | None = None
     if constants and None not in constants:
         texts = tuple(text for text in constants if text is not None)
-        value = texts if is_list(name) else ", ".join(texts)
+        value = texts if name in LIST_PARAMETERS else ", ".join(texts)
     return Found("set-local" if node.is_local else "set", *place.statement, settings={name: value})
+
+
+def _body(node: Node, place: "_Places") -> str:
+    """The body of a DO block or routine: a string, or SQL after BEGIN ATOMIC or RETURN."""
+    for option in map(_parser.unwrap, node.args if _parser.kind(node) == "DoStmt" else node.options):
+        if option.defname == "as":
+            value = _parser.unwrap(option.arg)
+            parts = [value] if hasattr(value, "sval") else list(map(_parser.unwrap, value.items))
+            return "\n".join(part.sval for part in parts)
+    return place.text
 
 
 def _function(node: Node, place: "_Places", stored: bool, found: list[Found], remarks: list[Remark]) -> None:
@@ -165,8 +177,10 @@ def _function(node: Node, place: "_Places", stored: bool, found: list[Found], re
         for arg in (_parser.unwrap(arg) for arg in node.args):
             named = _parser.kind(arg) == "NamedArgExpr"
             arguments.append(_constant(_parser.unwrap(arg.arg) if named else arg))
-        if arguments and (name := arguments[0]):
-            settings[name.lower()] = arguments[1] if len(arguments) > 1 else None
+        if arguments and arguments[0]:
+            name = arguments[0].lower()
+            value = arguments[1] if len(arguments) > 1 else None
+            settings[name] = tuple(elements(value)) if value is not None and name in LIST_PARAMETERS else value
     found.append(Found(condition, start, end, settings=settings, evidence=evidence))
 
 
@@ -183,6 +197,8 @@ def _constant(node: Node) -> str | None:
     if _parser.kind(node) == "TypeCast":
         inner = _parser.unwrap(node.arg)
         names = [_parser.unwrap(part).sval for part in node.type_name.names]
+        if names == ["pg_catalog", "interval"]:
+            return _zone(_constant(inner))
         return _constant(inner) if names in (["text"], ["pg_catalog", "bool"], ["pg_catalog", "varchar"]) else None
     if _parser.kind(node) != "A_Const" or node.isnull:
         return None
@@ -196,51 +212,85 @@ def _constant(node: Node) -> str | None:
     return str(value.fval) if hasattr(value, "fval") else None
 
 
+def _zone(interval: str | None) -> str | None:
+    """SET TIME ZONE INTERVAL's offset as a time zone's name: that which SHOW gives for it."""
+    found = _OFFSET.fullmatch(interval or "")
+    if found is None:
+        return None
+    sign, hours, minutes = found[1] or "+", int(found[2]), int(found[3])
+    if hours == minutes == 0:
+        return "UTC"
+    text = f"{hours:02}" + (f":{minutes:02}" if minutes else "")
+    return f"<{sign}{text}>{'-' if sign == '+' else '+'}{text}"
+
+
 class _Places:
     """Where in a statement's text a part of its tree stands; its tokens are asked for once, and only then."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens: list[Token] | None = None
+        self.text = text
 
-    @property
+    @cached_property
     def tokens(self) -> list[Token]:
-        if self._tokens is None:
-            self._tokens = [one for one in _parser.tokens(self._text) if one.kind not in ("SQL_COMMENT", "C_COMMENT")]
-        return self._tokens
+        return _parser.tokens(self.text)
+
+    @cached_property
+    def _closing(self) -> dict[int, int]:
+        """The index of each opening parenthesis to that of its closing one."""
+        pairs: dict[int, int] = {}
+        opened: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if token.kind == "ASCII_40":
+                opened.append(index)
+            elif token.kind == "ASCII_41" and opened:
+                pairs[opened.pop()] = index
+        return pairs
 
     @property
     def statement(self) -> tuple[int, int]:
         return self.tokens[0].start, self.tokens[-1].end
 
-    def _at(self, position: int) -> int:
-        return next((index for index, token in enumerate(self.tokens) if token.start >= position), 0)
-
     def name(self, position: int) -> tuple[int, int]:
         """A name, with what qualifies it."""
-        index = self._at(position)
-        while index + 2 < len(self.tokens) and self.tokens[index + 1].kind == "ASCII_46":
-            index += 2
-        return position, self.tokens[index].end
+        return position, self.tokens[self._name_end(position)].end
 
     def call(self, position: int) -> tuple[int, int]:
         """A function call with its arguments."""
-        depth = 0
-        for token in self.tokens[self._at(position) :]:
-            depth += (token.kind == "ASCII_40") - (token.kind == "ASCII_41")
-            if depth == 0 and token.kind == "ASCII_41":
-                return position, token.end
-        return position, self.tokens[-1].end
+        last = self._name_end(position)
+        return position, self.tokens[self._closing.get(last + 1, last)].end
 
     def before(self, position: int, kind: str) -> int | None:
         """The start of the nearest token of a kind before a position."""
-        return next(
-            (token.start for token in reversed(self.tokens) if token.kind == kind and token.start < position), None
-        )
+        earlier = reversed(self.tokens[: self._at(position)])
+        return next((token.start for token in earlier if token.kind == kind), None)
 
-    def may_pin_inside(self) -> bool:
-        """Whether a routine's body names anything that would pin as a client's statement."""
-        lower = self._text.lower()
-        return any(
-            word in lower for word in ("set", "temp", "execute", "discard", "val(", "advisory", "listen", "load")
-        )
+    def _at(self, position: int) -> int:
+        tokens = self.tokens
+        return min(bisect_left(tokens, position, key=lambda token: token.start), len(tokens) - 1)
+
+    def _name_end(self, position: int) -> int:
+        index = self._at(position)
+        while index + 2 < len(self.tokens) and self.tokens[index + 1].kind == "ASCII_46":
+            index += 2
+        return index
+
+
+def _inside(body: str) -> str | None:
+    """What in a routine's body would pin as a client's statement, judged by its tokens alone; None if nothing."""
+    try:
+        tokens = _parser.tokens(body)
+    except RefusedError:
+        return None
+    data = body.encode()
+    before = ""
+    for token in tokens:
+        if token.kind == "IDENT":
+            name = data[token.start : token.end].decode().lower().strip('"')
+            if name in _FUNCTIONS:
+                return name
+        elif token.kind in ("TEMP", "TEMPORARY"):
+            return "TEMP"
+        elif token.kind in _BODY_STATEMENTS and before in _STATEMENT_STARTS:
+            return data[token.start : token.end].decode().upper()
+        before = token.kind
+    return None

@@ -40,7 +40,8 @@ _FACTORS: Final[Mapping[str, tuple[str, float]]] = {
     "TB": ("memory", 2**40),
 }
 _DATE_ORDER: Final = {"us": "mdy", "noneuro": "mdy", "noneuropean": "mdy", "euro": "dmy", "european": "dmy"}
-_ELEMENT: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*?))\s*(?:,|$)')
+# Possessive, so that a long text that is no list is not tried in every way.
+_ELEMENT: Final = re.compile(r'\s*+(?:"((?:[^"]|"")*+)"\s*+|([^,"]*+))(?:,|$)')
 
 
 def same(name: str, wanted: Value, held: str) -> bool:
@@ -74,7 +75,7 @@ def elements(text: str) -> list[str]:
     names: list[str] = []
     position = 0
     while position <= len(text) and (found := _ELEMENT.match(text, position)):
-        names.append(found[1].replace('""', '"') if found[1] is not None else found[2].lower())
+        names.append(found[1].replace('""', '"') if found[1] is not None else found[2].strip().lower())
         if found.end() == len(text) and not found[0].endswith(","):
             return names
         position = found.end()

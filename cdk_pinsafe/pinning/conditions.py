@@ -85,7 +85,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         remedy="move it into the database (DatabaseSettings), and take the SET out of the client",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/getlago/lago/issues/5979"),
+        source=(AWS_PINNING, "https://github.com/getlago/lago-api/pull/5979"),
         pinning_examples=(
             "SET search_path TO app, public",
             "SET SESSION statement_timeout = '30s'",
@@ -113,7 +113,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         "exception, and a team reports that theirs did; AWS's exemption of SET LOCAL stands under MySQL",
         safe="BEGIN with the transaction's own modes",
         remedy="move it into the database (DatabaseSettings) where one value suits all; otherwise keep it, and measure",
-        log_reasons=(REASON_SETTINGS,),
+        log_reasons=(),
         evidence=(Evidence.CONFLICTING,),
         source=(AWS_PINNING,),
         pinning_examples=("SET LOCAL hnsw.iterative_scan = 'relaxed_order'", "SET LOCAL lock_timeout TO '2s'"),
@@ -146,7 +146,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         remedy="move it into the database (DatabaseSettings), or pass the value as a parameter of the query",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/Opus10/django-pghistory/issues/245"),
+        source=(AWS_PINNING, "https://github.com/AmbitionEng/django-pghistory/issues/245"),
         pinning_examples=(
             "SELECT set_config('search_path', 'app', false)",
             "SELECT pg_catalog.set_config('app.user', '42', true)",
@@ -169,7 +169,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(
             AWS_PINNING,
             "https://github.com/getlago/lago-api/pull/6062",
-            "https://github.com/prisma/prisma/issues/5866",
+            "https://github.com/prisma/orm/issues/5866",
         ),
         pinning_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 8) + "'",),
         safe_examples=("SELECT '" + "x" * (STATEMENT_LIMIT - 9) + "'",),
@@ -242,7 +242,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         "SELECT … INTO TEMP, CREATE TEMP TABLE AS; no exception for ON COMMIT DROP is documented",
         safe="common table expressions, unlogged tables, subqueries",
         remedy="use a common table expression, or an unlogged table with a key for the client's rows",
-        log_reasons=(REASON_SETTINGS,),
+        log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),
         pinning_examples=(
@@ -265,12 +265,13 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="sequence",
         title="Sequence functions",
         pins="nextval and setval in a statement of the client; currval and lastval by kinship",
-        safe="an identity column, or a column whose DEFAULT calls nextval: the client's statement does not name it; "
-        "RETURNING instead of currval",
+        safe="an identity column, or a column whose DEFAULT calls nextval, as the client's statement does not name it; "
+        "CREATE TABLE with such a DEFAULT, by inference, as it names the call without making it; RETURNING instead of "
+        "currval",
         remedy="let a column's default or GENERATED … AS IDENTITY draw the number, and read it with RETURNING",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
-        source=(AWS_PINNING, "https://github.com/celery/celery/issues/10471"),
+        source=(AWS_PINNING, "https://github.com/celery/celery/issues/10472"),
         pinning_examples=(
             "SELECT nextval('numbers')",
             "INSERT INTO orders (id) VALUES (pg_catalog.nextval('numbers'))",
@@ -280,6 +281,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "INSERT INTO orders (state) VALUES ('new') RETURNING id",
             "INSERT INTO orders (id, state) VALUES (DEFAULT, 'new')",
             "CREATE TABLE parts (id bigint GENERATED ALWAYS AS IDENTITY)",
+            "CREATE TABLE parts (id bigint DEFAULT nextval('numbers'), old_id serial)",
             "SELECT last_value FROM numbers",
         ),
     ),
@@ -313,7 +315,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="listen",
         title="LISTEN",
         pins="LISTEN on a channel",
-        safe="NOTIFY and pg_notify(…), which send, are not in the list",
+        safe="NOTIFY, pg_notify(…) and UNLISTEN are in no list",
         remedy="listen on a direct connection to the database, past the proxy",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),

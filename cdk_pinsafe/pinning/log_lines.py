@@ -84,6 +84,19 @@ _LINE: Final = re.compile(
     re.DOTALL,
 )
 _FIELD: Final = re.compile(r"\[([A-Za-z]{1,40})=([^\]\s]{0,256})\]")
+_BY_FIRST_WORD: Final = {
+    "set": "set",
+    "reset": "set",
+    "prepare": "sql-prepare",
+    "execute": "sql-prepare",
+    "deallocate": "sql-prepare",
+    "discard": "discard",
+    "declare": "cursor",
+    "listen": "listen",
+    "load": "load",
+}
+_FIRST_WORD: Final = re.compile(rf"\s*({'|'.join(_BY_FIRST_WORD)})\b", re.IGNORECASE)
+_OVERSIZED: Final = re.compile(r"exceeded the \d{1,9} byte limit")
 _ADVICE: Final = "Consider moving session configuration to the proxy's initialization query"
 
 
@@ -119,16 +132,19 @@ def parse_line(line: str) -> LogLine | None:
 def classify(reason: str | None, digest: str | None) -> Condition | None:
     """The condition that a pin's reason and digest speak of; None if they do not tell.
 
-    The digest decides, where there is one: the proxy logs "changed session settings" for a cursor, too. A reason that
-    several conditions share tells nothing by itself.
+    The digest decides, where there is one: the proxy logs "changed session settings" for a cursor, too. A digest need
+    not be SQL any more (``set names $1``, long lists cut to ``[...]``): as it is known to have pinned, its first word
+    then tells. A reason that several conditions share tells nothing by itself.
     """
-    if reason and REASON_OVERSIZED.partition(str(16384))[0] in reason:
+    if reason and _OVERSIZED.search(reason):
         return condition("oversized")
     if digest:
         from .statements import analyse
 
         if findings := analyse(digest).findings:
             return findings[0].condition
+        if found := _FIRST_WORD.match(digest):
+            return condition(_BY_FIRST_WORD[found[1].lower()])
     if not reason:
         return None
     named = [one for one in CONDITIONS if any(part in reason for part in one.log_reasons)]

@@ -1,11 +1,12 @@
 """What to write instead of a SET: the line for ``DatabaseSettings``, or the other way where a database cannot help."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from ..errors import SettingError
-from ..settings import LIST_PARAMETERS, check_name
+from ..settings import check_name
 from ._values import Value, same
 
 STARTUP_PARAMETERS: Final = frozenset(
@@ -15,14 +16,15 @@ STARTUP_PARAMETERS: Final = frozenset(
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "application_name": "give application_name when connecting: the proxy accepts it there, without a pin",
-    "exit_on_error": "drop it: a database must not hold it",
-    "local_preload_libraries": "drop it: a database must not hold it; session_preload_libraries may serve",
-    "role": "connect as that role instead: a database must not hold a role",
-    "seed": "draw random numbers from a seed in the client: a database must not hold a seed",
+    "exit_on_error": "take it out of the client: a database must not hold it",
+    "local_preload_libraries": "take it out of the client: a database must not hold it",
+    "role": "connect as that role instead: a database must not hold one",
+    "seed": "draw the random numbers in the client: a database must not hold a seed",
     "session_authorization": "connect as that role instead: a database must not hold one",
-    "transaction_deferrable": "write it into BEGIN, as in BEGIN DEFERRABLE",
-    "transaction_isolation": "write it into BEGIN, as in BEGIN ISOLATION LEVEL SERIALIZABLE",
-    "transaction_read_only": "write it into BEGIN, as in BEGIN READ ONLY",
+}
+_MODES: Final[Mapping[str, Mapping[str, str]]] = {
+    "transaction_deferrable": {"on": "DEFERRABLE", "off": "NOT DEFERRABLE"},
+    "transaction_read_only": {"on": "READ ONLY", "off": "READ WRITE"},
 }
 
 
@@ -44,29 +46,28 @@ def movable(name: str) -> bool:
 
 def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[str, str]) -> tuple[str, bool]:
     """What to do about a SET of these parameters, and whether the database holds all the values already."""
-    if elsewhere := [name for name in settings if not movable(name)]:
-        return _elsewhere(elsewhere[0]), False
-    held = {name: database_settings.get(name) for name in settings}
-    if all(
-        value is not None and (text := held[name]) is not None and same(name, value, text)
-        for name, value in settings.items()
+    if fixed := [name for name in settings if not movable(name)]:
+        return _other_way(fixed[0], settings), False
+    held = {name: database_settings[name] for name in settings if name in database_settings}
+    if len(held) == len(settings) and all(
+        value is not None and same(name, value, held[name]) for name, value in settings.items()
     ):
-        return (
-            f"take it out of the client: the database holds {_shown(held)} already, which makes it redundant, "
-            "and it pins all the same",
-            True,
-        )
+        return f"take it out of the client: it is redundant, as sessions start with {_shown(held)}, and pins", True
     words = f"{settings_line(settings)} in the database, and take it out of the client"
-    if any(text is not None for text in held.values()):
-        words += f"; the database holds {_shown(held)} now"
+    if None in settings.values():
+        words = f"if one value suits every session, {words}; if not, pass it as a parameter of the queries that need it"
+    if held:
+        words += f" (sessions start with {_shown(held)} now)"
     if len(settings) == 1 and (name := next(iter(settings))) in STARTUP_PARAMETERS:
-        words += f"; or give {name} when connecting, which the proxy accepts"
+        words += f"; or give {name} when connecting, which the proxy accepts without a pin"
     return words, False
 
 
-def _elsewhere(name: str) -> str:
+def _other_way(name: str, settings: Mapping[str, Value | None]) -> str:
     if known := _ELSEWHERE.get(name):
         return known
+    if name.startswith("transaction_"):
+        return f"write it into BEGIN, as in BEGIN{_modes(settings)}, or set default_{name} in the database"
     try:
         check_name(name)
     except SettingError as error:
@@ -74,8 +75,18 @@ def _elsewhere(name: str) -> str:
     raise AssertionError(name)
 
 
-def _shown(held: Mapping[str, str | None]) -> str:
-    return ", ".join(f"{name} = {text[:80]}" for name, text in held.items() if text is not None)
+def _modes(settings: Mapping[str, Value | None]) -> str:
+    words = ""
+    for name, value in settings.items():
+        if name == "transaction_isolation":
+            words += f" ISOLATION LEVEL {value.upper() if isinstance(value, str) else '...'}"
+        elif name in _MODES and isinstance(value, str):
+            words += f" {_MODES[name].get(value, '...')}"
+    return words
+
+
+def _shown(held: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {text[:80]}" for name, text in held.items())
 
 
 def _python(value: Value | None) -> str:
@@ -83,14 +94,9 @@ def _python(value: Value | None) -> str:
         return "..."
     if isinstance(value, tuple):
         return "[" + ", ".join(_text(one) for one in value) + "]"
-    return value if value.isdecimal() and value.isascii() and str(int(value)) == value else _text(value)
+    return value if re.fullmatch("0|[1-9][0-9]{0,17}", value) else _text(value)
 
 
 def _text(text: str) -> str:
     # JSON's strings are Python's, and in the double quotes that formatters use.
     return json.dumps(text, ensure_ascii=False)
-
-
-def is_list(name: str) -> bool:
-    """Whether a parameter's value is a list of names."""
-    return name in LIST_PARAMETERS

@@ -8,11 +8,11 @@ Sees what RDS Proxy sees: statements of the client. Bodies of DO blocks, functio
 (AWS documents that the proxy does not either), which a note says.
 """
 
+import contextlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from . import _parser, _tree
@@ -103,7 +103,11 @@ _WORDS: Final = (
     'u&"',
 )
 _FIRST: Final = ("set", "reset", "prepare", "execute", "deallocate", "discard", "declare", "listen", "load", "do")
+_SECOND: Final = ("execute", "declare", "function", "procedure")
+_COMMENT: Final = ("--", "/*")
 _TEMP: Final = re.compile(r"\btemp(?:orary)?\b|pg_temp")
+_UNFIT: Final = re.compile("[\0\ud800-\udfff]")
+_WHITE_SPACE: Final = b" \t\r\n\f\v"
 
 
 def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> Analysis:
@@ -114,59 +118,60 @@ def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> 
         database_settings: What the database holds already: parameter to text, as ``pg_db_role_setting`` or ``SHOW``
             have it. A SET that repeats it is marked as redundant.
 
-    Never raises for what the text holds. Time is linear in the text's length, and a statement without a word that can
-    pin costs about a microsecond.
+    Never raises for what the text holds. Takes time linear in the text's length, and about a microsecond for a
+    statement without a word that can pin.
     """
-    if len(sql) * 4 <= STATEMENT_LIMIT and ";" not in sql and not _may_pin(sql):
-        return Analysis((), (), (), 1 if sql.strip() else 0)
+    head = sql.lstrip()
+    if ";" not in sql and not head.startswith(_COMMENT) and not _may_pin(sql) and not _oversized(sql):
+        return Analysis((), (), (), 1 if head else 0)
     held = {name.lower(): value for name, value in (database_settings or {}).items()}
-    clean = sql.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
-    text = clean.encode()
+    text = _encoded(sql)
     offsets = _Characters(text)
     findings: list[Finding] = []
     not_parsed: list[NotParsed] = []
     notes: list[Note] = []
     count = 0
     for start, end, problem in _statements(text):
-        piece = text[start:end]
-        stripped = piece.strip()
-        start += len(piece) - len(piece.lstrip())
-        end = start + len(stripped)
         count += 1
-        where = offsets[start], offsets[end]
-        one = stripped.decode()
-        if len(stripped) > STATEMENT_LIMIT:
-            findings.append(_finding(_tree.Found("oversized", 0, len(stripped)), start, where, offsets, held))
-        if not _may_pin(one):
+        piece = text[start:end].strip(_WHITE_SPACE)
+        one = piece.decode()
+        may_pin = _may_pin(one)
+        if not may_pin and len(piece) <= STATEMENT_LIMIT:
             continue
-        if problem is None and "\ufffd" in one and "\0" in sql[where[0] : where[1]]:
-            problem = "it holds a NUL character, which PostgreSQL does not accept"
-        if problem is None:
-            try:
-                found, remarks = _tree.look(_parser.parse(one), one)
-            except RefusedError as error:
-                problem = error.message
-            else:
-                findings.extend(_finding(item, start, where, offsets, held) for item in found)
-                notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in remarks)
-        if problem is not None:
-            not_parsed.append(NotParsed(*where, problem))
+        start = text.index(piece, start)
+        where = offsets[start], offsets[start + len(piece)]
+        found: list[_tree.Found] = []
+        remarks: list[_tree.Remark] = []
+        if may_pin:
+            if problem is None and "\ufffd" in one and "\0" in sql[where[0] : where[1]]:
+                problem = "it holds a NUL character, which PostgreSQL does not accept"
+            if problem is None:
+                try:
+                    found, remarks = _tree.look(_parser.parse(one), one)
+                except RefusedError as error:
+                    problem = error.message
+            if problem is not None:
+                not_parsed.append(NotParsed(*where, problem))
+        if len(piece) > STATEMENT_LIMIT:
+            found.insert(0, _tree.Found("oversized", 0, len(piece)))
+        findings.extend(_finding(item, start, where, offsets, held) for item in found)
+        notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in remarks)
     return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), count)
 
 
 def digest(sql: str) -> str:
-    """A text as the proxy's log shows it, as far as its published digests tell: in lower case, constants as $1, $2, …
+    """A text as the proxy's log shows it, as far as published digests tell: in lower case, constants as $1, $2, …
 
     A text that PostgreSQL's scanner does not accept is only put into lower case.
     """
     try:
-        return _parser.normalise(sql.split("\0", 1)[0]).lower()
-    except (RefusedError, UnicodeEncodeError):
+        return _parser.normalise(_encoded(sql).decode()).lower()
+    except RefusedError:
         return sql.lower()
 
 
 def _may_pin(sql: str) -> bool:
-    """Whether a statement has a word that can pin."""
+    """Whether a statement has a word that can pin: a choice of what is parsed, not a judgement."""
     lower = sql.lower()
     for word in _WORDS:
         if word in lower:
@@ -174,51 +179,51 @@ def _may_pin(sql: str) -> bool:
     if "temp" in lower and _TEMP.search(lower):
         return True
     head = lower.lstrip()
-    if head.startswith(("--", "/*")):
-        return True
     if head.startswith(_FIRST):
         return True
-    return head.startswith(("explain", "create")) and any(w in lower for w in ("execute", "function", "procedure"))
+    if head.startswith(("explain", "create")):
+        return any(word in lower for word in _SECOND)
+    return head.startswith(_COMMENT) and _may_pin(_without_comments(head))
+
+
+def _without_comments(head: str) -> str:
+    """A statement from its first token on."""
+    try:
+        tokens = _parser.tokens(head)
+    except RefusedError:
+        return "set"  # The parser will say what is wrong with it.
+    return head.encode()[tokens[0].start :].decode() if tokens else ""
+
+
+def _oversized(sql: str) -> bool:
+    return len(sql) * 4 > STATEMENT_LIMIT and len(_encoded(sql).strip(_WHITE_SPACE)) > STATEMENT_LIMIT
+
+
+def _encoded(sql: str) -> bytes:
+    """The text in UTF-8, each character that cannot be in SQL replaced by one that can."""
+    try:
+        return sql.replace("\0", "\ufffd").encode()
+    except UnicodeEncodeError:
+        return _UNFIT.sub("\ufffd", sql).encode()
 
 
 def _statements(text: bytes) -> Iterator[tuple[int, int, str | None]]:
     """Each statement's start and end in bytes, and why it cannot be parsed if the scanner stops in it."""
     try:
-        for start, end in _whole(text, _parser.split(text)):
+        for start, end in list(_parser.split(text)):
             yield start, end, None
     except RefusedError as error:
         scanned = b"" if error.position is None else text.decode()[: error.position].encode()
-        try:
-            before = _whole(text, _parser.split(scanned))
-        except RefusedError:
-            before = []
-        # The last of them has no end: it is the one in which the scanner stopped.
-        for start, end in before[:-1]:
+        whole, rest = [], 0
+        with contextlib.suppress(RefusedError):
+            for start, end in _parser.split(scanned):
+                # A statement is whole if its semicolon follows; the last one is that in which the scanner stopped.
+                if scanned[end : end + 1] == b";":
+                    whole.append((start, end))
+                    rest = end + 1
+        for start, end in whole:
             yield start, end, None
-        yield before[-1][0] if before else 0, len(text), error.message
-
-
-def _whole(text: bytes, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pieces, those of a routine's BEGIN ATOMIC body joined: the scanner alone splits there, too."""
-    whole: list[tuple[int, int]] = []
-    index = 0
-    while index < len(pieces):
-        start, end = pieces[index]
-        index += 1
-        if b"atomic" in text[start:end].lower():
-            depth = _blocks(text[start:end])
-            while depth > 0 and index < len(pieces):
-                end = pieces[index][1]
-                depth += _blocks(text[pieces[index][0] : end])
-                index += 1
-        whole.append((start, end))
-    return whole
-
-
-def _blocks(piece: bytes) -> int:
-    kinds = [token.kind for token in _parser.tokens(piece.decode(errors="replace"))]
-    opened = sum(1 for one, after in pairwise(kinds) if (one, after) == ("BEGIN_P", "ATOMIC"))
-    return opened + kinds.count("CASE") - kinds.count("END_P")
+        yield rest, len(text), error.message
 
 
 class _Characters:
@@ -246,11 +251,11 @@ def _finding(
     found: _tree.Found, offset: int, where: tuple[int, int], offsets: _Characters, held: Mapping[str, str]
 ) -> Finding:
     one = condition(found.condition)
-    remedy, redundant = one.remedy, False
+    remedy, redundant = found.remedy or one.remedy, False
     if found.settings and not found.resets:
         remedy, redundant = remedy_for(found.settings, held)
-    elif found.resets:
-        remedy = "take it out of the client: with no SET, there is nothing to reset"
+        if one.id == "set-local" and not redundant:
+            remedy = f"if one value suits every transaction, {remedy}"
     evidence = one.evidence if found.evidence is None else (found.evidence,)
     first = next(iter(found.settings), None)
     return Finding(

@@ -1,5 +1,8 @@
 """The table of conditions: its own examples are the cases that the analysis must judge right."""
 
+import subprocess
+import sys
+
 import pytest
 
 from cdk_pinsafe.errors import UnknownNameError
@@ -32,3 +35,9 @@ def test_unknown_condition_is_answered_with_what_comes_near() -> None:
     assert condition("set-local").title == "SET LOCAL"
     with pytest.raises(UnknownNameError, match="there is no condition 'set_local': did you mean set-local"):
         condition("set_local")
+
+
+def test_tables_are_imported_without_the_parser() -> None:
+    """The tables and the log reader cost no import of postgast or protobuf."""
+    code = "import sys, cdk_pinsafe.pinning.clients, cdk_pinsafe.pinning.log_lines; print('google' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,343 @@
+"""Ask a database which of its statements pin: ``pinsafe audit``.
+
+Reads ``pg_stat_statements``, ``pg_db_role_setting`` and the settings in force, in one read-only transaction. What the
+database was sent is not only what came through RDS Proxy; and it is normalised text: PostgreSQL 18 and later replace
+the values of SET, too (by its release notes; 15 was measured to keep them), and a long literal counts for nothing in
+the length that is seen here.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from .errors import AuditError
+from .pinning.clients import recognise
+from .pinning.conditions import Condition, Evidence
+from .pinning.log_lines import classify
+from .pinning.remedies import settings_line
+from .pinning.statements import Finding, analyse
+
+_CONNECT_SECONDS = 10
+_MOST_STATEMENTS = 50_000
+_MOST_CHARACTERS = 100_000
+_SHOWN = 20
+HIDDEN = "<insufficient privilege>"
+"""What PostgreSQL shows in place of a statement of another role."""
+
+_STATEMENTS = """
+    SELECT left(s.query, {characters}), sum(s.calls)::bigint,
+        array_agg(DISTINCT coalesce(r.rolname, s.userid::text))::text[], count(*)
+    FROM {view} s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid
+    WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND s.toplevel
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most}
+"""
+_ROLE_SETTINGS = """
+    SELECT coalesce(r.rolname, ''), split_part(entry, '=', 1), substr(entry, strpos(entry, '=') + 1)
+    FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole,
+        unnest(s.setconfig) entry
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+    ORDER BY 1, 2, s.setdatabase
+"""
+# What a session has that sets nothing itself. A value that this program's own start-up packet gave is not such a one.
+_IN_FORCE = """
+    SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings
+    WHERE source NOT IN ('client', 'session', 'user', 'database user')
+"""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A statement that pins.
+
+    Attributes:
+        condition: The condition's id.
+        statement: The statement, as ``pg_stat_statements`` has it.
+        calls: How often it was sent since the statistics were reset.
+        roles: Who sent it.
+        evidence: How well it is known that it pins.
+        remedy: What to write instead.
+        redundant: Sessions start with the value that it sets.
+        settings: What of it a database can hold: parameter to value, None where the value is not known.
+        clients: The clients that are known to send it by themselves.
+    """
+
+    condition: str
+    statement: str
+    calls: int
+    roles: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    remedy: str
+    redundant: bool
+    settings: dict[str, str | tuple[str, ...] | None]
+    clients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an audit found.
+
+    Attributes:
+        database: The database's name.
+        server_version: PostgreSQL's version, as ``15.18``.
+        statements: How many different statements were read.
+        calls: How often they were sent.
+        utility_tracked: Whether SET and the like are recorded at all.
+        hidden: Statements of other roles, whose text this role may not read.
+        not_judged: Statements that could pin, and that the parser did not accept.
+        pins: What pins, the most frequent first.
+        move: What the database can hold in place of SETs: parameter to value.
+        ambiguous: Parameters that are set to several values, to another than sessions start with, or to one that the
+            statistics do not tell: one value for all is yours to choose.
+        role_settings: What roles have of the parameters that are set, which beats the database's: (role, parameter,
+            value).
+    """
+
+    database: str
+    server_version: str
+    statements: int
+    calls: int
+    utility_tracked: bool
+    hidden: int
+    not_judged: tuple[str, ...]
+    pins: tuple[Pin, ...]
+    move: dict[str, str | tuple[str, ...]]
+    ambiguous: tuple[str, ...]
+    role_settings: tuple[tuple[str, str, str], ...]
+
+
+def run(dsn: str, *, output_format: str) -> bool:
+    """Audits a database and prints the report.
+
+    Args:
+        dsn: As libpq has it; an empty one leaves all to the environment (``PGHOST`` and so on).
+        output_format: ``text`` or ``json``.
+
+    Returns:
+        Whether anything pins.
+
+    Raises:
+        AuditError: the database cannot be reached or read; the message holds no password.
+    """
+    report = audit(dsn)
+    if output_format == "json":
+        sys.stdout.write(json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False) + "\n")
+    else:
+        _print(report, Console(highlight=False))
+    return bool(report.pins)
+
+
+def audit(dsn: str) -> Report:
+    """What a database was sent that pins, as far as its statistics tell.
+
+    Raises:
+        AuditError: the database cannot be reached or read; the message holds no password.
+    """
+    _check(dsn)
+    try:
+        with psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS) as connection:
+            connection.read_only = True
+            return _read(connection)
+    except psycopg.Error as error:
+        raise AuditError(f"the database could not be audited: {_plain(str(error))}") from None
+
+
+def judge(
+    rows: Iterable[tuple[str, int, Sequence[str]]], held: Mapping[str, str]
+) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
+    """What of the statements pins, and which statements could not be judged.
+
+    Args:
+        rows: Statement as ``pg_stat_statements`` has it, how often it was sent, and who sent it.
+        held: What sessions start with: parameter to value.
+    """
+    pins: list[Pin] = []
+    not_judged: list[str] = []
+    for text, calls, roles in rows:
+        analysis = analyse(text, database_settings=held)
+        pins.extend(_pin(finding, text, calls, roles) for finding in analysis.findings)
+        for broken in analysis.not_parsed:
+            # PostgreSQL ran it before it made $1 of what may be no parameter, as in SET NAMES: its first word tells.
+            if known := classify(None, text):
+                pins.append(_pin_of(known, text[broken.start : broken.end], calls, roles))
+            else:
+                not_judged.append(text)
+    return tuple(pins), tuple(not_judged)
+
+
+def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tuple[str, ...]]:
+    """The settings that all senders agree on and that sessions do not have yet, and the names they do not agree on."""
+    wanted: dict[str, set[str | tuple[str, ...] | None]] = {}
+    held: set[str] = set()
+    for pin in pins:
+        for name, value in pin.settings.items():
+            if pin.redundant:
+                held.add(name)
+            else:
+                wanted.setdefault(name, set()).add(value)
+    move: dict[str, str | tuple[str, ...]] = {}
+    ambiguous: list[str] = []
+    for name, (value, *others) in sorted(wanted.items()):
+        if value is None or others or name in held:
+            ambiguous.append(name)
+        else:
+            move[name] = value
+    return move, tuple(ambiguous)
+
+
+def _check(dsn: str) -> None:
+    """Refuses what libpq would misread: its error would show the part of a password that it took for a host or port."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except (psycopg.Error, ValueError):
+        parts = {"host": "@"}
+    port = str(parts.get("port") or "5432")
+    odd = any("@" in str(parts.get(name) or "") for name in ("host", "dbname")) or not port.replace(",", "").isdecimal()
+    if odd:
+        raise AuditError(
+            "the DSN is not understood: expected postgresql://user@host:port/database, or key=value pairs; a password "
+            "in it must be percent-encoded, and is better left to PGPASSWORD or ~/.pgpass"
+        )
+
+
+def _read(connection: psycopg.Connection) -> Report:
+    view = _view(connection)
+    held: dict[str, str] = dict(connection.execute(_IN_FORCE).fetchall())
+    roles: list[tuple[str, str, str]] = connection.execute(_ROLE_SETTINGS).fetchall()
+    held |= {name.lower(): value for role, name, value in roles if not role}
+    query = sql.SQL(_STATEMENTS).format(
+        view=view, characters=sql.Literal(_MOST_CHARACTERS), most=sql.Literal(_MOST_STATEMENTS)
+    )
+    try:
+        rows: list[tuple[str, int, list[str], int]] = connection.execute(query).fetchall()
+    except psycopg.errors.UndefinedColumn:
+        raise AuditError(
+            "the extension pg_stat_statements is of a version before 1.9, which does not tell clients' statements from "
+            "those inside functions: run ALTER EXTENSION pg_stat_statements UPDATE"
+        ) from None
+    except psycopg.errors.ObjectNotInPrerequisiteState:
+        raise AuditError(
+            "pg_stat_statements is not loaded, so nothing was recorded: add it to shared_preload_libraries (on RDS in "
+            "the parameter group), restart the server, and come back after a day"
+        ) from None
+    tracked = connection.execute(
+        "SELECT pg_catalog.current_setting('pg_stat_statements.track_utility', true)"
+    ).fetchone()
+    pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
+    move, ambiguous = to_move(pins)
+    set_by_clients = {name for pin in pins for name in pin.settings}
+    return Report(
+        database=connection.info.dbname,
+        server_version=(connection.info.parameter_status("server_version") or "").split(" ")[0],
+        statements=len(rows),
+        calls=sum(calls for _, calls, _, _ in rows),
+        utility_tracked=tracked == ("on",),
+        hidden=sum(count for text, _, _, count in rows if text == HIDDEN),
+        not_judged=not_judged,
+        pins=pins,
+        move=move,
+        ambiguous=ambiguous,
+        role_settings=tuple(row for row in roles if row[0] and row[1].lower() in set_by_clients),
+    )
+
+
+def _view(connection: psycopg.Connection) -> sql.Identifier:
+    found = connection.execute(
+        "SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname = 'pg_stat_statements'"
+    ).fetchone()
+    if found is None:
+        raise AuditError(
+            f"the database {connection.info.dbname!r} has no extension pg_stat_statements: run CREATE EXTENSION "
+            'pg_stat_statements in it, or give DatabaseSettings extensions=["pg_stat_statements"]'
+        )
+    return sql.Identifier(found[0], "pg_stat_statements")
+
+
+def _pin_of(known: Condition, statement: str, calls: int, roles: Sequence[str]) -> Pin:
+    clients = tuple(one.name for one in recognise(statement, each=True))
+    return Pin(known.id, statement, calls, tuple(roles), known.evidence, known.remedy, False, {}, clients)
+
+
+def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
+    return Pin(
+        condition=finding.condition.id,
+        statement=text[finding.statement_start : finding.statement_end],
+        calls=calls,
+        roles=tuple(roles),
+        evidence=finding.evidence,
+        remedy=finding.remedy,
+        redundant=finding.redundant,
+        settings=dict(finding.settings),
+        clients=tuple(one.name for one in recognise(text, each=True)),
+    )
+
+
+def _plain(text: str) -> str:
+    """A text in one line, without the control characters with which a statement could write to a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+
+
+def _print(report: Report, console: Console) -> None:
+    console.print(
+        f"[bold]{escape(_plain(report.database))}[/], PostgreSQL {escape(report.server_version)}: {report.statements} "
+        f"statements, sent {_times(report.calls)}, by whatever way they came\n"
+    )
+    for pin in report.pins[:_SHOWN]:
+        redundant = ", repeats what sessions start with" if pin.redundant else ""
+        console.print(
+            f"[bold]{_times(pin.calls)}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
+            f"by {escape(_plain(', '.join(pin.roles)))}"
+        )
+        _indented(console, pin.statement[:300])
+        _indented(console, f"instead: {pin.remedy}")
+        if pin.clients:
+            _indented(console, f"known to send it: {', '.join(pin.clients)}")
+        console.print()
+    if len(report.pins) > _SHOWN:
+        console.print(f"and {len(report.pins) - _SHOWN} more, which --format json lists\n")
+    if not report.pins:
+        all_seen = report.utility_tracked and not report.hidden and not report.not_judged
+        console.print(f"Nothing {'that it was sent' if all_seen else 'of what could be read'} pins.\n")
+    if report.move:
+        console.print("Move into the database, and take out of the clients:")
+        _indented(console, settings_line(report.move))
+        console.print()
+    for line in _remarks(report):
+        console.print(escape(_plain(line)))
+
+
+def _remarks(report: Report) -> list[str]:
+    remarks = []
+    if report.ambiguous:
+        remarks.append(
+            f"Set to several values, or to one that is not recorded, so yours to choose: {', '.join(report.ambiguous)}"
+        )
+    for role, name, value in report.role_settings:
+        remarks.append(f"Role {role} has {name} = {value}, which beats the database's")
+    if not report.utility_tracked:
+        remarks.append("SET and the like are not recorded: pg_stat_statements.track_utility is off")
+    if report.hidden:
+        remarks.append(
+            f"{report.hidden} statements of other roles are hidden: connect as a member of pg_read_all_stats"
+        )
+    if report.not_judged:
+        remarks.append(f"{len(report.not_judged)} statements could not be judged; --format json lists them")
+    remarks.append("Not tried on AWS. The evidence in parentheses is on whether RDS Proxy pins.")
+    return remarks
+
+
+def _times(number: int) -> str:
+    return "1 time" if number == 1 else f"{number:,} times"
+
+
+def _indented(console: Console, text: str) -> None:
+    console.print(Padding(escape(_plain(text)), (0, 0, 0, 4), expand=False))

@@ -1,0 +1,130 @@
+"""The tables of what pins and of who does it, for people and, as JSON, for programs."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from .pinning.clients import CLIENTS, Client, client
+from .pinning.conditions import CONDITIONS, Condition, Evidence, condition
+
+_SHOWN_SQL = 200
+
+
+def show_conditions(id: str | None, *, output_format: str) -> None:
+    """Prints all conditions as a list, or one of them as a page.
+
+    Raises:
+        UnknownNameError: there is no condition of this id.
+    """
+    if id is None:
+        _show(CONDITIONS, _conditions_list(), output_format)
+    else:
+        one = condition(id)
+        _show([one], _condition_page(one), output_format)
+
+
+def show_clients(name: str | None, *, output_format: str) -> None:
+    """Prints all clients as a list, or one of them as a page.
+
+    Raises:
+        UnknownNameError: there is no client of this name.
+    """
+    if name is None:
+        _show(CLIENTS, _clients_list(), output_format)
+    else:
+        one = client(name)
+        _show([one], _client_page(one), output_format)
+
+
+def shortened(sql: str) -> str:
+    """A statement in one line, the longest cut with a word on its size."""
+    line = " ".join(sql.split())
+    return line if len(line) <= _SHOWN_SQL else f"{line[:40]}… ({len(sql.encode())} bytes)"
+
+
+def evidence_text(evidence: Iterable[Evidence]) -> str:
+    """How well something is known, as people read it: ``documented, measured``."""
+    return ", ".join(evidence)
+
+
+def _show(rows: Sequence[Condition | Client], shown: RenderableType, output_format: str) -> None:
+    if output_format == "json":
+        plain = [dataclasses.asdict(row) for row in rows]
+        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    else:
+        console = Console(highlight=False)
+        with console.capture() as captured:
+            console.print(shown)
+        # rich fills each line with spaces, which would travel into whatever the output is pasted to.
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _conditions_list() -> Group:
+    return _list((one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS)
+
+
+def _clients_list() -> Group:
+    return _list(
+        (one.name, f"{one.versions}: pins {one.pins}", one.evidence, [one.sends, f"stop it: {one.switch}"])
+        for one in CLIENTS
+    )
+
+
+def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Group:
+    """Rows of a heading and lines below it: a table of many columns is hard to read on a narrow terminal."""
+    parts: list[RenderableType] = []
+    for name, words, evidence, lines in rows:
+        parts.append(Text.assemble((name, "bold"), f"  {words}  ", (f"({evidence_text(evidence)})", "dim")))
+        parts.extend(Padding(Text(line), (0, 0, 0, 4)) for line in lines)
+        parts.append("")
+    return Group(*parts[:-1])
+
+
+def _condition_page(one: Condition) -> Table:
+    return _page(
+        f"{one.title} ({one.id})",
+        {
+            "pins": [one.pins],
+            "safe": [one.safe],
+            "instead": [one.remedy],
+            "logged as": list(one.log_reasons),
+            "evidence": [evidence_text(one.evidence)],
+            "source": list(one.source),
+            "SQL that pins": [shortened(sql) for sql in one.pinning_examples],
+            "SQL that does not": [shortened(sql) for sql in one.safe_examples],
+        },
+    )
+
+
+def _client_page(one: Client) -> Table:
+    return _page(
+        f"{one.name} {one.versions}",
+        {
+            "language": [f"{one.language} ({one.package})" if one.package else one.language],
+            "sends": [one.sends],
+            "pins": [f"{one.pins}: {', '.join(one.conditions)}" if one.conditions else one.pins],
+            "stop it": [one.switch],
+            "the database can hold": [", ".join(one.settings) or "nothing in place of it"],
+            "evidence": [evidence_text(one.evidence)],
+            "source": list(one.source),
+            "its SQL": [shortened(sql) for sql in one.statements],
+        },
+    )
+
+
+def _page(title: str, parts: dict[str, list[str]]) -> Table:
+    page = Table.grid(padding=(0, 2, 0, 0))
+    page.title = Text(title, "bold")
+    page.title_justify = "left"
+    page.add_column(style="dim", no_wrap=True)
+    page.add_column(overflow="fold")
+    for heading, lines in parts.items():
+        for number, line in enumerate(lines):
+            page.add_row("" if number else heading, line)
+    return page

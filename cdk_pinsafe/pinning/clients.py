@@ -1,0 +1,570 @@
+"""What clients send by themselves, and how each is told to stop: one row for each driver, framework or pooler.
+
+Read in the clients' own sources at the versions named, unless a row's evidence says otherwise; none was tried against
+a real proxy by this project. A database default stops a pin only if the client then stops sending its SET.
+
+Some rows (Django, Rails 8.2, psycopg2, psqlODBC, Sequelize) depend on what the server reports of its parameters when a
+client connects. Whether RDS Proxy passes on every such report is not established.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ..errors import UnknownNameError
+from .conditions import Evidence
+
+
+class Pins(StrEnum):
+    """Whether a client pins by what it sends of itself."""
+
+    YES = "yes"
+    """By default, on each connection or in everyday use."""
+    SOMETIMES = "sometimes"
+    """Only as the row says: when configured so, or by what the server reports."""
+    NO = "no"
+    REFUSED = "refused"
+    """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client, at the versions that were read.
+
+    Attributes:
+        name: As people call it.
+        aliases: Other names that :func:`client` finds it by, in lower case.
+        language: The language it is for.
+        package: Its name in its language's registry; empty where it is a program.
+        versions: The versions that the row is about.
+        sends: What it sends, and when.
+        conditions: Ids of the conditions that this meets.
+        pins: Whether that pins.
+        evidence: How well that is known, best first.
+        source: Links to what says so.
+        settings: Parameters that the database can hold in place of what the client sends; empty where it cannot help.
+        switch: How the client is told not to send it.
+        statements: What it sends, as SQL.
+        marks: How those begin in the proxy's log, in the form of :func:`canonical`; empty where too many send the same.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    language: str
+    package: str
+    versions: str
+    sends: str
+    conditions: tuple[str, ...]
+    pins: Pins
+    evidence: tuple[Evidence, ...]
+    source: tuple[str, ...]
+    settings: tuple[str, ...]
+    switch: str
+    statements: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+_DOC: Final = (Evidence.DOCUMENTED,)
+_MEAS: Final = (Evidence.MEASURED,)
+_INF: Final = (Evidence.INFERRED,)
+
+CLIENTS: Final[tuple[Client, ...]] = (
+    Client(
+        name="Rails",
+        aliases=("activerecord", "active record", "ruby on rails"),
+        language="Ruby",
+        package="activerecord",
+        versions="7.1 to 8.1.3",
+        sends="at connect: SET client_min_messages, standard_conforming_strings, intervalstyle and SESSION timezone; "
+        "search_path and what variables: lists, if configured",
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://github.com/getlago/lago-api/pull/5979",),
+        settings=("client_min_messages", "standard_conforming_strings", "intervalstyle", "timezone", "search_path"),
+        switch="none built in: patch configure_connection, or wait for 8.2",
+        statements=(
+            "SET client_min_messages TO 'warning'",
+            "SET standard_conforming_strings = on",
+            "SET intervalstyle = iso_8601",
+            "SET SESSION timezone TO 'UTC'",
+        ),
+        marks=("set client_min_messages=$", "set intervalstyle=$", "set session timezone=$"),
+    ),
+    Client(
+        name="Rails 8.2",
+        aliases=("rails main", "rails edge"),
+        language="Ruby",
+        package="activerecord",
+        versions="main (8.2 alpha, pull request 57070)",
+        sends="as Rails 8.1, but skips each SET whose value the server reported at connect",
+        conditions=("set",),
+        pins=Pins.SOMETIMES,
+        evidence=_INF,
+        source=("https://github.com/rails/rails/pull/57070",),
+        settings=("timezone", "intervalstyle", "standard_conforming_strings"),
+        switch="min_messages: false, intervalstyle: false, standard_conforming_strings: false, "
+        "schema_search_path: false in database.yml",
+        statements=("SET client_min_messages TO 'warning'",),
+    ),
+    Client(
+        name="ruby-pg",
+        aliases=("pg gem", "ruby pg"),
+        language="Ruby",
+        package="pg",
+        versions="1.5.4 and later",
+        sends="SET client_encoding at connect, if Encoding.default_internal differs",
+        conditions=("set",),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://github.com/ged/ruby-pg",),
+        settings=("client_encoding",),
+        switch="Encoding.default_internal = nil",
+        statements=("SET client_encoding TO 'UTF8'",),
+    ),
+    Client(
+        name="Django",
+        aliases=("django orm",),
+        language="Python",
+        package="Django",
+        versions="5.2.19",
+        sends="set_config('TimeZone', …, false) at connect if the reported TimeZone differs; .iterator() declares a "
+        "cursor, WITH HOLD in autocommit",
+        conditions=("set-config", "cursor"),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://github.com/dimagi/open-chat-studio/issues/4176",),
+        settings=("timezone",),
+        switch="DISABLE_SERVER_SIDE_CURSORS = True; neither assume_role nor options in DATABASES",
+        statements=(
+            "SELECT set_config('TimeZone', 'UTC', false)",
+            'DECLARE "_django_curs_140042145613568_sync_7" NO SCROLL CURSOR WITH HOLD FOR SELECT 1',
+        ),
+        marks=('declare "_django_curs_',),
+    ),
+    Client(
+        name="psycopg",
+        aliases=("psycopg 3", "psycopg3"),
+        language="Python",
+        package="psycopg",
+        versions="3.3.9",
+        sends="DEALLOCATE ALL after ROLLBACK, DROP or ALTER, once it has prepared a statement",
+        conditions=("sql-prepare",),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://github.com/psycopg/psycopg/issues/1105",),
+        settings=(),
+        switch="prepare_threshold=None",
+        statements=("DEALLOCATE ALL",),
+        marks=("deallocate all",),
+    ),
+    Client(
+        name="psycopg2",
+        aliases=("psycopg 2",),
+        language="Python",
+        package="psycopg2",
+        versions="2.9",
+        sends="SET datestyle at connect if the server does not report ISO; DISCARD ALL by reset()",
+        conditions=("set", "discard"),
+        pins=Pins.SOMETIMES,
+        evidence=_DOC,
+        source=("https://www.psycopg.org/docs/connection.html",),
+        settings=("datestyle",),
+        switch="do not call reset()",
+        statements=("SET datestyle TO 'ISO'", "DISCARD ALL"),
+        marks=("set datestyle=$",),
+    ),
+    Client(
+        name="asyncpg pool",
+        aliases=("asyncpg",),
+        language="Python",
+        package="asyncpg",
+        versions="0.32.0",
+        sends="when a connection is released to its pool: pg_advisory_unlock_all(), CLOSE ALL, UNLISTEN *, RESET ALL",
+        conditions=("advisory-lock", "set"),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://github.com/MagicStack/asyncpg/issues/1153",),
+        settings=(),
+        switch="create_pool(reset=…) with a coroutine function that does nothing",
+        statements=("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",),
+        marks=("select pg_advisory_unlock_all();close all;",),
+    ),
+    Client(
+        name="asyncpg type introspection",
+        aliases=("asyncpg introspection", "asyncpg jit"),
+        language="Python",
+        package="asyncpg",
+        versions="0.32.0",
+        sends="set_config('jit', 'off', false) before it looks up a type it does not know, whatever the database says",
+        conditions=("set-config",),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
+        settings=(),
+        switch="none that is public: a hook at connect that clears the connection's _server_caps.jit",
+        statements=("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",),
+        marks=("select current_setting($)as cur,set_config($,$,$)as new",),
+    ),
+    Client(
+        name="SQLAlchemy with asyncpg",
+        aliases=("sqlalchemy", "sqlalchemy asyncpg", "postgresql+asyncpg"),
+        language="Python",
+        package="SQLAlchemy",
+        versions="2.1.9",
+        sends="registers JSON codecs at each connect, which makes asyncpg introspect and turn jit off",
+        conditions=("set-config",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
+        settings=(),
+        switch="a connect listener that clears asyncpg's _server_caps.jit first",
+        statements=("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",),
+        marks=("select current_setting($)as cur,set_config($,$,$)as new",),
+    ),
+    Client(
+        name="SQLAlchemy Sequence",
+        aliases=("sqlalchemy sequence", "celery"),
+        language="Python",
+        package="SQLAlchemy",
+        versions="2.1.9",
+        sends="nextval in the INSERT of a column with a Sequence, as Celery's database result backend has",
+        conditions=("sequence",),
+        pins=Pins.SOMETIMES,
+        evidence=_DOC,
+        source=("https://github.com/celery/celery/issues/10472",),
+        settings=(),
+        switch="Identity() in place of Sequence()",
+        statements=("INSERT INTO celery_taskmeta (id, task_id) VALUES (nextval('task_id_sequence'), $1)",),
+    ),
+    Client(
+        name="django-pghistory",
+        aliases=("pghistory",),
+        language="Python",
+        package="django-pghistory",
+        versions="up to 3.6; from 3.7 on",
+        sends="set_config(…, true) with every statement; from 3.7 on with writes only",
+        conditions=("set-config",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://github.com/AmbitionEng/django-pghistory/issues/245",),
+        settings=(),
+        switch="upgrade to 3.7",
+        statements=(
+            "SELECT set_config('pghistory.context_id', '1', true), "
+            "set_config('pghistory.context_metadata', '{}', true); SELECT 1",
+        ),
+        marks=("select set_config($,$,$),set_config($,$,$);",),
+    ),
+    Client(
+        name="pgjdbc before 42.7.5",
+        aliases=("pgjdbc", "postgresql jdbc", "jdbc"),
+        language="Java",
+        package="org.postgresql:postgresql",
+        versions="up to 42.7.4",
+        sends="SET extra_float_digits and SET application_name at connect",
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_DOC,
+        source=(
+            "https://xiaoz.work/2024/02/01/AvoidPinningInAWSRDSProxyForPostgres.html",
+            "https://jdbc.postgresql.org",
+        ),
+        settings=(),
+        switch="assumeMinServerVersion=9.0 in the URL",
+        statements=("SET extra_float_digits = 3", "SET application_name = 'PostgreSQL JDBC Driver'"),
+        marks=("set extra_float_digits=$", "set application_name=$"),
+    ),
+    Client(
+        name="pgjdbc 42.7.5 and later",
+        aliases=("pgjdbc 42.7.5",),
+        language="Java",
+        package="org.postgresql:postgresql",
+        versions="42.7.5 to 42.7.13",
+        sends="SET application_name after connecting; the JVM's TimeZone as a start-up parameter, which beats the "
+        "database's",
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_DOC,
+        source=("https://jdbc.postgresql.org",),
+        settings=(),
+        switch="assumeMinServerVersion=9.0 in the URL",
+        statements=("SET application_name = 'PostgreSQL JDBC Driver'",),
+        marks=("set application_name=$",),
+    ),
+    Client(
+        name="JDBC setTransactionIsolation, setSchema",
+        aliases=("settransactionisolation", "setschema", "aws glue"),
+        language="Java",
+        package="org.postgresql:postgresql",
+        versions="all",
+        sends="SET SESSION CHARACTERISTICS AS TRANSACTION … and SET SESSION search_path, if the application calls them",
+        conditions=("set",),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://github.com/prisma/orm/issues/5866",),
+        settings=("default_transaction_isolation", "search_path"),
+        switch="do not call them; currentSchema in the URL",
+        statements=(
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SET SESSION search_path TO 'app'",
+        ),
+        marks=("set session characteristics as transaction ", "set session search_path=$"),
+    ),
+    Client(
+        name="HikariCP",
+        aliases=("hikari",),
+        language="Java",
+        package="com.zaxxer:HikariCP",
+        versions="all",
+        sends="what JDBC sends for transactionIsolation, schema, readOnly and connectionInitSql, if one is configured",
+        conditions=("set",),
+        pins=Pins.SOMETIMES,
+        evidence=_DOC,
+        source=("https://github.com/brettwooldridge/HikariCP",),
+        settings=("default_transaction_isolation", "default_transaction_read_only", "search_path"),
+        switch="leave transactionIsolation, schema, readOnly and connectionInitSql unset",
+        statements=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),
+    ),
+    Client(
+        name="Npgsql",
+        aliases=("entity framework core", "ef core"),
+        language="C#",
+        package="Npgsql",
+        versions="10",
+        sends="DISCARD ALL when a pooled connection is closed, put before what the connection sends next",
+        conditions=("discard",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://github.com/npgsql/npgsql/issues/3731",),
+        settings=(),
+        switch="No Reset On Close=true in the connection string",
+        statements=("DISCARD ALL",),
+        marks=("discard all",),
+    ),
+    Client(
+        name="node-postgres",
+        aliases=("pg", "node pg"),
+        language="JavaScript",
+        package="pg",
+        versions="8.23.1",
+        sends="no SET; statement_timeout, lock_timeout and idle_in_transaction_session_timeout travel in the start-up "
+        "packet if configured, which the proxy refuses",
+        conditions=(),
+        pins=Pins.REFUSED,
+        evidence=_MEAS,
+        source=("https://github.com/n8n-io/n8n/issues/25705",),
+        settings=("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+        switch="remove the options; query_timeout is the client's own",
+    ),
+    Client(
+        name="Knex",
+        aliases=("knex.js",),
+        language="JavaScript",
+        package="knex",
+        versions="3.3.0",
+        sends="set search_path at connect, if searchPath is configured",
+        conditions=("set",),
+        pins=Pins.SOMETIMES,
+        evidence=_DOC,
+        source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
+        settings=("search_path",),
+        switch="drop searchPath",
+        statements=('set search_path to "app","public"',),
+        marks=("set search_path=$",),
+    ),
+    Client(
+        name="Sequelize",
+        aliases=("sequelize.js",),
+        language="JavaScript",
+        package="sequelize",
+        versions="6.37.8",
+        sends="at connect: SET client_min_messages and SET TIME ZONE; standard_conforming_strings unless the server "
+        "reports it on",
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
+        settings=("client_min_messages", "timezone", "standard_conforming_strings"),
+        switch="dialectOptions.clientMinMessages: 'ignore', keepDefaultTimezone: true, "
+        "standardConformingStrings: false",
+        statements=(
+            "SET client_min_messages TO warning;SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE",
+            "SET standard_conforming_strings=on;SET client_min_messages TO warning;"
+            "SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE",
+        ),
+        marks=(
+            "set client_min_messages=$;set time zone",
+            "set standard_conforming_strings=$;set client_min_messages=$",
+        ),
+    ),
+    Client(
+        name="TypeORM, Drizzle, Prisma adapter-pg",
+        aliases=("typeorm", "drizzle", "drizzle orm", "prisma", "@prisma/adapter-pg"),
+        language="JavaScript",
+        package="typeorm, drizzle-orm, @prisma/adapter-pg",
+        versions="1.1.1, 0.45.4, 7.10.1",
+        sends="nothing at connect; SET TRANSACTION if a transaction is given an isolation level",
+        conditions=("set-transaction",),
+        pins=Pins.SOMETIMES,
+        evidence=_INF,
+        source=("https://typeorm.io", "https://orm.drizzle.team", "https://www.prisma.io/docs"),
+        settings=("default_transaction_isolation",),
+        switch="give transactions no isolation level",
+        statements=("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",),
+        marks=("set transaction isolation level",),
+    ),
+    Client(
+        name="Prisma Rust engine",
+        aliases=("prisma engine", "prisma engines", "pgbouncer=true"),
+        language="JavaScript",
+        package="prisma",
+        versions="before 7",
+        sends="search_path as a start-up parameter, which the proxy accepts; DEALLOCATE ALL with pgbouncer=true",
+        conditions=("sql-prepare",),
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS,
+        source=("https://github.com/prisma/prisma-engines/pull/5016",),
+        settings=("search_path",),
+        switch="no pgbouncer=true in the URL",
+        statements=("DEALLOCATE ALL",),
+        marks=("deallocate all",),
+    ),
+    Client(
+        name="pgx, postgres.js, Postgrex",
+        aliases=("pgx", "postgres.js", "postgrex", "ecto"),
+        language="Go, JavaScript, Elixir",
+        package="github.com/jackc/pgx, postgres, postgrex",
+        versions="5.10, 3.4.9, current",
+        sends="nothing that pins, unless more start-up parameters are configured, which the proxy refuses",
+        conditions=(),
+        pins=Pins.NO,
+        evidence=_INF,
+        source=("https://github.com/jackc/pgx/issues/1792",),
+        settings=(),
+        switch="no extra start-up parameters",
+    ),
+    Client(
+        name="sqlx",
+        aliases=("rust sqlx",),
+        language="Rust",
+        package="sqlx",
+        versions="current",
+        sends="DateStyle, TimeZone and extra_float_digits as start-up parameters, which the proxy accepts",
+        conditions=(),
+        pins=Pins.NO,
+        evidence=_DOC,
+        source=("https://docs.rs/sqlx",),
+        settings=(),
+        switch="no options(), which the proxy refuses",
+    ),
+    Client(
+        name="psqlODBC",
+        aliases=("psqlodbc", "odbc"),
+        language="C",
+        package="psqlodbc",
+        versions="before 17.00.0007; later",
+        sends="SET DateStyle and SET extra_float_digits at connect; later versions only if the server does not report "
+        "ISO",
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_MEAS,
+        source=("https://github.com/postgresql-interfaces/psqlodbc/issues/143",),
+        settings=("datestyle",),
+        switch="upgrade to 17.00.0007",
+        statements=("SET DateStyle = 'ISO';SET extra_float_digits = 2;SHOW transaction_isolation",),
+        marks=("set datestyle=$;set extra_float_digits=$",),
+    ),
+    Client(
+        name="Laravel",
+        aliases=("eloquent",),
+        language="PHP",
+        package="laravel/framework",
+        versions="current",
+        sends='set search_path to "public" at connect, from its default configuration',
+        conditions=("set",),
+        pins=Pins.YES,
+        evidence=_DOC,
+        source=("https://laravel.com/docs/database",),
+        settings=("search_path",),
+        switch="remove the key search_path from config/database.php",
+        statements=('set search_path to "public"',),
+        marks=("set search_path=$",),
+    ),
+    Client(
+        name="PostgREST",
+        aliases=("supabase",),
+        language="Haskell",
+        package="",
+        versions="current",
+        sends="set_config(…, true) with each request; LISTEN",
+        conditions=("set-config", "listen"),
+        pins=Pins.YES,
+        evidence=_INF,
+        source=("https://docs.postgrest.org/en/stable/references/transactions.html",),
+        settings=(),
+        switch="connect it to the database itself; db-channel-enabled=false stops LISTEN only",
+        statements=("SELECT set_config('search_path', $1, true), set_config('role', $2, true)", 'LISTEN "pgrst"'),
+        marks=('listen "pgrst"',),
+    ),
+)
+
+
+def client(name: str) -> Client:
+    """The client of this name, alias or package, in any case.
+
+    Raises:
+        UnknownNameError: there is none; the message names those that come near.
+    """
+    wanted = name[:80].strip().lower()
+    for one in CLIENTS:
+        if wanted == one.name.lower() or wanted in one.aliases:
+            return one
+    for one in CLIENTS:
+        if wanted in one.package.lower().split(", "):
+            return one
+    names = {spelt.lower(): one.name for one in CLIENTS for spelt in (one.name, *one.aliases)}
+    near = difflib.get_close_matches(wanted, names, n=3) or [spelt for spelt in names if wanted and wanted in spelt][:3]
+    found = list(dict.fromkeys(names[spelt] for spelt in near))
+    hint = f"did you mean {' or '.join(found)}?" if found else "`pinsafe clients` lists those that are known"
+    raise UnknownNameError(f"there is no client {name[:80]!r}: {hint}")
+
+
+def recognise(digest: str, *, each: bool = False) -> tuple[Client, ...]:
+    """The clients that are known to send a statement.
+
+    The most telling mark decides; several clients that send the same are all named, and none if it is nobody's mark.
+
+    Args:
+        digest: The text, as the proxy's log or ``pg_stat_statements`` shows it.
+        each: Whether what a client sends in one go is recorded statement by statement, as in ``pg_stat_statements``;
+            the proxy's log has it as one.
+    """
+    text = canonical(digest)
+    best: list[Client] = []
+    length = 0
+    for one in CLIENTS:
+        marks = [part for mark in one.marks for part in mark.split(";") if part] if each else one.marks
+        longest = max((len(mark) for mark in marks if text.startswith(mark)), default=0)
+        if longest > length:
+            best, length = [], longest
+        if longest and longest == length:
+            best.append(one)
+    return tuple(best)
+
+
+_SPACES: Final = re.compile(r"\s+")
+_NO_SPACE_AROUND: Final = re.compile(r" ?([,;=()]) ?")
+_CONSTANT: Final = re.compile(r"\$\d+|'(?:[^']|'')*'")
+_VALUE: Final = re.compile(r"=[^;]*")
+
+
+def canonical(digest: str) -> str:
+    """A digest's text in one spelling: lower case, single spaces, ``=`` for TO, ``$`` for constants and SET values."""
+    text = _SPACES.sub(" ", digest[:4096].strip().lower())
+    text = _NO_SPACE_AROUND.sub(r"\1", _CONSTANT.sub("$", text))
+    if text.startswith("set "):
+        text = _VALUE.sub("=$", text.replace(" to ", "="))
+    return text

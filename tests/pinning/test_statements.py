@@ -1,0 +1,403 @@
+"""SQL to conditions: positions, values, what is not parsed, what is said and not flagged."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cdk_pinsafe.pinning.conditions import CONDITIONS, STATEMENT_LIMIT, Evidence
+from cdk_pinsafe.pinning.statements import Analysis, analyse, digest
+
+
+def spans(sql: str) -> list[tuple[str, str]]:
+    """What was found: the condition, and the text that is pointed at."""
+    return [(one.condition.id, sql[one.start : one.end]) for one in analyse(sql).findings]
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SET search_path TO a", [("set", "SET search_path TO a")]),
+        ("  /* why */ SET x.y = 1 -- because\n ;", [("set", "SET x.y = 1")]),
+        ("select 1; set a.b = '😀'; select 2; reset all", [("set", "set a.b = '😀'"), ("set", "reset all")]),
+        ("select 'é', pg_catalog . nextval ( 's' ) + 1", [("sequence", "pg_catalog . nextval ( 's' )")]),
+        ("select \"nextval\"(f('s', (1))), 2", [("sequence", "\"nextval\"(f('s', (1)))")]),
+        ("select U&\"next\\0076al\"('s')", [("sequence", "U&\"next\\0076al\"('s')")]),
+        ("SELECT * FROM NextVal('s')", [("sequence", "NextVal('s')")]),
+        ("select 1 into temp t from x", [("temp-object", "into temp t")]),
+        ("create table pg_temp . t (a int)", [("temp-object", "create table pg_temp . t")]),
+        ("create temp table a.t as select 1", [("temp-object", "create temp table a.t")]),
+        ("create schema s create temp view v as select 1", [("temp-object", "create schema s create temp view v")]),
+        ("explain (analyze) execute p(1)", [("sql-prepare", "explain (analyze) execute p(1)")]),
+        ("create table t as execute p", [("sql-prepare", "create table t as execute p")]),
+        ("explain declare c cursor for select 1", [("cursor", "explain declare c cursor for select 1")]),
+        (
+            "prepare p as select nextval('s')",
+            [("sql-prepare", "prepare p as select nextval('s')"), ("sequence", "nextval('s')")],
+        ),
+        ("copy (select setval('s', 1)) to stdout", [("sequence", "setval('s', 1)")]),
+        ("insert into t values (1) returning currval('s')", [("sequence", "currval('s')")]),
+        ("with x as (select set_config('a.b', 'c', true)) select 1", [("set-config", "set_config('a.b', 'c', true)")]),
+        ("update t set a = 1 where pg_try_advisory_lock(1)", [("advisory-lock", "pg_try_advisory_lock(1)")]),
+        ("select count(*) from pg_prepared_statements p", [("prepared-statements-view", "pg_prepared_statements")]),
+        (
+            "select * from (table pg_catalog.pg_prepared_statements) s",
+            [("prepared-statements-view", "pg_catalog.pg_prepared_statements")],
+        ),
+        ("call p(nextval('s'))", [("sequence", "nextval('s')")]),
+        (
+            "/* a */ listen c; notify c; unlisten *; load 'x'; discard temp",
+            [("listen", "listen c"), ("load", "load 'x'"), ("discard", "discard temp")],
+        ),
+        ("begin; set constraints all deferred; commit", [("set-transaction", "set constraints all deferred")]),
+        ("set transaction snapshot '00000003-1'", [("set-transaction", "set transaction snapshot '00000003-1'")]),
+        ("set xml option document", [("set", "set xml option document")]),
+        ("set schema 'app'", [("set", "set schema 'app'")]),
+    ],
+)
+def test_what_pins_is_pointed_at(sql: str, found: list[tuple[str, str]]) -> None:
+    """Each finding's offsets are characters of the text, around the thing that pins."""
+    assert spans(sql) == found
+    assert not analyse(sql).not_parsed
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select my.nextval('s'), my.set_config('a', 'b', true), my.pg_advisory_lock(1)",
+        "select \"NEXTVAL\"('s')",
+        "select nextval, setval from my.pg_prepared_statements",
+        "update t set nextval = 1",
+        "select 'set x = 1; nextval(''s'')' -- set x = 1; nextval('s')",
+        "select $x$ set a = b; listen c $x$ /* discard all; /* load 'x' */ */",
+        "alter system set work_mem = '1MB'",
+        "alter function f() set search_path = app",
+        "start transaction isolation level serializable, read only",
+        "create table attempts (temperature integer, template text)",
+        "fetch all from c; close c; move 1 from c",
+        "prepare transaction 'x'; commit prepared 'x'",
+        "lock table t; notify c, 'listen'; unlisten c",
+        "create trigger t before insert on a execute function f()",
+        "create sequence s; drop sequence s; alter sequence s restart",
+        "select pg_advisory_xact_lock(1), pg_try_advisory_xact_lock_shared(1)",
+        "grant temp on database d to r; grant execute on function f() to r",
+        "select * from t offset 1; select current_setting('x')",
+        "; ; -- nothing\n ;",
+        "",
+    ],
+)
+def test_what_looks_alike_is_not_flagged(sql: str) -> None:
+    """Names in other schemas, strings, comments and relatives of what pins are no findings."""
+    analysis = analyse(sql)
+    assert spans(sql) == []
+    assert not analysis.not_parsed
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameter", "value", "line"),
+    [
+        (
+            "SET search_path TO App, \"My App\", '$user'",
+            "search_path",
+            ("app", "My App", "$user"),
+            '["app", "My App", "$user"]',
+        ),
+        ("set TimeZone = 'UTC'", "timezone", "UTC", '"UTC"'),
+        ("SET TIME ZONE 'Europe/Vienna'", "timezone", "Europe/Vienna", '"Europe/Vienna"'),
+        ("SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE", "timezone", "UTC", '"UTC"'),
+        ("SET TIME ZONE INTERVAL '-08:30' HOUR TO MINUTE", "timezone", "<-08:30>+08:30", '"<-08:30>+08:30"'),
+        ("SET NAMES 'UTF8'", "client_encoding", "UTF8", '"UTF8"'),
+        ("SET SCHEMA 'app'", "search_path", ("app",), '["app"]'),
+        ("SET datestyle = ISO, MDY", "datestyle", "iso, mdy", '"iso, mdy"'),
+        ("SET work_mem = '64MB'", "work_mem", "64MB", '"64MB"'),
+        ("SET work_mem = 65536", "work_mem", "65536", "65536"),
+        ("SET seq_page_cost = 1.5", "seq_page_cost", "1.5", '"1.5"'),
+        ("SET jit = off", "jit", "off", '"off"'),
+        ("SET a.b = ''", "a.b", "", '""'),
+        ("SET a.b = $1", "a.b", None, "..."),
+        ("SET LOCAL hnsw.iterative_scan = 'strict_order'", "hnsw.iterative_scan", "strict_order", '"strict_order"'),
+        (
+            "SELECT set_config('search_path', 'app, \"My App\"', false)",
+            "search_path",
+            ("app", "My App"),
+            '["app", "My App"]',
+        ),
+        ("SELECT set_config(setting_name => 'jit'::text, new_value => 'off', is_local => true)", "jit", "off", '"off"'),
+        ("SELECT set_config('jit', $1, false)", "jit", None, "..."),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only", "on", '"on"'),
+    ],
+)
+def test_set_is_translated_for_database_settings(
+    sql: str, parameter: str, value: str | tuple[str, ...] | None, line: str
+) -> None:
+    """A SET that a database can hold comes with the line for DatabaseSettings."""
+    (finding,) = analyse(sql).findings
+    assert (finding.parameter, finding.value) == (parameter, value)
+    assert f'settings={{"{parameter}": {line}}}' in finding.remedy
+    assert finding.settings == {parameter: value}
+    assert not finding.redundant
+
+
+@pytest.mark.parametrize(
+    ("sql", "remedy"),
+    [
+        ("SET ROLE reader", "connect as that role"),
+        ("SET SESSION AUTHORIZATION joe", "connect as that role"),
+        ("SET application_name = 'x'", "give application_name when connecting"),
+        (
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY,",
+        ),
+        ("SET transaction_isolation = serializable", "BEGIN ISOLATION LEVEL SERIALIZABLE,"),
+        ("SET SEED TO 0.5", "draw the random numbers in the client"),
+        ("SET rds.extensions = 'x'", "put it in a parameter group"),
+        ("SET shared_buffers = '1GB'", "put it in a parameter group"),
+        ("RESET work_mem", "nothing to reset"),
+        ("SET work_mem TO DEFAULT", "nothing to reset"),
+        ("SET CONSTRAINTS ALL DEFERRED", "INITIALLY DEFERRED"),
+        ("SELECT set_config($1, $2, true)", "pass the value as a parameter"),
+        ("SELECT pg_advisory_lock(1)", "pg_advisory_xact_lock"),
+    ],
+)
+def test_what_a_database_cannot_hold_has_another_remedy(sql: str, remedy: str) -> None:
+    """Where a database default cannot help, the remedy says what does, and offers no setting."""
+    (finding,) = analyse(sql).findings
+    assert remedy in finding.remedy
+    assert finding.settings == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "held", "redundant"),
+    [
+        ("SET search_path = app, public", {"search_path": "app, public"}, True),
+        ("SET search_path = app, public", {"Search_Path": '"app","public"'}, True),
+        ("SET search_path = public, app", {"search_path": "app, public"}, False),
+        ('SET search_path = "$user", public', {"search_path": '"$user", public'}, True),
+        ('SET search_path = "App"', {"search_path": "app"}, False),
+        ("SET jit = false", {"jit": "off"}, True),
+        ("SET jit = 1", {"jit": "off"}, False),
+        ("SET TIME ZONE 'utc'", {"TimeZone": "UTC"}, True),
+        ("SET work_mem = '65536kB'", {"work_mem": "64MB"}, True),
+        ("SET work_mem = 65536", {"work_mem": "64MB"}, False),
+        ("SET work_mem = '64GB'", {"work_mem": "64MB"}, False),
+        ("SET statement_timeout = '60s'", {"statement_timeout": "1min"}, True),
+        ("SET client_encoding = 'utf-8'", {"client_encoding": "UTF8"}, True),
+        ("SET datestyle = 'ISO'", {"datestyle": "ISO, MDY"}, True),
+        ("SET datestyle = 'German'", {"datestyle": "ISO, MDY"}, False),
+        ("SET intervalstyle = iso_8601", {"intervalstyle": "ISO_8601"}, True),
+        ("SET app.name = 'X'", {"app.name": "x"}, False),
+        ("SET work_mem = $1", {"work_mem": "64MB"}, False),
+        ("SET jit = off", {}, False),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", {"default_transaction_read_only": "on"}, True),
+        ("RESET jit", {"jit": "off"}, False),
+    ],
+)
+def test_redundant_set_is_told(sql: str, held: dict[str, str], redundant: bool) -> None:
+    """A SET of what the database holds already is redundant; where the texts cannot tell, it is not called so."""
+    (finding,) = analyse(sql, database_settings=held).findings
+    assert finding.redundant == redundant
+    assert ("redundant" in finding.remedy) == redundant
+
+
+def test_weaker_evidence_travels_with_the_finding() -> None:
+    """What is only inferred or contested says so, although its condition is better known."""
+    evidence = {
+        sql: analyse(sql).findings[0].evidence
+        for sql in ("SELECT nextval('s')", "SELECT lastval()", "SET LOCAL a.b = 1")
+    }
+    assert evidence["SELECT nextval('s')"] == (Evidence.DOCUMENTED, Evidence.MEASURED)
+    assert evidence["SELECT lastval()"] == (Evidence.INFERRED,)
+    assert evidence["SET LOCAL a.b = 1"] == (Evidence.CONFLICTING,)
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("DO $$ BEGIN PERFORM set_config('a.b', 'c', false); END $$", "set_config"),
+        ("do 'begin set work_mem = 1; end'", "SET"),
+        ("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE t(); END $$", "TEMP"),
+        ("CREATE PROCEDURE f() LANGUAGE sql BEGIN ATOMIC; SELECT CASE WHEN true THEN nextval('s') END; END", "nextval"),
+    ],
+)
+def test_bodies_are_said_and_not_flagged(sql: str, names: str) -> None:
+    """The proxy does not look into bodies: a note says so, and what the body names."""
+    analysis = analyse(sql)
+    assert not analysis.findings
+    assert not analysis.not_parsed
+    (note,) = analysis.notes
+    assert sql[note.start : note.end] == sql
+    assert f"{names} in it does not pin" in note.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DO $$ BEGIN UPDATE t SET a = 1; END $$",
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE c AS 'lib', 'set_symbol'",
+    ],
+)
+def test_harmless_bodies_get_no_word(sql: str) -> None:
+    """A body that changes nothing in the session needs no note."""
+    assert analyse(sql) == Analysis((), (), (), 1)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE t (id integer DEFAULT nextval('s'))",
+        "ALTER TABLE t ALTER id SET DEFAULT nextval('s')",
+        "CREATE VIEW v AS SELECT nextval('s')",
+        "CREATE RULE r AS ON INSERT TO t DO ALSO SELECT nextval('s')",
+    ],
+)
+def test_sequence_in_a_default_is_said_and_not_flagged(sql: str) -> None:
+    """A statement that stores a call for later does not make it; that the proxy knows this is not established."""
+    analysis = analyse(sql)
+    assert not analysis.findings
+    (note,) = analysis.notes
+    assert sql[note.start : note.end] == "nextval('s')"
+    assert "not known" in note.message
+
+
+def test_broken_statement_does_not_hide_the_others() -> None:
+    """Each statement is parsed by itself; the broken ones that could pin are named with PostgreSQL's own message."""
+    sql = "set a.b = 1; set = é; select nextval('s'); selec 1; select (1)); set c.d = 2"
+    analysis = analyse(sql)
+    assert [sql[one.start : one.end] for one in analysis.findings] == ["set a.b = 1", "nextval('s')", "set c.d = 2"]
+    assert [(sql[one.start : one.end], one.message) for one in analysis.not_parsed] == [
+        ("set = é", 'syntax error at or near "="')
+    ]
+    assert analysis.statements == 6
+
+
+@pytest.mark.parametrize("end", ["'", '"', "$x$", "/*", "E'\\", "U&'\\xyz'"])
+def test_text_without_an_end_is_judged_up_to_it(end: str) -> None:
+    """Where the scanner stops, what came before is judged, and the rest is reported."""
+    sql = f"select 'é'; set a.b = 1; set c.d = {end} abc; set e.f = 2"
+    analysis = analyse(sql)
+    assert sql[analysis.findings[0].start : analysis.findings[0].end] == "set a.b = 1"
+    (broken,) = analysis.not_parsed
+    assert sql[broken.start : broken.end].startswith("set c.d")
+    assert broken.message
+
+
+@pytest.mark.parametrize(("characters", "pins"), [(STATEMENT_LIMIT - 9, False), (STATEMENT_LIMIT - 8, True)])
+def test_size_is_measured_in_bytes_of_one_statement(characters: int, pins: bool) -> None:
+    """16 KB are 16384 bytes of one statement's own text: not characters, not the whole of a script."""
+    for sql in (
+        "select 1; select '" + "x" * characters + "'",
+        "select '" + "é" * (characters // 2) + "x" * (characters % 2) + "' ;",
+    ):
+        found = [one.condition.id for one in analyse(sql).findings]
+        assert found == (["oversized"] if pins else [])
+    many = "select 1;" * 4000
+    assert analyse(many) == Analysis((), (), (), 4000)
+
+
+def test_large_statement_is_still_judged() -> None:
+    """What is too large pins for its size, and for what else is in it."""
+    sql = "insert into t values " + ", ".join(f"(nextval('s'), '{number}', default, null)" for number in range(5000))
+    found = [one.condition.id for one in analyse(sql).findings]
+    assert found[0] == "oversized"
+    assert found.count("sequence") == 5000
+
+
+def test_nul_and_lone_surrogates_are_reported() -> None:
+    """Characters that cannot be in SQL neither cut the text short nor shift the offsets."""
+    sql = "set a.b = '\0'; select '\ud800\U0001f600', nextval('s'); set c.d = '\udfff\ud83d\ude00'"
+    analysis = analyse(sql)
+    assert [sql[one.start : one.end] for one in analysis.findings] == ["nextval('s')", "set c.d = '\udfff\ud83d\ude00'"]
+    (broken,) = analysis.not_parsed
+    assert (sql[broken.start : broken.end], "NUL" in broken.message) == ("set a.b = '\0'", True)
+
+
+def test_deep_nesting_is_bounded() -> None:
+    """However deep a statement is nested, it is judged or reported, and the process lives."""
+    code = """
+        from cdk_pinsafe.pinning.statements import analyse
+        for unit, times in [
+            ("|| 1 ", 60), ("+1", 50_000), (" union all select 1", 30_000), ("::int", 30_000),
+            (" join t on true", 30_000),
+            ("(", 50_000), (")", 50_000), (", 1", 100_000), ("[1]", 30_000), (" is null", 30_000), ("/*", 30_000),
+            ("/* a", 4_000), ("/* a", 30_000),
+        ]:
+            analysis = analyse("select nextval(0) from t " + unit * times)
+            assert analysis.findings or analysis.not_parsed, unit
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_long_values_are_read_in_linear_time() -> None:
+    """A value that is no list of names, however long, is not tried in every way."""
+    for value in ("a" + " " * 200_000 + '"', " " * 200_000 + '"x', '"' * 200_001, "a," * 100_000):
+        (_, finding) = analyse(f"SELECT set_config('search_path', '{value}', false)").findings
+        assert isinstance(finding.value, tuple)
+
+
+def test_moderately_deep_expressions_are_parsed() -> None:
+    """Fifty operators in a row are everyday SQL, although protobuf's default depth would refuse them."""
+    sql = "select nextval('s')" + " || 'x'" * 2000
+    assert spans(sql) == [("sequence", "nextval('s')")]
+
+
+FRAGMENTS = [sql for one in CONDITIONS for sql in (*one.pinning_examples, *one.safe_examples) if len(sql) < 1000]
+NOISE = st.lists(
+    st.sampled_from(
+        [*FRAGMENTS, ";", "'", '"', "$$", "/*", "*/", "--", "\n", "(", ")", "é", "😀", "\0", "\ud800", "nextval('s')"]
+    )
+    | st.text(max_size=8),
+    max_size=12,
+).map(" ".join)
+
+
+@given(NOISE)
+@example("set a = 1; /* set a = 1 */; ; set a = 1")
+def test_any_text_is_analysed_without_an_error(sql: str) -> None:
+    """No text makes an exception, and every offset lies in it, in order, within its statement."""
+    analysis = analyse(sql)
+    for one in analysis.findings:
+        assert 0 <= one.statement_start <= one.start < one.end <= one.statement_end <= len(sql)
+    others = [(one.start, one.end, one.message) for one in analysis.not_parsed]
+    others += [(one.start, one.end, one.message) for one in analysis.notes]
+    for start, end, message in others:
+        assert 0 <= start < end <= len(sql)
+        assert message
+    starts = [one.statement_start for one in analysis.findings]
+    assert starts == sorted(starts)
+    digest(sql)
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6), st.sampled_from(["", " /* é; */ ", "\n-- ;\n"]))
+def test_statements_are_judged_alike_alone_and_together(statements: list[str], between: str) -> None:
+    """A text's findings are those of its statements, at the same places."""
+    sql = f";{between}".join(statements)
+    alone = [(one.condition.id, text[one.start : one.end]) for text in statements for one in analyse(text).findings]
+    assert spans(sql) == alone
+    assert analyse(sql).statements == len(statements)
+
+
+@given(st.sampled_from(FRAGMENTS), st.integers(0, 2))
+def test_spelling_does_not_matter(statement: str, spelling: int) -> None:
+    """Case, comments and white space change nothing: the words that choose what is parsed do not judge."""
+    if "'" in statement or '"' in statement:
+        return
+    commented = statement.replace(" ", " /* set */\n-- x\n")
+    changed = (statement.upper(), commented, f"\t/* a */ {statement.lower()} ")[spelling]
+    assert [one for one, _ in spans(changed)] == [one for one, _ in spans(statement)]
+
+
+def test_digest_is_the_logs() -> None:
+    """Constants become parameters, and all is in lower case, as in published logs."""
+    assert digest("SET search_path TO 'A', 'b','c'") == "set search_path to $1, $2,$3"
+    assert digest("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED") == (
+        "set session characteristics as transaction isolation level $1 uncommitted"
+    )
+    assert digest("SELECT set_config('a', 'b', true)") == "select set_config($1, $2, $3)"
+    assert digest("SELECT 'abc") == "select 'abc"
