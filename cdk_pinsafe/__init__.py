@@ -3,7 +3,7 @@
 The rooms, and the one way of flow between them::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> pages · audit · the README's table
+    pinning  ─> pages · audit · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         DatabaseSettings,
         EnhancedLogging,
         PinningAlarms,
+        PinningDashboard,
+        PinningLogs,
+        PinSafeChecks,
         PinSafePostgres,
         PinSafeProxy,
         PostgresDatabase,
@@ -36,9 +39,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",
+    "PinningDashboard",
+    "PinningLogs",
     "PostgresDatabase",
 ]
 

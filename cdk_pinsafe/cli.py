@@ -9,13 +9,18 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .errors import MissingExtraError, PinSafeError, StandInError, UnknownNameError
+from .errors import MissingExtraError, PinSafeError, SettingError, StandInError, UnknownNameError
 
 try:
     import click
 except ModuleNotFoundError:
     sys.stderr.write("pinsafe: click is not installed: pip install 'cdk-pinsafe[tools]'\n")
     raise SystemExit(2) from None
+
+
+_FORMAT = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +36,7 @@ def main() -> None:
     help="A folder with a cdk.json, or a command as for `cdk --app`.  [default: the cdk.json of this folder]",
 )
 @click.option("--keep", is_flag=True, help="Stop before `cdk destroy`, show how to connect, and wait for Ctrl-C.")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_FORMAT
 def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     """Deploy a CDK app to a local cloud with a real PostgreSQL, and show its settings at work.
 
@@ -72,7 +77,7 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
 @click.option("--log", metavar="FILE", help="Append RDS Proxy's log lines to a file; - writes them to standard output.")
 @click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
 @click.option("--timeline", type=click.Path(dir_okay=False), help="At the end, draw who had which connection: an SVG.")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_FORMAT
 def standin(
     target: str, log: str | None, metrics_port: int | None, timeline: str | None, output_format: str, **given: object
 ) -> None:
@@ -100,11 +105,6 @@ def standin(
     sys.exit(status)
 
 
-_FORMAT = click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-
-
 @main.command(short_help="What pins a session, and what to write instead.")
 @click.argument("id", required=False)
 @_FORMAT
@@ -114,7 +114,7 @@ def conditions(id: str | None, output_format: str) -> None:
     Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
     """
     with _extra("tools"), _usage():
-        from .pages import show_conditions
+        from .pages.pinning import show_conditions
 
         show_conditions(id, output_format=output_format)
 
@@ -125,7 +125,7 @@ def conditions(id: str | None, output_format: str) -> None:
 def clients(name: str | None, output_format: str) -> None:
     """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
     with _extra("tools"), _usage():
-        from .pages import show_clients
+        from .pages.pinning import show_clients
 
         show_clients(name, output_format=output_format)
 
@@ -153,12 +153,34 @@ def audit(dsn: str, output_format: str) -> None:
     sys.exit(1 if findings else 0)
 
 
+@main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")
+@click.argument("name", required=False)
+@click.option(
+    "--engine-version",
+    type=click.Choice(["14", "15", "16", "17", "18"]),
+    help="PostgreSQL's major version.  [default: all for one parameter, the newest for the list]",
+)
+@_FORMAT
+def settings(name: str | None, engine_version: str | None, output_format: str) -> None:
+    """Show what a database can set, or all that is known of the parameter NAME.
+
+    What is shown was measured on PostgreSQL 14 to 18, with pgvector, pg_trgm, auto_explain, pg_stat_statements and
+    PL/pgSQL; it is what `DatabaseSettings` holds settings against.
+
+    Exit status: 0, or 2 if there is no such parameter.
+    """
+    with _extra("tools"), _usage():
+        from .pages.parameters import show
+
+        show(name, int(engine_version) if engine_version else None, output_format)
+
+
 @contextmanager
 def _usage() -> Iterator[None]:
     """Turns a name that is not known into a usage error."""
     try:
         yield
-    except UnknownNameError as error:
+    except (SettingError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

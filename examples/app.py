@@ -1,4 +1,4 @@
-"""An instance, its proxy, alarms and five settings, so that no connection ever needs a SET.
+"""An instance, its proxy, what watches it, and five settings, so that no connection ever needs a SET.
 
 Deploy it with `cdk deploy`, or watch it work on this machine with `pinsafe rehearse`.
 """

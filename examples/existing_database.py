@@ -1,11 +1,19 @@
-"""Settings, a proxy and alarms added to the database of another stack, which stays as it is."""
+"""Settings, a proxy and what watches it, added to the database of another stack, which stays as it is."""
 
 from aws_cdk import Acknowledgment, App, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from cdk_pinsafe import DatabaseSettings, PinningAlarms, PinSafeProxy
+from cdk_pinsafe import (
+    DatabaseSettings,
+    EnhancedLogging,
+    PinningAlarms,
+    PinningDashboard,
+    PinningLogs,
+    PinSafeChecks,
+    PinSafeProxy,
+)
 
 
 class DataStack(Stack):
@@ -42,9 +50,20 @@ class PinSafeStack(Stack):
                 "timezone": "UTC",
             },
         )
-        proxy = PinSafeProxy(self, "Proxy", target=data.database, vpc=data.vpc, max_connections_percent=70)
+        proxy = PinSafeProxy(
+            self,
+            "Proxy",
+            target=data.database,
+            vpc=data.vpc,
+            max_connections_percent=70,
+            # SQL is in the log only for a day after an alarm.
+            enhanced_logging=EnhancedLogging.ON_ALARM,
+        )
         proxy.target_group.node.add_dependency(settings)
-        PinningAlarms(self, "Alarms", proxy_name=proxy.proxy_name, pinned_threshold=2)
+        alarms = PinningAlarms(self, "Alarms", proxy_name=proxy.proxy_name, pinned_threshold=2)
+        proxy.log_on_alarm(alarms.pinned)
+        PinningDashboard(self, "Dashboard", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
+        PinningLogs(self, "Logs", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
         Validations.of(proxy).acknowledge(
             Acknowledgment(
                 id="annotation::cdk-pinsafe:SqlInProxyLogs",
@@ -57,4 +76,5 @@ if __name__ == "__main__":
     app = App()
     data = DataStack(app, "Data")
     PinSafeStack(app, "PinSafe", data=data)
+    Validations.of(app).add_plugins(PinSafeChecks(app))
     app.synth()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cdk_pinsafe.cdk.validation.rules import RULES
+
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
@@ -32,8 +34,19 @@ def test_python_runs_from_top_to_bottom() -> None:
             assert code.strip() == expected
             expected = None
             ran += 1
-    assert ran == 4
+    kinds = [kind for kind, _ in blocks()]
+    assert ran == kinds.count("python") + kinds.count("python raises") > 1
     assert expected is None
+
+
+def test_table_of_rules_is_that_of_the_plugin() -> None:
+    """Each rule of PinSafeChecks stands in the README as its code has it, in its order."""
+    rows = [
+        f"| `{rule.id}` | {rule.severity} | {rule.finds} | {rule.why} | {rule.instead} | {rule.evidence} |"
+        for rule in RULES
+    ]
+    _, _, table = TEXT.partition("| Rule | | Finds | Why it is bad | Instead | Known |\n")
+    assert table.partition("\n\n")[0].splitlines()[1:] == rows
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:

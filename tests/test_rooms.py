@@ -16,10 +16,10 @@ MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
-    "pages": {"pinning"},
+    "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
     "applier": {"errors", "settings"},
-    "cdk": {"errors", "settings"},
+    "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
@@ -85,9 +85,12 @@ def test_public_names() -> None:
     assert sorted(cdk_pinsafe.__all__) == [
         "DatabaseSettings",
         "EnhancedLogging",
+        "PinSafeChecks",
         "PinSafePostgres",
         "PinSafeProxy",
         "PinningAlarms",
+        "PinningDashboard",
+        "PinningLogs",
         "PostgresDatabase",
     ]
     assert all(hasattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__)

@@ -1,17 +1,23 @@
 """The constructs. No other room imports ``aws_cdk``, but for a function of ``testing``."""
 
 from .alarms import PinningAlarms
+from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
+from .pinning_logs import PinningLogs
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
+from .validation import PinSafeChecks
 
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",
+    "PinningDashboard",
+    "PinningLogs",
     "PostgresDatabase",
 ]

@@ -130,6 +130,13 @@ class PostgresDatabase:
         return cast("rds.IDatabaseInstance", self.resource).instance_endpoint
 
     @cached_property
+    def major_version(self) -> int | None:
+        """PostgreSQL's major version, such as 17; None where the engine was named without one."""
+        engine = self.resource.engine
+        version = engine.engine_version.major_version if engine and engine.engine_version else None
+        return int(version) if version and version.isdecimal() else None
+
+    @cached_property
     def security_groups(self) -> Sequence[ec2.ISecurityGroup]:
         return self.resource.connections.security_groups
 

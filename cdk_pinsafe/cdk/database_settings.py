@@ -16,6 +16,7 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .setting_checks import SettingChecks
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -61,7 +62,8 @@ class DatabaseSettings(Construct):
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
 
     Raises:
-        SettingError: a setting that cannot be set in a database, with the construct's path and what to do instead.
+        SettingError: a setting that cannot be set in a database, that the engine's version does not have, or whose
+            value it does not take, with the construct's path and what to do instead.
         ConfigurationError: a prop that cannot work.
     """
 
@@ -83,6 +85,7 @@ class DatabaseSettings(Construct):
         super().__init__(scope, id)
         target = PostgresDatabase.of(database, secret=secret)
         target.check(self, "database")
+        self._checks = SettingChecks(self, target)
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
@@ -101,6 +104,7 @@ class DatabaseSettings(Construct):
                 "'SecretsManager', service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), or acknowledge "
                 "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
             )
+        self._checks.warn()
 
         bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
         region = Stack.of(self).region
@@ -170,6 +174,7 @@ class DatabaseSettings(Construct):
                     refuse(self, f"'settings' should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
                 texts[name] = self._text(name, value)
+                self._checks.check(name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.

@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_rds as rds
 
 _HOURS_BETWEEN_RENEWALS: Final = 6
@@ -31,6 +32,15 @@ class EnhancedLogging(enum.Enum):
     ONE_DAY = "one-day"
     """On at deployment; AWS switches it off 24 hours later."""
 
+    ON_ALARM = "on-alarm"
+    """Off, until an alarm goes off that was passed to ``log_on_alarm`` of the proxy; off again 24 hours later, by AWS.
+
+    EventBridge tells Step Functions of the alarm, which calls RDS, without a Lambda function. The pins that set the
+    alarm off came before, and are not in the log; an alarm that stays on for longer than a day does not switch logging
+    on a second time. CloudFormation knows the proxy as one without enhanced logging: it shows drift for that day, and
+    a change of the proxy's own properties switches it off (inferred). Not tried on AWS.
+    """
+
     OFF = "off"
 
 
@@ -39,20 +49,7 @@ class DebugLoggingRenewal(Construct):
 
     def __init__(self, scope: Construct, id: str, *, proxy: "rds.DatabaseProxy") -> None:
         super().__init__(scope, id)
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-            ),
-            inline_policies={
-                "ModifyProxy": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(actions=["rds:ModifyDBProxy"], resources=[proxy.db_proxy_arn]),
-                    ]
-                )
-            },
-        )
+        role = _role(self, "Role", "scheduler.amazonaws.com", "rds:ModifyDBProxy", proxy.db_proxy_arn)
         # By its type: the module of its L1 would be imported by every app for this one resource.
         CfnResource(
             self,
@@ -72,3 +69,74 @@ class DebugLoggingRenewal(Construct):
                 },
             },
         )
+
+
+class DebugLoggingSwitch(Construct):
+    """A rule that sets a proxy's ``DebugLogging`` to true when an alarm goes off.
+
+    A rule cannot call RDS by itself, hence the state machine of one step. Its executions are kept by Step Functions for
+    90 days, with their errors, so that it needs no log group.
+    """
+
+    def __init__(
+        self, scope: Construct, id: str, *, alarm: "cloudwatch.IAlarm", proxy_name: str, proxy_arn: str
+    ) -> None:
+        super().__init__(scope, id)
+        partition = Stack.of(self).partition
+        call = {
+            "Type": "Task",
+            "Resource": f"arn:{partition}:states:::aws-sdk:rds:modifyDBProxy",
+            "Parameters": {"DbProxyName": proxy_name, "DebugLogging": True},
+            # A proxy that is being modified refuses to be modified again for some minutes.
+            "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 30, "MaxAttempts": 5, "BackoffRate": 2}],
+            "End": True,
+        }
+        definition = {
+            "Comment": f"Switches enhanced logging of RDS Proxy on ({self.node.path})",
+            "StartAt": "SwitchOn",
+            "States": {"SwitchOn": call},
+            "TimeoutSeconds": 3600,
+        }
+        # By their types: the modules of their L1s would be imported for these two resources.
+        machine = CfnResource(
+            self,
+            "StateMachine",
+            type="AWS::StepFunctions::StateMachine",
+            properties={
+                "StateMachineType": "STANDARD",
+                "RoleArn": _role(self, "Role", "states.amazonaws.com", "rds:ModifyDBProxy", proxy_arn).role_arn,
+                "DefinitionString": Stack.of(self).to_json_string(definition),
+            },
+        )
+        starter = _role(self, "StartRole", "events.amazonaws.com", "states:StartExecution", machine.ref)
+        CfnResource(
+            self,
+            "Rule",
+            type="AWS::Events::Rule",
+            properties={
+                "Description": f"Switches enhanced logging of RDS Proxy on ({self.node.path})"[:512],
+                "EventPattern": {
+                    "source": ["aws.cloudwatch"],
+                    "detail-type": ["CloudWatch Alarm State Change"],
+                    "resources": [alarm.alarm_arn],
+                    "detail": {"state": {"value": ["ALARM"]}},
+                },
+                "Targets": [{"Id": "SwitchOn", "Arn": machine.ref, "RoleArn": starter.role_arn}],
+            },
+        )
+
+
+def _role(scope: Construct, id: str, service: str, action: str, resource: str) -> iam.Role:
+    """A role of one service of this account, for one action on one resource."""
+    # AWS documents no such condition for the roles of EventBridge's rules, which might never meet it.
+    conditions = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    return iam.Role(
+        scope,
+        id,
+        assumed_by=iam.ServicePrincipal(service, conditions=None if service == "events.amazonaws.com" else conditions),
+        inline_policies={
+            action.partition(":")[2]: iam.PolicyDocument(
+                statements=[iam.PolicyStatement(actions=[action], resources=[resource])]
+            )
+        },
+    )

@@ -11,6 +11,10 @@ from typing import Final, Literal
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
+NAMESPACE: Final = "AWS/RDS"
+DIMENSION: Final = "ProxyName"
+PERIOD_SECONDS: Final = 60
+
 PINNED: Final = "DatabaseConnectionsCurrentlySessionPinned"
 BORROWED: Final = "DatabaseConnectionsCurrentlyBorrowed"
 CONNECTIONS: Final = "DatabaseConnections"
@@ -19,25 +23,28 @@ CLIENT_CONNECTIONS: Final = "ClientConnections"
 FAILED_LOGINS: Final = "ClientConnectionsSetupFailedAuth"
 BORROW_LATENCY: Final = "DatabaseConnectionsBorrowLatency"
 
+PERCENTAGE: Final = "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"
+"""Metric math: ``part`` in percent of ``whole``, 0 while either is absent."""
+
 
 def metric(proxy_name: str, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> cloudwatch.Metric:
     """A metric of namespace ``AWS/RDS`` with the one dimension ``ProxyName``."""
     return cloudwatch.Metric(
-        namespace="AWS/RDS",
+        namespace=NAMESPACE,
         metric_name=name,
-        dimensions_map={"ProxyName": proxy_name},
+        dimensions_map={DIMENSION: proxy_name},
         statistic=statistic,
-        period=_period(),
+        period=period(),
     )
 
 
 def percentage(proxy_name: str, part: str, whole: str, label: str) -> cloudwatch.MathExpression:
     """``part`` in percent of ``whole``; 0 while either is absent, as the pinned metric is while nothing is pinned."""
     return cloudwatch.MathExpression(
-        expression="IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)",
+        expression=PERCENTAGE,
         using_metrics={"part": metric(proxy_name, part), "whole": metric(proxy_name, whole)},
         label=label,
-        period=_period(),
+        period=period(),
     )
 
 
@@ -52,5 +59,6 @@ def pool_utilisation(proxy_name: str) -> cloudwatch.MathExpression:
 
 
 @cache
-def _period() -> Duration:
-    return Duration.seconds(60)
+def period() -> Duration:
+    """One minute, made once, since every object of CDK's costs time at synth."""
+    return Duration.seconds(PERIOD_SECONDS)

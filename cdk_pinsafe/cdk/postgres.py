@@ -18,6 +18,7 @@ from ..settings import SettingValue
 from . import network
 from .alarms import PinningAlarms
 from .checks import check_range, refuse
+from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
@@ -30,7 +31,7 @@ _LARGEST_GP3: Final = 65_536
 
 @jsii.implements(ec2.IConnectable)
 class PinSafePostgres(Construct):
-    """An RDS PostgreSQL instance behind an RDS Proxy, with its session settings in the database and alarms on pins.
+    """An RDS PostgreSQL instance behind an RDS Proxy, its settings in the database, alarms and a dashboard of pins.
 
     The instance has encrypted gp3 storage, a generated master password, IAM authentication, TLS forced, a standby in
     another availability zone, seven days of backups, deletion protection, and its logs in CloudWatch (in a log group
@@ -41,6 +42,7 @@ class PinSafePostgres(Construct):
         proxy: the :class:`PinSafeProxy`.
         settings: the :class:`DatabaseSettings`. The proxy's pool waits for them, so its first connections have them.
         alarms: the :class:`PinningAlarms`.
+        dashboard: the :class:`PinningDashboard`; None where it was declined.
         secret: the master user's secret.
         endpoint: DNS name of the proxy, which applications connect to.
 
@@ -65,12 +67,15 @@ class PinSafePostgres(Construct):
         deletion_protection: whether RDS refuses to delete the instance. Default: True.
         removal_policy: what becomes of the instance when it leaves the stack. Default: ``RemovalPolicy.SNAPSHOT``.
         iam_auth: whether clients of the proxy must log in with IAM tokens rather than passwords. Default: True.
-        enhanced_logging: see :class:`PinSafeProxy`. Default: ``EnhancedLogging.ALWAYS``.
+        enhanced_logging: see :class:`PinSafeProxy`; with ``EnhancedLogging.ON_ALARM`` the alarm is ``alarms.pinned``.
+            Default: ``EnhancedLogging.ALWAYS``.
         log_retention: of the proxy's log group. Default: one month.
         max_connections_percent: see :class:`PinSafeProxy`. Default: RDS's, 100.
         borrow_timeout: see :class:`PinSafeProxy`. Default: RDS's, 120 seconds.
         idle_client_timeout: see :class:`PinSafeProxy`. Default: RDS's, 1,800 seconds.
         alarm_actions: what the alarms do. Default: nothing.
+        dashboard: whether to make a dashboard, which costs 3 USD a month beyond an account's first three. Default:
+            True.
         secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the subnets
             are isolated and the VPC, one of this app, has none. Default: True.
         ca_bundle: see :class:`DatabaseSettings`. Default: RDS's authorities of 27 commercial regions.
@@ -106,6 +111,7 @@ class PinSafePostgres(Construct):
         borrow_timeout: Duration | None = None,
         idle_client_timeout: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
+        dashboard: bool = True,
         secrets_manager_endpoint: bool = True,
         ca_bundle: str | None = None,
     ) -> None:
@@ -181,7 +187,13 @@ class PinSafePostgres(Construct):
             idle_client_timeout=idle_client_timeout,
         )
         self.proxy.target_group.node.add_dependency(self.settings)
-        self.alarms = PinningAlarms(self, "Alarms", proxy_name=self.proxy.proxy_name, actions=alarm_actions)
+        name, log_group = self.proxy.proxy_name, self.proxy.log_group
+        self.alarms = PinningAlarms(self, "Alarms", proxy_name=name, actions=alarm_actions)
+        if enhanced_logging is EnhancedLogging.ON_ALARM:
+            self.proxy.log_on_alarm(self.alarms.pinned)
+        self.dashboard = (
+            PinningDashboard(self, "Dashboard", proxy_name=name, log_group=log_group) if dashboard else None
+        )
         self.endpoint = self.proxy.endpoint
 
     @property

@@ -1,7 +1,8 @@
 """The RDS Proxy for PostgreSQL: named, logged, validated."""
 
+import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import jsii
 from aws_cdk import ArnFormat, Duration, Names, RemovalPolicy, Stack, Token
@@ -9,12 +10,12 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
-from constructs import Construct
+from constructs import Construct, IValidation
 
 from . import metrics
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
 from .database import Database, PostgresDatabase, secret_near
-from .enhanced_logging import DebugLoggingRenewal, EnhancedLogging
+from .enhanced_logging import DebugLoggingRenewal, DebugLoggingSwitch, EnhancedLogging
 
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
@@ -81,6 +82,37 @@ class ConnectableProxy(Construct):
 
     def _default_user(self) -> str:
         refuse(self, "'db_user' should name the database user to connect as, got nothing")
+
+    def log_on_alarm(self, alarm: "cloudwatch.IAlarm") -> None:
+        """Switches enhanced logging on, for the 24 hours that AWS leaves it on, whenever an alarm goes off.
+
+        What does it is made below the alarm, in its stack: see ``EnhancedLogging.ON_ALARM``, which a
+        :class:`PinSafeProxy` has to have been given.
+
+        Args:
+            alarm: an alarm of this account and region, such as ``PinningAlarms(...).pinned``.
+
+        Raises:
+            ConfigurationError: the proxy was made with another ``enhanced_logging`` than ``ON_ALARM``.
+        """
+        self._warn_of_sql_in_logs()
+        self._switch_on(alarm)
+
+    def _switch_on(self, alarm: "cloudwatch.IAlarm") -> None:
+        # An alarm may serve several proxies.
+        name = f"EnhancedLogging{hashlib.sha256(self.node.addr.encode()).hexdigest()[:8]}"
+        DebugLoggingSwitch(
+            cast("Construct", alarm), name, alarm=alarm, proxy_name=self.proxy_name, proxy_arn=self.proxy_arn
+        )
+
+    def _warn_of_sql_in_logs(self) -> None:
+        warn(
+            self,
+            "SqlInProxyLogs",
+            "enhanced logging writes the text of SQL statements, and any literal in them, to "
+            f"/aws/rds/proxy/{self.proxy_name}: see who may read it, or choose EnhancedLogging.OFF; "
+            "acknowledge 'annotation::cdk-pinsafe:SqlInProxyLogs' once this is settled",
+        )
 
     def metric(self, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> "cloudwatch.Metric":
         """Any of RDS Proxy's metrics, over 60 seconds."""
@@ -234,7 +266,7 @@ class PinSafeProxy(ConnectableProxy):
             db_proxy_name=self.proxy_name,
             iam_auth=iam_auth,
             require_tls=True,
-            debug_logging=enhanced_logging is not EnhancedLogging.OFF,
+            debug_logging=enhanced_logging in (EnhancedLogging.ALWAYS, EnhancedLogging.ONE_DAY),
             borrow_timeout=borrow_timeout,
             idle_client_timeout=idle_client_timeout,
             max_connections_percent=max_connections_percent,
@@ -252,8 +284,12 @@ class PinSafeProxy(ConnectableProxy):
         self._connections = ec2.Connections(
             security_groups=self.proxy.connections.security_groups, default_port=ec2.Port.tcp(PROXY_PORT)
         )
+        self._enhanced_logging = enhanced_logging
+        self._alarms: list[cloudwatch.IAlarm] = []
         if enhanced_logging is EnhancedLogging.ALWAYS:
             DebugLoggingRenewal(self, "EnhancedLogging", proxy=self.proxy)
+        elif enhanced_logging is EnhancedLogging.ON_ALARM:
+            self.node.add_validation(_HasAlarm(self._alarms))
 
     @classmethod
     def from_proxy_attributes(
@@ -289,6 +325,16 @@ class PinSafeProxy(ConnectableProxy):
         imported._connections = ec2.Connections(security_groups=security_groups, default_port=ec2.Port.tcp(PROXY_PORT))
         return imported
 
+    def log_on_alarm(self, alarm: "cloudwatch.IAlarm") -> None:
+        if self._enhanced_logging is not EnhancedLogging.ON_ALARM:
+            refuse(
+                self,
+                "'enhanced_logging' should be EnhancedLogging.ON_ALARM for an alarm to switch it on, got "
+                f"EnhancedLogging.{self._enhanced_logging.name}",
+            )
+        self._alarms.append(alarm)
+        self._switch_on(alarm)
+
     def _default_user(self) -> str:
         if len(self._secrets) > 1:
             return super()._default_user()
@@ -311,13 +357,7 @@ class PinSafeProxy(ConnectableProxy):
 
     def _warn(self, enhanced_logging: EnhancedLogging, borrow_timeout: Duration | None, init_query: str | None) -> None:
         if enhanced_logging is not EnhancedLogging.OFF:
-            warn(
-                self,
-                "SqlInProxyLogs",
-                "enhanced logging writes the text of SQL statements, and any literal in them, to "
-                f"/aws/rds/proxy/{self.proxy_name}: see who may read it, or choose EnhancedLogging.OFF; "
-                "acknowledge 'annotation::cdk-pinsafe:SqlInProxyLogs' once this is settled",
-            )
+            self._warn_of_sql_in_logs()
         if init_query is not None:
             warn(
                 self,
@@ -330,3 +370,19 @@ class PinSafeProxy(ConnectableProxy):
             warn(
                 self, "NoBorrowTimeout", "with a borrow timeout of 0 a client fails at once while no connection is free"
             )
+
+
+@jsii.implements(IValidation)
+class _HasAlarm:
+    """Fails the synth of a proxy that was to log on an alarm and was given none."""
+
+    def __init__(self, alarms: "Sequence[cloudwatch.IAlarm]") -> None:
+        self._alarms = alarms
+
+    def validate(self) -> list[str]:
+        if self._alarms:
+            return []
+        return [
+            "'enhanced_logging' ON_ALARM should be given the alarm, got none: call log_on_alarm(alarm) on the proxy, "
+            "with PinningAlarms(...).pinned for example"
+        ]

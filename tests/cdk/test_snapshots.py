@@ -6,11 +6,20 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from cdk_pinsafe import DatabaseSettings, EnhancedLogging, PinningAlarms, PinSafePostgres, PinSafeProxy
+from cdk_pinsafe import (
+    DatabaseSettings,
+    EnhancedLogging,
+    PinningAlarms,
+    PinningDashboard,
+    PinningLogs,
+    PinSafePostgres,
+    PinSafeProxy,
+)
 from cdk_pinsafe.testing import masked_template
 
 from .conftest import plain_instance
@@ -20,6 +29,23 @@ Parts = tuple[Stack, ec2.Vpc, rds.DatabaseInstance]
 
 def alarms(parts: Parts) -> None:
     PinningAlarms(parts[0], "Alarms", proxy_name="orders")
+
+
+def dashboard(parts: Parts) -> None:
+    PinningDashboard(parts[0], "Dashboard", proxy_name="orders", log_group=orders_log(parts[0]))
+
+
+def pinning_logs(parts: Parts) -> None:
+    PinningLogs(parts[0], "Logs", proxy_name="orders", log_group=orders_log(parts[0]))
+
+
+def orders_log(stack: Stack) -> logs.ILogGroup:
+    return logs.LogGroup.from_log_group_name(stack, "LogGroup", "/aws/rds/proxy/orders")
+
+
+def log_on_alarm(parts: Parts) -> None:
+    proxy = PinSafeProxy(parts[0], "Proxy", target=parts[2], vpc=parts[1], enhanced_logging=EnhancedLogging.ON_ALARM)
+    proxy.log_on_alarm(proxy.metric_pinned().create_alarm(parts[0], "Alarm", threshold=5, evaluation_periods=5))
 
 
 def proxy(parts: Parts) -> None:
@@ -57,7 +83,9 @@ def stack_and_parts() -> Parts:
     return stack, vpc, plain_instance(stack, vpc)
 
 
-@pytest.mark.parametrize("make", [alarms, proxy, plain_proxy, settings, postgres])
+@pytest.mark.parametrize(
+    "make", [alarms, dashboard, pinning_logs, log_on_alarm, proxy, plain_proxy, settings, postgres]
+)
 def test_construct(make: Callable[[Parts], None], snapshot: SnapshotAssertion) -> None:
     """The resources that a construct adds, and how it changes those that were there."""
     before = masked_template(stack_and_parts()[0])["Resources"]

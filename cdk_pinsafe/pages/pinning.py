@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .pinning.clients import CLIENTS, Client, client
-from .pinning.conditions import CONDITIONS, Condition, Evidence, condition
+from ..pinning.clients import CLIENTS, Client, client
+from ..pinning.conditions import CONDITIONS, Condition, Evidence, condition
 
 _SHOWN_SQL = 200
 

@@ -1,0 +1,117 @@
+"""What an alarm watches of RDS Proxy's pinned connections, and what is wrong with the way it does."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .. import metrics
+from .templates import Resource, as_number, dig, is_known
+
+_DIMENSIONS: Final = ({"ProxyName"}, {"ProxyName", "TargetGroup", "Target"}, {"ProxyName", "TargetGroup", "TargetRole"})
+"""The sets under which RDS publishes the pinned metric. Source: "Monitoring RDS Proxy metrics with Amazon CloudWatch",
+Amazon RDS user guide (documented)."""
+
+
+@dataclass(frozen=True)
+class PinnedMetric:
+    """How an alarm reads the pinned metric.
+
+    Attributes:
+        properties: those that name the metric: the alarm's own, or one of ``Metrics``'.
+        location: where they stand.
+        stat: ``Statistic`` or ``Stat``, as it is written.
+        period: as it is written.
+        id: within metric math; None for an alarm on the metric itself.
+    """
+
+    properties: Mapping[str, Any]
+    location: str
+    stat: Any
+    period: Any
+    id: str | None
+
+
+def pinned_metrics(alarm: Resource) -> Iterator[PinnedMetric]:
+    """The pinned metrics that an alarm reads, itself or in its metric math."""
+    if alarm.get("MetricName") == metrics.PINNED:
+        statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic")
+        yield PinnedMetric(alarm.properties, "Properties", statistic, alarm.get("Period"), None)
+    for index, query in enumerate(_queries(alarm)):
+        stat = dig(query, "MetricStat")
+        if dig(stat, "Metric", "MetricName") == metrics.PINNED:
+            location = f"Properties/Metrics/{index}/MetricStat"
+            yield PinnedMetric(stat["Metric"], location, stat.get("Stat"), stat.get("Period"), dig(query, "Id"))
+
+
+def watches_all(alarm: Resource) -> bool:
+    """Whether an alarm reads the pinned metric of every proxy, by a query of Metrics Insights."""
+    return any(metrics.PINNED in str(dig(query, "Expression")) for query in _queries(alarm))
+
+
+def proxy_name(alarm: Resource, metric: PinnedMetric) -> str | None:
+    """The name of the proxy that is watched, as text; None where the dimension is missing."""
+    dimensions = metric.properties.get("Dimensions")
+    for dimension in dimensions if isinstance(dimensions, list) else []:
+        if dig(dimension, "Name") == metrics.DIMENSION:
+            return alarm.template.text(dig(dimension, "Value"))
+    return None
+
+
+def faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[str, str]]:
+    """What is wrong: the location, and a sentence's end."""
+    namespace = metric.properties.get("Namespace")
+    if isinstance(namespace, str) and namespace != metrics.NAMESPACE:
+        yield f"{metric.location}/Namespace", f"its namespace is {namespace!r} and should be {metrics.NAMESPACE!r}"
+    yield from _dimension_faults(alarm, metric)
+    period = as_number(metric.period)
+    if period is not None and period != metrics.PERIOD_SECONDS and not _is_part_of_a_ratio(alarm, metric):
+        yield (
+            f"{metric.location}/Period",
+            f"its period is {period:g} seconds and should be {metrics.PERIOD_SECONDS}: every node of a proxy publishes "
+            "once a minute, and the sum of a longer period counts a connection several times",
+        )
+    if isinstance(metric.stat, str) and metric.stat != "Sum":
+        yield (
+            f"{metric.location}/{'Statistic' if metric.id is None else 'Stat'}",
+            f"its statistic is {metric.stat} and should be Sum: every node of a proxy publishes its own part",
+        )
+    missing = alarm.get("TreatMissingData") or "missing"
+    if isinstance(missing, str) and missing != "notBreaching" and not _is_filled(alarm, metric):
+        yield (
+            "Properties/TreatMissingData",
+            f"it takes missing data as {missing!r} and should take it as 'notBreaching': the metric is absent while "
+            "nothing is pinned",
+        )
+
+
+def _dimension_faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[str, str]]:
+    dimensions = metric.properties.get("Dimensions") or []
+    if not isinstance(dimensions, list):
+        return
+    location = f"{metric.location}/Dimensions"
+    names = {str(dig(dimension, "Name")) for dimension in dimensions}
+    if names not in _DIMENSIONS:
+        listed = ", ".join(sorted(names)) or "none"
+        yield location, f"its dimensions are {listed} and should be ProxyName: RDS publishes nothing under others"
+    value = proxy_name(alarm, metric)
+    # A proxy's endpoint or ARN, which are at hand where the name is meant.
+    if value and (re.search(r"\.(Endpoint|DBProxyArn)\0$", value) or (is_known(value) and re.search(r"[.:]", value))):
+        yield location, "its dimension ProxyName is an endpoint or ARN and should be the proxy's name (DBProxyName)"
+
+
+def _is_part_of_a_ratio(alarm: Resource, metric: PinnedMetric) -> bool:
+    """Whether all that the metric math reads is counted as often as the pinned metric, which a ratio makes good."""
+    stats = [stat for query in _queries(alarm) if (stat := dig(query, "MetricStat"))]
+    same = all((dig(stat, "Period"), dig(stat, "Stat")) == (metric.period, metric.stat) for stat in stats)
+    return metric.id is not None and len(stats) > 1 and same
+
+
+def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
+    filled = re.compile(rf"FILL\(\s*{re.escape(str(metric.id))}\s*,")
+    return metric.id is not None and any(filled.search(str(dig(query, "Expression"))) for query in _queries(alarm))
+
+
+def _queries(alarm: Resource) -> list[Any]:
+    queries = alarm.get("Metrics")
+    return queries if isinstance(queries, list) else []

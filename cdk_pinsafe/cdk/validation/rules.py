@@ -1,0 +1,334 @@
+"""The rules: what each finds, why it is bad, what to do instead, how well that is known, and an example of both.
+
+The examples are Python of a CDK app, run by the tests: ``bad`` breaks the rule and no other, ``good`` breaks none. They
+see ``stack``, ``vpc``, ``database`` and ``safe`` (a :class:`PinSafeProxy` that breaks no rule), besides CDK's modules.
+
+Where CloudFormation decides a value at deployment, a rule gives the benefit of the doubt.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ...pinning.conditions import Evidence
+from ...pinning.remedies import movable
+from . import alarms
+from .templates import Resource, Templates, as_bool, as_number, is_known, together
+
+PROXY: Final = "AWS::RDS::DBProxy"
+TARGET_GROUP: Final = "AWS::RDS::DBProxyTargetGroup"
+_POOL: Final = "ConnectionPoolConfigurationInfo"
+_LOG_GROUPS: Final = ("AWS::Logs::LogGroup", "Custom::LogRetention")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A place where a rule is broken.
+
+    Attributes:
+        resource: the resource.
+        location: of the property, as ``Properties/RequireTLS``.
+        detail: what was found there.
+    """
+
+    resource: Resource
+    location: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule.
+
+    Attributes:
+        id: its name; it is acknowledged as ``PinSafe::<id>``.
+        severity: an ``error`` fails the synth, a ``warning`` is shown.
+        finds: what breaks it.
+        why: why that is bad.
+        instead: what to do.
+        evidence: how well ``why`` is known.
+        bad: an example that breaks it.
+        good: the same put right.
+        find: the places in an app that break it.
+    """
+
+    id: str
+    severity: Literal["error", "warning"]
+    finds: str
+    why: str
+    instead: str
+    evidence: Evidence
+    bad: str
+    good: str
+    find: Callable[[Templates], Iterator[Finding]]
+
+
+def _proxies(app: Templates) -> Iterator[tuple[Resource, str]]:
+    """The PostgreSQL proxies with their names."""
+    for proxy in app.resources(PROXY):
+        if proxy.get("EngineFamily") == "POSTGRESQL":
+            yield proxy, proxy.text("DBProxyName") or proxy.template.text({"Ref": proxy.logical_id})
+
+
+def _pools(app: Templates) -> Iterator[tuple[Resource, str]]:
+    """The target groups of PostgreSQL proxies, with the location of their pool's configuration."""
+    proxies = list(_proxies(app))
+    for group in app.resources(TARGET_GROUP):
+        name = group.text("DBProxyName")
+        if any(name == other and together(group, proxy) for proxy, other in proxies):
+            yield group, f"Properties/{_POOL}"
+
+
+def _pinning_filters(app: Templates) -> Iterator[Finding]:
+    for group, location in _pools(app):
+        if filters := group.get(_POOL, "SessionPinningFilters"):
+            listed = ", ".join(map(str, filters)) if isinstance(filters, list) else "decided at deployment"
+            yield Finding(group, f"{location}/SessionPinningFilters", f"the filters are {listed}")
+
+
+_SET: Final = re.compile(
+    r"\s*SET\s+(?:SESSION\s+)?(?:(?P<zone>TIME\s+ZONE)\b|(?P<name>[\w.]+|\"[^\"]+\")\s*(?:=|\bTO\b))", re.IGNORECASE
+)
+
+
+def _init_query(app: Templates) -> Iterator[Finding]:
+    for group, location in _pools(app):
+        query = group.text(_POOL, "InitQuery") or ""
+        # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
+        found = [match for match in map(_SET.match, query.split(";")) if match]
+        names = ["timezone" if match["zone"] else match["name"].strip('"') for match in found]
+        if settable := [name for name in names if is_known(name) and movable(name)]:
+            yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
+
+
+def _no_pinning_alarm(app: Templates) -> Iterator[Finding]:
+    watching = [
+        (alarm, alarms.proxy_name(alarm, metric))
+        for alarm in app.resources("AWS::CloudWatch::Alarm")
+        for metric in alarms.pinned_metrics(alarm)
+    ]
+    everywhere = [alarm for alarm in app.resources("AWS::CloudWatch::Alarm") if alarms.watches_all(alarm)]
+    proxies = list(_proxies(app))
+    names = {name for _, name in proxies}
+    for proxy, name in proxies:
+        # An alarm on a proxy whose name is known at deployment only may be this one's.
+        watched = any(
+            together(proxy, alarm) and (other == name or (other and other not in names and not is_known(other)))
+            for alarm, other in watching
+        )
+        if not watched and not any(together(proxy, alarm) for alarm in everywhere):
+            yield Finding(proxy, "Properties/DBProxyName", "nothing tells when clients pin its connections")
+
+
+def _pinning_alarm(app: Templates) -> Iterator[Finding]:
+    others = [proxy for proxy in app.resources(PROXY) if proxy.get("EngineFamily") not in (None, "POSTGRESQL")]
+    for alarm in app.resources("AWS::CloudWatch::Alarm"):
+        for metric in alarms.pinned_metrics(alarm):
+            name = alarms.proxy_name(alarm, metric)
+            if any(name == proxy.text("DBProxyName") and together(alarm, proxy) for proxy in others):
+                continue
+            for location, detail in alarms.faults(alarm, metric):
+                yield Finding(alarm, location, detail)
+
+
+def _debug_logging(app: Templates) -> Iterator[Finding]:
+    calls = [
+        (caller, text)
+        for caller in app.resources("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine")
+        for text in [" ".join(caller.template.text(value) for value in _leaves(caller.properties))]
+        if "modifydbproxy" in text.lower()
+    ]
+    for proxy, name in _proxies(app):
+        called = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+        renewed = any(called.search(text) and together(proxy, caller) for caller, text in calls)
+        if as_bool(proxy.get("DebugLogging")) and not renewed:
+            yield Finding(proxy, "Properties/DebugLogging", "nothing in the app calls rds:ModifyDBProxy to renew it")
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """The values within a property that CloudFormation makes one text of each."""
+    if isinstance(value, dict) and not any(name == "Ref" or name.startswith("Fn::") for name in value):
+        for part in value.values():
+            yield from _leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _require_tls(app: Templates) -> Iterator[Finding]:
+    for proxy, _ in _proxies(app):
+        required = proxy.get("RequireTLS")
+        if required is None or as_bool(required) is False:
+            yield Finding(proxy, "Properties/RequireTLS", "clients may connect without TLS")
+
+
+def _log_group(app: Templates) -> Iterator[Finding]:
+    groups = [(group, group.text("LogGroupName")) for group in app.resources(*_LOG_GROUPS)]
+    for proxy, name in _proxies(app):
+        own = [group for group, text in groups if text == f"/aws/rds/proxy/{name}" and together(proxy, group)]
+        unknown = any(text and text.startswith("/aws/rds/proxy/") and not is_known(text) for _, text in groups)
+        if not own:
+            if not unknown:
+                yield Finding(
+                    proxy, "Properties/DBProxyName", f"the app has no log group /aws/rds/proxy/{_shown(name)}"
+                )
+            continue
+        group = own[0]
+        if group.get("RetentionInDays") is None:
+            yield Finding(group, "Properties/RetentionInDays", "the proxy's log group never expires")
+        is_retention = group.type == "Custom::LogRetention"
+        if not is_retention and group.template is proxy.template and group.logical_id not in proxy.depends_on:
+            yield Finding(proxy, "DependsOn", "it does not wait for its log group, which RDS may make before")
+
+
+def _shown(name: str) -> str:
+    return name if is_known(name) else "<its name>"
+
+
+def _borrow_timeout(app: Templates) -> Iterator[Finding]:
+    for group, location in _pools(app):
+        if as_number(group.get(_POOL, "ConnectionBorrowTimeout")) == 0:
+            yield Finding(group, f"{location}/ConnectionBorrowTimeout", "the borrow timeout is 0")
+
+
+def _idle_over_max(app: Templates) -> Iterator[Finding]:
+    for group, location in _pools(app):
+        most = group.get(_POOL, "MaxConnectionsPercent")
+        idle = as_number(group.get(_POOL, "MaxIdleConnectionsPercent"))
+        limit = as_number(most)
+        location = f"{location}/MaxIdleConnectionsPercent"
+        if idle is not None and most is None:
+            yield Finding(group, location, f"{idle:g} percent may be idle, and MaxConnectionsPercent is not given")
+        elif idle is not None and limit is not None and idle > limit:
+            yield Finding(group, location, f"{idle:g} percent may be idle, and {limit:g} be open")
+
+
+_PLAIN_PROXY: Final = (
+    "proxy = rds.DatabaseProxy(stack, 'Proxy', db_proxy_name='plain', vpc=vpc, secrets=[database.secret], "
+    "proxy_target=rds.ProxyTarget.from_instance(database))\n"
+    "PinningAlarms(stack, 'Alarms', proxy_name='plain')"
+)
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        id="SessionPinningFilters",
+        severity="error",
+        finds="a proxy with session pinning filters",
+        why="RDS takes them for MySQL only; for PostgreSQL they are an error",
+        instead="leave them out; set the parameters in the database with DatabaseSettings, and take the SET out of the "
+        "client",
+        evidence=Evidence.DOCUMENTED,
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'sessionPinningFilters': ['EXCLUDE_VARIABLE_SETS']})",
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default')",
+        find=_pinning_filters,
+    ),
+    Rule(
+        id="InitQuery",
+        severity="warning",
+        finds="a proxy whose initialization query sets what a database can set",
+        why="it stops no client from sending its own SET, which still pins, and a client's RESET ALL or DISCARD ALL "
+        "undoes it",
+        instead="set it in the database with DatabaseSettings",
+        evidence=Evidence.LOCAL,
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'initQuery': \"SET timezone = 'UTC'\"})",
+        good="DatabaseSettings(stack, 'Settings', database=database, vpc=vpc, database_name='app', "
+        "settings={'timezone': 'UTC'})",
+        find=_init_query,
+    ),
+    Rule(
+        id="NoPinningAlarm",
+        severity="error",
+        finds="a proxy without an alarm on DatabaseConnectionsCurrentlySessionPinned",
+        why="pins are silent: the proxy works on, and pools nothing",
+        instead="add PinningAlarms with the proxy's name, or an alarm of your own on the metric",
+        evidence=Evidence.DOCUMENTED,
+        bad="PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)",
+        good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)\n"
+        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        find=_no_pinning_alarm,
+    ),
+    Rule(
+        id="PinningAlarm",
+        severity="error",
+        finds="an alarm on that metric with a period other than 60 seconds, a statistic other than Sum, dimensions "
+        "that RDS does not publish, or missing data not taken as good",
+        why="each node of a proxy publishes once a minute, by the dimension ProxyName, and nothing while nothing is "
+        "pinned: such an alarm counts wrongly, never goes off, or never ends",
+        instead="take PinningAlarms, or proxy.metric_pinned() with TreatMissingData.NOT_BREACHING",
+        evidence=Evidence.INFERRED,
+        bad="cloudwatch.Metric(namespace='AWS/RDS', metric_name='DatabaseConnectionsCurrentlySessionPinned', "
+        "dimensions_map={'ProxyName': 'orders'}, statistic='Sum', period=Duration.minutes(1))"
+        ".create_alarm(stack, 'Alarm', threshold=5, evaluation_periods=5)",
+        good="safe.metric_pinned().create_alarm(stack, 'Alarm', threshold=5, evaluation_periods=5, "
+        "treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING)",
+        find=_pinning_alarm,
+    ),
+    Rule(
+        id="DebugLogging",
+        severity="warning",
+        finds="a proxy with DebugLogging that nothing renews",
+        why="AWS switches it off 24 hours after activation, and the template keeps saying that it is on",
+        instead="use EnhancedLogging.ALWAYS, which renews it, or ON_ALARM, which switches it on when it is needed",
+        evidence=Evidence.DOCUMENTED,
+        bad="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ONE_DAY)\n"
+        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ALWAYS)\n"
+        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        find=_debug_logging,
+    ),
+    Rule(
+        id="RequireTls",
+        severity="error",
+        finds="a proxy that does not require TLS",
+        why="clients may send passwords and rows in the clear; CloudFormation's default is not to require it",
+        instead="set RequireTLS, as PinSafeProxy and CDK's rds.DatabaseProxy do by default",
+        evidence=Evidence.DOCUMENTED,
+        bad="safe.proxy.node.default_child.add_property_override('RequireTLS', False)",
+        good="safe.proxy.node.default_child.add_property_override('RequireTLS', True)",
+        find=_require_tls,
+    ),
+    Rule(
+        id="LogGroup",
+        severity="warning",
+        finds="a proxy without a log group of the app that has its name and an expiry and is made before it",
+        why="RDS makes the group itself otherwise, without an expiry or tags",
+        instead="use PinSafeProxy, or make the log group /aws/rds/proxy/<name> with a retention and let the proxy "
+        "depend on it",
+        evidence=Evidence.DOCUMENTED,
+        bad=_PLAIN_PROXY,
+        good=f"{_PLAIN_PROXY}\n"
+        "proxy.node.add_dependency(logs.LogGroup(stack, 'LogGroup', log_group_name='/aws/rds/proxy/plain'))",
+        find=_log_group,
+    ),
+    Rule(
+        id="BorrowTimeout",
+        severity="warning",
+        finds="a proxy with a borrow timeout of 0",
+        why="a client fails at once while no connection is free, where it could have waited for a moment",
+        instead="leave it at RDS's default of 120 seconds, or give it a few seconds",
+        evidence=Evidence.DOCUMENTED,
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'connectionBorrowTimeout': 0})",
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'connectionBorrowTimeout': 5})",
+        find=_borrow_timeout,
+    ),
+    Rule(
+        id="IdleOverMax",
+        severity="error",
+        finds="a proxy with MaxIdleConnectionsPercent over, or without, MaxConnectionsPercent",
+        why="RDS refuses it at deployment",
+        instead="give both, the idle ones as the smaller share",
+        evidence=Evidence.DOCUMENTED,
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'maxConnectionsPercent': 10, 'maxIdleConnectionsPercent': 90})",
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        "connection_pool_configuration_info={'maxConnectionsPercent': 90, 'maxIdleConnectionsPercent': 10})",
+        find=_idle_over_max,
+    ),
+)

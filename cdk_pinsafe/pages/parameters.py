@@ -1,0 +1,205 @@
+"""``pinsafe settings``: the parameters that a database can set, or all that is known of one parameter.
+
+Nothing is measured here; the catalogue is shown as it is.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import SettingError
+from ..settings import DENIED
+from ..settings.catalogue import MAJORS, Parameter, check, find, measured_on, names, versions_of
+from ..settings.catalogue.check import WHY_NOT_PER_DATABASE, expected
+from ..settings.catalogue.parameters import SETTABLE
+from ..settings.catalogue.reading import units_of
+
+_SET_BY: Final = {
+    "user": "every role; the database's owner sets its default for the database",
+    "superuser": "superusers, and roles that were granted SET on it; RDS lets its master user set some of them",
+}
+# Text to Python: the first that a parameter takes as it is becomes its example.
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "30s": "Duration.seconds(30)",
+    "10ms": "Duration.millis(10)",
+    "64MB": "Size.mebibytes(64)",
+    "128kB": "Size.kibibytes(128)",
+    "100": "100",
+    "1.1": "1.1",
+    "0.5": "0.5",
+    "10": "10",
+    "2": "2",
+    "1": "1",
+    "0": "0",
+}
+_WIDE: Final = 220
+
+
+def show(name: str | None, major: int | None, output_format: str) -> None:
+    """Print one parameter, or, without a name, all that a database can set.
+
+    Args:
+        name: the parameter's, in any case of letters.
+        major: the major version of PostgreSQL to show. Default: all versions of one parameter; the newest for a list.
+        output_format: ``text`` or ``json``.
+
+    Raises:
+        SettingError: there is no such parameter, or the version does not have it.
+    """
+    if name is None:
+        _show_all(major or MAJORS[-1], output_format)
+        return
+    rows = [row for row in versions_of(name) if major is None or major in row.majors]
+    refused = DENIED.get(name.lower())
+    if not rows and not refused:
+        _refuse_unknown(name, major or MAJORS[-1])
+    if output_format == "json":
+        _print_json(_as_json(name, rows, refused))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in _lines(name, rows, refused):
+        console.print(line)
+
+
+def _refuse_unknown(name: str, major: int) -> None:
+    for doubt in check(name, None, major):
+        raise SettingError(doubt.message)
+
+
+def _show_all(major: int, output_format: str) -> None:
+    found = [find(name, major) for name in names(major)]
+    settable = [one for one in found if one is not None and one.is_settable]
+    if output_format == "json":
+        shown = [_as_json(one.name, [one], None) for one in settable]
+        _print_json({"engine_version": major, "measured_on": _servers(major), "parameters": shown})
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:  # one parameter a line, for grep
+        console = Console(highlight=False, width=_WIDE)
+    table = Table("parameter", "values", "description", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.columns[0].no_wrap = True
+    for one in settable:
+        star = "*" if one.context == "superuser" else ""
+        table.add_row(f"[cyan]{escape(one.name)}[/]{star}", escape(_values(one)), escape(one.description))
+    console.print(table)
+    console.print(f"\n{len(settable)} parameters that a database of PostgreSQL {major} can set, extensions' included.")
+    console.print(f"* set by {_SET_BY['superuser']}.")
+    console.print(f"Measured on {', '.join(_servers(major))}. RDS and Aurora may differ.")
+
+
+def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterator[str]:
+    yield f"[bold cyan]{escape(rows[-1].name if rows else name.lower())}[/]"
+    if rows:
+        yield escape(rows[-1].description)
+    if refused:
+        yield _field("refused", f"[red]{escape(refused)}[/]")
+    for row in rows:
+        yield ""
+        yield _field("PostgreSQL", _stretch(row.majors))
+        if row.extension:
+            yield _field("extension", escape(_extension(row.extension, row.since)))
+        yield _field("type", "list" if row.is_list else row.type)
+        yield _field("takes", escape(_takes(row)))
+        if not refused:
+            yield _field("set by", escape(_set_by(row)))
+        if row.is_settable:
+            yield _field("in CDK", escape(_example(row)))
+
+
+def _field(label: str, text: str) -> str:
+    return f"  [dim]{label:<12}[/]{text}"
+
+
+def _stretch(majors: range) -> str:
+    between = " and " if len(majors) == 2 else " to "
+    return between.join(str(major) for major in sorted({majors[0], majors[-1]}))
+
+
+def _extension(extension: str, since: str | None) -> str:
+    if since:
+        return f"{extension}, since {since}"
+    releases = {one["modules"].get(extension, "") for one in measured_on()} - {""}
+    ordered = sorted(releases, key=lambda release: [int(part) for part in release.split(".")])
+    return f"{extension}, measured in {ordered[0]} to {ordered[-1]}" if ordered else extension
+
+
+def _takes(row: Parameter) -> str:
+    units = f", in {', '.join(units_of(row.unit))}; without a unit it counts {row.unit}" if row.unit else ""
+    return f"{expected(row)}{units}"
+
+
+def _values(row: Parameter) -> str:
+    """What the parameter takes, as short as a table needs it."""
+    if row.type in ("integer", "real"):
+        return re.sub("^(a whole|a) number (that is |from |of )?", "", expected(row))
+    return expected(row).removeprefix("one of ")
+
+
+def _set_by(row: Parameter) -> str:
+    if row.context in SETTABLE:
+        return _SET_BY[row.context]
+    return f"no database: {WHY_NOT_PER_DATABASE[row.context]} ({row.context}); put it in a parameter group"
+
+
+def _example(row: Parameter) -> str:
+    """The line for ``DatabaseSettings`` that gives the parameter some value that it takes."""
+    return f'settings={{"{row.name}": {_example_value(row)}}}'
+
+
+def _example_value(row: Parameter) -> str:
+    if row.type == "bool":
+        return "True"
+    if row.type == "enum":
+        return json.dumps(row.values[min(1, len(row.values) - 1)])
+    if row.type == "string":
+        return '["app", "public"]' if row.is_list else '"..."'
+    return next(code for text, code in _EXAMPLES.items() if _is_taken(row, text))
+
+
+def _is_taken(row: Parameter, text: str) -> bool:
+    try:
+        return check(row.name, text, row.majors[0]) == []
+    except SettingError:
+        return False
+
+
+def _servers(major: int) -> list[str]:
+    """The servers that a major version's rows are from."""
+    versions = (one["server"].partition(" on ")[0] for one in measured_on())
+    return sorted({one for one in versions if one.split()[1].partition(".")[0] == str(major)})
+
+
+def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[str, Any]:
+    return {
+        "name": rows[-1].name if rows else name.lower(),
+        "description": rows[-1].description if rows else None,
+        "extension": rows[-1].extension if rows else None,
+        "list": bool(rows) and rows[-1].is_list,
+        "refused": refused,
+        "versions": [
+            {
+                "engine_versions": list(row.majors),
+                "since": row.since,
+                "context": row.context,
+                "settable": row.is_settable,
+                "type": row.type,
+                "unit": row.unit,
+                "units": list(units_of(row.unit)),
+                "minimum": row.minimum,
+                "maximum": row.maximum,
+                "values": list(row.values),
+                "example": _example(row) if row.is_settable else None,
+            }
+            for row in rows
+        ],
+    }
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    # Not by rich, which would wrap and colour it.
+    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201

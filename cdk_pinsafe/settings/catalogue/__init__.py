@@ -1,0 +1,15 @@
+"""What PostgreSQL 14 to 18 and some extensions say of their own parameters, and what follows for a setting.
+
+::
+
+    parameters   the data, which a script wrote from real servers, and how to look a parameter up
+    reading      how PostgreSQL reads a value's text
+    check        a setting against one version: errors, and doubts that do not stop it
+
+The constructs and the command line use it. It is no part of the applier, which asks the server itself.
+"""
+
+from .check import Doubt, check
+from .parameters import MAJORS, Parameter, find, measured_on, names, versions_of
+
+__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "versions_of"]

@@ -1,0 +1,248 @@
+"""A setting against one major version of PostgreSQL: what the server would refuse is refused before it is deployed.
+
+It is as strict as the server and no stricter, but for names that the server keeps for old clients: a parameter's former
+name, and two that mean nothing any more (``default_with_oids``, ``ssl_renegotiation_limit``). Of a ``string`` parameter
+it judges the name alone.
+"""
+
+import math
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn
+
+from ...errors import SettingError
+from ..names import DENIED, check_name, extension_of
+from .parameters import MAJORS, SETTABLE, Parameter, find, names, prefixes, versions_of
+from .reading import (
+    UnitError,
+    UnreadableError,
+    read_bool,
+    read_enum,
+    read_integer,
+    read_real,
+    units_of,
+)
+
+OLD_NAMES: Final = {"sort_mem": "work_mem", "vacuum_mem": "maintenance_work_mem"}
+"""Names that every version still takes for today's, which it stores instead."""
+
+WHY_NOT_PER_DATABASE: Final = {
+    "postmaster": "PostgreSQL reads it at server start only",
+    "sighup": "PostgreSQL reads it from the server's configuration only",
+    "internal": "PostgreSQL fixes it when the server is built or the cluster is initialised",
+    "backend": "PostgreSQL reads it at connection start, before the database's settings",
+    "superuser-backend": "PostgreSQL reads it at connection start, before the database's settings",
+}
+"""Context to the reason why a parameter of it cannot be set in a database."""
+
+# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: ``apg_`` in its user guide, ``ansi_`` in
+# the AWS Database Blog's series on its parameters; ``aurora_`` is inferred).
+_AURORA: Final = ("ansi_", "apg_", "aurora_")
+# Rounding is worth a word where it changes the value by more than this: 30.1GB need not be whole pages.
+_NOTICEABLE: Final = 0.01
+# Whole numbers are written out up to here.
+_LONG: Final = 1e15
+# What a bound of the parameter excludes by code, not by bounds (measured by tests/settings/test_agreement.py).
+_ZERO_OR_FROM: Final = {"vacuum_buffer_usage_limit": 128}
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is worth a warning, and no error.
+
+    Attributes:
+        kind: ``UnknownEngineVersion``: nothing is known of the version; ``UnknownParameter``: nothing is known of the
+            parameter; ``RoundedValue``: PostgreSQL would take the value, for another one.
+        message: one line, which names the setting where it is about one.
+    """
+
+    kind: Literal["UnknownEngineVersion", "UnknownParameter", "RoundedValue"]
+    message: str
+
+
+def check(name: str, text: str | Sequence[str] | None, major: int | None) -> list[Doubt]:
+    """Judges a setting as a server of the major version would.
+
+    Args:
+        name: the parameter's, in any case of letters.
+        text: its value as :func:`cdk_pinsafe.settings.to_text` writes it; None if it is not known yet.
+        major: PostgreSQL's major version, such as 17; None if it is not known.
+
+    Returns:
+        What the catalogue cannot tell, and what PostgreSQL would round; mostly nothing.
+
+    Raises:
+        SettingError: the version has no such parameter, no database can set it, or it does not take the value.
+    """
+    lower = check_name(name)
+    if lower in OLD_NAMES:
+        raise SettingError(
+            f"setting {name!r} is an old name of {OLD_NAMES[lower]!r}, which PostgreSQL stores; use that"
+        )
+    rows = versions_of(lower)
+    if major is None or major not in MAJORS:
+        if rows and not any(row.context in SETTABLE for row in rows):
+            _refuse_context(name, rows[-1])
+        return [_unknown_version(major)]
+    parameter = find(lower, major)
+    if parameter is None:
+        return _unknown_name(name, major, rows)
+    if parameter.context not in SETTABLE:
+        _refuse_context(name, parameter)
+    if not isinstance(text, str):
+        return []
+    return _check_value(name, text, parameter)
+
+
+def amount(value: float, unit: str | None) -> str:
+    """A number of a unit as PostgreSQL would read it back: 100 of 8kB are ``800kB``."""
+    base = (unit or "").lstrip(string.digits)
+    count = int((unit or "").removesuffix(base) or 1)
+    total = value * count
+    return f"{int(total) if total == int(total) and abs(total) < _LONG else total}{base}"
+
+
+def expected(parameter: Parameter) -> str:
+    """What the parameter takes, in words, such as ``a whole number from 64kB to 2147483647kB``."""
+    if parameter.type == "bool":
+        return "on or off"
+    if parameter.type == "enum":
+        return f"one of {', '.join(parameter.values)}"
+    if parameter.type == "string":
+        return "a list of names" if parameter.is_list else "text"
+    what = "a whole number" if parameter.type == "integer" else "a number"
+    zero = ""
+    minimum, maximum = parameter.minimum, parameter.maximum
+    if parameter.name in _ZERO_OR_FROM:
+        zero, minimum = " that is 0 or", _ZERO_OR_FROM[parameter.name]
+    if minimum is None:
+        return what
+    if maximum is None:
+        return f"{what} of at least {amount(minimum, parameter.unit)}"
+    return f"{what}{zero} from {amount(minimum, parameter.unit)} to {amount(maximum, parameter.unit)}"
+
+
+def did_you_mean(name: str, major: int) -> str:
+    """``; did you mean 'statement_timeout'?`` for a name that resembles some of the version's; empty if none does."""
+    import difflib  # only a mistake pays for it
+
+    known = {one.lower(): one for one in names(major) if one.lower() not in DENIED}
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.75)
+    if not close:  # half a name, or its words in another order
+        words = set(_words(name))
+        close = [one for one in known if words <= set(_words(one))]
+        close = sorted(close, key=lambda one: (not _is_settable(one, major), len(one)))[:3]
+    return f"; did you mean {_or(repr(known[one]) for one in close)}?" if close else ""
+
+
+def _refuse_context(name: str, parameter: Parameter) -> NoReturn:
+    raise SettingError(
+        f"setting {name!r} cannot be set in a database: {WHY_NOT_PER_DATABASE[parameter.context]} "
+        f"(context {parameter.context}); put it in a parameter group"
+    )
+
+
+def _unknown_version(major: int | None) -> Doubt:
+    of = "an unknown version of PostgreSQL" if major is None else f"PostgreSQL {major}"
+    return Doubt(
+        "UnknownEngineVersion",
+        f"the database is of {of}, and the catalogue of parameters knows {MAJORS[0]} to {MAJORS[-1]}: names and values "
+        "of settings are judged by the server alone, at deployment",
+    )
+
+
+def _unknown_name(name: str, major: int, rows: Sequence[Parameter]) -> list[Doubt]:
+    if rows:
+        having = [str(one) for row in rows for one in row.majors]
+        raise SettingError(
+            f"setting {name!r} is not a parameter of PostgreSQL {major}, but of {_and(having)}; remove it"
+        )
+    lower = name.lower()
+    prefix, dot, _ = lower.partition(".")
+    if (dot and prefix not in prefixes()) or (not dot and lower.startswith(_AURORA)):
+        return [
+            Doubt(
+                "UnknownParameter",
+                f"setting {name!r} is of an extension or engine that the catalogue of parameters does not know: it is "
+                "judged by the server alone, at deployment",
+            )
+        ]
+    of = f"PostgreSQL {major}" if not dot else f"extension {extension_of(name)!r}, as far as it is known"
+    raise SettingError(f"setting {name!r} is not a parameter of {of}{did_you_mean(name, major) or '; remove it'}")
+
+
+def _check_value(name: str, text: str, parameter: Parameter) -> list[Doubt]:
+    try:
+        if parameter.type == "bool":
+            read_bool(text)
+        elif parameter.type == "enum":
+            read_enum(text, (*parameter.values, *parameter.hidden_values))
+        elif parameter.type in ("integer", "real"):
+            return _check_number(name, text, parameter)
+    except UnitError as error:
+        raise SettingError(_about_unit(name, text, str(error), parameter)) from None
+    except UnreadableError:
+        raise SettingError(f"setting {name!r} got {_clipped(text)}: expected {expected(parameter)}") from None
+    return []
+
+
+def _check_number(name: str, text: str, parameter: Parameter) -> list[Doubt]:
+    read = read_integer if parameter.type == "integer" else read_real
+    number = read(text, parameter.unit)
+    value = number.rounded
+    shown = amount(value, parameter.unit) if math.isfinite(value) else "infinite"
+    if not _fits(value, parameter):
+        which = "" if shown == text.strip() or units_of(parameter.unit) == () else f", which is {shown}"
+        raise SettingError(f"setting {name!r} got {_clipped(text)}{which}: expected {expected(parameter)}")
+    if abs(number.written - value) <= _NOTICEABLE * abs(number.written):
+        return []
+    counts = f", as it counts in {parameter.unit}" if parameter.unit else ""
+    return [Doubt("RoundedValue", f"setting {name!r} got {_clipped(text)}, which PostgreSQL rounds to {shown}{counts}")]
+
+
+def _fits(value: float, parameter: Parameter) -> bool:
+    if parameter.name in _ZERO_OR_FROM and value == 0:
+        return True
+    minimum = _ZERO_OR_FROM.get(parameter.name, parameter.minimum)
+    above = minimum is None or value >= minimum
+    return above and (value <= parameter.maximum if parameter.maximum is not None else math.isfinite(value))
+
+
+def _about_unit(name: str, text: str, given: str, parameter: Parameter) -> str:
+    units = units_of(parameter.unit)
+    if not units:
+        return f"setting {name!r} got {_clipped(text)}: expected {expected(parameter)}, without a unit"
+    meant = [unit for unit in units if unit.lower() == given.lower()]
+    hint = f"; did you mean {_clipped(text.strip().removesuffix(given) + meant[0])}?" if meant else ""
+    return (
+        f"setting {name!r} got {_clipped(text)}, and {_clipped(given)} is not a unit of it: "
+        f"expected {expected(parameter)}, in {_or(units)}{hint}"
+    )
+
+
+def _words(name: str) -> list[str]:
+    return name.lower().replace(".", "_").split("_")
+
+
+def _is_settable(name: str, major: int) -> bool:
+    parameter = find(name, major)
+    return parameter is not None and parameter.is_settable
+
+
+def _clipped(text: str) -> str:
+    """The text, quoted, and cut where it is long."""
+    return repr(text if len(text) <= 80 else f"{text[:79]}…")
+
+
+def _or(words: Iterable[str]) -> str:
+    return _joined(words, "or")
+
+
+def _and(words: Iterable[str]) -> str:
+    return _joined(words, "and")
+
+
+def _joined(words: Iterable[str], conjunction: str) -> str:
+    *most, last = words
+    return f"{', '.join(most)} {conjunction} {last}" if most else last

@@ -1,0 +1,138 @@
+"""Settings are held against the engine's version at synth."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import Acknowledgment, CfnParameter, Duration, Size, Stack, Validations
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_rds as rds
+from aws_cdk.assertions import Annotations, Match
+
+from cdk_pinsafe import DatabaseSettings
+from cdk_pinsafe.errors import SettingError
+
+POSTGRES_14 = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_14)
+POSTGRES_18 = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18)
+AURORA_16 = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_4)
+UNKNOWN = "Unknown(EngineVersion|Parameter)|RoundedValue"
+
+
+def add(
+    stack: Stack, vpc: ec2.IVpc, settings: dict[str, Any], engine: rds.IInstanceEngine = POSTGRES_18
+) -> DatabaseSettings:
+    database = rds.DatabaseInstance(stack, "Instance", engine=engine, vpc=vpc)
+    return DatabaseSettings(stack, "Settings", database=database, vpc=vpc, database_name="app", settings=settings)
+
+
+def warnings(stack: Stack, text: str = UNKNOWN) -> list[str]:
+    """The warnings of the settings that match."""
+    found = Annotations.from_stack(stack).find_warning("/Test/Settings", Match.string_like_regexp(text))
+    return [str(message.entry.data) for message in found]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"statment_timeout": "30s"}, "is not a parameter of PostgreSQL 18; did you mean 'statement_timeout'"),
+        ({"force_parallel_mode": True}, "is not a parameter of PostgreSQL 18, but of 14 and 15"),
+        ({"work_mem": "64mb"}, "did you mean '64MB'"),
+        ({"work_mem": Size.bytes(10)}, "got '10B', which is 0kB: expected a whole number from 64kB"),
+        ({"work_mem": Duration.seconds(1)}, "'s' is not a unit of it"),
+        ({"hnsw.ef_search": 4000}, "expected a whole number from 1 to 1000"),
+        ({"synchronous_commit": "remote"}, "expected one of local, remote_write"),
+        ({"random_page_cost": True}, "got 'on': expected a number of at least 0"),
+    ],
+    ids=str,
+)
+def test_setting_that_the_version_refuses_is_an_error(
+    stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], message: str
+) -> None:
+    """The error begins with the construct's path and has the catalogue's reason."""
+    with pytest.raises(SettingError, match=message) as caught:
+        add(stack, vpc, settings)
+    assert str(caught.value).startswith(f"Test/Settings: setting {next(iter(settings))!r} ")
+
+
+def test_version_is_the_engines(stack: Stack, vpc: ec2.Vpc) -> None:
+    """What one version takes another refuses."""
+    settings = {"force_parallel_mode": "regress", "wal_compression": True}
+    add(stack, vpc, settings, POSTGRES_14)
+    assert warnings(stack) == []
+
+
+def test_cluster_has_a_version_too(stack: Stack, vpc: ec2.Vpc) -> None:
+    """An Aurora cluster's engine tells PostgreSQL's version, and Aurora's own parameters pass with a warning."""
+    cluster = rds.DatabaseCluster(
+        stack, "Cluster", engine=AURORA_16, vpc=vpc, writer=rds.ClusterInstance.serverless_v2("Writer")
+    )
+
+    def settings(id: str, settings: dict[str, Any]) -> None:
+        DatabaseSettings(stack, id, database=cluster, vpc=vpc, database_name="app", settings=settings)
+
+    with pytest.raises(SettingError, match="is not a parameter of PostgreSQL 16, but of 17 and 18"):
+        settings("Bad", {"transaction_timeout": "1min"})
+    settings("Settings", {"apg_enable_function_migration": False})
+    [message] = warnings(stack)
+    assert "'apg_enable_function_migration' is of an extension or engine that the catalogue" in message
+
+
+def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
+    """A value that is known at deployment only is left to the server, its name is not."""
+    number = CfnParameter(stack, "Number", type="Number").value_as_number
+    text = CfnParameter(stack, "Text").value_as_string
+    add(
+        stack,
+        vpc,
+        {"work_mem": text, "statement_timeout": f"{text}s", "hnsw.ef_search": number, "search_path": [text, "public"]},
+    )
+    assert warnings(stack) == []
+    with pytest.raises(SettingError, match="did you mean 'work_mem'"):
+        DatabaseSettings(
+            stack,
+            "Bad",
+            database=stack.node.find_child("Instance"),  # type: ignore[arg-type]
+            vpc=vpc,
+            database_name="app",
+            settings={"wrok_mem": text},
+        )
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        (rds.PostgresEngineVersion.VER_13, "PostgreSQL 13"),
+        (rds.PostgresEngineVersion.of("19.1", "19"), "PostgreSQL 19"),
+        (rds.PostgresEngineVersion.of("sixteen", "sixteen"), "an unknown version"),
+        (None, "an unknown version"),
+    ],
+    ids=str,
+)
+def test_unknown_version_is_one_warning(
+    stack: Stack, vpc: ec2.Vpc, version: rds.PostgresEngineVersion | None, name: str
+) -> None:
+    """Settings of a version that the catalogue does not know pass with one warning for all."""
+    engine = rds.DatabaseInstanceEngine.postgres(version=version) if version else rds.DatabaseInstanceEngine.POSTGRES
+    add(stack, vpc, {"work_mem": "lots", "new_parameter": 1}, engine)
+    [message] = warnings(stack)
+    assert f"the database is of {name}" in message
+
+
+def test_what_is_in_doubt_is_one_warning_a_kind(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Unknown extensions' names are in one warning, values that would be rounded in another; each says what to do."""
+    settings = {"app.tenant": "x", "plan.hints": 1, "tcp_keepalives_idle": Duration.millis(1500)}
+    add(stack, vpc, settings)
+    rounded, unknown = sorted(warnings(stack), key=lambda message: "rounds" not in message)
+    assert "'app.tenant'" in unknown
+    assert "'plan.hints'" in unknown
+    assert "annotation::cdk-pinsafe:UnknownParameter" in unknown
+    assert "setting 'tcp_keepalives_idle' got '1500ms', which PostgreSQL rounds to 2s" in rounded
+    assert "annotation::cdk-pinsafe:RoundedValue" in rounded
+
+
+def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Who knows better acknowledges the id that the warning names."""
+    settings = add(stack, vpc, {"app.tenant": "x"})
+    Validations.of(settings).acknowledge(
+        Acknowledgment(id="annotation::cdk-pinsafe:UnknownParameter", reason="granted by the DBA")
+    )
+    assert warnings(stack) == []

@@ -1,0 +1,135 @@
+"""What the rules say of alarms."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import (
+    App,
+    Duration,
+    Stack,
+)
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_rds as rds
+
+from cdk_pinsafe.cdk import metrics
+
+from .helpers import check, good_alarm, rules_of
+
+
+@pytest.mark.parametrize(
+    ("metric", "props", "fault"),
+    [
+        ({"period": Duration.minutes(5)}, {}, "its period is 300 seconds and should be 60"),
+        ({"statistic": "Average"}, {}, "its statistic is Average and should be Sum"),
+        ({"statistic": "p99"}, {}, "its statistic is p99 and should be Sum"),
+        ({"dimensions_map": {}}, {}, "its dimensions are none and should be ProxyName"),
+        (
+            {"dimensions_map": {"DBProxyName": "orders"}},
+            {},
+            "its dimensions are DBProxyName and should be ProxyName",
+        ),
+        (
+            {"dimensions_map": {"ProxyName": "orders", "EndpointName": "default"}},
+            {},
+            "its dimensions are EndpointName, ProxyName and should be ProxyName",
+        ),
+        (
+            {"dimensions_map": {"ProxyName": "orders.proxy-x.eu-west-1.rds.amazonaws.com"}},
+            {},
+            "its dimension ProxyName is an endpoint or ARN",
+        ),
+        ({"namespace": "RDS"}, {}, "its namespace is 'RDS' and should be 'AWS/RDS'"),
+        ({}, {"treat_missing_data": None}, "it takes missing data as 'missing'"),
+        ({}, {"treat_missing_data": cloudwatch.TreatMissingData.BREACHING}, "it takes missing data as 'breaching'"),
+        ({}, {"treat_missing_data": cloudwatch.TreatMissingData.IGNORE}, "it takes missing data as 'ignore'"),
+    ],
+)
+def test_fault_of_an_alarm(app: App, stack: Stack, metric: dict[str, Any], props: dict[str, Any], fault: str) -> None:
+    """Each fault is found by itself, at the alarm, whether or not its proxy is of the app."""
+    good_alarm(stack, "orders", **{"metric": _metric(**metric), **props})
+    [found] = check(app)
+    assert (found.rule, found.path) == ("PinningAlarm", "Test/Alarm/Resource")
+    assert fault in found.description
+
+
+def _metric(**changed: Any) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        **{
+            "namespace": "AWS/RDS",
+            "metric_name": metrics.PINNED,
+            "dimensions_map": {"ProxyName": "orders"},
+            "statistic": "Sum",
+            "period": Duration.minutes(1),
+            **changed,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "dimensions",
+    [
+        {"ProxyName": "orders", "TargetGroup": "default", "Target": "db:orders"},
+        {"ProxyName": "orders", "TargetGroup": "default", "TargetRole": "READ_WRITE"},
+    ],
+)
+def test_other_sets_that_rds_publishes_are_fine(app: App, stack: Stack, dimensions: dict[str, str]) -> None:
+    """The pinned metric is published by target and by role, too."""
+    good_alarm(stack, "orders", metric=_metric(dimensions_map=dimensions))
+    assert check(app) == []
+
+
+def test_endpoint_of_a_proxy_in_place_of_its_name(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """The endpoint is at hand as an attribute, and is not the name."""
+    good_alarm(stack, proxy.endpoint)
+    assert "PinningAlarm" in rules_of(app)
+
+
+@pytest.mark.parametrize(
+    ("expression", "changed", "properties"),
+    [
+        ("100 * a / b", {"period": Duration.minutes(5)}, ["TreatMissingData"]),
+        ("100 * FILL(a, 0) / b", {"period": Duration.minutes(5)}, []),
+        ("100 * FILL( a , 0) / b", {}, []),
+        ("FILL(a, 0) * 2", {"period": Duration.minutes(5)}, ["Period"]),
+        ("100 * FILL(a, 0) / b", {"statistic": "Average"}, ["Stat"]),
+        ("100 * FILL(b, 0) / a", {}, ["TreatMissingData"]),
+    ],
+)
+def test_metric_math(app: App, stack: Stack, expression: str, changed: dict[str, Any], properties: list[str]) -> None:
+    """In metric math a ratio may have a longer period, and FILL of the pinned metric settles missing data."""
+    using = {"a": _metric(**changed), "b": _metric(metric_name="DatabaseConnections", **changed)}
+    math = cloudwatch.MathExpression(
+        expression=expression,
+        using_metrics={name: metric for name, metric in using.items() if name in expression},
+        period=changed.get("period", Duration.minutes(1)),
+    )
+    good_alarm(stack, "orders", metric=math, treat_missing_data=None)
+    assert [found.property for found in check(app)] == properties
+
+
+def test_metric_math_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """An alarm on the ratio alone is an alarm on pins."""
+    metrics.pinned_ratio(proxy.db_proxy_name).create_alarm(
+        stack,
+        "Alarm",
+        threshold=50,
+        evaluation_periods=5,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    assert rules_of(app) == ["LogGroup"]
+
+
+def test_query_over_all_proxies_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """A query of Metrics Insights watches every proxy of the account and region."""
+    expression = f'SELECT SUM({metrics.PINNED}) FROM SCHEMA("AWS/RDS", ProxyName) GROUP BY ProxyName'
+    cloudwatch.CfnAlarm(
+        stack,
+        "Alarm",
+        comparison_operator="GreaterThanThreshold",
+        evaluation_periods=5,
+        threshold=5,
+        metrics=[
+            cloudwatch.CfnAlarm.MetricDataQueryProperty(id="q", expression=expression, period=60, return_data=True)
+        ],
+    )
+    assert rules_of(app) == ["LogGroup"]

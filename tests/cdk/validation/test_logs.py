@@ -1,0 +1,135 @@
+"""What the rules say of logs, enhanced logging and initialization queries."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from aws_cdk import (
+    App,
+    CfnResource,
+    Stack,
+)
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+
+from .helpers import check, good_alarm, plain_proxy, rules_of
+
+
+def _without_expiry(stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    group = logs.LogGroup(
+        stack, "LogGroup", log_group_name="/aws/rds/proxy/Proxy", retention=logs.RetentionDays.INFINITE
+    )
+    proxy.node.add_dependency(group)
+
+
+def _made_after(stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    logs.LogGroup(stack, "LogGroup", log_group_name=f"/aws/rds/proxy/{proxy.db_proxy_name}")
+
+
+def _named_otherwise(stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    proxy.node.add_dependency(logs.LogGroup(stack, "LogGroup", log_group_name="/aws/rds/proxy/other"))
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (_without_expiry, "the proxy's log group never expires"),
+        (_made_after, "it does not wait for its log group"),
+        (_named_otherwise, "the app has no log group /aws/rds/proxy/Proxy"),
+    ],
+)
+def test_fault_of_a_log_group(
+    app: App,
+    stack: Stack,
+    vpc: ec2.Vpc,
+    instance: rds.DatabaseInstance,
+    make: Callable[[Stack, rds.DatabaseProxy], None],
+    fault: str,
+) -> None:
+    """A log group that does not expire, comes too late or is another's is as good as none."""
+    proxy = plain_proxy(stack, vpc, instance, db_proxy_name="Proxy")
+    good_alarm(stack, "Proxy")
+    make(stack, proxy)
+    [found] = check(app)
+    assert found.rule == "LogGroup"
+    assert fault in found.description
+
+
+def test_retention_of_a_group_that_rds_made(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """CDK's LogRetention gives a group an expiry that RDS made."""
+    logs.LogRetention(
+        stack,
+        "Retention",
+        log_group_name=f"/aws/rds/proxy/{proxy.db_proxy_name}",
+        retention=logs.RetentionDays.ONE_WEEK,
+    )
+    good_alarm(stack, proxy.db_proxy_name)
+    assert check(app) == []
+
+
+def _schedule(stack: Stack, input: str, target: str = "modifyDBProxy") -> None:
+    CfnResource(
+        stack,
+        "Schedule",
+        type="AWS::Scheduler::Schedule",
+        properties={
+            "ScheduleExpression": "rate(6 hours)",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": f"arn:{stack.partition}:scheduler:::aws-sdk:rds:{target}",
+                "RoleArn": "arn:aws:iam::111122223333:role/scheduler",
+                "Input": input,
+            },
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "other", "renewed"),
+    [("modifyDBProxy", False, True), ("modifyDBProxy", True, False), ("rebootDBInstance", False, False)],
+)
+def test_only_a_call_for_this_proxy_renews_its_logging(
+    app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, target: str, other: bool, renewed: bool
+) -> None:
+    """A schedule renews the logging of the proxy that it names, by the one call that does."""
+    proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
+    name = "Proxy-2" if other else proxy.db_proxy_name
+    _schedule(stack, json.dumps({"DbProxyName": name, "DebugLogging": True}), target)
+    assert ("DebugLogging" not in rules_of(app)) is renewed
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("SET timezone = 'UTC'", "timezone"),
+        ("set session  Search_Path to app; SET TIME ZONE 'UTC'", "Search_Path, timezone"),
+        ('SET "app.user" = 1', "app.user"),
+        ("SET ROLE reader", None),
+        ("SET role = 'reader'", None),
+        ("SELECT 1", None),
+        ("CREATE TEMP TABLE t (x int)", None),
+    ],
+)
+def test_initialization_query(app: App, stack: Stack, query: str, names: str | None) -> None:
+    """Only what a database could hold is reported, by its name."""
+    proxy = rds.CfnDBProxy(
+        stack,
+        "Proxy",
+        auth=[],
+        db_proxy_name="orders",
+        engine_family="POSTGRESQL",
+        role_arn="arn:aws:iam::111122223333:role/proxy",
+        vpc_subnet_ids=["subnet-1", "subnet-2"],
+    )
+    rds.CfnDBProxyTargetGroup(
+        stack,
+        "Group",
+        db_proxy_name=proxy.ref,
+        target_group_name="default",
+        connection_pool_configuration_info=rds.CfnDBProxyTargetGroup.ConnectionPoolConfigurationInfoFormatProperty(
+            init_query=query
+        ),
+    )
+    found = [found.description for found in check(app) if found.rule == "InitQuery"]
+    assert [text.rpartition(": it sets ")[2] for text in found] == ([names] if names else [])

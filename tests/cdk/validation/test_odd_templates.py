@@ -1,0 +1,75 @@
+"""Templates that hold what no template should."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe.cdk.validation.rules import RULES
+from cdk_pinsafe.cdk.validation.templates import Templates
+
+NAMES = st.sampled_from(["orders", "Proxy", "Group", "Nested", "Nested.Outputs.Name", "AWS::Region", "", "/aws/rds/"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | NAMES,
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Ref", "Fn::GetAtt", "Fn::Join", "Fn::Sub", "Fn::ImportValue", "Fn::If", "Name", "Value"]),
+            values,
+            max_size=2,
+        )
+    ),
+    max_leaves=6,
+)
+PROPERTIES = [
+    *("DBProxyName", "RequireTLS", "DebugLogging", "ConnectionPoolConfigurationInfo", "Namespace", "MetricName"),
+    *("Dimensions", "Metrics", "Period", "Statistic", "TreatMissingData", "LogGroupName", "RetentionInDays", "Target"),
+    "Parameters",
+]
+TYPES = [
+    *("AWS::RDS::DBProxy", "AWS::RDS::DBProxyTargetGroup", "AWS::CloudWatch::Alarm", "AWS::Logs::LogGroup"),
+    *("AWS::Scheduler::Schedule", "AWS::CloudFormation::Stack"),
+]
+POOL = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("InitQuery", "SessionPinningFilters", "ConnectionBorrowTimeout", "MaxIdleConnectionsPercent"), VALUES
+    ),
+)
+STAT = st.fixed_dictionaries(
+    {"Metric": st.fixed_dictionaries({"MetricName": st.just(metrics.PINNED)}, optional={"Dimensions": VALUES})},
+    optional={"Period": VALUES, "Stat": VALUES},
+)
+LIKELY = {
+    "EngineFamily": st.just("POSTGRESQL"),
+    "MetricName": st.just(metrics.PINNED),
+    "ConnectionPoolConfigurationInfo": POOL,
+    "Metrics": st.lists(st.fixed_dictionaries({}, optional={"MetricStat": STAT | VALUES, "Id": VALUES}) | VALUES),
+}
+RESOURCE = st.fixed_dictionaries(
+    {"Type": st.sampled_from(TYPES)},
+    optional={
+        "Properties": st.fixed_dictionaries({}, optional={**dict.fromkeys(PROPERTIES, VALUES), **LIKELY}) | VALUES,
+        "DependsOn": VALUES,
+    },
+)
+TEMPLATE = st.fixed_dictionaries(
+    {},
+    optional={
+        "Resources": st.dictionaries(st.sampled_from(["Proxy", "Group", "Nested", "Alarm"]), RESOURCE | VALUES)
+        | VALUES,
+        "Outputs": st.dictionaries(st.just("Name"), VALUES) | VALUES,
+    },
+)
+
+
+@given(TEMPLATE, TEMPLATE)
+def test_no_template_breaks_a_rule_itself(outer: dict[str, Any], inner: dict[str, Any]) -> None:
+    """Whatever a template holds where it should hold something else, a rule reports or is silent, and never raises."""
+    app = Templates()
+    parent = app.add("outer.template.json", outer, None, None)
+    if "Nested" in parent.resources:
+        app.add_nested("inner.template.json", inner, parent, "Nested")
+    for rule in RULES:
+        assert all(finding.detail and "\0" not in finding.detail for finding in rule.find(app))

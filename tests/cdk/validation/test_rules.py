@@ -1,0 +1,159 @@
+"""PinSafeChecks, run by CDK as it runs any validation plugin."""
+
+import json
+from pathlib import Path
+
+import aws_cdk
+import pytest
+from aws_cdk import (
+    Acknowledgment,
+    App,
+    Duration,
+    Stack,
+    Validations,
+)
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
+
+import cdk_pinsafe
+from cdk_pinsafe import EnhancedLogging, PinningAlarms, PinSafeChecks, PinSafePostgres, PinSafeProxy
+from cdk_pinsafe.cdk.validation.rules import RULES, Rule
+
+from .helpers import check, good_alarm, plain_proxy, violations
+
+
+@pytest.mark.parametrize("kind", ["bad", "good"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_example_of_a_rule(
+    app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, rule: Rule, kind: str
+) -> None:
+    """A rule's bad example breaks that rule alone, with its severity; its good one breaks none."""
+    safe = PinSafeProxy(stack, "Safe", target=instance, vpc=vpc)
+    PinningAlarms(stack, "SafeAlarms", proxy_name=safe.proxy_name)
+    names = {
+        **vars(cdk_pinsafe.cdk),
+        "stack": stack,
+        "vpc": vpc,
+        "database": instance,
+        "safe": safe,
+        "rds": rds,
+        "cloudwatch": cloudwatch,
+        "logs": logs,
+        "Duration": Duration,
+    }
+    exec(getattr(rule, kind), names)
+    found = {(one.rule, one.severity) for one in check(app)}
+    assert found == ({(rule.id, rule.severity)} if kind == "bad" else set())
+
+
+def test_every_rule_can_be_acknowledged(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A rule that is acknowledged above the construct is not reported, and the synth succeeds."""
+    plain_proxy(stack, vpc, instance, require_tls=False)
+    Validations.of(stack).acknowledge(
+        *(Acknowledgment(id=f"PinSafe::{rule}", reason="a test") for rule in ("NoPinningAlarm", "RequireTls"))
+    )
+    Validations.of(app).add_plugins(PinSafeChecks(app))
+    app.synth()
+    report = json.loads(Path(app.outdir, "validation-report.json").read_text())
+    assert [found.rule for found in violations(report)] == ["LogGroup"]
+    [plugin] = [plugin for plugin in report["pluginReports"] if plugin["pluginName"] == "PinSafe"]
+    suppressed = {violation["ruleName"]: violation["reason"] for violation in plugin["suppressedViolations"]}
+    assert suppressed == {"NoPinningAlarm": "a test", "RequireTls": "a test"}
+
+
+def test_an_error_fails_the_synth_and_says_what_to_do(app: App, proxy: rds.DatabaseProxy) -> None:
+    """The synth fails with the rule, the construct, the remedy and the id to acknowledge."""
+    Validations.of(app).add_plugins(PinSafeChecks(app))
+    with pytest.raises(RuntimeError) as caught:
+        app.synth()
+    for part in (
+        "nothing tells when clients pin",
+        "Test/Proxy/Resource",
+        "add PinningAlarms",
+        "PinSafe::NoPinningAlarm",
+    ):
+        assert part in str(caught.value)
+
+
+def test_a_warning_does_not_fail_the_synth(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """What is a matter of judgement is shown, no more."""
+    good_alarm(stack, proxy.db_proxy_name)
+    Validations.of(app).add_plugins(PinSafeChecks(app))
+    app.synth()
+    report = json.loads(Path(app.outdir, "validation-report.json").read_text())
+    assert [(found.rule, found.severity) for found in violations(report)] == [("LogGroup", "warning")]
+
+
+def test_rules_are_documented_and_named_once() -> None:
+    """Every rule says what, why and what instead; its id is one word, once; the plugin reports them all."""
+    plugin = PinSafeChecks()
+    assert plugin.rule_ids == [rule.id for rule in RULES]
+    assert len(set(plugin.rule_ids)) == len(RULES)
+    for rule in RULES:
+        assert rule.id.isalnum()
+        assert all(len(text) > 20 for text in (rule.finds, rule.why, rule.instead))
+    assert plugin.version.count(".") == 2
+
+
+@pytest.mark.parametrize("mode", [EnhancedLogging.ALWAYS, EnhancedLogging.ON_ALARM, EnhancedLogging.OFF])
+def test_our_own_constructs_break_no_rule(app: App, stack: Stack, vpc: ec2.Vpc, mode: EnhancedLogging) -> None:
+    """What this library recommends passes its own rules."""
+    PinSafePostgres(stack, "Database", vpc=vpc, enhanced_logging=mode)
+    assert check(app) == []
+
+
+def test_plain_constructs_break_two_rules(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """The proxy of CDK's own example has no alarm and no log group, and requires TLS."""
+    assert [(found.rule, found.path) for found in check(app)] == [
+        ("NoPinningAlarm", "Test/Proxy/Resource"),
+        ("LogGroup", "Test/Proxy/Resource"),
+    ]
+
+
+def test_plain_resources_break_them_too(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Everything that CDK lets pass is found at once, at the resource that has it."""
+    plain_proxy(
+        stack,
+        vpc,
+        instance,
+        require_tls=False,
+        debug_logging=True,
+        init_query="SET timezone = 'UTC'; SET search_path TO app",
+        session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS],
+        borrow_timeout=Duration.seconds(0),
+        max_connections_percent=10,
+        max_idle_connections_percent=90,
+    )
+    found = {found.rule: found for found in check(app)}
+    assert sorted(found) == sorted(rule.id for rule in RULES if rule.id != "PinningAlarm")
+    assert found["IdleOverMax"].path == "Test/Proxy/ProxyTargetGroup"
+    assert "it sets timezone, search_path" in found["InitQuery"].description
+
+
+def test_mysql_is_let_be(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
+    """The rules are PostgreSQL's: a MySQL proxy may have filters and an initialization query."""
+    mysql = rds.DatabaseInstance(
+        stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
+    )
+    proxy = plain_proxy(
+        stack,
+        vpc,
+        mysql,
+        require_tls=False,
+        init_query="SET sql_mode = ''",
+        session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS],
+    )
+    good_alarm(stack, proxy.db_proxy_name, treat_missing_data=cloudwatch.TreatMissingData.BREACHING)
+    assert check(app) == []
+
+
+def test_an_app_without_a_proxy(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
+    """Nothing to check is nothing to report."""
+    assert check(app) == []
+
+
+def test_plugin_takes_no_scope() -> None:
+    """The scope is for those who pass it to every plugin."""
+    assert PinSafeChecks().name == PinSafeChecks(aws_cdk.App()).name == "PinSafe"

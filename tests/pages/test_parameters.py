@@ -1,0 +1,164 @@
+"""``pinsafe settings``."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Duration, Size
+from click.testing import CliRunner, Result
+
+from cdk_pinsafe.cli import main
+from cdk_pinsafe.settings import DENIED, to_text
+from cdk_pinsafe.settings.catalogue import MAJORS, check, find, names
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["settings", *arguments])
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--format", "json").stdout)
+
+
+def test_readme_shows_the_real_output() -> None:
+    """What the README shows of the command is what it prints."""
+    blocks = re.findall(r"^```console\n\$ pinsafe settings (\S+)\n(.*?)^```$", README.read_text(), re.M | re.S)
+    assert [name for name, _ in blocks] == ["hnsw.iterative_scan"]
+    for name, output in blocks:
+        assert run(name).output == output
+
+
+def test_parameter_has_all_that_is_known_of_it() -> None:
+    """Versions, extension and its release, values, who sets it, and a line for the app."""
+    lines = run("hnsw.max_scan_tuples").output.splitlines()
+    assert lines[:3] == ["hnsw.max_scan_tuples", "Sets the max number of tuples to visit for iterative scans", ""]
+    assert [line.split(maxsplit=1) for line in lines[3:5]] == [
+        ["PostgreSQL", "14 to 18"],
+        ["extension", "vector, since 0.8.0"],
+    ]
+    assert "a whole number from 1 to 2147483647" in lines[6]
+    assert "the database's owner sets its default" in lines[7]
+    assert lines[8].endswith('settings={"hnsw.max_scan_tuples": 100}')
+
+
+def test_versions_that_differ_are_told_apart() -> None:
+    """Each stretch of versions has its own bounds; `--engine-version` picks one."""
+    shown = run("maintenance_work_mem").output
+    assert re.search(r"14 to 16.*from 1024kB.*17 and 18.*from 64kB", shown, re.DOTALL)
+    assert "in B, kB, MB, GB, TB; without a unit it counts kB" in shown
+    assert "1024kB" not in run("maintenance_work_mem", "--engine-version", "17").output
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("shared_buffers", "no database: PostgreSQL reads it at server start only (postmaster); put it in a parameter"),
+        ("auto_explain.log_analyze", "superusers, and roles that were granted SET on it"),
+        ("pg_stat_statements.track", "pg_stat_statements, measured in 1.9 to 1.12"),
+        ("SEARCH_PATH", 'settings={"search_path": ["app", "public"]}'),
+        *((name, f"refused     {reason}") for name, reason in DENIED.items()),
+    ],
+)
+def test_what_cannot_be_set_says_why(name: str, text: str) -> None:
+    """A refusal has its reason, and looking it up is no error."""
+    shown = run(name)
+    assert shown.exit_code == 0
+    assert text in shown.output
+    assert ("in CDK" in shown.output) == ("database's owner" in shown.output or "granted SET" in shown.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wrok_mem"], "'wrok_mem' is not a parameter of PostgreSQL 18; did you mean 'work_mem'?"),
+        (["wrok_mem", "--engine-version", "14"], "'wrok_mem' is not a parameter of PostgreSQL 14; did you mean"),
+        (["io_method", "--engine-version", "14"], "'io_method' is not a parameter of PostgreSQL 14, but of 18"),
+        (["app.tenant"], "'app.tenant' is of an extension or engine that the catalogue of parameters does not know"),
+        (["rds.force_ssl"], "'rds.force_ssl' is one of RDS's own"),
+        (["sort_mem"], "'sort_mem' is an old name of 'work_mem'"),
+        (["a;b"], "'a;b' is not a parameter's name"),
+        (["work_mem", "--engine-version", "13"], "'13' is not one of '14', '15', '16', '17', '18'"),
+    ],
+)
+def test_unknown_parameter_is_a_usage_error(arguments: list[str], message: str) -> None:
+    """Exit status 2, with what was meant."""
+    shown = run(*arguments)
+    assert shown.exit_code == 2
+    assert message in shown.stderr
+    assert shown.stdout == ""
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_list_has_all_that_a_database_can_set(major: int) -> None:
+    """One line a parameter, for grep; the denied and those of a parameter group are left out; the servers are named."""
+    shown = run("--engine-version", str(major)).output
+    listed = {match[1] for match in re.finditer(r"^([\w.]+)\*? {2,}\S", shown, re.MULTILINE)} - {"parameter"}
+    settable = {name for name in names(major) if (one := find(name, major)) and one.is_settable}
+    assert listed == settable
+    assert f"{len(settable)} parameters that a database of PostgreSQL {major} can set" in shown
+    assert f"Measured on PostgreSQL {major}." in shown
+    assert not settable & {"seed", "role", "shared_buffers", "log_connections"}
+
+
+def test_list_is_of_the_newest_version() -> None:
+    """Without a version the list is the newest's."""
+    assert run().output == run("--engine-version", str(MAJORS[-1])).output
+    assert document()["engine_version"] == MAJORS[-1]
+
+
+def test_parameter_as_json() -> None:
+    """The same as one document."""
+    found = document("WORK_MEM")
+    [version] = found.pop("versions")
+    assert found == {
+        "name": "work_mem",
+        "description": "Sets the maximum memory to be used for query workspaces.",
+        "extension": None,
+        "list": False,
+        "refused": None,
+    }
+    assert version == {
+        "engine_versions": [14, 15, 16, 17, 18],
+        "since": None,
+        "context": "user",
+        "settable": True,
+        "type": "integer",
+        "unit": "kB",
+        "units": ["B", "kB", "MB", "GB", "TB"],
+        "minimum": 64,
+        "maximum": 2_147_483_647,
+        "values": [],
+        "example": 'settings={"work_mem": Size.mebibytes(64)}',
+    }
+    assert document("role")["refused"] == DENIED["role"]
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_every_example_works(major: int) -> None:
+    """The line that is shown for the app is Python, and the version takes the value without a doubt."""
+    shown = document("--engine-version", str(major))["parameters"]
+    for one in shown:
+        [version] = one["versions"]
+        written: dict[str, Any] = {}
+        exec(version["example"], {"Duration": Duration, "Size": Size}, written)
+        [[name, value]] = written["settings"].items()
+        assert name == one["name"]
+        assert check(name, to_text(name, value), major) == []
+    assert len(shown) > 150
+
+
+def test_command_is_quick_and_needs_no_cdk() -> None:
+    """Neither aws_cdk nor a driver is imported to look a parameter up."""
+    code = (
+        "import sys; from click.testing import CliRunner; from cdk_pinsafe.cli import main; "
+        "assert CliRunner().invoke(main, ['settings', 'jit']).exit_code == 0; "
+        "print(*{'aws_cdk', 'jsii', 'boto3', 'pg8000', 'psycopg', 'difflib'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
