@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
-    "testing": {"errors", "settings", "cdk", "rehearsal"},
+    "testing": {"errors", "pinning", "standin"},
     "cli": {"errors", "settings", "pages", "audit", "cdk", "standin", "rehearsal"},
 }
 THIRD_PARTY = {
@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "standin": {"psycopg", "rich", "uvloop"},
-    "testing": {"aws_cdk"},
+    "testing": {"aws_cdk", "psycopg", "pytest"},
     "cli": {"click"},
 }
 
