@@ -28,6 +28,7 @@ Limits:
 
 - The stand-in pins as far as is known of RDS Proxy: see `cdk_pinsafe.standin`, and each condition's evidence. Nothing
   was compared with a real proxy.
+- What is run while tests are collected is told to nobody.
 - It sees what the tests run, not what the application may run. Where no test goes, nothing is found; `pinsafe lint`
   and `pinsafe audit` look there.
 - A statement belongs to the test that runs while it reaches the proxy. What a fixture of wider scope runs belongs to
@@ -40,7 +41,8 @@ Limits:
 - Of several statements that are sent as one text, the first one that pins is told, as by RDS Proxy.
 - Clients log in with their own name and password where the target's DSN has a password (the DSN's own, or PGPASSWORD;
   ``~/.pgpass`` is not read), and without one otherwise. They are offered no TLS.
-- `pytest.raises` and the like are not involved: a pin is found when the test has ended, not where the statement is.
+- A pin is told when the test has ended, with the statement and the client's application_name, without the line of code
+  that ran it.
 """
 
 import os
@@ -155,6 +157,8 @@ def pinsafe_proxy(request: pytest.FixtureRequest) -> "Iterator[WatchedProxy]":
         yield watch.proxy
         return
     target = request.getfixturevalue("pinsafe_target")
+    if not isinstance(target, str):
+        pytest.fail(f"the fixture pinsafe_target should return a DSN, got {type(target).__name__}", pytrace=False)
     try:
         proxy = watch.start(target)
     except PinSafeError as error:
