@@ -15,6 +15,7 @@ _INDENT: Final = " " * 13
 # The characters that are shown of a statement: so many before the part that pins, so many from there.
 _BEFORE: Final = 200
 _AFTER: Final = 400
+_MOST: Final = 10  # statements of one condition
 _PHASES: Final = {"setup": "while it was set up", "call": "", "teardown": "while it was torn down"}
 
 
@@ -68,15 +69,16 @@ def failure(found: Sequence[Statement]) -> str:
     """What is told of statements that are not allowed. Its first line says it in short."""
     ids = list(dict.fromkeys(one.condition for one in found))
     lines = [f"pins behind RDS Proxy: {', '.join(ids)}"]
-    for one in found:
-        lines += ["", *_row("statement", one.text)]
-        lines += _row("pins by", one.part)
-        lines += _row("condition", _wrapped(f"{one.condition}: {one.meaning}"))
-        lines += _row("evidence", _wrapped(one.evidence))
-        lines += _row("remedy", _wrapped(one.remedy))
-        lines += _row("client", "\n".join(one.clients))
-        lines += _row("when", one.when)
-    listed = ", ".join(f'"{one}"' for one in ids)
+    for name in ids:
+        same = [one for one in found if one.condition == name]
+        for one in same[:_MOST]:
+            lines += ["", *_row("statement", one.text), *_row("pins by", one.part), *_row("when", one.when)]
+            lines += [*_row("client", "\n".join(one.clients)), *_row("remedy", _wrapped(one.remedy))]
+        if len(same) > _MOST:
+            lines += ["", *_row("and", f"{_number(len(same) - _MOST, 'statement')} more")]
+        lines += ["", *_row("condition", _wrapped(f"{name}: {same[0].meaning}"))]
+        lines += _row("evidence", _wrapped(same[0].evidence))
+    listed = ", ".join(f'"{name}"' for name in ids)
     lines += ["", f"More: pinsafe conditions {ids[0]}   Accept it: @pytest.mark.pinsafe(allow=[{listed}])"]
     return "\n".join(lines)
 
@@ -116,6 +118,9 @@ def _statement(phase: str, group: "Sequence[Pin]", allowed: frozenset[str]) -> S
     assert condition is not None  # noqa: S101 - it is in legacy mode alone
     before, part, after = pin.statement[: pin.start], pin.statement[pin.start : pin.end], pin.statement[pin.end :]
     whole = not (before.strip() or after.strip("; \n\t\r"))
+    clients: dict[int, str] = {}
+    for one in group:
+        clients.setdefault(one.client_connection, _client(one))
     first = max(0, pin.start - _BEFORE)
     text = pin.statement[first : pin.start + _AFTER]
     return Statement(
@@ -125,7 +130,7 @@ def _statement(phase: str, group: "Sequence[Pin]", allowed: frozenset[str]) -> S
         text="… " * bool(first) + text.strip() + " …" * (pin.start + _AFTER < len(pin.statement)),
         part="" if whole else _cut(part),
         remedy=_cut(pin.remedy),
-        clients=tuple(dict.fromkeys(map(_client, group))),
+        clients=tuple(clients.values()),
         when=", ".join(filter(None, (f"{times} times" if times > 1 else "", _PHASES[phase]))),
         times=times,
         allowed=condition.id in allowed,

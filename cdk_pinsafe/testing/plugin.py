@@ -162,7 +162,7 @@ def pinsafe_proxy(request: pytest.FixtureRequest) -> "Iterator[WatchedProxy]":
     try:
         proxy = watch.start(target)
     except PinSafeError as error:
-        pytest.fail(f"pinsafe_proxy: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"pinsafe_proxy: {error}", pytrace=False) from None
     yield proxy
     watch.stop()
 
