@@ -98,7 +98,7 @@ def summary(tests: "Sequence[tuple[str, int, Sequence[Statement]]]") -> list[str
             groups.setdefault((one.condition, one.part or one.text), {}).setdefault(name, []).append(one)
     lines = []
     for (condition, text), by_test in sorted(groups.items()):
-        lines.append(f"{condition}: {textwrap.shorten(text, _WIDTH - 20, placeholder=' …')}")
+        lines.append(f"{condition}: {_plain(textwrap.shorten(text, _WIDTH - 20, placeholder=' …'))}")
         for name, same in by_test.items():
             times = sum(one.times for one in same)
             lines.append(f"  {name}" + f", {times} times" * (times > 1) + " (allowed)" * same[0].allowed)
