@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import secrets
 import ssl
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,8 +102,8 @@ class StandIn:
         port: where it listens, once it was started.
         pool: the database connections.
         clients: the clients by number.
-        pins: what pinned a session, and what would have pinned one that was pinned already (`repeated`), the last
-            10,000 of them.
+        pins: what pinned a session, the last 10,000 of them.
+        repeats: what would have pinned a session that was pinned already (`Pin.repeated`), the last 10,000 of them.
     """
 
     def __init__(
@@ -120,7 +121,8 @@ class StandIn:
         self.options = options or Options(**changes)  # type: ignore[arg-type]
         self.port = 0
         self.clients: dict[int, ClientEdge] = {}
-        self.pins: list[Pin] = []
+        self.pins: deque[Pin] = deque(maxlen=_MOST_PINS)
+        self.repeats: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.tls_context: ssl.SSLContext | None = None
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
@@ -128,7 +130,7 @@ class StandIn:
         self._opening: set[asyncio.Task[None]] = set()
         self._verified: dict[str, str] = {}
         self._tally = Tally()
-        self._observer = Observers([_Recorder(self.pins), *observers])
+        self._observer = Observers([_Recorder(self.pins, self.repeats), *observers])
         chosen = self.options
         self.pool = Pool(
             size=chosen.pool_size,
@@ -209,6 +211,11 @@ class StandIn:
     def metrics(self) -> Metrics:
         """What CloudWatch would be told, as of now; counts are since the start."""
         return Metrics.of(self)
+
+    def forget_pins(self) -> None:
+        """Forget the pins so far. Sessions stay pinned."""
+        self.pins.clear()
+        self.repeats.clear()
 
     @property
     def tally(self) -> Tally:
@@ -380,13 +387,12 @@ class StandIn:
 
 
 class _Recorder(Observer):
-    def __init__(self, pins: list[Pin]) -> None:
+    def __init__(self, pins: deque[Pin], repeats: deque[Pin]) -> None:
         self._pins = pins
+        self._repeats = repeats
 
     def pinned(self, pin: Pin) -> None:
-        if len(self._pins) >= _MOST_PINS:
-            del self._pins[: _MOST_PINS // 10]
-        self._pins.append(pin)
+        (self._repeats if pin.repeated else self._pins).append(pin)
 
 
 def _close(connection: DatabaseConnection) -> None:
