@@ -14,7 +14,7 @@ The rooms, and the one way of flow between them::
     pages       `pinsafe conditions` and `pinsafe clients`
     audit       `pinsafe audit`: which statements of a database pin
     cli         `pinsafe …`
-    testing     for users' own snapshot tests
+    testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 
 The names below are loaded when they are first asked for: the applier and the command line share this package, and
 must not pay for ``aws_cdk``.

@@ -65,7 +65,6 @@ _NO_TARGET: Final = (
     f"{_TARGET_VARIABLE} in the environment, or let a session fixture pinsafe_target return its DSN"
 )
 
-
 _WATCH: Final = pytest.StashKey[Watch]()
 _ALLOWED: Final = pytest.StashKey[frozenset[str]]()
 _ENVIRONMENT: Final = pytest.StashKey[pytest.MonkeyPatch]()
@@ -180,24 +179,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed and pinned; show what it pinned with another failure."""
-    watch = item.config.stash[_WATCH]
-    watch.enter("call")
-    try:
-        result = yield
-    except BaseException:
-        _section(item, "call")
-        raise
-    _fail(item)
-    return result
+    return (yield from _watched(item, "call"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """The same for what fixtures do at the end."""
-    item.config.stash[_WATCH].enter("teardown")
-    result = yield
-    _fail(item)
-    return result
+    return (yield from _watched(item, "teardown"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -262,16 +250,20 @@ def _refused(item: pytest.Item) -> str | None:
     return failure(found)
 
 
-def _fail(item: pytest.Item) -> None:
+def _watched(item: pytest.Item, phase: str) -> Generator[None, object, object]:
+    """Around a phase of a test."""
+    item.config.stash[_WATCH].enter(phase)
+    try:
+        result = yield
+    except BaseException:
+        message = _refused(item)
+        if message is not None:
+            item.add_report_section(phase, "pinsafe", message)
+        raise
     message = _refused(item)
     if message is not None:
         pytest.fail(message, pytrace=False)
-
-
-def _section(item: pytest.Item, when: str) -> None:
-    message = _refused(item)
-    if message is not None:
-        item.add_report_section(when, "pinsafe", message)
+    return result
 
 
 class _Report:

@@ -1,6 +1,7 @@
 """A real server, and suites of tests that run before it in a pytest of their own."""
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 import pytest
 
@@ -46,9 +47,4 @@ def failed(result: pytest.RunResult, name: str) -> str:
     text = result.stdout.str()
     rest = text.partition(f" {name} _")[2].partition("\n")[2]
     assert rest, text
-    lines = []
-    for line in rest.splitlines():
-        if line.startswith(("_____", "=====", "----- ")) or (line.startswith("___") and line.endswith("___")):
-            break
-        lines.append(line)
-    return "\n".join(lines)
+    return "\n".join(takewhile(lambda line: not line.startswith(("___", "===", "---")), rest.splitlines()))

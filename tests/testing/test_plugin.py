@@ -19,6 +19,7 @@ README = Path(__file__).parents[2] / "README.md"
 CONNECTION = """
 import psycopg
 import pytest
+from cdk_pinsafe.testing import WatchedProxy
 
 @pytest.fixture(scope="session")
 def connection(pinsafe_proxy):
@@ -55,6 +56,7 @@ def test_first(connection, pinsafe_proxy):
     assert pinsafe_proxy.metrics()["DatabaseConnectionsCurrentlySessionPinned"] == 1
 
 def test_between(connection, pinsafe_proxy):
+    assert isinstance(pinsafe_proxy, WatchedProxy)
     connection.execute("SHOW jit")
     assert pinsafe_proxy.pins == ()
 
@@ -103,14 +105,25 @@ def test_broken(connection):
 def test_expected(connection):
     connection.execute("LISTEN news")
 
+@pytest.fixture
+def broken(connection):
+    yield
+    connection.execute("UNLISTEN news; RESET jit")
+    raise ValueError("at the end")
+
+def test_broken_at_the_end(broken): pass
+
 def test_skipped(before):
     pytest.skip("when it is too late")
 """
     )
-    result.assert_outcomes(passed=1, failed=2, errors=1, xfailed=1, skipped=1)
+    result.assert_outcomes(passed=2, failed=2, errors=2, xfailed=1, skipped=1)
     assert "  when       while it was set up\n" in failed(result, "test_set_up")
     torn_down = failed(result, "ERROR at teardown of test_torn_down")
     assert "  statement  DISCARD ALL\n  when       while it was torn down\n" in torn_down
+    result.stdout.fnmatch_lines(
+        ["E       ValueError: at the end", "*Captured pinsafe teardown*", "  statement  UNLISTEN news; RESET jit"]
+    )
     result.stdout.fnmatch_lines(["E       assert 1 == 2", "*Captured pinsafe call*", "  statement  LISTEN news"])
 
 
