@@ -30,6 +30,7 @@ __all__ = ["Options", "StandIn"]
 
 _LOGIN_PATIENCE: Final = 60.0  # PostgreSQL's authentication_timeout
 _MOST_PINS: Final = 10_000
+_GRACE: Final = 2.0  # seconds that sockets have to close when the stand-in stops
 
 # Neither the texts nor the codes of these are known of RDS Proxy; PostgreSQL's own nearest are taken.
 _IDLE: Final = Refusal("57P05", "terminating connection due to idle client timeout")
@@ -102,6 +103,7 @@ class StandIn:
         port: where it listens, once it was started.
         pool: the database connections.
         clients: the clients by number.
+        sockets: all that are open.
         pins: what pinned a session, the last 10,000 of them.
         repeats: what would have pinned a session that was pinned already (`Pin.repeated`), the last 10,000 of them.
     """
@@ -124,6 +126,7 @@ class StandIn:
         self.pins: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.repeats: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.tls_context: ssl.SSLContext | None = None
+        self.sockets: set[asyncio.BaseProtocol] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -188,14 +191,19 @@ class StandIn:
             client.refuse(_SHUTDOWN)
         for connection in list(self.pool.connections.values()):
             self.pool.retire(connection)
-        end = monotonic() + 2.0
-        while (self.pool.closing or self._opening) and monotonic() < end:
-            await asyncio.sleep(0.01)
         for task in list(self._opening):
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        for connection in list(self.pool.closing):
-            cast("DatabaseEdge", connection.edge).abort()
+        await self._until_closed(_GRACE)
+        for socket in list(self.sockets):
+            cast("ClientEdge | DatabaseEdge", socket).abort()
+        # A loop that is closed before its sockets are may wait for them in vain.
+        await self._until_closed(_GRACE)
+
+    async def _until_closed(self, seconds: float) -> None:
+        end = monotonic() + seconds
+        while self.sockets and monotonic() < end:
+            await asyncio.sleep(0.005)
         await asyncio.sleep(0)
 
     def dsn(self, database: str | None = None) -> str:
@@ -280,7 +288,7 @@ class StandIn:
 
     async def _open_connection(self, key: Key, password: str | None) -> None:
         try:
-            edge, login = await connect(self.target, key, password)
+            edge, login = await connect(self.target, key, password, self.sockets)
         except Refusal as refusal:
             self.pool.could_not_open(key, refusal)
             return
@@ -343,7 +351,7 @@ class StandIn:
     async def _verify(self, client: ClientEdge, session: Session) -> None:
         """Let the database say whether a password is right, on a connection that is used for nothing else."""
         try:
-            edge, _ = await connect(self.target, session.key, session.login.password)
+            edge, _ = await connect(self.target, session.key, session.login.password, self.sockets)
         except (Refusal, StandInError) as error:
             self.login_failed()
             client.refuse(error if isinstance(error, Refusal) else Refusal("08001", str(error)))
