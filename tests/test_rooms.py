@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
-    "rehearsal": {"errors", "settings"},
+    "rehearsal": {"errors", "pinning", "settings", "standin"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
     "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "lint", "logs", "standin"},
 }
