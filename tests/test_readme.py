@@ -50,10 +50,12 @@ def test_table_of_rules_is_that_of_the_plugin() -> None:
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:
-    """Every relative link and picture is a file of the repository."""
+    """Every relative link and picture is a file of the repository, or a heading of the page."""
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", TEXT) if "://" not in target]
     assert targets
-    assert [target for target in targets if not (README.parent / target).exists()] == []
+    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert [t for t in targets if t not in anchors and not (README.parent / t).exists()] == []
 
 
 def test_commands_are_the_ones_that_ci_runs() -> None:
