@@ -51,60 +51,6 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     sys.exit(run(app, keep=keep, output_format=output_format))
 
 
-@main.command(short_help="Run a local proxy that pins as RDS Proxy does.")
-@click.option("--target", required=True, metavar="DSN", help="The PostgreSQL to stand before, as libpq takes it.")
-@click.option(
-    "--listen", default="127.0.0.1:6432", show_default=True, metavar="HOST:PORT", help="Where clients connect."
-)
-@click.option("--pool-size", default=30, show_default=True, help="The most database connections.")
-@click.option("--max-idle", type=int, help="How many may stay idle for long.  [default: half of --pool-size]")
-@click.option(
-    "--authentication",
-    type=click.Choice(["scram-sha-256", "md5", "trust", "password"]),
-    default="scram-sha-256",
-    show_default=True,
-    help="How clients are checked, against the target's password; `password` lets the database check them.",
-)
-@click.option("--tls-certificate", type=click.Path(dir_okay=False), help="Offer clients TLS with this certificate,")
-@click.option("--tls-key", type=click.Path(dir_okay=False), help="and this key, both PEM.")
-@click.option("--require-tls", is_flag=True, help="Refuse clients without TLS.")
-@click.option("--legacy", is_flag=True, help="Pin on every Parse message, as before November 2023.")
-@click.option(
-    "--borrow-timeout", default=120.0, show_default=True, help="Seconds that a client waits for a connection."
-)
-@click.option("--idle-client-timeout", default=1800.0, show_default=True, help="Seconds that a client may be idle.")
-@click.option("--client-lifetime", default=86400.0, show_default=True, help="Seconds that a client may stay.")
-@click.option("--log", metavar="FILE", help="Append RDS Proxy's log lines to a file; - writes them to standard output.")
-@click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
-@click.option("--timeline", type=click.Path(dir_okay=False), help="At the end, draw who had which connection: an SVG.")
-@_FORMAT
-def standin(
-    target: str, log: str | None, metrics_port: int | None, timeline: str | None, output_format: str, **given: object
-) -> None:
-    """Stand before a PostgreSQL as RDS Proxy would: multiplex transactions, pin sessions, and say why.
-
-    Runs until Ctrl-C. On a terminal it shows its clients, its database connections, and who is pinned by which
-    statement; elsewhere it prints each pin. Change an application's DSN to it, and see what pins.
-
-    Exit status: 0 if nothing pinned, 1 if something did, 2 if it could not start.
-    """
-    with _extra("tools"):
-        from .standin import command
-    try:
-        options = command.options(**given)
-        status = command.run(
-            target,
-            options,
-            output_format=output_format,
-            log=log,
-            timeline=Path(timeline) if timeline is not None else None,
-            metrics_port=metrics_port,
-        )
-    except StandInError as error:
-        raise click.UsageError(str(error)) from None
-    sys.exit(status)
-
-
 @main.command(short_help="What pins a session, and what to write instead.")
 @click.argument("id", required=False)
 @_FORMAT
@@ -175,12 +121,66 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
         show(name, int(engine_version) if engine_version else None, output_format)
 
 
+@main.command(short_help="Run a local proxy that pins as RDS Proxy does.")
+@click.option(
+    "--target", required=True, metavar="DSN", help="The PostgreSQL behind it. Leave the password to PGPASSWORD."
+)
+@click.option(
+    "--listen", default="127.0.0.1:6432", show_default=True, metavar="HOST:PORT", help="Where clients connect."
+)
+@click.option("--pool-size", default=30, show_default=True, help="The most database connections.")
+@click.option("--max-idle", type=int, help="How many may stay idle for long.  [default: half of --pool-size]")
+@click.option(
+    "--authentication",
+    type=click.Choice(["scram-sha-256", "md5", "trust", "password"]),
+    default="scram-sha-256",
+    show_default=True,
+    help="How clients are checked, against the target's password; `password` lets the database check them.",
+)
+@click.option("--tls-certificate", type=click.Path(dir_okay=False), help="Offer clients TLS with this certificate,")
+@click.option("--tls-key", type=click.Path(dir_okay=False), help="and this key, both PEM.")
+@click.option("--require-tls", is_flag=True, help="Refuse clients without TLS.")
+@click.option("--legacy", is_flag=True, help="Pin on every Parse message, as before November 2023.")
+@click.option(
+    "--borrow-timeout", default=120.0, show_default=True, help="Seconds that a client waits for a connection."
+)
+@click.option("--idle-client-timeout", default=1800.0, show_default=True, help="Seconds that a client may be idle.")
+@click.option("--client-lifetime", default=86400.0, show_default=True, help="Seconds that a client may stay.")
+@click.option("--log", metavar="FILE", help="Append RDS Proxy's log lines to a file; - writes them to standard output.")
+@click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
+@click.option("--timeline", type=click.Path(dir_okay=False), help="At the end, draw who had which connection: an SVG.")
+@_FORMAT
+def standin(
+    target: str, log: str | None, metrics_port: int | None, timeline: str | None, output_format: str, **given: object
+) -> None:
+    """Stand before a PostgreSQL as RDS Proxy would: multiplex transactions, pin sessions, and say why.
+
+    Runs until Ctrl-C. On a terminal it shows its clients, its database connections, and who is pinned by which
+    statement; elsewhere it prints each pin. Change an application's DSN to it, and see what pins.
+
+    Exit status: 0 if nothing pinned, 1 if something did, 2 if it could not start.
+    """
+    with _extra("tools"), _usage():
+        from .standin import command
+
+        options = command.options(**given)
+        status = command.run(
+            target,
+            options,
+            output_format=output_format,
+            log=log,
+            timeline=Path(timeline) if timeline is not None else None,
+            metrics_port=metrics_port,
+        )
+    sys.exit(status)
+
+
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Turns a name that is not known into a usage error."""
+    """Turns what cannot be meant, a name that is not known say, into a usage error."""
     try:
         yield
-    except (SettingError, UnknownNameError) as error:
+    except (SettingError, StandInError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

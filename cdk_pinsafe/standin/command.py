@@ -119,12 +119,17 @@ def _farewell(proxy: RunningStandIn, console: Console) -> None:
     moment, metrics = proxy.snapshot(), proxy.metrics()
     pins = [pin for pin in moment.pins if not pin.repeated]
     console.print(
-        f"{metrics['ClientConnectionsSetupSucceeded']:,.0f} clients, {metrics['QueryRequests']:,.0f} requests, "
-        f"{moment.most} database connections at most, {len(pins)} sessions pinned"
+        f"{_count(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
+        f"{_count(metrics['QueryRequests'], 'request')}, {_count(moment.most, 'database connection')} at most, "
+        f"{_count(len(pins), 'session')} pinned"
     )
     if console.is_terminal:
         for pin in pins[-5:]:
             console.print(pin_text(pin))
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
 
 
 def _json(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event) -> None:

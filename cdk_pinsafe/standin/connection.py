@@ -27,43 +27,31 @@ It must not know the pool's rules nor what pins.
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from .asked import (
+    BIND,
+    CLOSE_OURS,
+    CLOSE_PORTAL,
+    COPY_END,
+    DESCRIBE,
+    EXECUTE,
+    QUERY,
+    QUERY_OURS,
+    SYNC,
+    SYNC_OURS,
+    Asked,
+    Closing,
+    PreparedStatement,
+    Preparing,
+)
 from .login import DatabaseLogin, Key
 from .messages import ProtocolViolation, error_fields
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = [
-    "BIND",
-    "CLOSE_OURS",
-    "CLOSE_PORTAL",
-    "COPY_END",
-    "DESCRIBE",
-    "EXECUTE",
-    "IDLE",
-    "QUERY",
-    "QUERY_OURS",
-    "SYNC",
-    "SYNC_OURS",
-    "Asked",
-    "Closing",
-    "DatabaseConnection",
-    "PreparedStatement",
-    "Preparing",
-]
-
-QUERY: Final = 1  # FunctionCall, too
-SYNC: Final = 2
-BIND: Final = 3
-DESCRIBE: Final = 4
-EXECUTE: Final = 5
-COPY_END: Final = 6
-CLOSE_OURS: Final = 7
-SYNC_OURS: Final = 8
-CLOSE_PORTAL: Final = 9
-QUERY_OURS: Final = 10
+__all__ = ["FAILED", "IDLE", "IN_TRANSACTION", "DatabaseConnection"]
 
 IDLE: Final = ord("I")
 IN_TRANSACTION: Final = ord("T")
@@ -73,66 +61,6 @@ _STATEMENT_GONE: Final = frozenset({"26000", "42P05"})  # not what our own book 
 _LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole, an error say, is never longer
 
 _HEADER = struct.Struct(">I").unpack_from
-
-
-class PreparedStatement:
-    """A statement that a client prepared through the protocol.
-
-    Attributes:
-        name: what it is called on database connections that are shared; no other has it, nor can a client guess it.
-        rest: what follows the name in its Parse message.
-        sql: its text.
-        pins: whether running it pins.
-    """
-
-    __slots__ = ("name", "pins", "rest", "sql")
-
-    def __init__(self, name: bytes, rest: bytes, sql: bytes, pins: object) -> None:
-        self.name = name
-        self.rest = rest
-        self.sql = sql
-        self.pins = pins
-
-
-class Preparing:
-    """A Parse that was sent.
-
-    Attributes:
-        statement: what it prepares.
-        wire: the name that it was sent with.
-        name: the client's name for it; None if the stand-in prepares it by itself.
-        before: what the client called so before.
-    """
-
-    __slots__ = ("before", "name", "statement", "wire")
-
-    def __init__(
-        self, statement: PreparedStatement, wire: bytes, name: bytes | None, before: PreparedStatement | None
-    ) -> None:
-        self.statement = statement
-        self.wire = wire
-        self.name = name
-        self.before = before
-
-
-class Closing:
-    """A client's Close of a prepared statement.
-
-    Attributes:
-        name: the client's name for it.
-        before: what it was; None if nothing.
-        shared: it was closed under its `PreparedStatement.name`.
-    """
-
-    __slots__ = ("before", "name", "shared")
-
-    def __init__(self, name: bytes, before: PreparedStatement | None, shared: bool) -> None:
-        self.name = name
-        self.before = before
-        self.shared = shared
-
-
-Asked: TypeAlias = int | Preparing | Closing
 
 # Which answers need a look, by type. The others pass.
 _Z, _E, _S, _G = b"Z"[0], b"E"[0], b"S"[0], b"G"[0]
@@ -380,7 +308,7 @@ class DatabaseConnection:
             left_out.append(asked.popleft())
         self._undo(left_out)
         if self.session is not None and type(head) is Preparing and head.name == b"":
-            self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
+            self.session.statements.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
         self.copying_in = False
         return bool(asked) and asked[0] is SYNC_OURS
 
@@ -393,12 +321,12 @@ class DatabaseConnection:
                 if one.wire == b"":
                     self.unnamed = None
                 if one.name is not None and session is not None:
-                    session.restore(one.name, one.before)
+                    session.statements.restore(one.name, one.before)
             elif type(one) is Closing:
                 if one.shared and one.before is not None:
                     self.prepared[one.before] = None
                 if session is not None:
-                    session.restore(one.name, one.before)
+                    session.statements.restore(one.name, one.before)
 
     def _copy_in_begins(self) -> None:
         """The database reads data from now on, and passes over Sync until they end."""

@@ -21,7 +21,7 @@ class Log(Observer):
         self._write(log_lines.connected(datetime.now(UTC), client, address, endpoint=self._endpoint))
 
     def client_closed(self, client: int, reason: str) -> None:
-        self._write(log_lines.closed(datetime.now(UTC), client, reason, endpoint=self._endpoint))
+        self._write(log_lines.closed(datetime.now(UTC), client, _one_line(reason), endpoint=self._endpoint))
 
     def may_pin(self, pin: Pin) -> None:
         self._write(
@@ -30,7 +30,7 @@ class Log(Observer):
                 pin.client_connection,
                 pin.db_connection,
                 pin.reason,
-                pin.digest or "",
+                _one_line(pin.digest or ""),
                 endpoint=self._endpoint,
             )
         )
@@ -43,7 +43,12 @@ class Log(Observer):
                     pin.client_connection,
                     pin.db_connection,
                     pin.reason,
-                    pin.digest,
+                    None if pin.digest is None else _one_line(pin.digest),
                     endpoint=self._endpoint,
                 )
             )
+
+
+def _one_line(text: str) -> str:
+    """A client's text as a part of a line: whatever it holds, it neither ends the line nor writes to a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))

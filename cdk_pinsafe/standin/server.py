@@ -20,7 +20,8 @@ from .login import Authentication, ClientRules, Key
 from .messages import Refusal
 from .metrics import Metrics, Tally
 from .pool import Pool
-from .session import Session, Surroundings
+from .session import Session
+from .surroundings import Surroundings
 from .target import Target
 
 __all__ = ["Options", "StandIn"]

@@ -186,7 +186,7 @@ def _lane(
         name = html.escape(recording.names.get(client, ""))
         colour = colours[client]
         pinned = recording.pins.get(client)
-        hatched = pinned is not None and pinned.pin.db_connection == connection
+        hatched = pinned is not None and pinned.pin.db_connection == connection and end > pinned.at
         x, right = scale(start), scale(end)
         middle = right
         if hatched and pinned is not None:

@@ -51,16 +51,20 @@ def pin_text(pin: Pin) -> Text:
         "\n  ",
         _statement(pin),
         "\n  ",
-        (pin.remedy, "italic"),
+        (_plain(pin.remedy), "italic"),
     )
 
 
 def _statement(pin: Pin) -> Text:
-    text = Text(pin.statement)
+    text = Text(_plain(pin.statement))
     text.stylize("red underline", pin.start, pin.end)
-    flat = Text(" ").join(text.split())
-    flat.truncate(160, overflow="ellipsis")
-    return flat
+    text.truncate(160, overflow="ellipsis")
+    return text
+
+
+def _plain(text: str) -> str:
+    """A client's text in one line, letter for letter, without what could write to the terminal by itself."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
 
 
 def _lanes(moment: Snapshot) -> Text:
@@ -90,9 +94,9 @@ def _clients(moment: Snapshot, most: int) -> Table:
 def _row(client: ClientState) -> list[Text]:
     return [
         Text(str(client.number)),
-        Text(client.name or "-"),
-        Text(client.user),
-        Text(client.database),
+        Text(_plain(client.name) or "-"),
+        Text(_plain(client.user)),
+        Text(_plain(client.database)),
         Text(client.state, _STATES[client.state]),
         Text("" if client.connection is None else str(client.connection)),
         Text("") if client.pin is None else _statement(client.pin),

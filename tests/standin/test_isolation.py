@@ -3,23 +3,30 @@
 import asyncio
 
 import pg8000.native
+import pytest
 
-from cdk_pinsafe.standin import Authentication, Target, running
+from cdk_pinsafe.standin import Authentication, Target, host, running
+from cdk_pinsafe.standin.host import event_loop
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .isolation import TABLES, live
 
 SESSIONS = 12
+LOOPS = {"uvloop": event_loop, "asyncio": asyncio.new_event_loop}
 
 
-def test_random_sessions_see_only_what_is_theirs(target: Target, admin: pg8000.native.Connection, long: bool) -> None:
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_random_sessions_see_only_what_is_theirs(
+    target: Target, admin: pg8000.native.Connection, long: bool, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Concurrent sessions of settings, temporary tables, prepared statements, cursors, notifications, locks, COPY,
     transactions left open and sockets cut in mid-message find what they made, and nothing of others.
     """
-    statements = 1_000_000 if long else 12_000
+    monkeypatch.setattr(host, "event_loop", LOOPS[loop])
+    statements = 500_000 if long else 6_000
     admin.run(TABLES)
     admin.run(f"GRANT ALL ON committed, holders TO {USER}")
-    # The stand-in runs in the sessions' own loop, so that a thousandth of the time is not spent on switching threads.
     with running(target, pool_size=8, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
         totals = asyncio.run(
             live(proxy.port, USER, DATABASE, statements=statements, sessions=SESSIONS, seed=statements)

@@ -22,7 +22,9 @@ from cdk_pinsafe.standin.login import (
     database_login,
 )
 from cdk_pinsafe.standin.messages import ProtocolViolation, Refusal
-from cdk_pinsafe.standin.session import LONGEST_KEPT, Session, Surroundings
+from cdk_pinsafe.standin.prepared import LONGEST_KEPT
+from cdk_pinsafe.standin.session import Session
+from cdk_pinsafe.standin.surroundings import Surroundings
 
 from .wire import (
     COPY_DONE,
@@ -225,6 +227,20 @@ def test_copy_passes_over_sync(feed: Feed) -> None:
     assert house.freed == 1
 
 
+def test_a_request_in_the_data_of_a_copy_is_refused() -> None:
+    """The database would take it for data, and answer less than it was asked."""
+    for request in (query("SELECT 1"), parse("SELECT 1") + SYNC):
+        house = House()
+        house.session.receive(query("COPY t FROM STDIN"))
+        house.connection.receive(message("G", b"\0\0\0"))
+        with pytest.raises(ProtocolViolation):
+            house.session.receive(request)
+        house = House()
+        house.session.receive(query("COPY t FROM STDIN") + request)
+        with pytest.raises(ProtocolViolation):
+            house.connection.receive(message("G", b"\0\0\0"))
+
+
 def test_an_error_leaves_out_the_rest_of_its_batch() -> None:
     """What a batch's later messages would have prepared or closed is as before: the server did not see to them."""
     house = House()
@@ -298,7 +314,7 @@ def test_what_a_client_prepares_is_bounded() -> None:
             house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", f"s{number}") + SYNC)
             house.connection.receive(PARSED + READY)
             del house.to_database[:], house.to_client[:]
-            assert house.session._kept <= LONGEST_KEPT
+            assert house.session.statements.kept <= LONGEST_KEPT
 
     with pytest.raises(Refusal) as refused:
         prepare()
