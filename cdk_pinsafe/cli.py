@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from .errors import MissingExtraError, PinSafeError, SettingError, StandInError, UnknownNameError
+from .errors import (
+    LogsError,
+    MissingExtraError,
+    PinSafeError,
+    SettingError,
+    StandInError,
+    UnknownNameError,
+)
 
 try:
     import click
@@ -49,6 +56,36 @@ def rehearse(app: str | None, keep: bool, output_format: str) -> None:
     with _extra("rehearsal"):
         from .rehearsal.run import run
     sys.exit(run(app, keep=keep, output_format=output_format))
+
+
+@main.command(short_help="Read the proxy's log: what pins, who sends it, what to do.")
+@click.argument("files", metavar="[FILE...|-]", nargs=-1)
+@click.option("--log-group", metavar="NAME", help="Read a log group of CloudWatch Logs, with your AWS credentials.")
+@click.option("--since", metavar="TIME", help="For --log-group: 30m, 2h, 7d, or 2026-01-31T12:00 (UTC).  [default: 1h]")
+@click.option("--until", metavar="TIME", help="For --log-group, as --since.  [default: now]")
+@click.option(
+    "--format", "output_format", type=click.Choice(["text", "json", "html"]), default="text", show_default=True
+)
+@click.option("--output", metavar="FILE", help="Write to a file.  [default: standard output]")
+def logs(
+    files: tuple[str, ...],
+    log_group: str | None,
+    since: str | None,
+    until: str | None,
+    output_format: str,
+    output: str | None,
+) -> None:
+    """Read RDS Proxy's log and say which statements pinned sessions, how often, when, and what to do about each.
+
+    A FILE is a log, or a folder of logs, plain or gzip: as CloudWatch exports it to S3, as `aws logs` prints it (text
+    or JSON), or as the console downloads it (CSV); - is standard input.
+
+    Exit status: 0 if no session was pinned, 1 if one was, 2 if something cannot be read.
+    """
+    with _extra("tools"):
+        from .logs.run import run
+    with _usage():
+        sys.exit(run(files, log_group=log_group, since=since, until=until, output_format=output_format, output=output))
 
 
 @main.command(short_help="What pins a session, and what to write instead.")
@@ -177,10 +214,10 @@ def standin(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Turns what cannot be meant, a name that is not known say, into a usage error."""
+    """Turns what cannot be, a name that is not known or a log that cannot be read say, into a usage error."""
     try:
         yield
-    except (SettingError, StandInError, UnknownNameError) as error:
+    except (LogsError, SettingError, StandInError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

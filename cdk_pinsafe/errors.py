@@ -8,6 +8,7 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
+    ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── StandInError          a stand-in was told something that it cannot do
     ├── AuditError            a database could not be audited
     ├── UnknownNameError      there is no condition or client of that name
@@ -20,6 +21,7 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "LogsError",
     "MissingExtraError",
     "PinSafeError",
     "RehearsalError",
@@ -64,6 +66,10 @@ class AuditError(PinSafeError):
 
 class UnknownNameError(PinSafeError, LookupError):
     """There is no condition or client of the name that was asked for."""
+
+
+class LogsError(PinSafeError):
+    """A log could not be read: a file, a folder, or a log group of CloudWatch."""
 
 
 class MissingExtraError(PinSafeError):

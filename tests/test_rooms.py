@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "pinning": {"errors", "settings"},
     "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
+    "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "pages", "audit", "cdk", "standin", "rehearsal"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "logs", "standin"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -31,6 +32,7 @@ THIRD_PARTY = {
     "pinning": {"google", "postgast"},
     "pages": {"rich"},
     "audit": {"psycopg", "rich"},
+    "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "standin": {"psycopg", "rich", "uvloop"},

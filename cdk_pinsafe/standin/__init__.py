@@ -40,7 +40,8 @@ hardened nor tuned to stand before a production database.
 
 What must be whole before it is looked at is bounded (a statement that does not pin, error messages); everything else
 goes through in pieces. The machine without sockets is `session` and `connection`, the rules of lending are `pool`, the
-sockets are `edge`; `server` puts them together in one event loop, `host` runs that in a thread.
+sockets are `client_edge` and `database_edge`; `server` puts them together in one event loop, `host` runs that in a
+thread. With uvloop installed it is faster.
 """
 
 from .events import Observer, Pin

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +28,21 @@ from .view import pin_text, view
 __all__ = ["address", "run"]
 
 _REFRESH = 0.25
+
+
+class _Pins(Observer):
+    """Keeps the pins until they were shown."""
+
+    def __init__(self) -> None:
+        self._new: SimpleQueue[Pin] = SimpleQueue()
+
+    def pinned(self, pin: Pin) -> None:
+        if not pin.repeated:
+            self._new.put(pin)
+
+    def show(self, show: Callable[[Pin], object]) -> None:
+        while not self._new.empty():
+            show(self._new.get())
 
 
 def address(text: str) -> tuple[str, int]:
@@ -52,7 +68,8 @@ def run(
     metrics_port: int | None,
 ) -> int:
     """Run until Ctrl-C or SIGTERM. Returns 0 if nothing pinned, 1 if something did."""
-    observers: list[Observer] = []
+    new_pins = _Pins()
+    observers: list[Observer] = [new_pins]
     with contextlib.ExitStack() as stack:
         if log is not None:
             observers.append(Log(_writer(log, stack), endpoint=options.endpoint))
@@ -65,9 +82,9 @@ def run(
         stopped = stack.enter_context(_until_told())
         try:
             if output_format == "json":
-                _json(proxy, port, stopped)
+                _json(proxy, port, stopped, new_pins)
             else:
-                _text(proxy, port, stopped, quiet=log == "-")
+                _text(proxy, port, stopped, new_pins, quiet=log == "-")
         finally:
             pins = proxy.pins
             if timeline is not None:
@@ -86,7 +103,9 @@ def options(**given: Any) -> Options:
     return Options(host=host, port=port, authentication=authentication, tls=tls, **given)
 
 
-def _text(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event, *, quiet: bool) -> None:
+def _text(
+    proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event, new_pins: _Pins, *, quiet: bool
+) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not quiet:
         console.print(f"[bold]Connect to[/] {proxy.host}:{proxy.port} [dim](Ctrl-C stops it)[/]")
@@ -94,11 +113,12 @@ def _text(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Ev
             console.print(f"Metrics: http://127.0.0.1:{metrics_port}/metrics and /metrics.json")
     if console.is_terminal and not quiet:
         _live(proxy, Console(highlight=False), stopped)
+    elif quiet:
+        stopped.wait()
     else:
-        seen = 0
         while not stopped.wait(_REFRESH):
-            seen = _new_pins(proxy, seen, lambda pin: None if quiet else console.print(pin_text(pin)))
-        _new_pins(proxy, seen, lambda pin: None if quiet else console.print(pin_text(pin)))
+            new_pins.show(lambda pin: console.print(pin_text(pin)))
+        new_pins.show(lambda pin: console.print(pin_text(pin)))
     if not quiet:
         _farewell(proxy, console)
 
@@ -132,17 +152,16 @@ def _count(number: float, what: str) -> str:
     return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
 
 
-def _json(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event) -> None:
+def _json(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event, new_pins: _Pins) -> None:
     """A line for the start, one for each pin, one for the end."""
 
     def say(**what: object) -> None:
         _line(json.dumps(what))
 
     say(event="listening", host=proxy.host, port=proxy.port, metrics_port=metrics_port)
-    seen = 0
     while not stopped.wait(_REFRESH):
-        seen = _new_pins(proxy, seen, lambda pin: say(event="pinned", **pin_dict(pin)))
-    _new_pins(proxy, seen, lambda pin: say(event="pinned", **pin_dict(pin)))
+        new_pins.show(lambda pin: say(event="pinned", **pin_dict(pin)))
+    new_pins.show(lambda pin: say(event="pinned", **pin_dict(pin)))
     say(event="stopped", metrics=proxy.metrics().values)
 
 
@@ -166,13 +185,6 @@ def pin_dict(pin: Pin) -> dict[str, object]:
         "when": pin.when.isoformat(),
         "repeated": pin.repeated,
     }
-
-
-def _new_pins(proxy: RunningStandIn, seen: int, show: Callable[[Pin], object]) -> int:
-    pins = proxy.pins
-    for pin in pins[seen:]:
-        show(pin)
-    return len(pins)
 
 
 def _writer(log: str, stack: contextlib.ExitStack) -> Callable[[str], object]:

@@ -45,7 +45,8 @@ from .asked import (
     PreparedStatement,
     Preparing,
 )
-from .login import DatabaseLogin, Key
+from .database_login import DatabaseLogin
+from .login import Key
 from .messages import ProtocolViolation, error_fields
 
 if TYPE_CHECKING:

@@ -1,4 +1,8 @@
-"""A stand-in in a thread of its own, for programs that are not asynchronous: tests, the rehearsal, the command line."""
+"""A stand-in in a thread of its own, for programs that are not asynchronous: tests, the rehearsal, the command line.
+
+A client in the same process must let other threads run while it waits, as drivers do; psycopg 3's `Connection.cancel()`
+does not, and would wait for ever (`cancel_safe()` does).
+"""
 
 import asyncio
 import contextlib

@@ -1,55 +1,37 @@
-"""Logging in, both ways, as conversations: clients at the stand-in, and the stand-in at the database.
+"""Letting clients in: what is accepted at start-up, and how a client proves who it is, as a conversation.
 
-A conversation is a generator. It yields a `Step`: bytes to send and what to read next; it is sent what was read; it
-returns what the login came to, or raises a `Refusal`. `Talk` feeds it from bytes in pieces of any size.
-
-What is accepted at start-up, and the words of each refusal, are RDS Proxy's: see `ERRORS`.
+What is accepted, and the words of each refusal, are RDS Proxy's: see `ERRORS`.
 """
 
 import hmac
 import secrets
 import struct
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
-from .authentication import SCRAM, ScramClient, ScramError, ScramServer, md5_response
+from .authentication import SCRAM, ScramError, ScramServer, md5_response
+from .conversation import LONGEST_TOKEN, Conversation, Read, Step
 from .messages import (
     CANCEL_REQUEST,
     GSS_REQUEST,
-    LONGEST_START_UP,
     PROTOCOL_3_0,
     SSL_REQUEST,
     ProtocolViolation,
     Refusal,
     authentication,
-    error_fields,
-    message,
     start_up,
     start_up_parameters,
 )
 
-__all__ = [
-    "Authentication",
-    "ClientRules",
-    "DatabaseLogin",
-    "DatabaseRefusal",
-    "Key",
-    "Login",
-    "Read",
-    "Step",
-    "Talk",
-    "client_login",
-    "database_login",
-]
+__all__ = ["ERRORS", "Authentication", "ClientRules", "Key", "Login", "client_login"]
 
 # The start-up parameters that RDS Proxy keeps for a client without pinning (documented and measured); names are
 # compared as PostgreSQL does, without case.
 _TRACKED: Final = {
     name.lower(): name for name in ("client_encoding", "DateStyle", "TimeZone", "extra_float_digits", "search_path")
 }
-_LONGEST_TOKEN: Final = 65_535  # PG_MAX_AUTH_TOKEN_LENGTH
 
 
 class Authentication(Enum):
@@ -112,98 +94,6 @@ class ClientRules:
     users: Mapping[str, str] = field(repr=False)
     tls: bool = False
     require_tls: bool = False
-
-
-class Read(Enum):
-    """What a conversation reads next."""
-
-    START_UP = "a message without a type"
-    MESSAGE = "a message"
-    BYTE = "one byte"
-    TLS = "nothing, but TLS begins"
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a conversation wants: bytes sent, then something read. `limit` bounds a message's length field."""
-
-    send: bytes
-    read: Read
-    limit: int = LONGEST_START_UP
-
-
-Result = TypeVar("Result")
-Conversation: TypeAlias = Generator[Step, bytes, Result]
-
-
-class Talk:
-    """Runs a conversation over bytes that come in pieces. `done` and `result` tell how it ended."""
-
-    def __init__(self, conversation: Conversation[object], write: Callable[[bytes], object]) -> None:
-        self._conversation = conversation
-        self._write = write
-        self._buffer = b""
-        self.result: object = None
-        self.done = False
-        self.wants_tls = False
-        self._advance(None)
-
-    @property
-    def rest(self) -> bytes:
-        """What came after the conversation's end."""
-        return self._buffer
-
-    def receive(self, data: bytes) -> None:
-        """Take bytes.
-
-        Raises:
-            Refusal: the other side is to be told so, and its connection closed.
-        """
-        self._buffer += data
-        while not self.done and not self.wants_tls and (piece := self._next()) is not None:
-            self._advance(piece)
-
-    def tls_began(self, write: Callable[[bytes], object]) -> None:
-        """Go on after TLS was established; from now on bytes go out through `write`."""
-        self.wants_tls = False
-        self._write = write
-        self._advance(b"")
-
-    def _advance(self, piece: bytes | None) -> None:
-        try:
-            self._step = next(self._conversation) if piece is None else self._conversation.send(piece)
-        except StopIteration as end:
-            self.done = True
-            self.result = end.value
-            return
-        if self._step.send:
-            self._write(self._step.send)
-        if self._step.read is Read.NOTHING:
-            self._advance(b"")
-        elif self._step.read is Read.TLS:
-            if self._buffer:
-                # What came before TLS began was not protected by it, and must not pass for something that was.
-                raise ProtocolViolation("received unencrypted data after SSL request")
-            self.wants_tls = True
-
-    def _next(self) -> bytes | None:
-        """The next piece that the conversation wants, if all of it is there."""
-        read, buffer = self._step.read, self._buffer
-        if read is Read.BYTE:
-            size = 1
-        else:
-            head = 1 if read is Read.MESSAGE else 0
-            if len(buffer) < head + 4:
-                return None
-            length = struct.unpack_from(">I", buffer, head)[0]
-            if not (4 if head else 8) <= length <= self._step.limit:
-                raise ProtocolViolation(f"invalid message length {length} during login")
-            size = head + length
-        if len(buffer) < size:
-            return None
-        self._buffer = buffer[size:]
-        return buffer[:size]
 
 
 def client_login(rules: ClientRules) -> Conversation[Login | None]:
@@ -286,112 +176,29 @@ def _authenticate(user: str, rules: ClientRules) -> Conversation[str | None]:
     if method is Authentication.TRUST:
         return rules.users.get(user)
     if method is Authentication.PASS_THROUGH:
-        return _text((yield Step(authentication(3), Read.MESSAGE, _LONGEST_TOKEN)))
+        return _text((yield Step(authentication(3), Read.MESSAGE, LONGEST_TOKEN)))
     password = rules.users.get(user)
     if password is None:
         raise Refusal("28000", ERRORS["unknown"].format(user=user))
     if method is Authentication.MD5:
         salt = secrets.token_bytes(4)
-        answer = _text((yield Step(authentication(5, salt), Read.MESSAGE, _LONGEST_TOKEN)))
+        answer = _text((yield Step(authentication(5, salt), Read.MESSAGE, LONGEST_TOKEN)))
         if not hmac.compare_digest(answer.encode(), md5_response(user, password, salt).encode()):
             raise Refusal("28P01", ERRORS["wrong"].format(user=user))
         return password
     scram = ScramServer(password)
     offer = authentication(10, SCRAM.encode() + b"\0\0")
     try:
-        mechanism, initial = _initial_response((yield Step(offer, Read.MESSAGE, _LONGEST_TOKEN)))
+        mechanism, initial = _initial_response((yield Step(offer, Read.MESSAGE, LONGEST_TOKEN)))
         if mechanism != SCRAM:
             raise ProtocolViolation("client selected an invalid SASL authentication mechanism")
         first = authentication(11, scram.first(initial).encode())
-        final = _password_body((yield Step(first, Read.MESSAGE, _LONGEST_TOKEN)))
+        final = _password_body((yield Step(first, Read.MESSAGE, LONGEST_TOKEN)))
         proof = scram.final(_decoded(final))
     except ScramError:
         raise Refusal("28P01", ERRORS["wrong"].format(user=user)) from None
     yield Step(authentication(12, proof.encode()), Read.NOTHING)
     return password
-
-
-class DatabaseRefusal(Refusal):
-    """The database, or the way to it, refused. With the database's own words, where there are any."""
-
-
-@dataclass
-class DatabaseLogin:
-    """What the database told at login.
-
-    Attributes:
-        parameters: its ParameterStatus messages.
-        process: the backend's process id.
-        secret: the key for cancel requests.
-    """
-
-    parameters: dict[str, str] = field(default_factory=dict)
-    process: int = 0
-    secret: bytes = b""
-
-
-def database_login(
-    key: Key, password: str | None, *, ask_for_tls: bool, insist_on_tls: bool
-) -> Conversation[DatabaseLogin]:
-    """Log in at the database.
-
-    Raises:
-        DatabaseRefusal: it does not let us in.
-    """
-    if ask_for_tls:
-        answer = yield Step(struct.pack(">II", 8, SSL_REQUEST), Read.BYTE)
-        if answer == b"S":
-            yield Step(b"", Read.TLS)
-        elif answer != b"N" or insist_on_tls:
-            raise DatabaseRefusal("08001", "the database does not offer TLS, which the target's sslmode asks for")
-    login = DatabaseLogin()
-    scram: ScramClient | None = None
-    answer = yield Step(key.start_up(), Read.MESSAGE, _LONGEST_TOKEN)
-    while True:
-        kind, body, send = answer[:1], answer[5:], b""
-        if kind == b"R" and len(body) >= 4:
-            send, scram = _answer(body, key.user, password, scram)
-        elif kind == b"S":
-            name, _, rest = body.partition(b"\0")
-            login.parameters[name.decode(errors="replace")] = rest[:-1].decode(errors="replace")
-        elif kind == b"K" and len(body) >= 8:
-            login.process, login.secret = struct.unpack_from(">I", body)[0], body[4:]
-        elif kind == b"E":
-            fields = error_fields(body)
-            raise DatabaseRefusal(fields.get("C", "08006"), fields.get("M", "the database refused the connection"))
-        elif kind == b"Z":
-            return login
-        elif kind != b"N":
-            raise DatabaseRefusal("08P01", f"the database sent {kind!r} during login")
-        answer = yield Step(send, Read.MESSAGE, _LONGEST_TOKEN)
-
-
-def _answer(
-    body: bytes, user: str, password: str | None, scram: ScramClient | None
-) -> tuple[bytes, ScramClient | None]:
-    """The answer to a database's authentication request."""
-    code, rest = struct.unpack_from(">I", body)[0], body[4:]
-    if code == 0:
-        return b"", scram
-    if password is None:
-        raise DatabaseRefusal("28P01", f"the database asks for a password of {user}, and none is known")
-    if code == 3:
-        return message(b"p", password.encode() + b"\0"), scram
-    if code == 5:
-        return message(b"p", md5_response(user, password, rest).encode() + b"\0"), scram
-    try:
-        if code == 10 and SCRAM.encode() in rest.split(b"\0"):
-            scram = ScramClient(password)
-            first = scram.first().encode()
-            return message(b"p", SCRAM.encode() + b"\0" + struct.pack(">I", len(first)) + first), scram
-        if code == 11 and scram is not None:
-            return message(b"p", scram.final(rest.decode(errors="replace")).encode()), scram
-        if code == 12 and scram is not None:
-            scram.verify(rest.decode(errors="replace"))
-            return b"", scram
-    except ScramError as error:
-        raise DatabaseRefusal("28000", str(error)) from None
-    raise DatabaseRefusal("28000", f"the database asks for authentication of kind {code}, which is not supported")
 
 
 def _password_body(packet: bytes) -> bytes:

@@ -25,6 +25,7 @@ __all__ = [
     "error_fields",
     "error_response",
     "message",
+    "naming",
     "parameter_status",
     "parse",
     "ready_for_query",
@@ -154,3 +155,12 @@ def start_up_parameters(body: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         raise ProtocolViolation("invalid startup packet: a parameter is not UTF-8") from None
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def naming(name: str | None) -> bytes:
+    """The statement that gives a connection its borrower's application_name, and its end."""
+    if name is None:
+        return b"RESET application_name\0"
+    # Its characters are printable ASCII; this form means the same whatever standard_conforming_strings says.
+    quoted = name.replace("\\", "\\\\").replace("'", "''")
+    return f"SET application_name TO E'{quoted}'\0".encode()

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from typing import Final
 
+from ..pinning.conditions import STATEMENT_LIMIT
 from .messages import FRONTEND_LIMITS, ProtocolViolation
 
-__all__ = ["LONGEST_NAME", "Outgoing", "named", "refuse", "string_end"]
+__all__ = ["LONGEST_NAME", "Outgoing", "can_stream", "named", "refuse", "string_end"]
 
 LONGEST_NAME: Final = 8192
 """Bytes of a statement's or portal's name, its NUL included; PostgreSQL's own tables keep 63."""
+
+_LONGEST_TYPES: Final = 2 + 4 * 65_535
+_QUERY, _BIND = ord("Q"), ord("B")
+_PASSING: Final = frozenset(b"dF")
+_NAMED: Final = frozenset(b"PB")
 
 
 class Outgoing:
@@ -64,3 +70,29 @@ def named(data: bytes, position: int, end: int) -> bytes:
     if end - position < 7 or data[position + 5] not in b"SP" or string_end(data, position + 6, end) != end - 1:
         raise ProtocolViolation("invalid message format")
     return data[position + 6 : end - 1]
+
+
+def can_stream(kind: int, data: bytes, position: int, end: int) -> bool:
+    """Whether so much of a message is there that it can be judged, and sent on in pieces.
+
+    What is held back until then is at most a statement that does not pin, with its types.
+    """
+    begin = position + 5
+    if kind in _PASSING:
+        return True
+    if kind == _QUERY:
+        return end - begin - 1 > STATEMENT_LIMIT
+    if kind not in _NAMED:
+        return False
+    first = data.find(b"\0", begin, begin + LONGEST_NAME)
+    if first < 0:
+        return len(data) - begin >= LONGEST_NAME  # it will be refused
+    if kind == _BIND:
+        second = data.find(b"\0", first + 1, first + 1 + LONGEST_NAME)
+        return second >= 0 or len(data) - first > LONGEST_NAME
+    sql_end = data.find(b"\0", first + 1, first + 2 + STATEMENT_LIMIT)
+    if sql_end < 0:
+        return len(data) - first - 1 > STATEMENT_LIMIT
+    if end - sql_end - 1 > _LONGEST_TYPES:
+        raise ProtocolViolation("invalid message format")
+    return False

@@ -16,8 +16,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .connection import DatabaseConnection
+from .database_login import DatabaseLogin
 from .events import Observer
-from .login import DatabaseLogin, Key
+from .login import Key
 from .messages import Refusal
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["BORROW_TIMED_OUT", "Pool"]
 
 PATIENCE: Final = 0.05
+
+_TOO_MANY: Final = "53300"  # the database has all the connections that it, the database or the role may have
 
 # AWS's words ("Troubleshooting RDS Proxy"); 08000 was measured by others. Whether the client's connection is closed,
 # as here, is not known.
@@ -145,6 +148,8 @@ class Pool:
         """A connection could not be opened: who waits for one like it is told why."""
         self._opening_ended(key)
         self.failed += 1
+        if refusal.sqlstate == _TOO_MANY and self.connections:
+            return  # there will be room again; `sweep` tries
         for session in [session for session in self._waiting if session.key == key]:
             del self._waiting[session]
             self.refuse(session, refusal)
@@ -201,17 +206,23 @@ class Pool:
 
     def _pass_on(self, connection: DatabaseConnection, now: float) -> None:
         """Give a connection that came free to somebody who waits."""
-        first = next(iter(self._waiting))
+        first, since = next(iter(self._waiting.items()))
         alike = next((session for session in self._waiting if session.key == connection.key), None)
-        if alike is None or (alike is not first and self._waiting[first] + PATIENCE < min(now, self._waiting[alike])):
-            if self.total >= self.size and not self._opening.get(first.key):
-                self.retire(connection)
-            else:
-                self._idle.setdefault(connection.key, deque()).append(connection)
-            return
-        del self._waiting[alike]
-        self._lend(alike, connection)
-        self.grant(alike, connection)
+        patient = alike is not None and (alike is first or since + PATIENCE >= min(now, self._waiting[alike]))
+        if not patient and self._lacks_room_for_others(connection.key):
+            self.retire(connection)
+        elif alike is None:
+            self._idle.setdefault(connection.key, deque()).append(connection)
+        else:
+            del self._waiting[alike]
+            self._lend(alike, connection)
+            self.grant(alike, connection)
+
+    def _lacks_room_for_others(self, key: Key) -> bool:
+        """Whether somebody waits for another key, and nothing is on its way to give room."""
+        others = sum(1 for session in self._waiting if session.key != key)
+        coming = len(self.closing) + sum(self._opening.values())
+        return self.total >= self.size and coming < others
 
     def _serve(self) -> None:
         """Open connections for those who wait, as far as there is room."""

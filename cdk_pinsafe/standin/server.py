@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from ..errors import StandInError
+from .client_edge import ClientEdge
 from .connection import DatabaseConnection
-from .edge import ClientEdge, DatabaseEdge, connect
+from .database_edge import DatabaseEdge, connect
 from .events import Observer, Observers, Pin
 from .login import Authentication, ClientRules, Key
 from .messages import Refusal
@@ -258,8 +259,8 @@ class StandIn:
         client.update_reading()
         if self.options.authentication is Authentication.PASS_THROUGH and not self._is_verified(session):
             self._start(self._verify(client, session))
-        elif self.pool.parameters(session.key) is not None:
-            client.welcome()
+        elif (parameters := self.pool.parameters(session.key)) is not None:
+            client.welcome(parameters)
         else:
             connection = self.pool.borrow(session)
             if connection is not None:
@@ -290,7 +291,7 @@ class StandIn:
         if not client.ready:
             session.connection, connection.session = connection, session
             self.pool.free(connection)
-            client.welcome()
+            client.welcome(connection.login.parameters)
             return
         try:
             session.granted(connection)

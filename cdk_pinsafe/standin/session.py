@@ -44,14 +44,13 @@ from .connection import FAILED, DatabaseConnection
 from .events import Pin
 from .judgement import LEGACY, OVERSIZED, Verdict
 from .login import Key, Login
-from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, parse
-from .outgoing import LONGEST_NAME, Outgoing, named, refuse, string_end
+from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, naming, parse
+from .outgoing import Outgoing, can_stream, named, refuse, string_end
 from .prepared import MOST_PREPARED, Statements, trim
 from .surroundings import Surroundings
 
 __all__ = ["Session"]
 
-_LONGEST_TYPES: Final = 2 + 4 * 65_535
 _KEPT_OF_PIN: Final = 1000
 _HEADER = struct.Struct(">I").unpack_from
 _Q: Final = ord("Q")
@@ -222,7 +221,7 @@ class Session:
             connection.name = name
             connection.unnamed = None
             connection.asked.append(QUERY_OURS)
-            connection.write(message(b"Q", _naming(name)))
+            connection.write(message(b"Q", naming(name)))
 
     def _ask(self) -> None:
         """Count a request."""
@@ -245,7 +244,7 @@ class Session:
             if not 4 <= length <= FRONTEND_LIMITS.get(kind, -1):
                 refuse(kind, length)
             end = position + 1 + length
-            if end > size and not self._can_stream(kind, data, position, end):
+            if end > size and not can_stream(kind, data, position, end):
                 break
             connection = self.connection
             if kind == _X:
@@ -274,31 +273,6 @@ class Session:
         if connection is not None:
             out.send(connection.write)
             connection.free_if_done()
-
-    def _can_stream(self, kind: int, data: bytes, position: int, end: int) -> bool:
-        """Whether so much of a message is there that it can be judged, and sent on in pieces.
-
-        What is held back until then is at most a statement that does not pin, with its types.
-        """
-        begin = position + 5
-        if kind in _PASSING:
-            return True
-        if kind == _Q:
-            return end - begin - 1 > STATEMENT_LIMIT
-        if kind not in _NAMED:
-            return False
-        first = data.find(b"\0", begin, begin + LONGEST_NAME)
-        if first < 0:
-            return len(data) - begin >= LONGEST_NAME  # it will be refused
-        if kind == _B:
-            second = data.find(b"\0", first + 1, first + 1 + LONGEST_NAME)
-            return second >= 0 or len(data) - first > LONGEST_NAME
-        sql_end = data.find(b"\0", first + 1, first + 2 + STATEMENT_LIMIT)
-        if sql_end < 0:
-            return len(data) - first - 1 > STATEMENT_LIMIT
-        if end - sql_end - 1 > _LONGEST_TYPES:
-            raise ProtocolViolation("invalid message format")
-        return False
 
     def _query(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
         _no_copy(connection)
@@ -491,7 +465,7 @@ class Session:
 
 
 _Handler = Callable[[Session, DatabaseConnection, Outgoing, int, int], None]
-_B, _S, _X = ord("B"), ord("S"), ord("X")
+_S, _X = ord("S"), ord("X")
 
 _HANDLERS: Final[dict[int, _Handler]] = {
     ord("Q"): Session._query,
@@ -507,8 +481,6 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ord("c"): Session._copy_end,
     ord("f"): Session._copy_end,
 }
-_PASSING: Final = frozenset(b"dF")
-_NAMED: Final = frozenset(b"PB")
 _UNASKED: Final = frozenset(b"Hdcf")  # of no consequence outside a request: nothing is borrowed for them
 
 
@@ -516,12 +488,3 @@ def _no_copy(connection: DatabaseConnection) -> None:
     """Refuse a request while the database reads a COPY's data: it would take it for one of them."""
     if connection.copying_in:
         raise ProtocolViolation("unexpected message during COPY from stdin")
-
-
-def _naming(name: str | None) -> bytes:
-    """The statement that gives a connection its borrower's application_name, and its end."""
-    if name is None:
-        return b"RESET application_name\0"
-    # Its characters are printable ASCII; this form means the same whatever standard_conforming_strings says.
-    quoted = name.replace("\\", "\\\\").replace("'", "''")
-    return f"SET application_name TO E'{quoted}'\0".encode()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from time import monotonic
 
+from .client_edge import ClientEdge
 from .connection import DatabaseConnection
-from .edge import ClientEdge
 from .events import Pin
 from .server import StandIn
 

@@ -122,6 +122,50 @@ def test_a_pool_that_is_full_makes_room_for_other_users(target: Target, admin: p
         serve(proxy, story)
 
 
+def test_nobody_starves_while_others_share(target: Target) -> None:
+    """One who needs another kind of connection gets one, though those of the first kind are never idle."""
+
+    async def story(connect: Connect) -> None:
+        busy = [await connect() for _ in range(4)]
+        other = await connect(TimeZone="Asia/Tokyo")
+        stop = asyncio.Event()
+
+        async def keep_asking(client: Client) -> int:
+            asked = 0
+            while not stop.is_set():
+                await client.run("SELECT pg_sleep(0.001)")
+                asked += 1
+            return asked
+
+        tasks = [asyncio.create_task(keep_asking(client)) for client in busy]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                assert await other.run("SHOW TimeZone") == [["Asia/Tokyo"]]
+        stop.set()
+        assert min(await asyncio.gather(*tasks)) > 1
+
+    with running(target, pool_size=2, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        serve(proxy, story)
+
+
+def test_a_database_that_is_full_is_waited_for(target: Target, admin: pg8000.native.Connection) -> None:
+    """Where the database gives fewer connections than the pool may have, clients wait for those that there are."""
+    assert eventually(lambda: backends(admin) == 0)
+
+    async def story(connect: Connect) -> None:
+        four = [await connect() for _ in range(4)]
+        await asyncio.gather(*(client.run("SELECT pg_sleep(0.3)") for client in four))
+
+    admin.run(f"ALTER ROLE {USER} CONNECTION LIMIT 2")
+    try:
+        with running(target, pool_size=5, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+            serve(proxy, story)
+            assert proxy.metrics()["DatabaseConnectionsSetupFailed"] > 0
+    finally:
+        admin.run(f"ALTER ROLE {USER} CONNECTION LIMIT -1")
+
+
 def test_pipelines_may_go_over_sync(proxy: RunningStandIn) -> None:
     """Batches that were sent at once are answered in order, an error in one leaving the others alone."""
 

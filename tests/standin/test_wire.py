@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 
 from cdk_pinsafe.standin.authentication import ScramClient
 from cdk_pinsafe.standin.connection import DatabaseConnection
+from cdk_pinsafe.standin.conversation import Talk
+from cdk_pinsafe.standin.database_login import DatabaseLogin, database_login
 from cdk_pinsafe.standin.events import Observer
 from cdk_pinsafe.standin.login import (
     Authentication,
     ClientRules,
-    DatabaseLogin,
     Key,
     Login,
-    Talk,
     client_login,
-    database_login,
 )
 from cdk_pinsafe.standin.messages import ProtocolViolation, Refusal
 from cdk_pinsafe.standin.prepared import LONGEST_KEPT

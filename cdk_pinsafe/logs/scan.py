@@ -1,0 +1,311 @@
+"""Reads a log's text and counts what is in it, fast: most lines are never looked at one by one.
+
+Text is searched block by block for the words that a pin's line has; only such lines are taken apart, those of the usual
+form by one regular expression, all others by :mod:`cdk_pinsafe.pinning.log_lines`. The other lines are counted by
+their ends and by the mark of the proxy's ordinary lines; where the two do not add up, halving finds the lines that are
+not ordinary. State is bounded: see `tally`, `joins`, and the constants here.
+"""
+
+import re
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from ..pinning import log_lines
+from ..pinning.log_lines import Kind, LogLine
+from ..pinning.statements import analyse
+from .joins import Joins
+from .tally import Group, Key, Tally
+
+__all__ = ["Lines", "Scanner"]
+
+LINE_LIMIT: Final = 256 * 1024
+"""Bytes of a line that are kept while its end is looked for; a longer one is read in parts, each counted as a line."""
+DIGEST_LIMIT: Final = 1000
+"""Characters of a digest that are kept."""
+REPEATS: Final = 50_000
+"""A pin that is repeated within so many is counted once."""
+SAMPLES: Final = 10
+"""Forms of unknown lines, of each of which one is kept."""
+_SAMPLE_LENGTH: Final = 200
+_CACHED: Final = 4096
+_WAITING: Final = 2048
+_WALKED: Final = 8 * 1024
+_BEFORE: Final = 2048
+"""Bytes before the words of a pin in which its line begins."""
+
+_PINNED: Final = b" pinned to the database connection"
+_MARKS: Final = (b" [INFO] [proxyEndpoint=", b" [INFO] [clientConnection=")
+"""Of ordinary lines, since 2021 and before."""
+_TIME: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d):(\d\d):(\d\d)\.(\d{3})Z \[")
+_ORDINARY: Final = re.compile(rb"\d\d:\d\d[\d:.,]{0,16}(?:Z|[+-]\d\d:?\d\d)? \[(?:INFO|DEBUG|TRACE)\]")
+_USUAL: Final = re.compile(
+    rb"(?:[^\s\[]{1,256}\s){0,2}?"  # what `aws logs tail` and an export to S3 put there
+    rb"(\d{4}-\d\d-\d\dT\d\d):(\d\d):(\d\d)\.(\d{3})Z \[(?:WARN|INFO)\] (?:\[proxyEndpoint=[^\]\n]{1,63}\] )?"
+    rb"\[clientConnection=(\d{1,20})\] "
+    rb"(The client session was|If this prepared statement runs, the client session will be)"
+    rb" pinned to the database connection \[dbConnection=\d{1,20}\]"
+    rb"(?: for the remainder of the session\. The proxy can't reuse this connection until the session ends)?\. "
+    rb"(Reason: [^\n\r\t]{1,40000})\r?\n"
+)
+"""A line about a pin. Groups: hour, minute, second, millisecond, client connection, beginning, reason and digest."""
+_HAPPENED: Final = b"The client session was"
+_EXPORTED_TIME: Final = re.compile(r"\t\d{13}$")
+"""What `aws logs … --output text` puts after a message."""
+_VARIABLE: Final = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
+
+
+@dataclass
+class Lines:
+    """How many lines there were.
+
+    Attributes:
+        total: All.
+        pins: That tell of a pin, each once.
+        repeated: That tell of a pin that was counted before.
+        announced: That tell of a statement that will pin if it runs.
+        unknown: That are neither these nor ordinary, among them what mentions a pin and could not be read.
+        first: The earliest time seen, in milliseconds since 1970.
+        last: The latest.
+        forms: The first forms of unknown lines: a sample, and how many there were.
+    """
+
+    total: int = 0
+    pins: int = 0
+    repeated: int = 0
+    announced: int = 0
+    unknown: int = 0
+    first: int | None = None
+    last: int | None = None
+    forms: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def ordinary(self) -> int:
+        """That the proxy writes at INFO and below, about clients that come and go say; empty ones, too."""
+        return self.total - self.pins - self.repeated - self.announced - self.unknown
+
+
+class Scanner:
+    """Takes text of one or more logs, in any order, and counts."""
+
+    def __init__(self) -> None:
+        self.lines = Lines()
+        self._groups: dict[bytes, Group] = {}
+        self.tally = Tally(on_fold=self._groups.clear)
+        self._joins = Joins(self._settle)
+        self._mark = _MARKS[0]
+        self._waiting = 0
+        self._hours: dict[bytes, int] = {}
+        self._endings: dict[bytes, Key] = {}
+        self._keys: dict[tuple[str | None, str | None], Key] = {}
+        self._seen: dict[int, int] = {}
+        """When each of the latest client connections was pinned: a session is pinned once, for as long as it lasts."""
+
+    def read(self, blocks: Iterable[bytes]) -> None:
+        """Count what one source has: blocks of text whose lines may go on from one to the next."""
+        rest = b""
+        for block in blocks:
+            end = block.rfind(b"\n") + 1
+            start = 0
+            if end and rest:
+                start = block.find(b"\n") + 1
+                self._count(rest + block[:start], 0, len(rest) + start)
+                rest = b""
+            self._count(block, start, end)
+            rest += block[end:]
+            if len(rest) > LINE_LIMIT:
+                self._count(rest + b"\n", 0, len(rest) + 1)
+                rest = b""
+        if rest:
+            self._count(rest + b"\n", 0, len(rest) + 1)
+
+    def finish(self) -> None:
+        """Settle what was open, after the last source."""
+        self.tally.add_waiting()
+        self._joins.finish()
+
+    def _count(self, block: bytes, start: int, end: int) -> None:
+        """Count the lines of a part of a block, which begins and ends with whole lines."""
+        if start == end:
+            return
+        first_line = block[start : min(block.find(b"\n", start), start + _BEFORE)]
+        self._mark = next((mark for mark in _MARKS if mark in first_line), self._mark)
+        total = _line_ends(block, start, end)
+        self.lines.total += total
+        unmarked = self._pin_lines(block, start, end)
+        self._find_unknown(block, start, end, total, unmarked)
+        self._waiting += len(unmarked)
+        if self._waiting >= _WAITING:
+            self.tally.add_waiting()
+            self._waiting = 0
+        if len(self._seen) >= 2 * REPEATS:
+            for connection in list(islice(self._seen, len(self._seen) - REPEATS)):
+                del self._seen[connection]
+        self._note_time(first_line)
+        self._note_time(block[block.rfind(b"\n", start, end - 1) + 1 :][:_BEFORE])
+
+    def _pin_lines(self, block: bytes, start: int, end: int) -> list[int]:
+        """Take the lines apart that mention a pin. Returns where those are that have not the mark of ordinary lines."""
+        find, rfind, usual = block.find, block.rfind, _USUAL.match
+        hours, groups, seen = self._hours, self._groups, self._seen
+        unmarked = []
+        at = find(_PINNED, start, end)
+        while at >= 0:
+            left = rfind(b"\n", start, at) + 1 or start
+            if found := usual(block, left, end):
+                right = found.end()
+                hour, minute, second, millisecond, connection, beginning, ending = found.groups()
+                if beginning == _HAPPENED:
+                    unmarked.append(at)
+                if base := hours.get(hour) or self._hour(hour):
+                    number = int(connection)
+                    moment = base + int(minute) * 60_000 + int(second) * 1000 + int(millisecond)
+                    if beginning != _HAPPENED:
+                        self._announcement(number, moment, self._key_of(ending, block[left:right]))
+                    elif seen.get(number) == moment:
+                        self.lines.repeated += 1
+                    else:
+                        seen[number] = moment
+                        self.lines.pins += 1
+                        if (group := groups.get(ending)) is not None:
+                            group.waiting.append((moment // 1000, number))
+                        else:
+                            self._pin(number, moment, self._key_of(ending, block[left:right]), ending)
+                else:
+                    self._unusual(block[left:right])
+            else:
+                right = find(b"\n", at, end) + 1
+                line = block[max(left, at - _BEFORE) : right]
+                if self._mark not in line:
+                    unmarked.append(at)
+                self._unusual(line)
+            at = find(_PINNED, right, end)
+        return unmarked
+
+    def _unusual(self, line: bytes) -> None:
+        """Take a line apart that mentions a pin and is not of the usual form."""
+        text = _EXPORTED_TIME.sub("", line.decode("utf-8", "replace").rstrip())
+        parsed = log_lines.parse_line(text)
+        if parsed is None or parsed.kind not in (Kind.PINNED, Kind.MAY_PIN):
+            if parsed is None or parsed.level != "INFO":
+                self._note_unknown(text)
+            return
+        key = self._key(parsed.reason, parsed.digest)
+        moment, connection = _moment(parsed), _number(parsed.client_connection)
+        if parsed.kind is Kind.MAY_PIN:
+            self._announcement(connection, moment, key)
+        elif moment is None or connection is None:
+            self.lines.pins += 1
+            self._pin(connection, moment, key)
+        elif self._seen.get(connection) == moment:
+            self.lines.repeated += 1
+        else:
+            self._seen[connection] = moment
+            self.lines.pins += 1
+            self._pin(connection, moment, key)
+
+    def _announcement(self, connection: int | None, moment: int | None, key: Key) -> None:
+        self.lines.announced += 1
+        if connection is not None:
+            self._joins.announce(connection, moment, key)
+
+    def _pin(self, connection: int | None, moment: int | None, key: Key, ending: bytes | None = None) -> None:
+        if key.digest is None and key.conditions != ("oversized",) and connection is not None:
+            self._joins.pin(connection, moment, key)
+            return
+        group = self.tally.group(key)
+        if ending is not None:
+            if len(self._groups) >= _CACHED:
+                self._groups.clear()
+            self._groups[ending] = group
+        self.tally.add(group, None if moment is None else moment // 1000, connection)
+
+    def _key_of(self, ending: bytes, line: bytes) -> Key:
+        """The key of a usual line, by what it ends with."""
+        if (key := self._endings.get(ending)) is None:
+            parsed = log_lines.parse_line(line.decode("utf-8", "replace"))
+            key = self._key(parsed.reason, parsed.digest) if parsed else Key((), "", None)
+            if len(self._endings) >= _CACHED:
+                self._endings.clear()
+            self._endings[ending] = key
+        return key
+
+    def _key(self, reason: str | None, digest: str | None) -> Key:
+        if (key := self._keys.get((reason, digest))) is None:
+            if len(self._keys) >= _CACHED:
+                self._keys.clear()
+            findings = analyse(digest).findings if digest else ()
+            told = log_lines.classify(reason, None if findings else digest)
+            conditions = [finding.condition.id for finding in findings]
+            if told is not None and (told.id == "oversized" or not findings):
+                conditions.insert(0, told.id)
+            shown = None if digest is None else " ".join(digest.split())[:DIGEST_LIMIT]
+            key = Key(tuple(dict.fromkeys(conditions)), (reason or "")[:DIGEST_LIMIT], shown)
+            self._keys[reason, digest] = key
+        return key
+
+    def _settle(self, key: Key, joined: bool, moment: int | None, connection: int) -> None:
+        group = self.tally.group(key)
+        group.joined += joined
+        self.tally.add(group, None if moment is None else moment // 1000, connection)
+
+    def _hour(self, hour: bytes) -> int | None:
+        """Milliseconds since 1970 of `2023-09-06T08`; None if there is no such hour."""
+        if (base := self._hours.get(hour)) is None:
+            try:
+                base = int(datetime.fromisoformat(hour.decode()).replace(tzinfo=UTC).timestamp()) * 1000
+            except ValueError:
+                return None
+            if len(self._hours) >= _CACHED:
+                self._hours.clear()
+            self._hours[hour] = base
+        return base
+
+    def _find_unknown(self, block: bytes, start: int, end: int, total: int, unmarked: list[int]) -> None:
+        """Find the lines that neither are ordinary nor mention a pin."""
+        known = block.count(self._mark, start, end) + bisect_left(unmarked, end) - bisect_left(unmarked, start)
+        if known == total:
+            return
+        middle = block.find(b"\n", (start + end) // 2, end) + 1
+        if end - start <= _WALKED or known < total // 2 or middle in (0, end):
+            for line in block[start : end - 1].split(b"\n"):
+                if _PINNED not in line and not _ORDINARY.search(line, 0, _BEFORE) and not line.isspace() and line:
+                    self._note_unknown(line[:LINE_LIMIT].decode("utf-8", "replace"))
+            return
+        for left, right in ((start, middle), (middle, end)):
+            self._find_unknown(block, left, right, _line_ends(block, left, right), unmarked)
+
+    def _note_unknown(self, text: str) -> None:
+        self.lines.unknown += 1
+        sample = text[:_SAMPLE_LENGTH].rstrip()
+        form = _VARIABLE.sub("#", sample)
+        first, count = self.lines.forms.get(form, (sample, 0))
+        if count or len(self.lines.forms) < SAMPLES:
+            self.lines.forms[form] = first, count + 1
+
+    def _note_time(self, line: bytes) -> None:
+        found = _TIME.search(line)
+        if found and (base := self._hour(found[1])) is not None:
+            moment = base + int(found[2]) * 60_000 + int(found[3]) * 1000 + int(found[4])
+            self.lines.first = moment if self.lines.first is None else min(self.lines.first, moment)
+            self.lines.last = moment if self.lines.last is None else max(self.lines.last, moment)
+
+
+def _line_ends(block: bytes, start: int, end: int) -> int:
+    # Twice as fast as `count`, which looks at byte by byte in CPython 3.11 to 3.13; this one leaps.
+    part = block[start:end]
+    return len(part) - len(part.replace(b"\n", b""))
+
+
+def _moment(line: LogLine) -> int | None:
+    return None if line.timestamp is None else round(line.timestamp.timestamp() * 1000)
+
+
+def _number(connection: str | None) -> int | None:
+    if connection is None:
+        return None
+    return int(connection) if connection.isdecimal() and connection.isascii() else zlib.crc32(connection.encode())

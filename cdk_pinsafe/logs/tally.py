@@ -1,0 +1,163 @@
+"""Counts pins, in memory that does not grow with the log: by condition and digest, over time, by client connection.
+
+Beyond `GROUPS` different digests the rarest are folded, condition by condition, into one row without a digest, which
+knows that it is such; what stays exact is every total. Time is counted in buckets that get wider as the span grows.
+Knows nothing of log lines.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from .distinct import Distinct
+
+__all__ = ["BUCKETS", "GROUPS", "WIDTHS", "Group", "Key", "Tally"]
+
+GROUPS: Final = 200
+"""Digests that are kept apart when there are too many; up to twice as many are while counting."""
+BUCKETS: Final = 1000
+WIDTHS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 86_400, 604_800, 2_419_200, 33_868_800, 1_016_064_000)
+"""Seconds of a bucket; each width is a multiple of the one before, so that buckets can be put together."""
+
+
+class Key(NamedTuple):
+    """What makes pins alike.
+
+    Attributes:
+        conditions: Ids of what the digest or the reason tells, the first of them first; empty if they tell nothing.
+        reason: As logged.
+        digest: As logged, cut to a bounded length; None where the log has none.
+        folded: Whether this is the rest, of digests that were too many to keep apart.
+    """
+
+    conditions: tuple[str, ...]
+    reason: str
+    digest: str | None
+    folded: bool = False
+
+
+@dataclass(slots=True)
+class Group:
+    """Pins of one key.
+
+    Attributes:
+        count: How many.
+        joined: How many of these have their digest from an announcement, by client connection.
+        first: Seconds since 1970, the earliest; None if no line had a time.
+        last: The latest.
+        connections: Their client connections.
+        buckets: Pins by bucket: second // width.
+    """
+
+    key: Key
+    count: int = 0
+    joined: int = 0
+    first: int | None = None
+    last: int | None = None
+    connections: Distinct = field(default_factory=Distinct)
+    buckets: dict[int, int] = field(default_factory=dict)
+    waiting: list[tuple[int, int]] = field(default_factory=list)
+    """Pins that were noted and not counted yet: second and client connection."""
+
+
+class Tally:
+    """All groups.
+
+    Args:
+        on_fold: told when groups were folded: who holds on to one must ask for it again.
+    """
+
+    def __init__(self, on_fold: Callable[[], object] = lambda: None) -> None:
+        self._on_fold = on_fold
+        self.groups: dict[Key, Group] = {}
+        self.width = WIDTHS[0]
+        self.folded = 0
+        """How many digests were folded, at least: one that came back is counted again."""
+        self._low: int | None = None
+        self._high: int | None = None
+
+    def group(self, key: Key) -> Group:
+        """The group of a key, made if need be."""
+        if (group := self.groups.get(key)) is None:
+            if len(self.groups) >= 2 * GROUPS:
+                self._fold()
+            group = self.groups[key] = Group(key)
+        return group
+
+    def add(self, group: Group, second: int | None, connection: int | None) -> None:
+        """Count a pin.
+
+        Args:
+            group: of this tally.
+            second: when, in seconds since 1970.
+            connection: the number of its client connection.
+        """
+        group.count += 1
+        if connection is not None:
+            group.connections.add(connection)
+        if second is None:
+            return
+        if group.first is None or group.last is None:
+            group.first = group.last = second
+        elif second < group.first:
+            group.first = second
+        elif second > group.last:
+            group.last = second
+        bucket = second // self.width
+        if self._low is None or self._high is None or not self._low <= bucket <= self._high:
+            self._reach(second)
+            bucket = second // self.width
+        group.buckets[bucket] = group.buckets.get(bucket, 0) + 1
+
+    def add_waiting(self) -> None:
+        """Count the pins that wait in the groups: a handful at once costs half of what one by one does."""
+        for group in self.groups.values():
+            if not group.waiting:
+                continue
+            seconds, connections = zip(*group.waiting, strict=True)
+            group.waiting.clear()
+            first, last = min(seconds), max(seconds)
+            group.first = first if group.first is None else min(group.first, first)
+            group.last = last if group.last is None else max(group.last, last)
+            self._reach(first)
+            self._reach(last)
+            for bucket, count in Counter([second // self.width for second in seconds]).items():
+                group.buckets[bucket] = group.buckets.get(bucket, 0) + count
+            group.count += len(seconds)
+            group.connections.update(connections)
+
+    def _reach(self, second: int) -> None:
+        """Widen the span to this second, and the buckets with it until they are few enough."""
+        bucket = second // self.width
+        self._low = bucket if self._low is None else min(self._low, bucket)
+        self._high = bucket if self._high is None else max(self._high, bucket)
+        while self._high - self._low >= BUCKETS and self.width < WIDTHS[-1]:
+            factor = WIDTHS[WIDTHS.index(self.width) + 1] // self.width
+            self.width *= factor
+            self._low, self._high = self._low // factor, self._high // factor
+            for group in self.groups.values():
+                group.buckets = _coarser(group.buckets, factor)
+
+    def _fold(self) -> None:
+        self.add_waiting()
+        self._on_fold()
+        ranked = sorted(self.groups.values(), key=lambda group: (group.key.folded, group.count), reverse=True)
+        self.groups = {group.key: group for group in ranked[:GROUPS]}
+        for group in ranked[GROUPS:]:
+            self.folded += 1
+            rest = self.groups.setdefault(key := Key(group.key.conditions[:1], "", None, folded=True), Group(key))
+            rest.count += group.count
+            rest.joined += group.joined
+            rest.first = min((one for one in (rest.first, group.first) if one is not None), default=None)
+            rest.last = max((one for one in (rest.last, group.last) if one is not None), default=None)
+            rest.connections.merge(group.connections)
+            for bucket, count in group.buckets.items():
+                rest.buckets[bucket] = rest.buckets.get(bucket, 0) + count
+
+
+def _coarser(buckets: dict[int, int], factor: int) -> dict[int, int]:
+    coarser: dict[int, int] = {}
+    for bucket, count in buckets.items():
+        coarser[bucket // factor] = coarser.get(bucket // factor, 0) + count
+    return coarser

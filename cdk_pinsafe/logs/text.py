@@ -1,0 +1,110 @@
+"""The report for a terminal, or as plain text of the same words."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from . import words
+from .report import Report
+
+__all__ = ["PLAIN_WIDTH", "write_text"]
+
+PLAIN_WIDTH: Final = 100
+"""Columns where there is no terminal."""
+_DIGESTS: Final = 10
+_SPARKS: Final = "▁▂▃▄▅▆▇█"
+_MOST_BARS: Final = 60
+
+
+def write_text(report: Report, stream: TextIO) -> None:
+    """Write it, with colours where the stream is a terminal."""
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    width = max(60, console.width) if console.is_terminal else PLAIN_WIDTH
+    for line in _lines(report, width):
+        console.print(line)
+
+
+def _lines(report: Report, width: int) -> Iterator[Text]:
+    yield Text(words.headline(report), style="bold red" if report.pins else "bold green")
+    yield from _wrapped(words.inputs(report), width, "  ")
+    if report.pins:
+        yield from _chart(report, width)
+        yield from _digests(report, width)
+        yield from _advice(report, width)
+    yield from _unknown(report, width)
+    yield from (line for note in report.notes for line in _wrapped(f"note: {note}", width, "  ", "yellow"))
+    yield Text()
+    yield from _wrapped(words.LIMITS, width, "", "dim")
+
+
+def _chart(report: Report, width: int) -> Iterator[Text]:
+    yield Text()
+    chart = report.chart
+    titles = max(len(row.title) for row in report.conditions)
+    merged = -(-chart.bars // max(1, min(_MOST_BARS, width - titles - 22))) or 1
+    busiest = words.busiest(report)
+    yield Text.assemble(
+        ("Pins over time", "bold"), f", {words.duration(chart.width * merged)} a bar" if busiest else ""
+    )
+    for row in report.conditions:
+        bars = [sum(row.bars[at : at + merged]) for at in range(0, chart.bars, merged)]
+        yield Text.assemble(
+            f"  {row.title.ljust(titles)}  {row.count:>9,}  {row.count / report.pins:>4.0%}  ",
+            (_sparkline(bars).rstrip(), "red"),
+        )
+    if busiest:
+        yield Text(f"  {busiest}", style="dim")
+
+
+def _sparkline(bars: Sequence[int]) -> str:
+    most = max(bars, default=0) or 1
+    return "".join(" " if not one else _SPARKS[(one * len(_SPARKS) - 1) // most] for one in bars)
+
+
+def _digests(report: Report, width: int) -> Iterator[Text]:
+    yield Text()
+    yield Text("What pinned", style="bold")
+    for row in report.digests[:_DIGESTS]:
+        head = f"{row.count:>9,}  "
+        indent = " " * len(head)
+        first, *rest = textwrap.wrap(words.what(row), width - len(head), max_lines=4, placeholder=" …")
+        yield Text.assemble((head, "bold"), (first, "bold"))
+        yield from (Text(indent + line, style="bold") for line in rest)
+        yield from _wrapped(words.about(row), width, indent, "dim")
+        if row.clients:
+            yield from _wrapped(f"as {words.either(row.clients)} would send it", width, indent)
+        for remedy in row.remedies:
+            yield from _wrapped(f"→ {remedy}", width, indent, "green")
+    if len(report.digests) > _DIGESTS:
+        yield Text(f"  and {len(report.digests) - _DIGESTS:,} more, which --format html or json shows", style="dim")
+
+
+def _advice(report: Report, width: int) -> Iterator[Text]:
+    yield Text()
+    yield Text("What to do", style="bold")
+    if report.settings:
+        yield Text("  In the database, so that no client need send it:")
+        yield from (Text(f"    {line}", style="green") for line in words.settings_lines(report.settings))
+    if report.clients:
+        yield Text("  In the clients, if they are what sends it:")
+        for client, count in words.switches(report):
+            yield from _wrapped(f"{client.name}: {client.switch}  ({count:,} pins)", width, "    ", "green")
+    if not report.settings and not report.clients:
+        yield from _wrapped("No setting and no known client's option would help: see above.", width, "  ")
+
+
+def _unknown(report: Report, width: int) -> Iterator[Text]:
+    if report.lines.unknown:
+        yield Text()
+        yield Text(words.unknown(report), style="bold")
+        for sample, count in report.lines.forms.values():
+            yield from _wrapped(f"{count:,} of: {sample}", width, "  ", "dim")
+
+
+def _wrapped(text: str, width: int, indent: str, style: str = "") -> Iterator[Text]:
+    hanging = indent + ("  " if text.startswith("→") else "")
+    for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=hanging):
+        yield Text(line, style=style)
