@@ -184,10 +184,11 @@ class StandIn:
                 await self._sweeper
         for client in list(self.clients.values()):
             client.refuse(_SHUTDOWN)
-        for connection in list(self.pool.connections.values()):
-            self.pool.retire(connection)
         end = monotonic() + 2.0
-        while (self.pool.closing or self._opening) and monotonic() < end:
+        while (self.pool.connections or self.pool.closing or self._opening) and monotonic() < end:
+            # In each round, for those that were being opened.
+            for connection in list(self.pool.connections.values()):
+                self.pool.retire(connection)
             await asyncio.sleep(0.01)
         for task in list(self._opening):
             task.cancel()
