@@ -3,7 +3,7 @@
 The rooms, and the one way of flow between them::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> pages · audit · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
+    pinning  ─> pages · audit · lint · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
@@ -13,6 +13,7 @@ The rooms, and the one way of flow between them::
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
     pages       `pinsafe conditions` and `pinsafe clients`
     audit       `pinsafe audit`: which statements of a database pin
+    lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     cli         `pinsafe …`
     testing     for users' own snapshot tests
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .errors import (
+    LintError,
     LogsError,
     MissingExtraError,
     PinSafeError,
@@ -136,6 +137,37 @@ def audit(dsn: str, output_format: str) -> None:
     sys.exit(1 if findings else 0)
 
 
+@main.command(short_help="Find what pins in SQL, programs and configuration.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--select", metavar="IDS", multiple=True, help="Check these rules only; ids with commas between.")
+@click.option("--ignore", metavar="IDS", multiple=True, help="Do not check these rules.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    show_default=True,
+)
+def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...], output_format: str) -> None:
+    """Find what pins a session of RDS Proxy in files and folders, and say what to write instead.
+
+    Reads SQL files (psql's too), SQL in strings of Python, JavaScript, TypeScript, Java, Go and Ruby, and clients'
+    configuration. PATH is a file, a folder or - for SQL from standard input; by default this folder.
+
+    Exit status: 0 if nothing was found, 1 if something was, 2 if a path or an option is wrong.
+    """
+    with _extra("tools"), _usage():
+        from .lint.run import run
+
+        status = run(
+            paths or (".",),
+            select=" ".join(select).replace(",", " ").split(),
+            ignore=" ".join(ignore).replace(",", " ").split(),
+            output_format=output_format,
+        )
+    sys.exit(status)
+
+
 @main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")
 @click.argument("name", required=False)
 @click.option(
@@ -214,10 +246,10 @@ def standin(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Turns what cannot be, a name that is not known or a log that cannot be read say, into a usage error."""
+    """Turns what cannot be meant, a name that is not known or a path that cannot be read say, into a usage error."""
     try:
         yield
-    except (LogsError, SettingError, StandInError, UnknownNameError) as error:
+    except (LintError, LogsError, SettingError, StandInError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

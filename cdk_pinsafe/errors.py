@@ -11,6 +11,7 @@
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── StandInError          a stand-in was told something that it cannot do
     ├── AuditError            a database could not be audited
+    ├── LintError             a path or a configuration that the linter cannot work with
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
 
@@ -21,6 +22,7 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "LintError",
     "LogsError",
     "MissingExtraError",
     "PinSafeError",
@@ -62,6 +64,10 @@ class StandInError(PinSafeError):
 
 class AuditError(PinSafeError):
     """A database could not be audited; the message says what it lacks."""
+
+
+class LintError(PinSafeError):
+    """The linter was given a path or a configuration that it cannot work with; nothing was checked."""
 
 
 class UnknownNameError(PinSafeError, LookupError):

@@ -18,13 +18,14 @@ MAY_IMPORT = {
     "pinning": {"errors", "settings"},
     "pages": {"errors", "pinning", "settings"},
     "audit": {"errors", "pinning"},
+    "lint": {"errors", "settings", "pinning"},
     "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
     "testing": {"errors", "settings", "cdk", "rehearsal"},
-    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "logs", "standin"},
+    "cli": {"errors", "settings", "cdk", "rehearsal", "pages", "audit", "lint", "logs", "standin"},
 }
 THIRD_PARTY = {
     "errors": set(),
@@ -32,6 +33,7 @@ THIRD_PARTY = {
     "pinning": {"google", "postgast"},
     "pages": {"rich"},
     "audit": {"psycopg", "rich"},
+    "lint": {"pathspec", "rich", "tree_sitter"},
     "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
@@ -102,7 +104,8 @@ def test_public_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cdk_pinsafe", "cdk_pinsafe.applier.handler", "cdk_pinsafe.cli", "cdk_pinsafe.testing"]
+    "module",
+    ["cdk_pinsafe", "cdk_pinsafe.applier.handler", "cdk_pinsafe.cli", "cdk_pinsafe.lint.run", "cdk_pinsafe.testing"],
 )
 def test_module_is_imported_without_aws_cdk(module: str) -> None:
     """Neither the Lambda nor the command line pays for aws_cdk, and the Lambda not for boto3 before it is needed."""

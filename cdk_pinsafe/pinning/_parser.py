@@ -91,7 +91,12 @@ def parse(sql: str) -> Node:
 
 def tokens(sql: str) -> list[Token]:
     """The tokens of a text, without comments."""
-    return [Token(_NAMES[token.token], token.start, token.end) for token in _scan(sql) if token.token not in _COMMENTS]
+    return [
+        # The scanner lets through characters that no statement has, such as {, under numbers without a name.
+        Token(_NAMES.get(token.token, f"ASCII_{token.token}"), token.start, token.end)
+        for token in _scan(sql)
+        if token.token not in _COMMENTS
+    ]
 
 
 def split(sql: bytes) -> Iterator[tuple[int, int]]:

@@ -51,6 +51,7 @@ class ClientEdge(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._house.sockets.add(self)
         if self._talk is None:
             peer = transport.get_extra_info("peername") or ("", 0)
             self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
@@ -74,6 +75,7 @@ class ClientEdge(asyncio.Protocol):
         """Let the transport close."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._house.sockets.discard(self)
         self.end("The client disconnected" if exc is None else "The client connection broke")
 
     def pause_writing(self) -> None:

@@ -137,7 +137,7 @@ def _live(proxy: RunningStandIn, console: Console, stopped: threading.Event) -> 
 
 def _farewell(proxy: RunningStandIn, console: Console) -> None:
     moment, metrics = proxy.snapshot(), proxy.metrics()
-    pins = [pin for pin in moment.pins if not pin.repeated]
+    pins = moment.pins
     console.print(
         f"{_count(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
         f"{_count(metrics['QueryRequests'], 'request')}, {_count(moment.most, 'database connection')} at most, "

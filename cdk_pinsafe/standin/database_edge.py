@@ -30,7 +30,7 @@ _TERMINATE: Final = message(b"X")
 class DatabaseEdge(asyncio.Protocol):
     """A database connection's socket."""
 
-    def __init__(self, target: Target, key: Key, password: str | None) -> None:
+    def __init__(self, target: Target, key: Key, password: str | None, sockets: set[asyncio.BaseProtocol]) -> None:
         self.connection: DatabaseConnection | None = None
         self.tls = False
         self.write_full = False
@@ -46,9 +46,12 @@ class DatabaseEdge(asyncio.Protocol):
         self._read_paused = False
         self._closing = False
         self._cancelling: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._sockets = sockets
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._sockets.add(self)
         if self._talk is None:
             login = database_login(
                 self._key,
@@ -76,9 +79,10 @@ class DatabaseEdge(asyncio.Protocol):
         if not self.logged_in.done():
             self.logged_in.set_exception(DatabaseRefusal("08006", "the database closed the connection during login"))
             self.logged_in.exception()  # it may be that nobody waits for it any more
-        for task in (self._tls_task, self._cancelling):
-            if task is not None:
-                task.cancel()
+        for work in (self._tls_task, self._cancelling, self._deadline):
+            if work is not None:
+                work.cancel()
+        self._sockets.discard(self)
         self.lost()
 
     def pause_writing(self) -> None:
@@ -128,7 +132,7 @@ class DatabaseEdge(asyncio.Protocol):
         if transport.can_write_eof():
             with contextlib.suppress(OSError):
                 transport.write_eof()
-            loop.call_later(_CLOSE_PATIENCE, transport.abort)
+            self._deadline = loop.call_later(_CLOSE_PATIENCE, transport.abort)
         else:
             transport.close()
 
@@ -195,8 +199,10 @@ class DatabaseEdge(asyncio.Protocol):
             talk.tls_began(transport.write)
 
 
-async def connect(target: Target, key: Key, password: str | None) -> tuple[DatabaseEdge, DatabaseLogin]:
-    """Open a database connection.
+async def connect(
+    target: Target, key: Key, password: str | None, sockets: set[asyncio.BaseProtocol]
+) -> tuple[DatabaseEdge, DatabaseLogin]:
+    """Open a database connection, which is among `sockets` until it is lost.
 
     Raises:
         DatabaseRefusal: the database is out of reach or does not let us in; with its own words where it has any.
@@ -207,10 +213,10 @@ async def connect(target: Target, key: Key, password: str | None) -> tuple[Datab
         async with asyncio.timeout(target.connect_timeout):
             if target.host.startswith("/"):
                 path = f"{target.host}/.s.PGSQL.{target.port}"
-                _, edge = await loop.create_unix_connection(lambda: DatabaseEdge(target, key, password), path)
+                _, edge = await loop.create_unix_connection(lambda: DatabaseEdge(target, key, password, sockets), path)
             else:
                 _, edge = await loop.create_connection(
-                    lambda: DatabaseEdge(target, key, password), target.host, target.port
+                    lambda: DatabaseEdge(target, key, password, sockets), target.host, target.port
                 )
             login = await edge.logged_in
     except (asyncio.CancelledError, TimeoutError) as error:

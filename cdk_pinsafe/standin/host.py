@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from .events import Observer, Pin
@@ -38,13 +39,16 @@ class RunningStandIn:
 
     @property
     def pins(self) -> tuple[Pin, ...]:
-        """What pinned a session so far, in order; each session is there once."""
-        return tuple(pin for pin in self.statements if not pin.repeated)
+        """What pinned a session so far, in order; each session is there once. The last 10,000 are kept."""
+        return self._ask(lambda: tuple(self._stand_in.pins))
 
     @property
     def statements(self) -> tuple[Pin, ...]:
-        """Every statement so far that pins, those of sessions that were pinned already included (`repeated`)."""
-        return self._ask(lambda: tuple(self._stand_in.pins))
+        """Every statement so far that pins, in order, those of sessions that were pinned already (`repeated`) included.
+
+        Of either kind the last 10,000 are kept.
+        """
+        return self._ask(lambda: tuple(sorted((*self._stand_in.pins, *self._stand_in.repeats), key=_when)))
 
     def metrics(self) -> Metrics:
         """What CloudWatch would be told, as of now."""
@@ -56,7 +60,7 @@ class RunningStandIn:
 
     def clear(self) -> None:
         """Forget the pins so far. Sessions stay pinned."""
-        self._ask(self._stand_in.pins.clear)
+        self._ask(self._stand_in.forget_pins)
 
     def dsn(self, database: str | None = None) -> str:
         """A DSN for clients: the target's user, password and database, through the stand-in."""
@@ -69,6 +73,10 @@ class RunningStandIn:
             return question()
 
         return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(10)
+
+
+def _when(pin: Pin) -> datetime:
+    return pin.when
 
 
 @contextlib.contextmanager

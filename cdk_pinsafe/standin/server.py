@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import secrets
 import ssl
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = ["Options", "StandIn"]
 
 _LOGIN_PATIENCE: Final = 60.0  # PostgreSQL's authentication_timeout
 _MOST_PINS: Final = 10_000
+_GRACE: Final = 2.0  # seconds that sockets have to close when the stand-in stops
 
 # Neither the texts nor the codes of these are known of RDS Proxy; PostgreSQL's own nearest are taken.
 _IDLE: Final = Refusal("57P05", "terminating connection due to idle client timeout")
@@ -101,8 +103,9 @@ class StandIn:
         port: where it listens, once it was started.
         pool: the database connections.
         clients: the clients by number.
-        pins: what pinned a session, and what would have pinned one that was pinned already (`repeated`), the last
-            10,000 of them.
+        sockets: all that are open.
+        pins: what pinned a session, the last 10,000 of them.
+        repeats: what would have pinned a session that was pinned already (`Pin.repeated`), the last 10,000 of them.
     """
 
     def __init__(
@@ -120,15 +123,17 @@ class StandIn:
         self.options = options or Options(**changes)  # type: ignore[arg-type]
         self.port = 0
         self.clients: dict[int, ClientEdge] = {}
-        self.pins: list[Pin] = []
+        self.pins: deque[Pin] = deque(maxlen=_MOST_PINS)
+        self.repeats: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.tls_context: ssl.SSLContext | None = None
+        self.sockets: set[asyncio.BaseProtocol] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._verified: dict[str, str] = {}
         self._tally = Tally()
-        self._observer = Observers([_Recorder(self.pins), *observers])
+        self._observer = Observers([_Recorder(self.pins, self.repeats), *observers])
         chosen = self.options
         self.pool = Pool(
             size=chosen.pool_size,
@@ -184,17 +189,21 @@ class StandIn:
                 await self._sweeper
         for client in list(self.clients.values()):
             client.refuse(_SHUTDOWN)
-        end = monotonic() + 2.0
-        while (self.pool.connections or self.pool.closing or self._opening) and monotonic() < end:
-            # In each round, for those that were being opened.
-            for connection in list(self.pool.connections.values()):
-                self.pool.retire(connection)
-            await asyncio.sleep(0.01)
+        for connection in list(self.pool.connections.values()):
+            self.pool.retire(connection)
         for task in list(self._opening):
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        for connection in list(self.pool.closing):
-            cast("DatabaseEdge", connection.edge).abort()
+        await self._until_closed(_GRACE)
+        for socket in list(self.sockets):
+            cast("ClientEdge | DatabaseEdge", socket).abort()
+        # A loop that is closed before its sockets are may wait for them in vain.
+        await self._until_closed(_GRACE)
+
+    async def _until_closed(self, seconds: float) -> None:
+        end = monotonic() + seconds
+        while self.sockets and monotonic() < end:
+            await asyncio.sleep(0.005)
         await asyncio.sleep(0)
 
     def dsn(self, database: str | None = None) -> str:
@@ -210,6 +219,11 @@ class StandIn:
     def metrics(self) -> Metrics:
         """What CloudWatch would be told, as of now; counts are since the start."""
         return Metrics.of(self)
+
+    def forget_pins(self) -> None:
+        """Forget the pins so far. Sessions stay pinned."""
+        self.pins.clear()
+        self.repeats.clear()
 
     @property
     def tally(self) -> Tally:
@@ -274,7 +288,7 @@ class StandIn:
 
     async def _open_connection(self, key: Key, password: str | None) -> None:
         try:
-            edge, login = await connect(self.target, key, password)
+            edge, login = await connect(self.target, key, password, self.sockets)
         except Refusal as refusal:
             self.pool.could_not_open(key, refusal)
             return
@@ -337,7 +351,7 @@ class StandIn:
     async def _verify(self, client: ClientEdge, session: Session) -> None:
         """Let the database say whether a password is right, on a connection that is used for nothing else."""
         try:
-            edge, _ = await connect(self.target, session.key, session.login.password)
+            edge, _ = await connect(self.target, session.key, session.login.password, self.sockets)
         except (Refusal, StandInError) as error:
             self.login_failed()
             client.refuse(error if isinstance(error, Refusal) else Refusal("08001", str(error)))
@@ -381,13 +395,12 @@ class StandIn:
 
 
 class _Recorder(Observer):
-    def __init__(self, pins: list[Pin]) -> None:
+    def __init__(self, pins: deque[Pin], repeats: deque[Pin]) -> None:
         self._pins = pins
+        self._repeats = repeats
 
     def pinned(self, pin: Pin) -> None:
-        if len(self._pins) >= _MOST_PINS:
-            del self._pins[: _MOST_PINS // 10]
-        self._pins.append(pin)
+        (self._repeats if pin.repeated else self._pins).append(pin)
 
 
 def _close(connection: DatabaseConnection) -> None:

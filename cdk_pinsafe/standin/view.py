@@ -104,7 +104,7 @@ def _row(client: ClientState) -> list[Text]:
 
 
 def _pins(moment: Snapshot, most: int) -> RenderableType:
-    pins = [pin for pin in moment.pins if not pin.repeated]
+    pins = moment.pins
     if not pins:
         return Text("Nothing has pinned so far.", "green")
     heading = Text(f"{len(pins)} sessions were pinned so far, the last by:", "red")

@@ -401,3 +401,12 @@ def test_digest_is_the_logs() -> None:
     )
     assert digest("SELECT set_config('a', 'b', true)") == "select set_config($1, $2, $3)"
     assert digest("SELECT 'abc") == "select 'abc"
+
+
+@pytest.mark.parametrize(
+    "character",
+    [chr(code) for code in (*range(1, 9), *range(33, 48), *range(58, 65), 91, 92, 93, 94, 96, *range(123, 128))],
+)
+def test_characters_that_no_statement_has(character: str) -> None:
+    """Whatever the scanner makes of a character, the text is judged or reported as not parsed."""
+    analyse(f"-- a comment, so that its tokens are looked at\n{character} SET {character}")

@@ -1,0 +1,59 @@
+"""What kind of file a name tells: SQL, a program, or the configuration of a client."""
+
+from enum import Enum
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from typing import Final
+
+__all__ = ["Kind", "is_known", "kind_of"]
+
+
+class Kind(Enum):
+    """How a file is read."""
+
+    SQL = "sql"
+    PROGRAM = "program"
+    CONFIGURATION = "configuration"
+
+
+_SQL: Final = frozenset({".sql", ".psql", ".pgsql", ".ddl"})
+PROGRAMS: Final = frozenset(
+    {".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java", ".go", ".rb", ".rake"}
+)
+"""The suffixes of the languages of :mod:`.languages`, which loads the parsers; a test holds them equal."""
+_CONFIGURATION: Final = (
+    "*.env",
+    ".env.*",
+    ".envrc",
+    "*.yml",
+    "*.yaml",
+    "*.yml.erb",
+    "*.json",
+    "*.jsonc",
+    "*.properties",
+    "*.toml",
+    "*.ini",
+    "*.cfg",
+    "*.conf",
+    "*.config",
+    "*.xml",
+    "*.prisma",
+    "*.cs",
+    "*.php",
+    "*.tf",
+    "dockerfile*",
+    "*.dockerfile",
+)
+
+
+def kind_of(path: PurePath) -> Kind:
+    """The kind of a file that is to be read; SQL where the name tells nothing."""
+    if path.suffix.lower() in PROGRAMS:
+        return Kind.PROGRAM
+    name = path.name.lower()
+    return Kind.CONFIGURATION if any(fnmatchcase(name, pattern) for pattern in _CONFIGURATION) else Kind.SQL
+
+
+def is_known(path: PurePath) -> bool:
+    """Whether a file found in a folder is one of those that are read."""
+    return path.suffix.lower() in _SQL or kind_of(path) is not Kind.SQL

@@ -1,0 +1,95 @@
+r"""What psql keeps to itself in a script is blanked out, in a text of the same length: positions stay as they are.
+
+Blanked are meta-commands (``\set``, ``\i``, ``\copy``, ``\if``) and the data lines after ``COPY … FROM STDIN``. Those
+that send the statement (``\g``, ``\gexec``, ``\gset``, ``\watch``) end it. The variables ``:name``, ``:'name'`` and
+``:"name"`` stand for a name, a literal and a quoted name: ``_name``, ``'name'`` and ``"name"`` are read instead.
+"""
+
+import re
+from typing import Final
+
+__all__ = ["without_psql"]
+
+_NEEDED: Final = re.compile(r":(?<![:\w]:)[A-Za-z_'\"{]")
+# Each alternative begins with a plain character, outside of its group, by which re looks for them many times faster.
+_TOKEN: Final = re.compile(
+    r"""
+      - (?P<comment>   -[^\n]* )
+    | / (?P<block>     \* )
+    | ' (?P<escaped>   (?<=[eE]') (?<![\w$][eE]') (?: [^'\\] | \\. | '' )* (?:'|\Z) )
+    | ' (?P<literal>   [^']* (?:'|\Z) )
+    | " (?P<quoted>    [^"]* (?:"|\Z) )
+    | \$ (?P<dollar>   (?<![\w$]\$) (?P<tag> (?:[^\W\d]\w*)? \$ ) .*? (?: \$(?P=tag) | \Z ) )
+    | ; (?P<end> )
+    | \\ (?P<command> )
+    | : (?P<test>      \{\?\w+\} )
+    | : (?P<variable>  (?<![\w\])}:]:) (?= \w | '\w+' | "\w+" ) (?!\d) )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_SENDS: Final = re.compile(r"\\(?:gx?|gset|gexec|gdesc|crosstabview|watch)(?![\w])")
+_COMMAND: Final = re.compile(r"\\(?:\\|;|[^\n]*?(?=\\\\|\n|\Z))")
+_COPY_FROM_STDIN: Final = re.compile(
+    r"(?>\s|--[^\n]*\n|/\*.*?\*/|\\[^\n]*)*+copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL
+)
+_DATA: Final = re.compile(r"[^\n]*\n(?P<data>.*?(?:^\\\.\r?$|\Z))", re.DOTALL | re.MULTILINE)
+_PRINTED: Final = re.compile(r"[^\r\n]")
+_LONGEST_COPY: Final = 20_000
+
+
+def without_psql(text: str) -> str:
+    """The SQL of a psql script, in a text of the same length."""
+    if "\\" not in text and not _NEEDED.search(text):
+        return text
+    pieces: list[str] = []
+    done = statement = position = 0
+
+    def put(start: int, end: int, replacement: str) -> None:
+        nonlocal done
+        pieces.append(text[done:start])
+        pieces.append(replacement)
+        done = end
+
+    while token := _TOKEN.search(text, position):
+        start, position = token.span()
+        match token.lastgroup:
+            case "block":
+                position = _block_end(text, start)
+            case "variable":
+                put(start, position, "_" if text[position] not in "'\"" else " ")
+            case "test":
+                put(start, position, "true".ljust(position - start))
+            case "end":
+                if start - statement < _LONGEST_COPY and _COPY_FROM_STDIN.match(text, statement, start):
+                    data = _DATA.match(text, position)
+                    if data:
+                        put(data.start("data"), data.end(), _blank(data["data"]))
+                        position = data.end()
+                statement = position
+            case "command":
+                command = _COMMAND.match(text, start)
+                assert command  # noqa: S101 # a backslash is there
+                position = command.end()
+                if _SENDS.match(text, start) or command[0] == r"\;":
+                    put(start, position, ";".ljust(position - start))
+                    statement = position
+                else:
+                    put(start, position, " " * (position - start))
+    pieces.append(text[done:])
+    return "".join(pieces)
+
+
+def _block_end(text: str, start: int) -> int:
+    """Where a block comment ends; PostgreSQL's nest."""
+    depth, position = 0, start
+    while edge := _COMMENT_EDGE.search(text, position):
+        depth += 1 if edge[0] == "/*" else -1
+        position = edge.end()
+        if not depth:
+            return position
+    return len(text)
+
+
+def _blank(text: str) -> str:
+    return _PRINTED.sub(" ", text)

@@ -1,0 +1,131 @@
+"""What the code around a string says about it: whether it is SQL, and in which statement it stands."""
+
+import re
+from typing import Final
+
+import tree_sitter
+
+from .languages import SourceTree, ancestors
+from .snippets import Context
+
+__all__ = ["call_name", "context", "statement_start"]
+
+_CALLS: Final = {
+    "call",
+    "call_expression",
+    "new_expression",
+    "method_invocation",
+    "object_creation_expression",
+    "annotation",
+    "decorator",
+}
+_NAMED_BY: Final = ("function", "method", "name", "constructor", "type")
+_NAMINGS: Final = {
+    "assignment": "left",
+    "assignment_expression": "left",
+    "augmented_assignment": "left",
+    "operator_assignment": "left",
+    "variable_declarator": "name",
+    "public_field_definition": "name",
+    "field_definition": "property",
+    "short_var_declaration": "left",
+    "const_spec": "name",
+    "var_spec": "name",
+    "pair": "key",
+    "keyed_element": "key",
+    "keyword_argument": "name",
+    "element_value_pair": "key",
+    "default_parameter": "name",
+    "typed_default_parameter": "name",
+}
+_BOUNDARY: Final = re.compile(r"(statement|block|body|function|lambda|class|method|program|module|source_file)$")
+_BLOCK: Final = re.compile(r"(block|body|program|module|source_file|statement_list|statements)$")
+_LAST_NAME: Final = re.compile(r"([A-Za-z_$][\w$]*[?!]?)\W*$")
+
+_RUNS_SQL: Final = frozenset(
+    """
+    exec execute executemany executescript execute_sql executesql execute_query execute_values execute_batch
+    exec_query exec_params exec_update async_exec async_exec_params execcontext mustexec
+    executequery executeupdate executelargeupdate
+    query queryrow queryone queryraw executeraw queryrawunsafe executerawunsafe querycontext queryrowcontext queryx
+    queryrowx mustquery query_one query_all queryforobject queryforlist queryformap queryforrowset
+    prepare preparex preparecontext preparestatement preparecall prepared
+    createnativequery createsqlquery nativequery setconnectioninitsql
+    runsql sql raw rawsql raw_sql unsafe literal_sql
+    fetch fetchrow fetchval fetchall fetchone fetch_all fetch_one fetch_val iterate
+    select_all select_one select_value select_values select_rows find_by_sql exec_no_cache
+    oneornone manyornone mogrify scalar scalars read_sql read_sql_query
+    """.split()  # noqa: SIM905 # words read better
+)
+"""Names of functions, in lower case and without a leading ``$``, whose text is SQL."""
+
+_SPEAKS: Final = re.compile(
+    r"(?:debug|info|warn|warning|error|fatal|critical|exception|trace|log|logf|logger|print|printf|println|puts|panic|"
+    r"fail|abort|raise|echo|describe|it|test|context|specify|scenario|gettext|ngettext|translate|_|t|i18n|"
+    r"add_argument|tobe|toequal|tocontain|tomatch|assert\w*|expect\w*|require|format_error|errorf|infof|warnf|debugf|"
+    r"fatalf|\w*(?:error|exception))[?!]?",
+    re.IGNORECASE,
+)
+_SQL_NAME: Final = re.compile(r"(?:^|_|\b)(?:sql|query|queries|stmts?|statements?|ddl|dml)(?:$|_|\b)", re.IGNORECASE)
+_CAMEL_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_RAISES: Final = {"raise_statement", "throw_statement", "assert_statement"}
+
+
+def statement_start(tree: SourceTree, node: tree_sitter.Node) -> int:
+    """Where the statement of the program begins that a string stands in."""
+    for parent, child in ancestors(node):
+        if _BLOCK.search(parent.type):
+            return tree.offset(child.start_byte)
+    return tree.offset(node.start_byte)
+
+
+def context(tree: SourceTree, node: tree_sitter.Node) -> Context:
+    """What the code around a string says about it: the nearest call that is known, or the name that it gets."""
+    is_named = False
+    for parent, child in ancestors(node):
+        kind = parent.type
+        if kind in _CALLS:
+            function = next((f for f in map(parent.child_by_field_name, _NAMED_BY) if f is not None), None)
+            if (
+                function == child
+                or parent.child_by_field_name("receiver") == child
+                or parent.child_by_field_name("object") == child
+            ):
+                continue  # a method of the string itself, such as .format or .strip
+            name = call_name(tree, parent)
+            lower = name.lower().lstrip("$").rstrip("!?")
+            if lower in _RUNS_SQL or (lower == "text" and tree.mentions(b"sqlalchemy")):
+                return Context.SQL
+            if _SPEAKS.fullmatch(name):
+                return Context.PROSE
+        elif kind in _RAISES:
+            return Context.PROSE
+        elif kind in _NAMINGS:
+            named = parent.child_by_field_name(_NAMINGS[kind])
+            if named == child:
+                return Context.BARE
+            if named is not None and not is_named:
+                is_named = True
+                name = _last_name(tree, named)
+                if _SQL_NAME.search(_CAMEL_HUMP.sub("_", name)):
+                    return Context.SQL
+                if kind == "keyword_argument" and name in ("help", "description", "message", "label", "title"):
+                    return Context.PROSE
+        elif kind == "expression_statement":
+            return Context.PROSE if child.id == node.id else Context.BARE
+        elif _BOUNDARY.search(kind):
+            return Context.BARE
+    return Context.BARE
+
+
+def call_name(tree: SourceTree, node: tree_sitter.Node) -> str:
+    """The last name of what a call calls: ``execute`` of ``self.cursor.execute(…)``."""
+    for field in _NAMED_BY:
+        if function := node.child_by_field_name(field):
+            return _last_name(tree, function)
+    return ""
+
+
+def _last_name(tree: SourceTree, node: tree_sitter.Node) -> str:
+    found = _LAST_NAME.search(tree.text(max(node.start_byte, node.end_byte - 80), node.end_byte))
+    return found[1] if found else ""

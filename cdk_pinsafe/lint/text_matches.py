@@ -1,0 +1,97 @@
+"""What the client rules look for in any text: connection strings, and keys of configuration files."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .subject import Span, Subject
+
+_STARTUP_OPTIONS: Final = re.compile(
+    r"""\b(?P<at> (?:PG)?options ["']? \s* (?: => | [:=] ) \s* [fr]? \\? ["']? \s*
+        (?: -c | %2[dD]c ) (?: \s | \+ | %20 | \\\s )* [A-Za-z_][\w.]* (?: = | %3[dD] ) )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_URL_END: Final = r"""[^\s"'`<>|,;]"""
+_PGBOUNCER: Final = re.compile(rf"postgres(?:ql)?://{_URL_END}{{0,2000}}[?&](?P<at>pgbouncer=true)\b")
+_NPGSQL: Final = re.compile(r"""(?<=["'=:\s])(?=[A-Za-z])(?P<at>[^;"'=\n]{2,20}=[^;"'\n]{0,500};[^"'\n]{1,2000})""")
+_NPGSQL_KEYS: Final = tuple(
+    re.compile(rf"(?:^|;)\s*(?:{names})\s*=", re.IGNORECASE)
+    for names in ("host", "user ?name|user ?id|uid", "database|db")
+)
+_NPGSQL_SAFE: Final = re.compile(
+    r"no\s*reset\s*on\s*close\s*=\s*true|pooling\s*=\s*false|port\s*=\s*3306", re.IGNORECASE
+)
+_JDBC: Final = re.compile(rf"(?P<at>jdbc:postgresql:{_URL_END}{{1,2000}})")
+_HIKARI: Final = re.compile(
+    r"^[ \t]*(?P<at>[\w.-]*hikari\.(?:schema|transaction-?isolation))[ \t]*=[ \t]*\S"
+    r"|^[ \t]+(?=transaction-?isolation:[ \t]*[\"']?TRANSACTION_)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ASYNCPG: Final = re.compile(r"postgresql\+asyncpg(?=://|[\"'])")
+_LARAVEL: Final = re.compile(r"""(?P<at>['"]search_path['"])\s*=>\s*+(?!null\b|''|"")""")
+_ADAPTER: Final = re.compile(
+    r"^(?P<indent>[ \t]+)(?P<at>adapter:[ \t]*[\"']?(?:postgresql|postgis)\b[\"']?)", re.MULTILINE
+)
+_RAILS_KEYS: Final = re.compile(r"^[ \t]+(?P<at>schema_search_path:(?![ \t]*(?:false\b|$))|variables:)", re.MULTILINE)
+
+
+def startup_options(subject: Subject) -> Iterator[Span]:
+    """``options='-c …'`` in whatever form."""
+    return subject.found(_STARTUP_OPTIONS)
+
+
+def prisma_pgbouncer(subject: Subject) -> Iterator[Span]:
+    """``pgbouncer=true`` in a URL."""
+    return subject.found(_PGBOUNCER)
+
+
+def npgsql(subject: Subject) -> Iterator[Span]:
+    """An ADO.NET connection string of Npgsql: its keys are Host, Username and Database."""
+    for start, end in subject.found(_NPGSQL):
+        string = subject.text[start:end]
+        if all(key.search(string) for key in _NPGSQL_KEYS) and not _NPGSQL_SAFE.search(string):
+            yield start, start + len(string.rstrip())
+
+
+def pgjdbc(subject: Subject) -> Iterator[Span]:
+    """A JDBC URL, in a file that says assumeMinServerVersion nowhere."""
+    if "assumeMinServerVersion" not in subject.text:
+        yield from subject.found(_JDBC)
+
+
+def hikaricp(subject: Subject) -> Iterator[Span]:
+    """HikariCP's schema and isolation level."""
+    for match in _HIKARI.finditer(subject.text):
+        if match["at"]:
+            yield match.span("at")
+        elif "hikari" in subject.text:
+            yield match.end(), match.end() + len("transaction-isolation")
+
+
+def sqlalchemy_asyncpg(subject: Subject) -> Iterator[Span]:
+    """SQLAlchemy's name of the dialect."""
+    return subject.found(_ASYNCPG)
+
+
+def laravel_search_path(subject: Subject) -> Iterator[Span]:
+    """The key of Laravel's configuration, with a value."""
+    if subject.path.name == "database.php":
+        yield from subject.found(_LARAVEL)
+
+
+def rails_session(subject: Subject) -> Iterator[Span]:
+    """The PostgreSQL adapter in a configuration that does not switch its SETs off."""
+    if _is_database_yml(subject):
+        for match in _ADAPTER.finditer(subject.text):
+            if not re.search(r"^[ \t]+min_messages:[ \t]*false\b", subject.text, re.MULTILINE):
+                yield match.span("at")
+
+
+def rails_variables(subject: Subject) -> Iterator[Span]:
+    """Keys that become SETs, in a configuration for PostgreSQL."""
+    if _is_database_yml(subject) and _ADAPTER.search(subject.text):
+        yield from subject.found(_RAILS_KEYS)
+
+
+def _is_database_yml(subject: Subject) -> bool:
+    return re.fullmatch(r"database[\w.-]*\.ya?ml(?:\.erb)?", subject.path.name) is not None

@@ -1,0 +1,145 @@
+"""Which files are read."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cdk_pinsafe.errors import LintError
+from cdk_pinsafe.lint.run import LARGEST_FILE, lint
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which a test makes its files."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(tree: Path, *names: str) -> None:
+    for name in names:
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("SET a = 1;\n")
+
+
+def read(*paths: str) -> list[str]:
+    return [report.path for report in lint(paths) if not report.skipped]
+
+
+def test_folder_gives_what_can_hold_sql_or_configuration(tree: Path) -> None:
+    """Of a folder the known kinds of files are read, in the order of their names; never those of tools."""
+    make(tree, "b.sql", "a.py", "c/d.TS", "notes.txt", "x.md", ".env", ".git/a.sql", "node_modules/a.js", ".venv/a.py")
+    assert read(".") == [".env", "a.py", "b.sql", "c/d.TS"]
+
+
+def test_named_file_is_read_whatever_it_is(tree: Path) -> None:
+    """A file that is named is read, as SQL if its name tells nothing, even if it is ignored; each once."""
+    make(tree, "dump.txt", "a.sql")
+    (tree / ".gitignore").write_text("*.txt\n")
+    [dump, other] = lint(["dump.txt", "dump.txt", "."])
+    assert [dump.path, other.path] == ["dump.txt", "a.sql"]
+    assert len(dump.findings) == 1
+
+
+def test_gitignore_as_git_reads_it(tree: Path) -> None:
+    """The files read of a repository are those that git does not ignore."""
+    names = [
+        "a.sql",
+        "build/b.sql",
+        "x/a.sql",
+        "x/keep.sql",
+        "x/y/a.sql",
+        "x/y/z.sql",
+        "top.sql",
+        "q/top.sql",
+        "é ü.sql",
+    ]
+    make(tree, *names)
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    (tree / ".gitignore").write_text("# a comment\nbuild/\n/top.sql\na.sql\n\\\n")
+    (tree / "x" / ".gitignore").write_text("*.sql\n!keep.sql\n")
+    (tree / "x" / "y" / ".gitignore").write_text("!z.sql\n")
+    (tree / ".git" / "info" / "exclude").write_text("q/*\n")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--others", "--exclude-standard", "--", "*.sql"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    expected = sorted(listed.stdout.rstrip("\0").split("\0"))
+    assert sorted(read(".")) == expected == ["x/keep.sql", "x/y/z.sql", "é ü.sql"]
+    # From below, the patterns above count, too.
+    assert read("x") == ["x/keep.sql", "x/y/z.sql"]
+    assert read("q") == []
+
+
+def test_links_in_folders_are_not_followed(tree: Path) -> None:
+    """Links cannot lead the linter round in a circle, or out of the folder."""
+    make(tree, "a/b.sql", "other.sql")
+    (tree / "a" / "loop").symlink_to(tree / "a")
+    (tree / "a" / "self.sql").symlink_to(tree / "a" / "self.sql")
+    (tree / "a" / "out.sql").symlink_to(tree / "other.sql")
+    assert read("a") == ["a/b.sql"]
+    assert read("a/out.sql") == ["a/out.sql"]
+
+
+def test_what_is_not_text_is_passed_over(tree: Path) -> None:
+    """Binary and very large files are passed over with a reason."""
+    (tree / "a.sql").write_bytes(b"SET\0a")
+    with (tree / "b.sql").open("wb") as file:
+        file.write(b" ")
+        file.truncate(LARGEST_FILE + 1)
+    with (tree / "c.sql").open("wb") as file:
+        file.write(b" " * 10_000)
+        file.truncate(LARGEST_FILE + 1)
+    assert [(one.path, one.skipped) for one in lint(["."])] == [
+        ("a.sql", "it is binary"),
+        ("b.sql", "it is larger than 64 MiB"),
+        ("c.sql", "it is larger than 64 MiB"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"])
+def test_encodings(tree: Path, encoding: str) -> None:
+    """A file is read in whatever encoding it is, with positions in characters."""
+    (tree / "a.sql").write_bytes("-- é\nSELECT 'é', nextval('n');\n".encode(encoding))
+    [report] = lint(["a.sql"])
+    assert [one.start for one in report.findings] == [(2, 13)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_files_and_folders_are_passed_over(tree: Path) -> None:
+    """What may not be read stops nothing."""
+    make(tree, "a.sql", "b/c.sql", "d.sql")
+    (tree / "a.sql").chmod(0)
+    (tree / "b").chmod(0)
+    assert [(one.path, one.skipped) for one in lint(["."])] == [("a.sql", "Permission denied"), ("d.sql", None)]
+    (tree / "b").chmod(0o700)
+
+
+def test_file_that_vanishes_is_passed_over(tree: Path) -> None:
+    """A file that is gone by the time it is read stops nothing."""
+    make(tree, "a.sql", "b.sql")
+    reports = lint(["."])
+    assert next(reports).path == "a.sql"
+    (tree / "b.sql").unlink()
+    make(tree, "c.sql")
+    assert [one.skipped for one in reports] == ["No such file or directory"]
+
+
+@pytest.mark.parametrize(("path", "message"), [("nothing", "No such file"), ("a\0b", "null"), ("x" * 5000, "too long")])
+def test_path_that_is_not_there_is_refused(tree: Path, path: str, message: str) -> None:
+    """A path that cannot be read is an error."""
+    with pytest.raises(LintError, match=message):
+        read(path)
+
+
+def test_pipe_is_refused(tree: Path) -> None:
+    """A pipe would block, so it is refused with the way to do it, and none is opened in a folder."""
+    for name in ("pipe", "pyproject.toml", ".gitignore", "a.sql"):
+        os.mkfifo(tree / name)
+    with pytest.raises(LintError, match="neither a file nor a folder; to read a pipe, pass it as -"):
+        read("pipe")
+    assert read(".") == []

@@ -1,0 +1,167 @@
+"""SQL in the strings of programs."""
+
+import pytest
+
+from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.kinds import PROGRAMS
+from cdk_pinsafe.lint.languages import LANGUAGES
+
+# File name, code in which «…» marks what pins, rule.
+PINS = {
+    "a constant": ("a.py", 'cursor.execute("«SET x.y = 1»")', "set"),
+    "implicit concatenation": ("a.py", 'execute("SELECT 1, " "«nextval(\'n\')»")', "sequence"),
+    "one statement over several literals": ("a.py", 'execute("«SET a.b" " =" " 1»")', "set"),
+    "a raw string": ("a.py", "execute(r'SELECT «nextval('\"'n'\"')»')", "sequence"),
+    "an f-string's hole is a parameter": ("a.py", "execute(f'«SET LOCAL x.y = {value}»')", "set-local"),
+    "an f-string's hole is a name": ("a.py", "execute(f'«CREATE TEMP TABLE {name}» (id int)')", "temp-object"),
+    "an f-string's hole is a clause": (
+        "a.py",
+        "execute(f\"SELECT «nextval('n')» FROM t {where} LIMIT 1\")",
+        "sequence",
+    ),
+    "%s": ("a.py", 'cur.execute("SELECT «set_config(%s, %s, true)»", (a, b))', "set-config"),
+    "%(name)s": ("a.py", 'cur.execute("SELECT «pg_advisory_lock(%(key)s)»", d)', "advisory-lock"),
+    ":name and text()": (
+        "a.py",
+        'import sqlalchemy as sa\nc.execute(sa.text("SELECT «pg_advisory_lock(:key)»"))',
+        "advisory-lock",
+    ),
+    "{} and psycopg.sql": ("a.py", 'cur.execute(sql.SQL("«LISTEN {}»").format(sql.Identifier(x)))', "listen"),
+    "Django's RunSQL, a list": ("a.py", 'operations = [migrations.RunSQL(["SELECT 1", "«DISCARD ALL»"])]', "discard"),
+    "% and format": ("a.py", 'execute("«SET search_path TO %s»" % schema)', "set"),
+    "+": ("a.py", 'execute("«SET " + name + " = 1»")', "set"),
+    "a name that says SQL": ("a.py", 'RESET_QUERY = "«reset all»"', "set"),
+    "a keyword that says SQL": ("a.py", 'pool(reset_query="«discard all»")', "discard"),
+    "nothing around it but SQL in capitals": ("a.py", 'first = "«SET search_path TO app»"', "set"),
+    "nothing around it but a semicolon": ("a.py", 'first = "«listen jobs»;"', "listen"),
+    "nothing around it but a longer statement": ("a.py", "first = \"select «nextval('n')»\"", "sequence"),
+    "a triple-quoted string": ("a.py", 'q = """\n  -- é\n  SELECT «setval(\'n\', 1)»\n"""', "sequence"),
+    "a wrapped text": ("a.py", 'cur.execute(dedent("""\n    «LOAD \'x\'»\n    """))', "load"),
+    "JavaScript": ("a.js", 'await client.query("«SET search_path TO app»")', "set"),
+    "JavaScript, an object": ("a.mjs", 'client.query({text: "«LISTEN jobs»", name: "x"})', "listen"),
+    "JavaScript, a tag": ("a.cjs", "await sql`SELECT «pg_advisory_lock(${id})»`", "advisory-lock"),
+    "JSX": ("a.jsx", "const a = <b onClick={() => db.query('«DISCARD ALL»')}>Reset all</b>", "discard"),
+    "TypeScript": ("a.ts", "await this.pool.query<Row>(`«SET x.y = ${value as string}»`)", "set"),
+    "TypeScript, Prisma": ("a.ts", "await prisma.$executeRawUnsafe('«SET x.y = 1»')", "set"),
+    "TypeScript, a property": ("a.mts", "class A { private readonly resetQuery = '«RESET ALL»' }", "set"),
+    "TSX": ("a.tsx", "const a = <b c={sql`«LISTEN x»`} />", "listen"),
+    "Java": ("A.java", 'class A { void f() { st.execute("«SET x.y = 1»"); } }', "set"),
+    "Java, a text block": ("A.java", 'class A { String f = """\n    SELECT «nextval(\'n\')»\n    """; }', "sequence"),
+    "Java, ? and +": (
+        "A.java",
+        'class A { void f() { c.prepareStatement("SELECT " + "«set_config(?, ?, false)»"); } }',
+        "set-config",
+    ),
+    "Java, an annotation": (
+        "A.java",
+        "interface A { @NativeQuery(\"SELECT «nextval('n')»\") long next(); }",
+        "sequence",
+    ),
+    "Go, a raw string": ("a.go", "package a\nfunc f() { db.ExecContext(ctx, `\n«LISTEN jobs»`) }", "listen"),
+    "Go, Sprintf": ("a.go", 'package a\nfunc f() { db.Exec(fmt.Sprintf("«SET x.y = %q»", v)) }', "set"),
+    "Ruby": ("a.rb", 'connection.execute("«SET statement_timeout = #{n}»")', "set"),
+    "Ruby, a heredoc": ("a.rb", "execute <<~SQL\n  «CREATE TEMP TABLE x» (id int);\nSQL\n", "temp-object"),
+    "Ruby, a heredoc with a call": ("a.rake", "q(execute(<<-SQL.squish))\n  SELECT «nextval('n')»\nSQL\n", "sequence"),
+    "Ruby, two heredocs": ("a.rb", "f(<<~A, execute(<<~B))\n  set x to y\nA\n  «LISTEN x»\nB\n", "listen"),
+    "Ruby, adjacent literals": ("a.rb", "execute 'SELECT ' \\\n  \"«nextval('n')»\"", "sequence"),
+}
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_sql_is_found_where_it_stands(name: str) -> None:
+    """SQL that pins is found in each way that programs write it, and its place is exact."""
+    path, marked, rule = PINS[name]
+    code = marked.replace("«", "").replace("»", "")
+    report = check(path, code, {})
+    assert [one.rule.id for one in report.findings] == [rule]
+    [finding] = report.findings
+    start, end = marked.index("«"), marked.index("»") - 1
+    assert (offset(code, finding.start), offset(code, finding.end)) == (start, end)
+    assert report.not_parsed == []
+
+
+ENGLISH = {
+    "prose that does not parse": ("a.py", 'execute("set the table"); x = "Load balancing"; y = "listen to me"'),
+    "prose that parses": ("a.py", 'x = ["Reset password", "listen here", "Execute order", "set x to y", "reset all"]'),
+    "in capitals, of no parameter": ("a.py", 'x = "SET x TO y"'),
+    "a log message": ("a.py", 'logger.info("SET search_path TO app"); self.log.debug("RESET ALL;")'),
+    "a log message in JavaScript": ("a.js", 'console.log("SET search_path TO app;")'),
+    "a log message in Go": ("a.go", 'package a\nfunc f() { log.Printf("SET search_path TO %s", x) }'),
+    "a log message in Java": ("A.java", 'class A { void f() { log.info("DISCARD ALL;"); } }'),
+    "a log message in Ruby": ("a.rb", 'logger.info "SET search_path TO app"; puts "RESET ALL;"'),
+    "an exception": ("a.py", 'raise ValueError("SET search_path TO app")\nassert x, "RESET ALL;"'),
+    "an exception in JavaScript": ("a.ts", 'throw new Error("SET search_path TO app")'),
+    "a docstring": ("a.py", '"""SET search_path TO app"""\ndef f():\n    "RESET ALL;"\n'),
+    "a comment": ("a.py", "# SET search_path TO app;\n"),
+    "a test's name": ("a.ts", 'it("SET search_path TO app", () => {}); expect(q).toBe("RESET ALL;")'),
+    "help": ("a.py", 'parser.add_argument("--x", help="SET search_path TO app;")'),
+    "markup": ("a.tsx", 'const a = <b title="Reset all">SET search_path TO app;</b>'),
+    "what is translated": ("a.py", 'x = _("RESET ALL;")'),
+    "a label in a structure that is named after SQL": ("a.js", "const sqlOps = [{name: 'Execute query'}]"),
+    "MySQL": ("a.py", 'cur.execute("SET foreign_key_checks = 0"); cur.execute("SET SESSION time_zone = \'+00:00\'")'),
+    "Oracle": ("a.py", 'cur.execute("EXECUTE IMMEDIATE")'),
+    "a long text that begins like SQL": ("a.py", f'x = "With {"great " * 4000}power"'),
+    "SQL that does not pin": (
+        "a.py",
+        'execute("SELECT pg_advisory_xact_lock(1)"); execute("UPDATE t SET a = 1"); execute("ALTER ROLE a SET b = 1")',
+    ),
+    "SQL that is quoted in SQL": ("a.py", "execute(\"SELECT 'nextval(1)'\")"),
+}
+
+
+@pytest.mark.parametrize("name", ENGLISH)
+def test_what_is_no_sql_is_not_flagged(name: str) -> None:
+    """Text that only looks like SQL that pins is left alone."""
+    path, code = ENGLISH[name]
+    assert check(path, code, {}).findings == []
+
+
+def test_sql_in_a_hole_is_found() -> None:
+    """A string inside another's hole is a string of its own."""
+    report = check("a.js", "html`<b>${db.query('LISTEN jobs')}</b>`", {})
+    assert [(one.rule.id, one.start) for one in report.findings] == [("listen", (1, 21))]
+
+
+def test_hole_is_no_value() -> None:
+    """What only the running program knows is shown as … and not copied into the remedy."""
+    [finding] = check("a.py", 'execute(f"SET search_path TO {schema}")', {}).findings
+    assert 'settings={"search_path": ...}' in finding.remedy or 'settings={"search_path": [...]}' in finding.remedy
+    [finding] = check("a.py", 'execute(f"LISTEN {channel}")', {}).findings
+    assert finding.message == "LISTEN … pins the session"
+
+
+def test_unparsed_sql_is_counted() -> None:
+    """SQL in a certain place that PostgreSQL does not accept is counted as not parsed; other strings are not."""
+    report = check("a.py", 'execute("SET x =")\nq = "SET x ="\nexecute("SELECT 1")\nw = "set"', {})
+    assert [one.start for one in report.not_parsed] == [(1, 10)]
+    assert report.statements == 2
+
+
+def test_oversized_statement() -> None:
+    """The 16 KB are of the statement's text in bytes, where the place says that it is SQL."""
+    code = f"execute(\"SELECT '{'é' * 8192}'\")"
+    [finding] = check("a.py", code, {}).findings
+    assert finding.rule.id == "oversized"
+    assert finding.message == "a statement of 16,393 bytes pins the session"
+
+
+def test_code_that_is_broken_is_read_as_far_as_it_goes() -> None:
+    """A syntax error in a program does not hide its SQL."""
+    code = 'def f(:\n  execute("LISTEN x")\nprint "old"\nexecute("LISTEN y")'
+    assert [one.start[0] for one in check("a.py", code, {}).findings] == [2, 4]
+
+
+def test_columns_count_characters() -> None:
+    """Positions are in characters, also behind characters of several bytes."""
+    [finding] = check("a.py", 'é = "😀"; execute("é", "LISTEN x")', {}).findings
+    assert finding.start == (1, 24)
+
+
+def test_suffixes() -> None:
+    """The kinds of files and the languages agree on what is a program."""
+    assert {suffix for language in LANGUAGES for suffix in language.suffixes} == PROGRAMS
+
+
+def offset(text: str, place: tuple[int, int]) -> int:
+    line, column = place
+    return sum(len(one) for one in text.splitlines(keepends=True)[: line - 1]) + column - 1
