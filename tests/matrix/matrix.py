@@ -21,6 +21,7 @@ class Driven:
         before: settings of the database in the default form, where the client pins by what the database says.
         after: settings of the database in the recommended form, in place of what the client sent.
         ours: whether the tests install the client, so that another version is a failure and no reason to skip.
+        older: packages, as `pip` takes them, with which the long run drives it, too.
     """
 
     client: str
@@ -30,6 +31,7 @@ class Driven:
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     ours: bool = True
+    older: tuple[str, ...] = ()
 
     def covers(self, version: str) -> bool:
         """Whether what is expected holds for this version."""
@@ -46,11 +48,17 @@ MATRIX: Final = (
     Driven(
         "psycopg2", "psycopg2.py", "2.9.13", "~=2.9", before={"datestyle": "'German'"}, after={"datestyle": "'ISO'"}
     ),
-    Driven("asyncpg pool", "asyncpg_pool.py", "0.32.0", "~=0.32.0"),
+    Driven("asyncpg pool", "asyncpg_pool.py", "0.32.0", "~=0.32.0", older=("asyncpg==0.30.0",)),
     Driven("asyncpg type introspection", "asyncpg_types.py", "0.32.0", "~=0.32.0", before={"jit": "off"}),
     Driven("pg8000", "pg8000.py", "1.31.6", "~=1.31"),
     Driven("SQLAlchemy with psycopg", "sqlalchemy_psycopg.py", "2.1.9", "~=2.1.9"),
-    Driven("SQLAlchemy with asyncpg", "sqlalchemy_asyncpg.py", "2.1.9", "~=2.1.9"),
+    Driven(
+        "SQLAlchemy with asyncpg",
+        "sqlalchemy_asyncpg.py",
+        "2.1.9",
+        "~=2.1.9",
+        older=("asyncpg==0.29.0", "asyncpg==0.30.0", "asyncpg==0.31.0", "SQLAlchemy==2.0.36", "SQLAlchemy==2.0.44"),
+    ),
     Driven("SQLAlchemy Sequence", "sqlalchemy_sequence.py", "2.1.9", "~=2.1.9"),
     Driven(
         "Django", "django.py", "5.2.19", "~=5.2.19", before={"timezone": "'Europe/Rome'"}, after={"timezone": "'UTC'"}

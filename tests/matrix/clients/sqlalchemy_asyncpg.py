@@ -18,9 +18,6 @@ def leave_jit(connection, _record) -> None:  # type: ignore[no-untyped-def]
 
 async def main() -> None:
     engine = create_async_engine("postgresql+asyncpg://", pool_size=2)
-    if RECOMMENDED:
-        # Before the listener in which SQLAlchemy registers its codecs.
-        event.listen(engine.sync_engine, "connect", leave_jit, insert=True)
     for number in range(7):
         async with engine.connect() as connection:
             assert await connection.scalar(text("SELECT CAST(:n AS int) + 1"), {"n": number}) == number + 1
@@ -34,9 +31,16 @@ async def main() -> None:
             await connection.execute(text("INSERT INTO basket (item) VALUES (:item)"), {"item": "failed"})
             await connection.execute(text("SELECT 1 / CAST(:n AS int)"), {"n": 0})
     async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM basket")) == 1
+    await engine.dispose()
+
+    # Up to here, without a type that asyncpg does not know, nothing pins in either form.
+    engine = create_async_engine("postgresql+asyncpg://")
+    if RECOMMENDED:
+        event.listen(engine.sync_engine, "connect", leave_jit)
+    async with engine.connect() as connection:
         colour = select(bindparam("colour", "red", Enum("red", "green", name="colour")))
         assert [await connection.scalar(colour) for _ in range(3)] == ["red"] * 3
-        assert await connection.scalar(text("SELECT count(*) FROM basket")) == 1
     await engine.dispose()
 
 
