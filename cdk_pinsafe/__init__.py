@@ -9,6 +9,7 @@ The rooms, and the one way of flow between them::
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
+    drift       whether a database still has what it was asked for, for the command line
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
     pages       `pinsafe conditions` and `pinsafe clients`
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         PinSafePostgres,
         PinSafeProxy,
         PostgresDatabase,
+        Recycle,
     )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "PinningDashboard",
     "PinningLogs",
     "PostgresDatabase",
+    "Recycle",
 ]
 
 _PUBLIC: Final = frozenset(__all__)

@@ -29,6 +29,12 @@ except ModuleNotFoundError:
 _FORMAT = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+_DSN = click.option(
+    "--dsn",
+    required=True,
+    metavar="DSN",
+    help="postgresql://user@host/database, or libpq's key=value pairs. Leave the password to PGPASSWORD or ~/.pgpass.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,12 +121,7 @@ def clients(name: str | None, output_format: str) -> None:
 
 
 @main.command(short_help="Ask a database which of its statements pin.")
-@click.option(
-    "--dsn",
-    required=True,
-    metavar="DSN",
-    help="postgresql://user@host/database, or libpq's key=value pairs. Leave the password to PGPASSWORD or ~/.pgpass.",
-)
+@_DSN
 @_FORMAT
 def audit(dsn: str, output_format: str) -> None:
     """Read a database's pg_stat_statements and settings, and say which statements pin and what to move.
@@ -166,6 +167,25 @@ def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...
             output_format=output_format,
         )
     sys.exit(status)
+
+
+@main.command(short_help="Tell whether a database still has its settings.")
+@_DSN
+@_FORMAT
+def drift(dsn: str, output_format: str) -> None:
+    """Compare a database with what its constructs asked for, and change nothing.
+
+    What was asked for is read from the ledger in the database, as the ledger's owner or a superuser. Connect to the
+    database itself, not to a proxy. Shows each setting that is stored otherwise, that a role's own value beats, or that
+    a fresh session does not get.
+
+    Exit status: 0 if there is none, 1 if there is one or the database could not be read.
+    """
+    with _extra("tools"), _failure():
+        from .drift import run
+
+        findings = run(dsn, output_format=output_format)
+    sys.exit(1 if findings else 0)
 
 
 @main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")

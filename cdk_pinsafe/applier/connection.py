@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -343,13 +344,15 @@ def _answer(error: Exception) -> ServerMessage | None:
     for item in _chain(error):
         if isinstance(item, pg8000.native.DatabaseError) and item.args and isinstance(item.args[0], dict):
             given: dict[str, str] = item.args[0]
+            answer = ServerMessage(given.get("C", "XXXXX"), given.get("M", ""), given.get("D", ""), given.get("H", ""))
             column = given.get("c", "")
-            return ServerMessage(
-                given.get("C", "XXXXX"),
-                given.get("M", ""),
-                given.get("D", ""),
-                given.get("H", ""),
-                column.removeprefix(sql.ABOUT) if column.startswith(sql.ABOUT) else "",
+            if not column.startswith(sql.ABOUT):
+                return answer
+            return replace(
+                answer,
+                about=column.removeprefix(sql.ABOUT),
+                role=given.get("t", ""),
+                is_role_locked=given.get("n") == sql.ROLE_LOCKED,
             )
     return None
 

@@ -6,24 +6,31 @@ nothing of PostgreSQL.
 Nothing slow is imported here: the handler starts in well under half a second.
 """
 
+import contextlib
 import json
 import os
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from ..errors import ApplyError, PinSafeError
 from . import log, secret
-from .apply import Outcome, apply, remove
+from .apply import apply, remove
 from .deadline import Deadline
+from .door import Door, Keys
+from .guard import check
 from .messages import LONGEST, clip, clip_values, names
-from .properties import PHYSICAL_ID_PREFIX, identity, wish
+from .plan import Key
+from .properties import PHYSICAL_ID_PREFIX, Identity, identities, is_lenient, recycles, wish
+from .recycle import Change, Recycled, recycle
+from .several import Order, Result, apply_all, remove_all
+from .transaction import Outcome
 
 __all__ = ["on_event"]
 
 _LONGEST_MARGIN: Final = 10.0
-_SHADOWED_CHARACTERS: Final = 1000
+_LISTED_CHARACTERS: Final = 1000
 
 
 class Context(Protocol):
@@ -35,19 +42,27 @@ class Context(Protocol):
 
 
 def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Bring a database to its settings, or give them up.
+    """Bring databases to their settings, or let them give these up; or look whether they still have them.
 
     Returns:
-        ``PhysicalResourceId`` and ``Data``, whose values are texts:
+        ``PhysicalResourceId`` and ``Data``, whose values are texts; of several databases, the counts are sums:
 
-        * ``Applied``: how many settings were asked for; all of them stand.
+        * ``Applied``: how many settings were asked for, those of roles included; all of them stand. Not counted is what
+          was asked for before already, of a role that was dropped since.
         * ``Changed``: how many of these had another value stored, or none, before this event.
         * ``Adopted``: how many of these stood so already and were nobody's; they are managed from now on.
         * ``Reset``: how many settings that are no longer asked for were taken back: removed, or replaced by what stood
           before. Not counted is what somebody else had changed since, or what PostgreSQL refuses to take back.
-        * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's.
+        * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's,
+          and which this library does not manage.
+        * ``Recycled``: how many idle sessions that began before the change were ended.
+        * ``Stale``: how many sessions that began before the change are left, which may hold old values; ``unknown``
+          where nobody asked for sessions to be ended, nothing was changed, or they could not be counted.
 
-        The whole is below 4096 bytes, whatever the event.
+        * ``Failed``: names, joined by ``, ``, of databases that failed while the others were let go on; else empty.
+
+        The whole is below 4096 bytes, whatever the event. A ``DriftCheck``, which is no event of CloudFormation's, has
+        the metrics of :mod:`.guard` instead.
 
     Raises:
         PinSafeError: one line, below 1000 characters and 2500 bytes, that says what is wrong and what to do.
@@ -68,11 +83,7 @@ def _answer(event: Mapping[str, Any], context: Context) -> dict[str, Any] | PinS
         log.error("failed", request=request, kind=type(error).__name__, seconds=_since(start))
         return type(error)(clip_values(str(error), LONGEST))
     except Exception as error:
-        # A fault of ours. Where it happened helps; what was being handled stays out of the log.
-        frames = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        log.error("fault", request=request, kind=type(error).__name__, frames=frames, seconds=_since(start))
+        log.fault(error, request=request, seconds=_since(start))
         group = clip(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
         return ApplyError(
             f"internal error of the applier ({type(error).__name__}); its log group {group} has the place; report it"
@@ -90,33 +101,77 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
     remaining = context.get_remaining_time_in_millis() / 1000
     # What is kept back is for the answer, and for what cannot be interrupted, such as a name look-up.
     deadline = Deadline(remaining - min(_LONGEST_MARGIN, remaining / 5))
-    who = identity(properties)
-    log.info("received", request=request, host=who.target.host, database=who.target.database, owner=who.owner)
+    who = identities(properties)
+    first = who[0]
+    databases = len(who) if first.is_of_list else first.target.database
+    log.info("received", request=request, host=first.target.host, database=databases, owner=first.owner)
+    keys = Keys(first.secret_arn, secret.read)
+    door = Door(first.target, keys)
     match request:
+        case "Create" | "Update" if first.is_of_list:
+            order = Order(wish(properties), lambda one: _predecessors(event, request, one), is_lenient(properties))
+            result = apply_all(keys, who, _leaving(event, who), order, deadline)
+            physical_id = first.physical_id
         case "Create" | "Update":
-            outcome = apply(
-                who,
+            done = apply(
+                door,
+                first,
                 wish(properties),
-                _predecessors(event, request),
-                secret.read,
+                _predecessors(event, request, first),
                 deadline,
                 undo=request == "Create",
             )
-            physical_id = who.physical_id
+            result = Result({first.target.database: done})
+            physical_id = first.physical_id
+        case "Delete" if first.is_of_list:
+            result = remove_all(keys, who, str(physical_id), deadline, recycles=recycles(properties))
         case "Delete":
-            outcome = remove(who, str(physical_id), secret.read, deadline)
+            done = remove(door, first, str(physical_id), deadline, recycles=recycles(properties))
+            result = Result({first.target.database: done})
+        case "DriftCheck":
+            name, repairs = str(event.get("Name")), event.get("Repair") is True
+            managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
+            return check(keys, who, managed, name, deadline, repairs=repairs).counts
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
-    _tell(outcome)
-    return {"PhysicalResourceId": physical_id, "Data": _data(outcome)}
+    for database, one in result.done.items():
+        with log.about(database=database) if first.is_of_list else contextlib.nullcontext():
+            _tell(one.outcome)
+    recycled = Recycled()
+    if changes := _changes(result):
+        # By way of a database that is known to answer.
+        target = replace(first.target, database=changes[0].database)
+        recycled = recycle(Door(target, keys), changes, deadline)
+    return {"PhysicalResourceId": physical_id, "Data": _data(result, recycled)}
 
 
-def _predecessors(event: Mapping[str, Any], request: str) -> set[str]:
+def _predecessors(event: Mapping[str, Any], request: str, identity: Identity) -> set[str]:
     """The owner of before, where a construct was moved or renamed while its resource stayed the same."""
     old = event.get("OldResourceProperties") or {}
-    new = event["ResourceProperties"]
-    is_same = all(old.get(key) == new[key] for key in ("Host", "Database"))
+    is_same = old.get("Host") == identity.target.host and identity.target.database in _databases(old)
     return {str(old["Owner"])} if request == "Update" and is_same and old.get("Owner") else set()
+
+
+def _leaving(event: Mapping[str, Any], staying: Sequence[Identity]) -> list[Identity]:
+    """The databases that left the list. Where the resource is another one now, CloudFormation deletes the old one."""
+    if event.get("PhysicalResourceId") != staying[0].physical_id:
+        return []
+    stay = {identity.target.database for identity in staying}
+    gone = [name for name in _databases(event.get("OldResourceProperties") or {}) if name not in stay]
+    return [replace(staying[0], target=replace(staying[0].target, database=name)) for name in gone]
+
+
+def _databases(old: Mapping[str, Any]) -> list[str]:
+    """What the resource was for; it was checked when it was new."""
+    return [str(name) for name in old.get("Databases") or [old.get("Database")] if name]
+
+
+def _changes(result: Result) -> list[Change]:
+    return [
+        Change(database, done.outcome.committed_at, keys)
+        for database, done in result.done.items()
+        if done.outcome.committed_at and (keys := (*done.outcome.changed, *done.outcome.reset))
+    ]
 
 
 def _tell(outcome: Outcome) -> None:
@@ -130,20 +185,26 @@ def _tell(outcome: Outcome) -> None:
     )
     if outcome.left:
         log.warning("left_as_changed_by_others", names=outcome.left)
-    for name, state in outcome.refused:
-        log.warning("not_taken_back", name=name, sqlstate=state)
+    if outcome.orphaned:
+        log.warning("role_missing", names=outcome.orphaned)
+    for key, state in outcome.refused:
+        log.warning("not_taken_back", name=key, sqlstate=state)
     for name, role in outcome.shadows:
         log.warning("shadowed", name=name, role=role)
 
 
-def _data(outcome: Outcome) -> dict[str, str]:
-    shadowed = dict.fromkeys(name for name, _ in outcome.shadows)
+def _data(result: Result, recycled: Recycled) -> dict[str, str]:
+    outcomes = [done.outcome for done in result.done.values()]
+    shadowed = dict.fromkeys(name for outcome in outcomes for name, _ in outcome.shadows)
     return {
-        "Applied": str(len(outcome.applied)),
-        "Changed": str(len(outcome.changed)),
-        "Adopted": str(len(outcome.adopted)),
-        "Reset": str(len(outcome.reset)),
-        "Shadowed": names(shadowed, _SHADOWED_CHARACTERS),
+        "Applied": str(sum(len(outcome.applied) for outcome in outcomes)),
+        "Changed": str(sum(len(outcome.changed) for outcome in outcomes)),
+        "Adopted": str(sum(len(outcome.adopted) for outcome in outcomes)),
+        "Reset": str(sum(len(outcome.reset) for outcome in outcomes)),
+        "Shadowed": names(shadowed, _LISTED_CHARACTERS),
+        "Recycled": str(recycled.ended),
+        "Stale": "unknown" if recycled.stale is None else str(recycled.stale),
+        "Failed": names(result.failed, _LISTED_CHARACTERS),
     }
 
 

@@ -3,18 +3,24 @@
 Knows SQLSTATEs and remedies; knows nothing of connections or events.
 """
 
+import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from ..settings import extension_of
+from .plan import Key
 
 LONGEST: Final = 990
 """Characters: CloudFormation shows about a thousand of a reason."""
 _BYTES: Final = 2.5
 """Bytes of UTF-8 that a character may have on average: the whole message stays below 2,500."""
+_MOST_TOLD: Final = 400
+_LEAST_TOLD: Final = 200
+_NAMES_TOLD: Final = 200
+"""Characters: how much of one database's failure is told, and of the names of further ones, where several failed."""
 _QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _LISTED: Final = re.compile(r"\[.*\]")
 _TABLESPACES: Final = ("default_tablespace", "temp_tablespaces")
@@ -49,6 +55,8 @@ class ServerMessage:
         detail: more of it, or empty.
         hint: PostgreSQL's own advice, or empty.
         about: the parameter or extension that the statement was for, or empty.
+        role: the role that the parameter was for, or empty.
+        is_role_locked: whether the user may not alter that role at all.
     """
 
     sqlstate: str
@@ -56,6 +64,8 @@ class ServerMessage:
     detail: str = ""
     hint: str = ""
     about: str = ""
+    role: str = ""
+    is_role_locked: bool = False
 
     def __str__(self) -> str:
         parts = [clip(self.message, 350)]
@@ -84,12 +94,12 @@ def clip_values(text: str, length: int) -> str:
 
 
 def names(items: Iterable[str], length: int = 200) -> str:
-    """Names joined by commas, as many as fit, and how many more there are."""
+    """Names joined by commas, as many as fit, and how many more there are; a byte of JSON counts as a character."""
     every = list(items)
     shown: list[str] = []
     used = 0
     for item in every:
-        used += len(item) + 2
+        used += len(json.dumps(item))
         if shown and used > length:
             break
         shown.append(clip(item, length))
@@ -115,8 +125,9 @@ def setting_refused(
         is_known: whether there is an extension that the parameter can be of.
     """
     more = f"; also refused: {names(others, 120)}" if others else ""
+    of_role = f' of role "{clip(error.role, 63)}"' if error.role else ""
     return _fitted(
-        f'setting "{clip(error.about, 100)}" in {target}',
+        f'setting "{clip(error.about, 100)}"{of_role} in {target}',
         error,
         f"nothing was changed; {_remedy(error, set(installed), is_known)}{more}",
     )
@@ -144,14 +155,50 @@ def not_owner(target: Target, user: str, owner: str) -> str:
     )
 
 
-def owned_by_another(target: Target, conflicts: dict[str, str]) -> str:
-    """Names that another construct manages already. ``conflicts`` maps name to owner."""
-    name, owner = next(iter(conflicts.items()))
-    others = [other for other in conflicts if other != name]
+def role_missing(target: Target, role: str, others: Iterable[str]) -> str:
+    """Settings were asked for a role that the server does not have."""
     more = f" (likewise {names(others, 120)})" if others else ""
     return (
-        f'setting "{clip(name, 100)}"{more} in {target} is already managed by "{clip(owner, 200)}"; nothing was '
-        "changed; keep it in one place: remove it there first, in a deployment of its own"
+        f'role "{clip(role, 63)}"{more} in {target}: the server has no such role; nothing was changed; '
+        "create it first, or correct its name, in which case counts"
+    )
+
+
+def shadowed(target: Target, shadows: Iterable[tuple[str, str]]) -> str:
+    """Values of roles beat what was to be set for the database. ``shadows`` are pairs of name and role."""
+    (name, role), *more = shadows
+    others = f" (likewise {names((str(Key(*shadow)) for shadow in more), 200)})" if more else ""
+    return (
+        f'setting "{clip(name, 100)}" in {target}: role "{clip(role, 63)}" has a value of its own, which beats the '
+        f"database's{others}; nothing was changed; take it away with ALTER ROLE ... RESET or ALTER ROLE ... IN "
+        "DATABASE ... RESET, or say it in role_settings, or pass on_shadow='warn'"
+    )
+
+
+def several_failed(where: str, failures: Mapping[str, str], number: int, what_of_others: str) -> str:
+    """Some of several databases failed. ``failures`` maps each to its message; as many as fit are told in full."""
+    head = f"{len(failures)} of {number} databases at {clip(where, 100)} failed"
+    room = LONGEST - len(head) - len(what_of_others) - 4
+    told: list[str] = []
+    rest = list(failures)
+    while rest and (not told or room > _LEAST_TOLD + len(names(rest, _NAMES_TOLD))):
+        message = clip_values(failures[rest[0]], min(_MOST_TOLD, max(_LEAST_TOLD, room - _NAMES_TOLD)))
+        room -= _weight(message) + 4
+        told.append(message)
+        rest.pop(0)
+    others = f"; likewise failed: {names(rest, max(20, min(_NAMES_TOLD, room - 40)))}" if rest else ""
+    return f"{head}; {what_of_others}: {' | '.join(told)}{others}"
+
+
+def owned_by_another(target: Target, conflicts: Mapping[Key, str]) -> str:
+    """Settings that another construct manages already. ``conflicts`` maps setting to owner."""
+    key, owner = next(iter(conflicts.items()))
+    others = [str(other) for other in conflicts if other != key]
+    more = f" (likewise {names(others, 120)})" if others else ""
+    of_role = f' of role "{clip(key.role, 63)}"' if key.role else ""
+    return (
+        f'setting "{clip(key.name, 100)}"{of_role}{more} in {target} is already managed by "{clip(owner, 200)}"; '
+        "nothing was changed; keep it in one place: remove it there first, in a deployment of its own"
     )
 
 
@@ -170,6 +217,11 @@ def _shortened(quoted: str) -> str:
 
 def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
     extension = extension_of(error.about)
+    if error.is_role_locked:
+        return (
+            "the secret's user may not alter this role: give it CREATEROLE and, on PostgreSQL 16 and later, the role "
+            "itself, as in GRANT app TO master WITH ADMIN OPTION; roles that are superusers only superusers alter"
+        )
     match error.sqlstate:
         case "42501" if extension and extension not in installed and not is_known:
             return (
@@ -185,6 +237,8 @@ def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
             return "this user may not set it: put it in a parameter group"
         case "22023" | "42704" if error.about in _TABLESPACES:
             return "create the tablespace first, or correct the value"
+        case "42704" if error.role and "role" in error.message:
+            return "the role was dropped meanwhile: create it first"
         case "42704":
             return "check its spelling, and that this version of PostgreSQL has it"
         case "42602":

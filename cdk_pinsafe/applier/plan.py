@@ -1,6 +1,7 @@
 """What to do about a database's settings: a pure function of what is asked for and what stands.
 
-Knows nothing of connections, SQL or time. Names are in lower case, as PostgreSQL compares them.
+Knows nothing of connections, SQL or time. A setting is told by its :class:`Key`: a parameter, for all sessions of the
+database or for those of one role.
 
 The rules, for one construct (the owner):
 
@@ -19,19 +20,37 @@ from typing import Final, TypeAlias
 Value: TypeAlias = str | tuple[str, ...]
 """One text, or the elements of a list parameter."""
 
+
+@dataclass(frozen=True, order=True, slots=True)
+class Key:
+    """Which setting.
+
+    Attributes:
+        name: the parameter, in lower case, as PostgreSQL compares names.
+        role: the role for whose sessions it is, to the letter; empty for the database's own.
+    """
+
+    name: str
+    role: str = ""
+
+    def __str__(self) -> str:
+        return f'{self.name} of role "{self.role}"' if self.role else self.name
+
+
 TOLERATED: Final = ("0A000", "22023", "42501", "42602", "42704", "55P02")
 """SQLSTATEs with which PostgreSQL may refuse to take a setting back, which must not keep a construct from being
-deleted: the extension was dropped (42501), it cannot be reset (0A000), the server no longer knows it or its value."""
+deleted: the extension was dropped (42501), it cannot be reset (0A000), the server no longer knows it, its value or its
+role."""
 
 
 class OwnedByAnotherError(Exception):
     """Settings asked for that other owners manage.
 
     Attributes:
-        conflicts: name to owner.
+        conflicts: setting to owner.
     """
 
-    def __init__(self, conflicts: dict[str, str]) -> None:
+    def __init__(self, conflicts: dict[Key, str]) -> None:
         super().__init__(conflicts)
         self.conflicts = conflicts
 
@@ -62,13 +81,13 @@ class Action:
     """One change of a setting.
 
     Attributes:
-        name: the parameter.
+        key: the setting.
         value: what to set; a text that is stored already is set with :attr:`is_stored`. None removes it.
         is_stored: whether ``value`` is a text as PostgreSQL stored it, where a list is one text.
         tolerated: SQLSTATEs that make it a warning instead of an error.
     """
 
-    name: str
+    key: Key
     value: Value | None
     is_stored: bool = False
     tolerated: tuple[str, ...] = ()
@@ -78,7 +97,7 @@ class Action:
 class Write:
     """A row to insert or replace in the ledger. What it has applied is only known once it is stored."""
 
-    name: str
+    key: Key
     desired: Value
     previous: str | None
     adopted: bool
@@ -92,21 +111,21 @@ class Plan:
         actions: changes, in order.
         writes: ledger rows to write.
         forgets: ledger rows to delete.
-        changed: names whose stored value is replaced.
-        adopted: names that stood as asked for and are managed from now on.
-        reset: names no longer managed whose value is taken back.
-        left: names no longer managed that somebody else had changed.
-        repaired: names among ``changed`` that somebody else had changed.
+        changed: settings whose stored value is replaced.
+        adopted: settings that stood as asked for and are managed from now on.
+        reset: settings no longer managed whose value is taken back.
+        left: settings no longer managed that somebody else had changed.
+        repaired: settings among ``changed`` that somebody else had changed.
     """
 
     actions: tuple[Action, ...]
     writes: tuple[Write, ...]
-    forgets: tuple[str, ...]
-    changed: tuple[str, ...]
-    adopted: tuple[str, ...]
-    reset: tuple[str, ...]
-    left: tuple[str, ...]
-    repaired: tuple[str, ...]
+    forgets: tuple[Key, ...]
+    changed: tuple[Key, ...]
+    adopted: tuple[Key, ...]
+    reset: tuple[Key, ...]
+    left: tuple[Key, ...]
+    repaired: tuple[Key, ...]
 
     @property
     def is_empty(self) -> bool:
@@ -117,12 +136,12 @@ class Plan:
 def plan(
     owner: str,
     resource: str,
-    desired: Mapping[str, Value],
+    desired: Mapping[Key, Value],
     *,
-    ledger: Mapping[str, LedgerRow],
-    ours: Collection[str],
-    stored: Mapping[str, str],
-    standing: Collection[str],
+    ledger: Mapping[Key, LedgerRow],
+    ours: Collection[Key],
+    stored: Mapping[Key, str],
+    standing: Collection[Key],
 ) -> Plan:
     """Decide what brings a database to its settings.
 
@@ -131,50 +150,50 @@ def plan(
         resource: the physical id of its resource.
         desired: what is asked for.
         ledger: what is managed, by anybody.
-        ours: the names in the ledger that the owner may change or give up.
-        stored: the texts that are stored for the database, managed or not.
+        ours: the settings in the ledger that the owner may change or give up.
+        stored: the texts that are stored for the database and for roles in it, managed or not.
         standing: those of ``desired`` that stand already, compared by meaning.
 
     Raises:
         OwnedByAnotherError: something asked for is managed by another owner.
     """
-    conflicts = {name: ledger[name].owner for name in desired if name in ledger and name not in ours}
+    conflicts = {key: ledger[key].owner for key in desired if key in ledger and key not in ours}
     if conflicts:
         raise OwnedByAnotherError(conflicts)
 
     actions: list[Action] = []
     writes: list[Write] = []
-    changed: list[str] = []
-    adopted: list[str] = []
-    reset: list[str] = []
-    left: list[str] = []
-    repaired: list[str] = []
+    changed: list[Key] = []
+    adopted: list[Key] = []
+    reset: list[Key] = []
+    left: list[Key] = []
+    repaired: list[Key] = []
 
-    forgets = [name for name in ledger if name in ours and name not in desired]
+    forgets = [key for key in ledger if key in ours and key not in desired]
     # Taking back comes first, so that an error of a new value cannot be confused with one of an old value.
-    for name in forgets:
-        row = ledger[name]
-        if stored.get(name) != row.applied:
-            left.append(name)
+    for key in forgets:
+        row = ledger[key]
+        if stored.get(key) != row.applied:
+            left.append(key)
         elif row.previous != row.applied:
-            actions.append(Action(name, row.previous, is_stored=True, tolerated=TOLERATED))
-            reset.append(name)
+            actions.append(Action(key, row.previous, is_stored=True, tolerated=TOLERATED))
+            reset.append(key)
 
-    for name, value in desired.items():
-        known = ledger.get(name)
-        if name not in standing:
-            actions.append(Action(name, value))
-            changed.append(name)
-            if known is not None and stored.get(name) != known.applied:
-                repaired.append(name)
+    for key, value in desired.items():
+        known = ledger.get(key)
+        if key not in standing:
+            actions.append(Action(key, value))
+            changed.append(key)
+            if known is not None and stored.get(key) != known.applied:
+                repaired.append(key)
         elif known is None:
-            adopted.append(name)
-        elif known == LedgerRow(owner, resource, value, stored[name], known.previous, known.adopted):
+            adopted.append(key)
+        elif known == LedgerRow(owner, resource, value, stored[key], known.previous, known.adopted):
             continue
         writes.append(
-            Write(name, value, stored.get(name), name in standing)
+            Write(key, value, stored.get(key), key in standing)
             if known is None
-            else Write(name, value, known.previous, known.adopted)
+            else Write(key, value, known.previous, known.adopted)
         )
 
     return Plan(

@@ -95,6 +95,24 @@ def verify(
     )
 
 
+def ineffective(
+    target: Target,
+    open_session: Open,
+    stored: Mapping[str, str],
+    extensions: Collection[str],
+    deadline: Deadline,
+) -> set[str]:
+    """Those of the stored settings that a fresh session takes from elsewhere than the database or its own role.
+
+    Raises:
+        ApplyError: a fresh session cannot be read.
+    """
+    if not stored:
+        return set()
+    rows, spared = _look(target, open_session, stored.keys(), stored, extensions, deadline)
+    return set(_judge(rows, stored, spared)[0])
+
+
 def _look(
     target: Target,
     open_session: Open,
@@ -130,7 +148,7 @@ def _judge(
     missing: dict[str, str | None] = {}
     shadowed: list[str] = []
     drifted: list[str] = []
-    for name, source, placeholder, stored, of_role in rows:
+    for name, source, placeholder, stored, of_role, _ in rows:
         if stored != applied[name]:
             drifted.append(name)
         elif source in _ROLE_LEVEL or (source is None and of_role):

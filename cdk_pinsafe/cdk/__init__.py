@@ -8,6 +8,7 @@ from .enhanced_logging import EnhancedLogging
 from .pinning_logs import PinningLogs
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
+from .recycle import Recycle
 from .validation import PinSafeChecks
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "PinningDashboard",
     "PinningLogs",
     "PostgresDatabase",
+    "Recycle",
 ]

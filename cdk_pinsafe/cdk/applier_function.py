@@ -83,7 +83,7 @@ class ApplierFunction(Construct):
         self._security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "to Secrets Manager")
         log = _log_group(self, "FunctionLog")
         self.role = _role(self, "FunctionRole", log, _NETWORK_INTERFACES)
-        function = lambda_.Function(
+        self.function = lambda_.Function(
             self,
             "Function",
             description="cdk-pinsafe: applies settings to databases with ALTER DATABASE",
@@ -102,11 +102,11 @@ class ApplierFunction(Construct):
         self._provider = custom_resources.Provider(
             self,
             "Provider",
-            on_event_handler=function,
+            on_event_handler=self.function,
             framework_on_event_role=_role(self, "ProviderRole", provider_log),
             log_group=provider_log,
         )
-        self._acknowledge(function)
+        self._acknowledge(self.function)
 
     @property
     def service_token(self) -> str:

@@ -1,7 +1,8 @@
 """The custom resource that keeps settings in a database."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
@@ -14,19 +15,22 @@ from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
-from .checks import refuse, warn
+from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
+from .drift_guard import DriftGuard
+from .recycle import Recycle
 from .setting_checks import SettingChecks
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
 
 class DatabaseSettings(Construct):
-    """Session settings as defaults of one database, by ``ALTER DATABASE … SET``.
+    """Session settings as defaults of one database or several, by ``ALTER DATABASE … SET``, and of single roles in it.
 
     Every new connection starts with them, so no client has to send a SET, which would pin. A client that sends its own
     SET all the same still pins, even with the value that the database has. Connections opened before a change keep the
-    old values; those that RDS Proxy holds are replaced by and by (it closes a connection some time after 24 hours).
+    old values, unless ``recycle`` ends them; those that RDS Proxy holds are replaced by and by (it closes a connection
+    some time after 24 hours).
 
     What is changed is written down in the schema ``cdk_pinsafe`` of the database, in the transaction that changes it:
     a setting that is removed here gets back the value that stood there before; one that somebody changed by hand in the
@@ -35,6 +39,7 @@ class DatabaseSettings(Construct):
 
     Attributes:
         resource: the custom resource; depend on it, or on this construct, for what needs the settings in place.
+        drift_guard: the :class:`DriftGuard` with its alarms; None without ``drift_check``.
 
     Args:
         scope: parent.
@@ -43,10 +48,37 @@ class DatabaseSettings(Construct):
             (see :class:`PostgresDatabase`, which keeps an imported one's security groups and secret). The applier
             connects to it directly, never through a proxy.
         vpc: the VPC in which the applier runs, from which the database can be reached.
-        database_name: the database; it must exist.
+        database_name: the database, which must exist; or a list of databases of the one server, be it hundreds, that
+            are to have the same settings. One run of the applier works on eight of them at a time, each with its own
+            transaction and ledger. The list may grow and shrink: what leaves it gives its settings up, and needs not
+            exist any more. Going over from one name to a list, or back, takes nothing away in between.
+        on_error: of a list, what to do where some of the databases fail. ``rollback`` brings those back that were
+            changed already, and fails the deployment with the names of all that fail. ``continue`` leaves the others as
+            they are to be, and the deployment succeeds unless all fail, since CloudFormation would take all of it back
+            by itself if it failed; :attr:`failed` and the applier's log name what failed, and the next deployment that
+            changes a prop tries again. A deletion always goes through all, and fails if one does. Default:
+            ``rollback``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
             be tokens.
+        role_settings: role name, to the letter, to settings of its own, by ``ALTER ROLE … IN DATABASE … SET``, which
+            beat the database's where that role logs in; those of a role that it is a member of it does not get. The
+            roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
+            option on the role, which it has on those it made (measured). What is stored is read back, but, unlike the
+            database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
+        on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
+            a setting that this deployment sets, changes or takes over, which for that role beats the database's:
+            ``warn`` says so in the applier's log and in :attr:`shadowed`; ``fail`` fails the deployment with the names
+            of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
+            way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
+            well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
+        recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
+            ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
+            ``Recycle.NEVER``.
+        drift_check: how often the applier looks whether the settings still are what was asked for, 5 minutes to 24
+            hours; see :class:`DriftGuard`. It changes nothing. What was asked for is what the ledger says. Default: it
+            does not look.
+        drift_repair: whether such a look sets again what drifted. Default: False.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
         extensions: extensions to create in the database where they are missing, before the settings. They are never
@@ -74,8 +106,14 @@ class DatabaseSettings(Construct):
         *,
         database: Database,
         vpc: ec2.IVpc,
-        database_name: str,
+        database_name: str | Sequence[str],
         settings: Mapping[str, SettingValue],
+        role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_error: Literal["rollback", "continue"] = "rollback",
+        on_shadow: Literal["warn", "fail"] = "warn",
+        recycle: Recycle = Recycle.NEVER,
+        drift_check: Duration | None = None,
+        drift_repair: bool = False,
         secret: secretsmanager.ISecret | None = None,
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -91,7 +129,10 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        texts = self._texts(settings)
+        check_choice(self, "on_error", on_error, "rollback", "continue")
+        check_choice(self, "on_shadow", on_shadow, "warn", "fail")
+        texts = self._texts("settings", settings)
+        role_texts = self._role_texts(role_settings or {})
         isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -120,6 +161,26 @@ class DatabaseSettings(Construct):
         applier = ApplierFunction.of(self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle)
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
+        owner = f"{self.node.path} (stack {_deployed_name(self)})"
+        identity: dict[str, object] = {
+            "Host": target.endpoint.hostname,
+            "Port": port_text(target.endpoint),
+            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
+            "SecretArn": target.secret.secret_arn,
+            # With the stack's name: the same code may be deployed as two stacks that meet in one database.
+            "Owner": owner,
+            "Address": f"{_deployed_name(self)}.{self.node.addr}",
+        }
+        properties = {
+            **identity,
+            # As text, since CloudFormation turns every number and boolean of a property into a string.
+            "Settings": Stack.of(self).to_json_string(texts),
+            **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
+            "Extensions": list(extensions),
+            **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
+            **({"OnError": on_error} if on_error != "rollback" else {}),
+            **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
+        }
         self.resource = CustomResource(
             self,
             "Resource",
@@ -127,28 +188,42 @@ class DatabaseSettings(Construct):
             service_token=applier.service_token,
             service_timeout=TIMEOUT.plus(Duration.minutes(1)),
             removal_policy=removal_policy,
-            properties={
-                "Host": target.endpoint.hostname,
-                "Port": port_text(target.endpoint),
-                "Database": database_name,
-                "SecretArn": target.secret.secret_arn,
-                # As text, since CloudFormation turns every number and boolean of a property into a string.
-                "Settings": Stack.of(self).to_json_string(texts),
-                "Extensions": list(extensions),
-                # With the stack's name: the same code may be deployed as two stacks that meet in one database.
-                "Owner": f"{self.node.path} (stack {_deployed_name(self)})",
-                "Address": f"{_deployed_name(self)}.{self.node.addr}",
-            },
+            properties=properties,
         )
         # Deleted in reverse: while the settings go, the applier still has its permission, its way to the database and
         # its way to Secrets Manager.
         self.resource.node.add_dependency(permission, *rules, *([endpoint] if endpoint else []))
         self._wait_for_members(target)
+        if drift_repair and drift_check is None:
+            refuse(self, "'drift_repair' should come with 'drift_check', got none")
+        self.drift_guard: DriftGuard | None = None
+        if drift_check is not None:
+            self.drift_guard = DriftGuard(
+                self,
+                "DriftGuard",
+                function=applier.function,
+                identity=identity,
+                settings=[(name, "") for name in texts]
+                + [(name, role) for role in role_texts for name in role_texts[role]],
+                name=owner,
+                interval=drift_check,
+                repairs=drift_repair,
+            )
+            # It looks for what is there, and while it is still looking the applier keeps its way and its permission.
+            self.drift_guard.node.add_dependency(self.resource)
 
     @property
     def shadowed(self) -> str:
-        """Token: names of settings, joined by commas, that a value of some role beats at present; mostly empty."""
+        """Token: names of settings, joined by commas, that a value of some role beat at deployment; mostly empty.
+
+        Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
+        """
         return self.resource.get_att_string("Shadowed")
+
+    @property
+    def failed(self) -> str:
+        """Token: names of databases, joined by commas, that failed while the others were let go on; mostly empty."""
+        return self.resource.get_att_string("Failed")
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
         """A policy of this construct alone, for it has to outlast the settings.
@@ -164,27 +239,37 @@ class DatabaseSettings(Construct):
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
         return policy
 
-    def _texts(self, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
+    def _role_texts(
+        self, role_settings: Mapping[str, Mapping[str, SettingValue]]
+    ) -> dict[str, dict[str, str | list[str]]]:
+        for role in role_settings:
+            if Token.is_unresolved(role):
+                refuse(self, f"'role_settings' should name roles that are known at synth, got the token {role!r}")
+            if "\0" in role or not 1 <= len(role.encode()) <= 63:
+                refuse(self, f"'role_settings' should name roles of 1 to 63 bytes, got {role!r}")
+        return {role: self._texts(f"role_settings[{role}]", role_settings[role]) for role in sorted(role_settings)}
+
+    def _texts(self, prop: str, settings: Mapping[str, SettingValue]) -> dict[str, str | list[str]]:
         texts: dict[str, str | list[str]] = {}
         seen: dict[str, str] = {}
         try:
             for name, value in settings.items():
                 lower = check_name(name)
                 if lower in seen:
-                    refuse(self, f"'settings' should name a parameter once, got {seen[lower]!r} and {name!r}")
+                    refuse(self, f"{prop!r} should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
-                texts[name] = self._text(name, value)
+                texts[name] = self._text(prop, name, value)
                 self._checks.check(name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
         return dict(sorted(texts.items()))
 
-    def _text(self, name: str, value: SettingValue) -> str | list[str]:
+    def _text(self, prop: str, name: str, value: SettingValue) -> str | list[str]:
         if isinstance(value, Duration | Size) and value.is_unresolved():
             refuse(
                 self,
-                f"'settings' should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
+                f"{prop!r} should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
                 "token; pass the number and its unit as text, as in f'{seconds}s'",
             )
         # Only these can be tokens, or hold one.
@@ -197,15 +282,27 @@ class DatabaseSettings(Construct):
         if name.lower() in LIST_PARAMETERS:
             refuse(
                 self,
-                f"'settings' should give {name!r} a list whose length is known at synth, got a list token; "
+                f"{prop!r} should give {name!r} a list whose length is known at synth, got a list token; "
                 "pass a list of tokens, as in [Fn.select(0, names), Fn.select(1, names)]",
             )
         return to_text(name, value)
 
-    def _check_names(self, database_name: str, extensions: Sequence[str]) -> None:
-        fits = "\0" not in database_name and 1 <= len(database_name.encode()) <= 63
-        if not fits and not Token.is_unresolved(database_name):
-            refuse(self, f"'database_name' should be 1 to 63 bytes long, got {database_name!r}")
+    def _check_names(self, database_name: str | Sequence[str], extensions: Sequence[str]) -> None:
+        names = [database_name] if isinstance(database_name, str) else database_name
+        if isinstance(names, list) and names is database_name and Token.is_unresolved(names):
+            refuse(
+                self,
+                "'database_name' should be a list whose length is known at synth, got a list token; "
+                "pass a list of tokens, as in [Fn.select(0, names), Fn.select(1, names)]",
+            )
+        if not names:
+            refuse(self, "'database_name' should be one name or more, got an empty list")
+        for name in names:
+            fits = "\0" not in name and 1 <= len(name.encode()) <= 63
+            if not fits and not Token.is_unresolved(name):
+                refuse(self, f"'database_name' should be 1 to 63 bytes long, got {name!r}")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            refuse(self, f"'database_name' should name a database once, got {twice[0]!r} more than once")
         if isinstance(extensions, str):
             refuse(self, f"'extensions' should be a list of names, got the one string {extensions!r}")
         for extension in extensions:

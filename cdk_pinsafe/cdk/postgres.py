@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import jsii
 from aws_cdk import Duration, RemovalPolicy, Token
@@ -23,6 +23,7 @@ from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .proxy import PinSafeProxy
+from .recycle import Recycle
 
 _MASTER: Final = "postgres"
 _LARGEST_GP3: Final = 65_536
@@ -52,6 +53,14 @@ class PinSafePostgres(Construct):
         vpc: the VPC to put everything into; two availability zones at least.
         database_name: the database that is created with the instance. Default: ``app``.
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
+        role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
+            later deployment than the instance. Default: none.
+        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+            ``warn``.
+        recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
+        drift_check: how often to look whether the settings still stand; see :class:`DatabaseSettings`. The alarms on it
+            have ``alarm_actions``. Default: never.
+        drift_repair: whether such a look sets again what drifted. Default: False.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
@@ -93,6 +102,11 @@ class PinSafePostgres(Construct):
         vpc: ec2.IVpc,
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
+        role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
+        on_shadow: Literal["warn", "fail"] = "warn",
+        recycle: Recycle = Recycle.NEVER,
+        drift_check: Duration | None = None,
+        drift_repair: bool = False,
         extensions: Sequence[str] = (),
         engine: rds.IInstanceEngine | None = None,
         instance_type: ec2.InstanceType | None = None,
@@ -170,9 +184,19 @@ class PinSafePostgres(Construct):
             vpc_subnets=vpc_subnets,
             database_name=database_name,
             settings=settings or {},
+            role_settings=role_settings,
+            on_shadow=on_shadow,
+            recycle=recycle,
+            drift_check=drift_check,
+            drift_repair=drift_repair,
             extensions=extensions,
             ca_bundle=ca_bundle,
         )
+        if guard := self.settings.drift_guard:
+            for alarm in (guard.drifted, guard.unchecked):
+                if alarm_actions:
+                    alarm.add_alarm_action(*alarm_actions)
+                    alarm.add_ok_action(*alarm_actions)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",

@@ -23,7 +23,7 @@ _SMALL: Final = 16_384
 _DEEPEST: Final = 10_000
 """Levels of nesting that are safe to parse: libpg_query overflowed a stack of 8 MB between 20,000 and 50,000 levels."""
 
-_COMMENT_DEPTH: Final = 5_000
+_COMMENT_DEPTH: Final = 1_000
 """Comments within comments that are scanned: PostgreSQL's scanner takes time by the square of their number."""
 
 _COMMENT_MARK: Final = re.compile(rb"/\*|\*/")

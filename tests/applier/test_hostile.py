@@ -148,50 +148,6 @@ def test_the_applier_survives_what_it_sets_itself(database: Database, wish: Sett
     assert database.stored() == {}
 
 
-LOOK_ALIKES = [
-    "CREATE SCHEMA evil",
-    "CREATE TABLE evil.victims (at text)",
-    """CREATE FUNCTION evil.strike(text) RETURNS text LANGUAGE plpgsql AS $$
-       BEGIN INSERT INTO evil.victims VALUES ($1); RETURN $1; END $$""",
-    "CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('lower') $$",
-    "CREATE FUNCTION evil.lower(name) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('lower') $$",
-    "CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('setting') $$",
-    "CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT evil.strike('set') $$",
-    "CREATE FUNCTION evil.current_database() RETURNS name LANGUAGE sql AS $$ SELECT evil.strike('db')::name $$",
-    "CREATE FUNCTION evil.eq(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
-    "CREATE FUNCTION evil.eq(name, name) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
-    "CREATE FUNCTION evil.eq(oid, oid) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
-    "CREATE FUNCTION evil.eq(name, text) RETURNS boolean LANGUAGE sql AS $$ SELECT evil.strike('=') IS NULL $$",
-    "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.eq)",
-    "CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = name, FUNCTION = evil.eq)",
-    "CREATE OPERATOR evil.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.eq)",
-    "CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = text, FUNCTION = evil.eq)",
-    "CREATE OPERATOR evil.<> (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.eq)",
-    "CREATE VIEW evil.pg_settings AS SELECT 'jit'::text AS name, evil.strike('view') AS source",
-    "CREATE VIEW evil.pg_db_role_setting AS SELECT evil.strike('view') AS setconfig",
-    "CREATE TYPE evil.text AS (a int)",
-    "CREATE TYPE evil.jsonb AS (a int)",
-    "GRANT USAGE ON SCHEMA evil TO PUBLIC",
-    "GRANT INSERT ON evil.victims TO PUBLIC",
-]
-
-
-@pytest.mark.parametrize("path", ["evil, pg_catalog", "evil, pg_temp, pg_catalog, public"])
-def test_look_alikes_are_never_called(database: Database, path: str) -> None:
-    """A hostile search_path with look-alike functions, operators, views and types redirects nothing."""
-    database.hand(*LOOK_ALIKES)
-    database.alter(f"SET search_path = {path}")
-    wish = {"jit": "off", "timezone": "UTC"}
-    if database.cluster.installation.has_vector:
-        wish["hnsw.ef_search"] = "50"
-    extensions = ["vector"] if database.cluster.installation.has_vector else []
-    assert database.create(wish, Extensions=extensions).counts == (len(wish), len(wish), 0, 0)
-    database.update({"jit": "on"}, wish, Extensions=extensions)
-    database.delete({"jit": "on"})
-    assert database.rows("SELECT * FROM evil.victims") == []
-    assert set(database.stored()) == {"search_path"}
-
-
 def test_a_role_with_odd_values_of_its_own_does_not_disturb(database: Database) -> None:
     """Role-level values of the applier's own user are overridden in its session as well."""
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET default_transaction_read_only = on")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdk_pinsafe.applier.plan import LedgerRow, OwnedByAnotherError, Plan, plan
+from cdk_pinsafe.applier.plan import Key, LedgerRow, OwnedByAnotherError, Plan, plan
 
-NAMES = ("a", "b", "c")
+NAMES = (Key("a"), Key("b"), Key("a", "role"))
 OWNERS = ("one", "two")
 VALUES = ("x", "X", "y", "Y", "z")  # case is spelling: "x" and "X" mean the same
 
@@ -17,31 +17,32 @@ VALUES = ("x", "X", "y", "Y", "z")  # case is spelling: "x" and "X" mean the sam
 class World:
     """A database, what hands did to it, and how it began."""
 
-    stored: dict[str, str]
-    ledger: dict[str, LedgerRow] = field(default_factory=dict)
-    touched: set[str] = field(default_factory=set)
+    stored: dict[Key, str]
+    ledger: dict[Key, LedgerRow] = field(default_factory=dict)
+    touched: set[Key] = field(default_factory=set)
 
-    def apply(self, owner: str, desired: dict[str, str]) -> Plan:
+    def apply(self, owner: str, desired: dict[Key, str]) -> Plan:
         """Carry a plan out as the server would."""
         standing = {name for name, value in desired.items() if self.stored.get(name, "").lower() == value.lower()}
         ours = {name for name, row in self.ledger.items() if row.owner == owner}
         todo = plan(owner, f"id-{owner}", desired, ledger=self.ledger, ours=ours, stored=self.stored, standing=standing)
         for action in todo.actions:
             if action.value is None:
-                self.stored.pop(action.name, None)
+                self.stored.pop(action.key, None)
             else:
                 assert isinstance(action.value, str)
-                self.stored[action.name] = action.value
+                self.stored[action.key] = action.value
         for row in todo.writes:
-            applied = self.stored[row.name]
-            self.ledger[row.name] = LedgerRow(owner, f"id-{owner}", row.desired, applied, row.previous, row.adopted)
-        for name in todo.forgets:
-            del self.ledger[name]
+            applied = self.stored[row.key]
+            self.ledger[row.key] = LedgerRow(owner, f"id-{owner}", row.desired, applied, row.previous, row.adopted)
+        for key in todo.forgets:
+            del self.ledger[key]
         return todo
 
 
 values = st.sampled_from(VALUES)
 wishes = st.dictionaries(st.sampled_from(NAMES), values)
+Step = tuple[str | Key, object]
 steps = st.one_of(
     st.tuples(st.sampled_from(OWNERS), wishes),
     st.tuples(st.sampled_from(NAMES), st.none() | values),
@@ -50,12 +51,12 @@ steps = st.one_of(
 
 @settings(max_examples=400, deadline=None)
 @given(wishes, st.lists(steps, max_size=12))
-def test_owners_keep_apart_and_everything_comes_back(begin: dict[str, str], story: list[tuple[str, object]]) -> None:
+def test_owners_keep_apart_and_everything_comes_back(begin: dict[Key, str], story: list[Step]) -> None:
     """After each event the owner has what it asked for, the others what they had; in the end all is as it began, but
     for what hands changed."""
     world = World(dict(begin))
     for who, what in story:
-        if who in NAMES:
+        if isinstance(who, Key):
             assert what is None or isinstance(what, str)
             world.touched.add(who)
             world.stored.pop(who, None)
@@ -90,7 +91,7 @@ def test_owners_keep_apart_and_everything_comes_back(begin: dict[str, str], stor
 
 @settings(max_examples=200, deadline=None)
 @given(wishes, wishes, wishes)
-def test_a_rollback_ends_where_it_began(begin: dict[str, str], old: dict[str, str], new: dict[str, str]) -> None:
+def test_a_rollback_ends_where_it_began(begin: dict[Key, str], old: dict[Key, str], new: dict[Key, str]) -> None:
     """An update and its way back mean the same as no update; an adopted value may differ in spelling."""
     world = World(dict(begin))
     world.apply("one", old)
@@ -107,17 +108,18 @@ def test_a_rollback_ends_where_it_began(begin: dict[str, str], old: dict[str, st
 def test_a_rename_of_the_owner_is_written_down() -> None:
     """A kept setting is noted under its new owner."""
     row = LedgerRow("old", "id", "x", "x", None, adopted=False)
-    todo = plan("new", "id", {"a": "x"}, ledger={"a": row}, ours={"a"}, stored={"a": "x"}, standing={"a"})
-    assert [write.name for write in todo.writes] == ["a"]
+    a = Key("a")
+    todo = plan("new", "id", {a: "x"}, ledger={a: row}, ours={a}, stored={a: "x"}, standing={a})
+    assert [write.key for write in todo.writes] == [a]
     assert todo.actions == ()
     kept = plan(
         "new",
         "id",
-        {"a": "x"},
-        ledger={"a": replace(row, owner="new")},
-        ours={"a"},
-        stored={"a": "x"},
-        standing={"a"},
+        {a: "x"},
+        ledger={a: replace(row, owner="new")},
+        ours={a},
+        stored={a: "x"},
+        standing={a},
     )
     assert kept.is_empty
 
@@ -125,6 +127,7 @@ def test_a_rename_of_the_owner_is_written_down() -> None:
 def test_conflicts_are_all_named() -> None:
     """The error has every name with its owner."""
     row = LedgerRow("other", "id", "x", "x", None, adopted=False)
+    a, b, c = NAMES
     with pytest.raises(OwnedByAnotherError) as caught:
-        plan("me", "id2", {"a": "x", "b": "y", "c": "z"}, ledger={"a": row, "c": row}, ours=(), stored={}, standing=())
-    assert caught.value.conflicts == {"a": "other", "c": "other"}
+        plan("me", "id2", {a: "x", b: "y", c: "z"}, ledger={a: row, c: row}, ours=(), stored={}, standing=())
+    assert caught.value.conflicts == {a: "other", c: "other"}

@@ -1,7 +1,6 @@
 """Reaching the database: TLS, secrets, servers that start late, and giving up in time."""
 
 import contextlib
-import datetime
 import socket
 import threading
 import time
@@ -64,43 +63,6 @@ def open_vault(vault: Secrets, authority: CertificateAuthority, monkeypatch: pyt
 def _create(port: int, *, seconds: float = 10, **changes: object) -> dict[str, object]:
     event = {"RequestType": "Create", "ResourceProperties": properties(WISH, Port=str(port), **changes)}
     return on_event(event, Clock(seconds))
-
-
-@pytest.mark.parametrize("fault", ["other authority", "other host", "expired"])
-def test_an_impostor_never_gets_the_password(
-    open_vault: Secrets, authority: CertificateAuthority, tmp_path: Path, fault: str
-) -> None:
-    """A certificate that is not right in every respect ends it at once, before anything is said in the session."""
-    match fault:
-        case "other authority":
-            files, expected = CertificateAuthority(tmp_path, name="other").issue("127.0.0.1"), "not trusted"
-        case "other host":
-            files, expected = authority.issue("db.example"), "IP address mismatch"
-        case _:
-            past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-            files, expected = authority.issue("127.0.0.1", not_after=past), "expired"
-    # The backend stands where the front would pass on what it decrypts.
-    with (
-        socket.create_server(("127.0.0.1", 0)) as backend,
-        TlsFront("127.0.0.1", backend.getsockname()[1], *files) as front,
-    ):
-        backend.settimeout(0.1)
-        start = time.monotonic()
-        message = refusal(lambda: _create(front.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
-        assert time.monotonic() - start < 5
-        with pytest.raises(TimeoutError):
-            backend.accept()
-    assert expected in message
-    assert "no password was sent" in message
-
-
-def test_a_server_without_tls_gets_nothing_but_the_question(open_vault: Secrets) -> None:
-    """After the server's no, not a byte more is sent."""
-    recorder = Recorder(b"N")
-    message = refusal(lambda: _create(recorder.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
-    recorder.close()
-    assert "the server refuses TLS; no password was sent" in message
-    assert recorder.received == b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: Secrets) -> None:
@@ -167,7 +129,7 @@ def test_a_wrong_password_is_refused_after_one_more_reading(
     database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The secret is read again once; then the message says which secret does not open which database."""
-    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
     vault.answers = [Credentials(MASTER, PASSWORD)]
     message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
     assert "28P01" in message
@@ -264,7 +226,7 @@ def test_a_password_rotated_meanwhile_is_read_again(
     database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between reading the secret and using it, it may have been rotated."""
-    monkeypatch.setattr("cdk_pinsafe.applier.apply._ROTATION_PAUSE", 0.01)
+    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
     vault.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
     assert database.create(WISH).counts == (1, 1, 0, 0)
     assert vault.readings == 2

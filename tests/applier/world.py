@@ -24,6 +24,12 @@ SECONDS: Final = 60.0
 Settings = Mapping[str, str | Sequence[str]]
 
 
+CATALOGUE: Final = """
+SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), lower(o.option_name), o.option_value
+FROM pg_db_role_setting s CROSS JOIN LATERAL pg_options_to_table(s.setconfig) o
+LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+"""
+
 _NUMBERS: Final = itertools.count(1)
 
 CLEAN: Final = """
@@ -108,6 +114,11 @@ class Cluster:
     def major(self) -> int:
         return self.installation.major
 
+    def catalogue(self) -> dict[tuple[str, str, str], str]:
+        """All that is stored on the server: by database, role (either empty where it is for all), parameter."""
+        rows = self.admin.run(CATALOGUE) or []
+        return {(database, role, name): text for database, role, name, text in rows}
+
     @contextlib.contextmanager
     def fresh_database(self, vault: Secrets, name: str | None = None) -> Iterator["Database"]:
         """A database of the master user, as new; with a name of its own it is made and dropped."""
@@ -151,7 +162,13 @@ class Database:
         return _checked(on_event(event, Clock(seconds)))
 
     def update(
-        self, settings: Settings, old: Settings, *, was: Mapping[str, object] | None = None, **changes: object
+        self,
+        settings: Settings,
+        old: Settings,
+        *,
+        was: Mapping[str, object] | None = None,
+        seconds: float = SECONDS,
+        **changes: object,
     ) -> Answer:
         """Send an Update event; ``was`` are properties that only the old resource had."""
         event = {
@@ -160,7 +177,7 @@ class Database:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return _checked(on_event(event, Clock()))
+        return _checked(on_event(event, Clock(seconds)))
 
     def delete(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Delete event."""
@@ -212,10 +229,10 @@ class Database:
             assert rows
             return str(rows[0][0])
 
-    def rows(self, query: str) -> list[list[Any]]:
-        """Rows of a query of the superuser in this database, whatever the database has stored."""
+    def watch(self) -> pg8000.native.Connection:
+        """A session of the superuser in this database, whatever the database has stored."""
         server = self.cluster.server
-        connection = pg8000.native.Connection(
+        return pg8000.native.Connection(
             server.superuser,
             host=server.host,
             port=server.port,
@@ -225,6 +242,10 @@ class Database:
                 "options": "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_read_only=off"
             },
         )
+
+    def rows(self, query: str) -> list[list[Any]]:
+        """Rows of a query of the superuser in this database, whatever the database has stored."""
+        connection = self.watch()
         try:
             return connection.run(query) or []
         finally:

@@ -11,7 +11,9 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, PostgresDatabase
+from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
+from cdk_pinsafe.applier import guard
+from cdk_pinsafe.cdk import drift_guard
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -526,3 +528,194 @@ def test_shadowed_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: r
     settings = add(stack, vpc, instance)
     resource_id = stack.get_logical_id(settings.resource.node.default_child)  # type: ignore[arg-type]
     assert stack.resolve(settings.shadowed) == {"Fn::GetAtt": [resource_id, "Shadowed"]}
+
+
+def test_role_settings_are_a_property_of_their_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By role, in the order of names, with the same values as the database's; without them there is no property."""
+    reports = {"work_mem": Size.mebibytes(64), "jit": False, "search_path": ["a", "b"]}
+    add(stack, vpc, instance, role_settings={"reports": reports, "App": {"jit": True}})
+    add(stack, vpc, instance, "Without", role_settings={})
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert first["Properties"]["RoleSettings"] == (
+        '{"App":{"jit":"on"},"reports":{"jit":"off","search_path":["a","b"],"work_mem":"64MB"}}'
+    )
+    assert "RoleSettings" not in second["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ({"": {"jit": True}}, "'role_settings' should name roles of 1 to 63 bytes, got ''"),
+        ({"n" * 64: {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"🐘" * 16: {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"a\0b": {}}, "'role_settings' should name roles of 1 to 63 bytes"),
+        ({"app": {"jit": True, "JIT": False}}, "'role_settings[app]' should name a parameter once"),
+        ({"app": {"shared_buffers": "1GB"}}, "cannot be set in a database"),
+        ({"app": {"search_path": "a, b"}}, "expects a list"),
+    ],
+)
+def test_role_settings_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, roles: Any, expected: str
+) -> None:
+    """What is refused for a database is refused for a role, and what cannot be a role's name."""
+    with pytest.raises((ConfigurationError, SettingError)) as caught:
+        add(stack, vpc, instance, role_settings=roles)
+    assert str(caught.value).startswith("Test/Settings: ")
+    assert expected in str(caught.value)
+
+
+def test_a_role_name_may_not_be_a_token(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It is a key of the property's JSON text."""
+    with pytest.raises(ConfigurationError, match="known at synth"):
+        add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
+
+
+def test_on_shadow_is_a_property_only_where_it_fails(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used; another word is refused."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Strict", on_shadow="fail")
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "OnShadow" not in first["Properties"]
+    assert second["Properties"]["OnShadow"] == "fail"
+    with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
+        add(stack, vpc, instance, "Bad", on_shadow="error")
+
+
+def test_recycle_is_a_property_only_where_it_is_asked_for(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """What is deployed already does not change by an option that is not used."""
+    add(stack, vpc, instance)
+    add(stack, vpc, instance, "Recycling", recycle=Recycle.IDLE)
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "Recycle" not in first["Properties"]
+    assert second["Properties"]["Recycle"] == "idle"
+
+
+def test_a_list_of_databases_is_a_property_of_its_own(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """In the order given; a list of one is a list; what fails is an attribute."""
+    parameter = CfnParameter(stack, "Name").value_as_string
+    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error="continue")
+    add(stack, vpc, instance, "One", database_name=("app",))
+    first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert first["Properties"]["Databases"] == ["b", "a", {"Ref": "Name"}]
+    assert first["Properties"]["OnError"] == "continue"
+    assert second["Properties"]["Databases"] == ["app"]
+    assert "OnError" not in second["Properties"]
+    assert all("Database" not in one["Properties"] for one in (first, second))
+    assert stack.resolve(settings.failed)["Fn::GetAtt"][1] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], "got an empty list"),
+        (["app", ""], "1 to 63 bytes long, got ''"),
+        (["app", "n" * 64], "1 to 63 bytes long"),
+        (["app", "other", "app"], "got 'app' more than once"),
+        (Fn.split(",", Fn.ref("Names")), "got a list token"),
+    ],
+)
+def test_lists_of_databases_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, names: Any, expected: str
+) -> None:
+    """What cannot be told apart at deployment is refused at synth."""
+    with pytest.raises(ConfigurationError) as caught:
+        add(stack, vpc, instance, database_name=names)
+    assert str(caught.value).startswith("Test/Settings: 'database_name' should")
+    assert expected in str(caught.value)
+
+
+def test_a_drift_check_runs_the_applier_on_a_schedule(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
+) -> None:
+    """It is told where to look and which settings to find, but no value; it comes after them, and goes before."""
+    add(
+        stack,
+        vpc,
+        instance,
+        settings={"work_mem": CfnParameter(stack, "Value").value_as_string, "Jit": False},
+        role_settings={'a"b': {"jit": True}},
+        drift_check=Duration.hours(1),
+    )
+    template = Template.from_stack(stack)
+    [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(60 minutes)"
+    [resource] = template.find_resources(RESOURCE)
+    assert resource in schedule["DependsOn"]
+    target = schedule["Properties"]["Target"]
+    [function] = [
+        name
+        for name, one in template.find_resources("AWS::Lambda::Function").items()
+        if one["Properties"]["Handler"].startswith("cdk_pinsafe.")
+    ]
+    assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+    parts = target["Input"]["Fn::Join"][1]
+    event = json.loads("".join(part if isinstance(part, str) else "TOKEN" for part in parts))
+    properties = event.pop("ResourceProperties")
+    assert event == {
+        "RequestType": "DriftCheck",
+        "Name": "Test/Settings (stack Test)",
+        "Repair": False,
+        "Settings": [
+            {"name": "jit", "role": ""},
+            {"name": "work_mem", "role": ""},
+            {"name": "jit", "role": 'a"b'},
+        ],
+    }
+    given = template.find_resources(RESOURCE)[resource]["Properties"]
+    assert set(properties) == {"Host", "Port", "Database", "SecretArn", "Owner", "Address"}
+    assert {key: properties[key] for key in ("Database", "Owner", "Address")} == {
+        key: given[key] for key in ("Database", "Owner", "Address")
+    }
+
+
+def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """One on drift, one on checks that fail or do not come; both of the metrics that the applier publishes."""
+    settings = add(stack, vpc, instance, drift_check=Duration.minutes(10), drift_repair=True)
+    template = Template.from_stack(stack)
+    assert settings.drift_guard is not None
+    for name, periods, missing in (("Drifted", 1, "ignore"), ("Unchecked", 3, "breaching")):
+        template.has_resource_properties(
+            "AWS::CloudWatch::Alarm",
+            {
+                "Namespace": "cdk-pinsafe",
+                "MetricName": name,
+                "Dimensions": [{"Name": "DatabaseSettings", "Value": "Test/Settings (stack Test)"}],
+                "Statistic": "Maximum",
+                "Period": 600,
+                "EvaluationPeriods": periods,
+                "Threshold": 0,
+                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": missing,
+            },
+        )
+    [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    assert '"Repair":true' in json.dumps(schedule["Properties"]["Target"]["Input"]).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("props", "expected"),
+    [
+        ({"drift_check": Duration.seconds(60)}, "'drift_check' should be a whole number between 300 and 86400 seconds"),
+        ({"drift_check": Duration.seconds(330)}, "'drift_check' should be whole minutes, got 330 seconds"),
+        ({"drift_check": Duration.days(2)}, "'drift_check' should be"),
+        ({"drift_repair": True}, "'drift_repair' should come with 'drift_check'"),
+    ],
+)
+def test_drift_checks_that_cannot_work_are_refused(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], expected: str
+) -> None:
+    """Each with the prop and what was received."""
+    with pytest.raises(ConfigurationError) as caught:
+        add(stack, vpc, instance, **props)
+    assert expected in str(caught.value)
+
+
+def test_the_applier_and_the_guard_agree_on_names(stack: Stack) -> None:
+    """The namespace and the dimension are written in two rooms that do not import each other."""
+    assert (drift_guard.NAMESPACE, drift_guard.DIMENSION) == (guard.NAMESPACE, guard.DIMENSION)

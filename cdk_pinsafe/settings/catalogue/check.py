@@ -36,8 +36,8 @@ WHY_NOT_PER_DATABASE: Final = {
 }
 """Context to the reason why a parameter of it cannot be set in a database."""
 
-# Beginnings of names without a dot that Aurora PostgreSQL adds (documented: ``apg_`` in its user guide, ``ansi_`` in
-# the AWS Database Blog's series on its parameters; ``aurora_`` is inferred).
+# Beginnings of names without a dot that Aurora PostgreSQL adds (``apg_`` is documented in its user guide; ``ansi_`` and
+# ``aurora_`` are inferred).
 _AURORA: Final = ("ansi_", "apg_", "aurora_")
 # Rounding is worth a word where it changes the value by more than this: 30.1GB need not be whole pages.
 _NOTICEABLE: Final = 0.01

@@ -1,0 +1,322 @@
+"""The DO blocks of :mod:`.sql`, where what holds for all statements is said.
+
+A block takes its request from the transaction-local parameter ``cdk_pinsafe.request`` and leaves its result in
+``cdk_pinsafe.result``; both are JSON.
+"""
+
+from typing import Final
+
+LIBRARY_FUNCTIONS: Final = """
+    SELECT DISTINCT ON (p.probin) p.oid
+    FROM pg_catalog.pg_extension AS e
+    JOIN pg_catalog.pg_depend AS d
+      ON d.refclassid OPERATOR(pg_catalog.=) CAST('pg_catalog.pg_extension' AS pg_catalog.regclass)
+     AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+     AND d.classid OPERATOR(pg_catalog.=) CAST('pg_catalog.pg_proc' AS pg_catalog.regclass)
+     AND d.deptype OPERATOR(pg_catalog.=) CAST('e' AS pg_catalog."char")
+    JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) d.objid
+    JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
+    WHERE l.lanname OPERATOR(pg_catalog.=) CAST('c' AS pg_catalog.name)
+      AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
+"""
+"""A C function from each library of an extension. Validating one loads the library, which any user may do; ``LOAD``
+is for superusers. A parameter of an extension can be set, reset and checked only where its library is loaded."""
+
+CREATE_EXTENSIONS: Final = """
+DO $pinsafe$
+DECLARE
+  v_path text := pg_catalog.current_setting('search_path');
+  v_name text;
+  v_statement text;
+  v_state text; v_message text; v_detail text; v_hint text;
+BEGIN
+  FOR v_name IN
+    SELECT r.value
+    FROM pg_catalog.jsonb_array_elements_text(
+           CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb)) WITH ORDINALITY AS r(value, at)
+    ORDER BY r.at
+  LOOP
+    v_statement := pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I', v_name);
+    BEGIN
+      -- It goes where a person's CREATE EXTENSION puts it, not into pg_catalog. A SCHEMA clause would not do: some
+      -- extensions fix their own. Nothing is looked up while the path is open.
+      PERFORM pg_catalog.set_config('search_path', 'public', true);
+      EXECUTE v_statement;
+      PERFORM pg_catalog.set_config('search_path', v_path, true);
+    EXCEPTION WHEN OTHERS THEN
+      GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
+        v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+      RAISE EXCEPTION USING ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
+        COLUMN = 'pinsafe:' || v_name;
+    END;
+  END LOOP;
+END
+$pinsafe$
+"""
+"""Request: names. Without schema ``public`` it fails with 3F000."""
+
+CANONICALISE: Final = (
+    """
+DO $pinsafe$
+DECLARE
+  v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
+  v_function oid;
+  v_item jsonb;
+  v_text text;
+  v_canonical text;
+  v_results jsonb[] := ARRAY[]::jsonb[];
+  v_state text; v_message text; v_detail text; v_hint text;
+BEGIN
+  FOR v_function IN """  # noqa: S608 - both are constants
+    + LIBRARY_FUNCTIONS
+    + """
+      AND pg_catalog.jsonb_exists(v_request -> 'extensions', CAST(e.extname AS pg_catalog.text))
+    ORDER BY p.probin, p.oid
+  LOOP
+    BEGIN
+      PERFORM pg_catalog.fmgr_c_validator(v_function);
+    EXCEPTION WHEN OTHERS THEN
+      NULL; -- a library that cannot be loaded shows when its parameter is set
+    END;
+  END LOOP;
+  FOR v_item IN
+    SELECT r.value FROM pg_catalog.jsonb_array_elements(v_request -> 'values') WITH ORDINALITY AS r(value, at)
+    ORDER BY r.at
+  LOOP
+    BEGIN
+      IF pg_catalog.jsonb_typeof(v_item -> 'value') = 'array' THEN
+        SELECT pg_catalog.string_agg(pg_catalog.quote_ident(e.value), ', ' ORDER BY e.at) INTO v_text
+        FROM pg_catalog.jsonb_array_elements_text(v_item -> 'value') WITH ORDINALITY AS e(value, at);
+      ELSE
+        v_text := v_item ->> 'value';
+      END IF;
+      v_canonical := pg_catalog.set_config(v_item ->> 'name', v_text, true);
+      -- Always undone: this session must not run with what it only wanted to see.
+      RAISE EXCEPTION USING ERRCODE = 'PSAFE', MESSAGE = 'undo';
+    EXCEPTION
+      WHEN SQLSTATE 'PSAFE' THEN
+        v_results := pg_catalog.array_append(v_results, pg_catalog.jsonb_build_object('value', v_canonical));
+      WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
+          v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+        v_results := pg_catalog.array_append(v_results, pg_catalog.jsonb_build_object(
+          'sqlstate', v_state, 'message', v_message, 'detail', v_detail, 'hint', v_hint));
+    END;
+  END LOOP;
+  PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST(pg_catalog.to_jsonb(v_results) AS text), true);
+END
+$pinsafe$
+"""
+)
+"""Request: ``extensions`` to load, and ``values``: objects of name and value (text, or a list of names).
+Result: an array in the order of the values: ``{"value": canonical text}``, or the error."""
+
+ACT: Final = """
+DO $pinsafe$
+DECLARE
+  v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
+  v_database text := CAST(pg_catalog.current_database() AS text);
+  v_action jsonb;
+  v_name text;
+  v_role text;
+  v_whose text;
+  v_literals text;
+  v_is_locked boolean;
+  v_refused jsonb[] := ARRAY[]::jsonb[];
+  v_state text; v_message text; v_detail text; v_hint text;
+BEGIN
+  IF EXISTS (
+    SELECT
+    FROM pg_catalog.jsonb_to_recordset(v_request -> 'expected') AS e(name text, role text, value text)
+    LEFT JOIN (
+      pg_catalog.pg_db_role_setting AS s
+      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+    ) ON pg_catalog.lower(o.option_name) = e.name
+     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = e.role
+    WHERE o.option_value IS DISTINCT FROM e.value
+  ) THEN
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'somebody changed a setting meanwhile';
+  END IF;
+
+  FOR v_action IN
+    SELECT r.value FROM pg_catalog.jsonb_array_elements(v_request -> 'actions') WITH ORDINALITY AS r(value, at)
+    ORDER BY r.at
+  LOOP
+    v_name := v_action ->> 'name';
+    v_role := v_action ->> 'role';
+    v_whose := CASE v_role WHEN '' THEN pg_catalog.format('ALTER DATABASE %I', v_database)
+               ELSE pg_catalog.format('ALTER ROLE %I IN DATABASE %I', v_role, v_database) END;
+    SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.value), ', ' ORDER BY e.at) INTO v_literals
+    FROM pg_catalog.jsonb_array_elements_text(
+           CASE pg_catalog.jsonb_typeof(v_action -> 'elements') WHEN 'array' THEN v_action -> 'elements' END
+         ) WITH ORDINALITY AS e(value, at);
+    BEGIN
+      IF v_literals IS NULL THEN
+        EXECUTE pg_catalog.format('%s RESET %I', v_whose, v_name);
+      ELSE
+        EXECUTE pg_catalog.format('%s SET %I TO %s', v_whose, v_name, v_literals);
+      END IF;
+    EXCEPTION WHEN OTHERS THEN
+      GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
+        v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+      v_is_locked := v_state = '42501' AND EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS us
+        WHERE r.rolname = v_role AND us.rolname = current_user AND us.oid <> r.oid AND NOT us.rolsuper
+          AND (r.rolsuper OR NOT us.rolcreaterole
+               OR (CAST(pg_catalog.current_setting('server_version_num') AS integer) >= 160000
+                   AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION'))));
+      -- A role that we lost must not pass for an extension that was dropped.
+      IF v_is_locked OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
+        RAISE EXCEPTION USING
+          ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
+          COLUMN = 'pinsafe:' || v_name, TABLE = v_role,
+          CONSTRAINT = CASE WHEN v_is_locked THEN 'pinsafe-role-locked' ELSE '' END;
+      END IF;
+      v_refused := pg_catalog.array_append(v_refused, pg_catalog.jsonb_build_array(v_name, v_role, v_state));
+    END;
+  END LOOP;
+
+  IF pg_catalog.to_regclass('cdk_pinsafe.setting') IS NULL AND v_request -> 'writes' <> '[]' THEN
+    CREATE SCHEMA IF NOT EXISTS cdk_pinsafe;
+    COMMENT ON SCHEMA cdk_pinsafe IS
+      'Belongs to cdk_pinsafe (Python AWS CDK library). Dropped with the last of its settings. See table setting.';
+    CREATE TABLE cdk_pinsafe.setting (
+      name text NOT NULL,
+      role text NOT NULL,
+      owner text NOT NULL,
+      resource text NOT NULL,
+      desired jsonb NOT NULL,
+      applied text NOT NULL,
+      previous text,
+      adopted boolean NOT NULL,
+      at timestamp with time zone NOT NULL,
+      PRIMARY KEY (name, role)
+    );
+    -- Default privileges may have given it to others, and only its owner may write to it.
+    SELECT pg_catalog.string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
+             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, ', ') INTO v_literals
+    FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+    WHERE c.oid = CAST('cdk_pinsafe.setting' AS pg_catalog.regclass) AND a.grantee <> c.relowner;
+    IF v_literals IS NOT NULL THEN
+      EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON cdk_pinsafe.setting FROM ' || v_literals;
+    END IF;
+    COMMENT ON TABLE cdk_pinsafe.setting IS
+      'Which settings of this database (ALTER DATABASE ... SET) are managed by which CDK construct. '
+      'Without it, removing the construct no longer restores what was set before.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.role IS
+      'The role whose sessions in this database have the setting (ALTER ROLE ... IN DATABASE); empty for all sessions.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.owner IS 'Path of the CDK construct.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.resource IS 'Physical id of its CloudFormation resource.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.desired IS 'What the construct asked for.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.applied IS
+      'What PostgreSQL stored for it. Once something else stands there, removal leaves that alone.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.previous IS
+      'What stood there before the construct, and is restored on removal.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.adopted IS
+      'Whether it already stood so before the construct.';
+  END IF;
+
+  IF v_request -> 'writes' <> '[]' THEN
+    INSERT INTO cdk_pinsafe.setting AS l (name, role, owner, resource, desired, applied, previous, adopted, at)
+    SELECT w.value ->> 'name', w.value ->> 'role', v_request ->> 'owner', v_request ->> 'resource',
+           w.value -> 'desired', o.option_value, w.value ->> 'previous', CAST(w.value ->> 'adopted' AS boolean),
+           pg_catalog.now()
+    FROM pg_catalog.jsonb_array_elements(v_request -> 'writes') AS w(value)
+    LEFT JOIN (
+      pg_catalog.pg_db_role_setting AS s
+      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+    ) ON pg_catalog.lower(o.option_name) = w.value ->> 'name'
+     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = w.value ->> 'role'
+    ON CONFLICT (name, role) DO UPDATE SET
+      owner = EXCLUDED.owner, resource = EXCLUDED.resource, desired = EXCLUDED.desired, applied = EXCLUDED.applied,
+      previous = EXCLUDED.previous, adopted = EXCLUDED.adopted, at = EXCLUDED.at;
+  END IF;
+
+  IF v_request -> 'forgets' <> '[]' THEN
+    DELETE FROM cdk_pinsafe.setting AS l
+    USING pg_catalog.jsonb_to_recordset(v_request -> 'forgets') AS f(name text, role text)
+    WHERE l.name = f.name AND l.role = f.role;
+    IF NOT EXISTS (SELECT FROM cdk_pinsafe.setting) THEN
+      BEGIN
+        DROP TABLE cdk_pinsafe.setting;
+        DROP SCHEMA cdk_pinsafe;
+      EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        NULL; -- somebody put objects of their own there; an empty ledger harms nobody
+      END;
+    END IF;
+  END IF;
+
+  PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST(pg_catalog.jsonb_build_object(
+    'refused', pg_catalog.to_jsonb(v_refused),
+    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
+                        CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
+                 FROM pg_catalog.pg_db_role_setting AS s
+                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+                 CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+                WHERE d.datname = pg_catalog.current_database())) AS text), true);
+END
+$pinsafe$
+"""
+"""Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
+(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes``, ``forgets``,
+``owner`` and ``resource``. The role is empty for a setting of the database. The advisory lock does not bind hands:
+where something else is stored by now, the block ends with 40001, and the plan must be made anew. Any SQLSTATE that is
+not tolerated ends the block with that error, the parameter's name and the role. Who may alter a role is PostgreSQL's to
+say; the block only tells such a refusal from one of the parameter. Result: ``refused`` (name, role, SQLSTATE), and all
+that is now ``stored``, as in ``STATE``."""
+
+RECYCLE: Final = """
+DO $pinsafe$
+DECLARE
+  v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
+  v_session record;
+  v_is_ended boolean;
+  v_ended integer[] := ARRAY[]::integer[];
+  v_denied integer := 0;
+BEGIN
+  FOR v_session IN
+    SELECT a.pid, a.backend_start
+    FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
+           AS c(database text, since numeric, concerns_all boolean, roles jsonb)
+    JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
+    WHERE EXTRACT(epoch FROM a.backend_start) < c.since
+      AND a.backend_type = 'client backend' AND a.state = 'idle' AND a.xact_start IS NULL
+      AND a.pid <> pg_catalog.pg_backend_pid()
+      AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
+      AND (c.concerns_all OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
+  LOOP
+    BEGIN
+      -- Without this every look within a transaction shows what the first one saw.
+      PERFORM pg_catalog.pg_stat_clear_snapshot();
+      SELECT pg_catalog.pg_terminate_backend(a.pid) INTO v_is_ended
+      FROM pg_catalog.pg_stat_activity AS a
+      WHERE a.pid = v_session.pid AND a.backend_start = v_session.backend_start
+        AND a.state = 'idle' AND a.xact_start IS NULL;
+      IF v_is_ended THEN
+        v_ended := pg_catalog.array_append(v_ended, v_session.pid);
+      END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+      v_denied := v_denied + 1;
+    END;
+  END LOOP;
+  PERFORM pg_catalog.pg_stat_clear_snapshot();
+  PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST((
+    SELECT pg_catalog.jsonb_build_object('ended', pg_catalog.cardinality(v_ended), 'denied', v_denied,
+             'stale', pg_catalog.count(*), 'unseen', pg_catalog.count(*) FILTER (WHERE a.backend_start IS NULL))
+    FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
+           AS c(database text, since numeric, concerns_all boolean, roles jsonb)
+    JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
+    WHERE (a.backend_start IS NULL
+           OR (EXTRACT(epoch FROM a.backend_start) < c.since AND a.backend_type = 'client backend'))
+      AND a.usename IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid() AND a.pid <> ALL (v_ended)
+      AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
+      AND (c.concerns_all OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
+  ) AS text), true);
+END
+$pinsafe$
+"""
+"""Request: ``changes`` (objects of database, since, whether sessions of all roles are concerned, roles) and ``spared``
+roles. Result: how many sessions were ``ended``, how many PostgreSQL ``denied``, how many from before are left
+(``stale``), and how many of these show neither age nor state (``unseen``)."""

@@ -1,0 +1,77 @@
+"""The way into a database: credentials that are read once, and sessions opened with them."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ..errors import ApplyError, PinSafeError
+from . import log
+from .connection import AuthenticationError, Session, connect
+from .deadline import Deadline
+from .messages import Target
+from .secret import Credentials
+
+_ROTATION_PAUSE: Final = 2.0
+
+
+class Keys:
+    """A secret's credentials, for any number of doors and threads.
+
+    They are read when first asked for, and once more if a password was rotated meanwhile.
+    """
+
+    def __init__(self, arn: str, read_secret: Callable[[str], Credentials]) -> None:
+        self.arn = arn
+        self._read = read_secret
+        self._lock = threading.Lock()
+        self._credentials: Credentials | None = None
+        self._failure: PinSafeError | None = None
+        self._may_reread = True
+
+    def get(self) -> Credentials:
+        """The credentials; see :func:`~.secret.read` for what is raised, for every door after one reading."""
+        with self._lock:
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure))
+            if self._credentials is None:
+                try:
+                    self._credentials = self._read(self.arn)
+                except PinSafeError as error:
+                    self._failure = error
+                    raise
+            return self._credentials
+
+    def after(self, refused: Credentials, deadline: Deadline) -> Credentials | None:
+        """Other credentials than those that were refused; None if the secret has no others."""
+        with self._lock:
+            if self._credentials == refused and self._may_reread:
+                self._may_reread = False
+                # A rotation changes the password in the database a moment before it changes the secret.
+                time.sleep(min(_ROTATION_PAUSE, deadline.left))
+                self._credentials = self._read(self.arn)
+                if self._credentials != refused:
+                    log.info("secret_rotated")
+            return self._credentials if self._credentials != refused else None
+
+
+class Door:
+    """Opens sessions on one database."""
+
+    def __init__(self, target: Target, keys: Keys) -> None:
+        self.target = target
+        self._keys = keys
+
+    def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
+        """Connect; see :func:`~.connection.connect` for what is raised besides an ApplyError."""
+        credentials: Credentials | None = self._keys.get()
+        refused = ""
+        while credentials is not None:
+            try:
+                return connect(self.target, credentials, deadline, options)
+            except AuthenticationError as error:
+                refused = str(error)
+            credentials = self._keys.after(credentials, deadline)
+        raise ApplyError(
+            f"{self.target}: {refused}; the secret {self._keys.arn} does not open it: correct or rotate the secret"
+        )

@@ -1,0 +1,267 @@
+"""The transaction that brings a database to its settings: read, plan, change, note.
+
+Each step is one statement or block, however many settings there are.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..errors import ApplyError
+from ..settings import extension_of
+from . import log, messages, sql
+from .compare import elements
+from .connection import ServerError, Session
+from .deadline import TransientError
+from .messages import ServerMessage
+from .plan import Key, LedgerRow, OwnedByAnotherError, Plan, Value, plan
+from .properties import Identity, Wish
+from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an apply did.
+
+    Attributes:
+        applied: settings asked for, which all stand now.
+        changed: those whose stored value was replaced.
+        adopted: those that stood so already and are managed from now on.
+        reset: settings no longer asked for that were taken back: removed, or replaced by what stood before.
+        left: settings no longer asked for that somebody else had changed; they stay as they are.
+        repaired: those of ``changed`` that somebody else had changed.
+        orphaned: settings asked for, as before, of a role that was dropped since; they are not in ``applied``.
+        refused: settings that could not be taken back, with the SQLSTATE; they stay in the database, unmanaged.
+        shadows: values of roles, which this library does not manage, that beat the database's, as pairs of name and
+            role.
+        committed_at: the server's time right after the commit, as seconds of Unix time, where it was asked for.
+    """
+
+    applied: tuple[Key, ...] = ()
+    changed: tuple[Key, ...] = ()
+    adopted: tuple[Key, ...] = ()
+    reset: tuple[Key, ...] = ()
+    left: tuple[Key, ...] = ()
+    repaired: tuple[Key, ...] = ()
+    orphaned: tuple[Key, ...] = ()
+    refused: tuple[tuple[Key, str], ...] = ()
+    shadows: tuple[tuple[str, str], ...] = ()
+    committed_at: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a transaction leaves to verify, and to undo.
+
+    Attributes:
+        outcome: what it did.
+        stored: the texts that are stored now, managed or not.
+        before: what its owner had asked for before.
+        is_unchanged: whether there was nothing to do, not even in the ledger.
+    """
+
+    outcome: Outcome
+    stored: Mapping[Key, str] = field(default_factory=dict)
+    before: Mapping[Key, Value] = field(default_factory=dict)
+    is_unchanged: bool = True
+
+    def at(self, time: str) -> "Done":
+        """The same, with the time of the commit."""
+        return replace(self, outcome=replace(self.outcome, committed_at=time))
+
+
+class Transaction:
+    """One attempt, in one session. Without a :meth:`commit` nothing of it is kept."""
+
+    def __init__(self, session: Session, identity: Identity, is_ours: Callable[[LedgerRow], bool]) -> None:
+        self._session = session
+        self._target = identity.target
+        self._identity = identity
+        self._is_ours = is_ours
+        self._installed: frozenset[str] = frozenset()
+
+    def run(self, wish: Wish | None) -> Done:
+        """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again."""
+        try:
+            self._begin()
+            ledger = read_ledger(self._session, self._target)
+            if wish is None:
+                wish = Wish({key: row.desired for key, row in ledger.items() if self._is_ours(row)})
+            state = read_state(self._session, wish.names, wish.roles)
+            self._installed = state.installed
+            orphaned = self._orphaned(wish, state, ledger)
+            self._create(wish.extensions)
+            # What belongs to a role that is gone is neither asked for nor given up.
+            wanted = Wish({key: value for key, value in wish.settings.items() if key not in orphaned})
+            concerned = {key: row for key, row in ledger.items() if key not in orphaned}
+            todo = self._plan(wanted, concerned, state.stored)
+            stored: Mapping[Key, str] = state.stored
+            refused: tuple[tuple[Key, str], ...] = ()
+            if not todo.is_empty:
+                if not state.may_alter:
+                    raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
+                stored, refused = self._act(todo, state.stored)
+        except ServerError as error:
+            failure = self._in_words(error.answer)
+        except OwnedByAnotherError as error:
+            failure = ApplyError(messages.owned_by_another(self._target, error.conflicts))
+        else:
+            unable = {key for key, _ in refused}
+            managed = (ledger.keys() - set(todo.forgets)) | wish.settings.keys()
+            outcome = Outcome(
+                applied=tuple(wanted.settings),
+                changed=todo.changed,
+                adopted=todo.adopted,
+                reset=tuple(key for key in todo.reset if key not in unable),
+                left=todo.left,
+                repaired=todo.repaired,
+                orphaned=tuple(orphaned),
+                refused=refused,
+                shadows=shadows_of(wish.names, stored, state.everywhere, managed),
+            )
+            touched = {key.name for key in (*todo.changed, *todo.adopted) if not key.role}
+            hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
+            if hidden and not wish.bears_shadows:
+                raise ApplyError(messages.shadowed(self._target, hidden))
+            before = {key: row.desired for key, row in ledger.items() if self._is_ours(row)}
+            return Done(outcome, stored, before, todo.is_empty)
+        raise failure
+
+    def commit(self) -> None:
+        try:
+            self._session.run(sql.COMMIT)
+        except ServerError as error:
+            failure = self._in_words(error.answer)
+        else:
+            return
+        raise failure
+
+    def _begin(self) -> None:
+        (in_recovery, database) = self._session.run(sql.IDENTITY)[0]
+        if database != self._target.database:
+            raise ApplyError(
+                f'{self._target}: names have at most 63 bytes, PostgreSQL took "{messages.clip(database, 63)}" for it; '
+                "give the name that the database has"
+            )
+        if in_recovery:
+            raise ApplyError(
+                f"{self._target}: it is a read replica, nothing can be set there; give the writer's host: "
+                "replicas get the settings by replication"
+            )
+        self._session.run(sql.BEGIN)
+        if self._session.major_version >= 17:
+            self._session.run(sql.NO_TRANSACTION_TIMEOUT)
+        self._session.run(sql.LOCK)
+
+    def _orphaned(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> list[Key]:
+        """What is asked for, as it was before, of roles that are gone: a way back must not fail for one dropped since.
+
+        Raises:
+            ApplyError: something else is asked for of a role that the server does not have.
+        """
+        orphaned = [key for key in wish.settings if key.role and key.role not in state.roles]
+        unknown = {
+            key.role: None
+            for key in orphaned
+            if not ((row := ledger.get(key)) and self._is_ours(row) and row.desired == wish.settings[key])
+        }
+        if unknown:
+            role, *others = unknown
+            raise ApplyError(messages.role_missing(self._target, role, others))
+        return orphaned
+
+    def _create(self, extensions: tuple[str, ...]) -> None:
+        missing = [name for name in dict.fromkeys(extensions) if name not in self._installed]
+        if not missing:
+            return
+        request(self._session, missing)
+        try:
+            self._session.take_all_time()
+            self._session.run(sql.CREATE_EXTENSIONS)
+        except ServerError as error:
+            answer = replace(error.answer, about=error.answer.about or messages.names(missing, 100))
+            failure = ApplyError(messages.extension_refused(self._target, answer))
+        else:
+            log.info("extensions_created", extensions=missing)
+            self._installed |= set(missing)
+            return
+        raise failure
+
+    def _plan(self, wish: Wish, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
+        """Let the server check and canonicalise what is desired and what stands, then plan."""
+        ours = {key for key, row in ledger.items() if self._is_ours(row)}
+        standing, refused = judge(self._session, wish.settings, ledger, ours, stored)
+        if refused:
+            others = [str(Key(error.about, error.role)) for error in refused[1:]]
+            raise ApplyError(
+                messages.setting_refused(self._target, refused[0], installed=self._installed, others=others)
+            )
+        return plan(
+            self._identity.owner,
+            self._identity.physical_id,
+            wish.settings,
+            ledger=ledger,
+            ours=ours,
+            stored=stored,
+            standing=standing,
+        )
+
+    def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
+        """Change and note; answers with all that is stored now, and with what could not be taken back."""
+        concerned = {action.key for action in todo.actions} | {row.key for row in todo.writes} | set(todo.forgets)
+        request(
+            self._session,
+            {
+                "expected": [{**_names(key), "value": stored.get(key)} for key in concerned],
+                "actions": [
+                    {
+                        **_names(action.key),
+                        "elements": _elements(action.key.name, action.value, is_stored=action.is_stored),
+                        "tolerated": action.tolerated,
+                    }
+                    for action in todo.actions
+                ],
+                "writes": [
+                    {**_names(row.key), "desired": row.desired, "previous": row.previous, "adopted": row.adopted}
+                    for row in todo.writes
+                ],
+                "forgets": [_names(key) for key in todo.forgets],
+                "owner": self._identity.owner,
+                "resource": self._identity.physical_id,
+            },
+        )
+        self._session.run(sql.ACT)
+        answer = result(self._session)
+        refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in answer["refused"])
+        return by_key(answer["stored"]), refused
+
+    def _in_words(self, answer: ServerMessage) -> ApplyError:
+        if answer.about:
+            return ApplyError(
+                messages.setting_refused(
+                    self._target, answer, installed=self._installed, is_known=self._is_known(answer.about)
+                )
+            )
+        return ApplyError(messages.other_error(self._target, answer))
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a refused parameter is of an extension that this package or the server knows; it ends the work."""
+        extension = extension_of(name)
+        if extension is None or not name.startswith(f"{extension}."):
+            return True
+        try:
+            self._session.run(sql.ROLLBACK)
+            return bool(self._session.run(sql.AVAILABLE, name=extension))
+        except (ServerError, TransientError):
+            return True
+
+
+def _names(key: Key) -> dict[str, str]:
+    return {"name": key.name, "role": key.role}
+
+
+def _elements(name: str, value: Value | None, *, is_stored: bool) -> list[str] | None:
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return list(value)
+    return list(elements(name, value)) if is_stored else [value]

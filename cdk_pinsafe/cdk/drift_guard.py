@@ -1,0 +1,129 @@
+"""A schedule that looks whether databases still have their settings, and alarms on what it finds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aws_cdk import CfnResource, Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from .checks import check_seconds, refuse
+
+NAMESPACE: Final = "cdk-pinsafe"
+"""Of the metrics, which have the one dimension ``DatabaseSettings``: the construct's path and stack."""
+DIMENSION: Final = "DatabaseSettings"
+_LEAST, _MOST = 300, 86_400
+_PERIODS_WITHOUT: Final = 3
+
+
+class DriftGuard(Construct):
+    """Runs the applier read-only every so often, by EventBridge Scheduler, and watches what it publishes.
+
+    The applier publishes by its log, in CloudWatch's embedded metric format, so that isolated subnets need no further
+    endpoint: ``Drifted`` (settings that are stored otherwise than they were asked for, that a fresh session does not
+    get, or that the ledger has lost), ``Shadowed`` (settings that a role's own value beats), ``Repaired`` and
+    ``Unchecked`` (databases that could not be looked at). Not tried on AWS.
+
+    Attributes:
+        drifted: alarm; a setting drifted. Over once a check finds none.
+        unchecked: alarm; databases could not be looked at, or there was no check three times in a row.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        function: lambda_.IFunction,
+        identity: Mapping[str, object],
+        settings: Sequence[tuple[str, str]],
+        name: str,
+        interval: Duration,
+        repairs: bool,
+    ) -> None:
+        super().__init__(scope, id)
+        if interval.is_unresolved():
+            refuse(scope, "'drift_check' should be known at synth, got a token")
+        check_seconds(scope, "drift_check", interval, _LEAST, _MOST)
+        seconds = int(interval.to_seconds())
+        if seconds % 60:
+            refuse(scope, f"'drift_check' should be whole minutes, got {seconds} seconds")
+        minutes = seconds // 60
+        # CloudWatch takes ASCII alone for a dimension.
+        self._dimension = name.encode("ascii", "replace").decode()
+        self._period = interval
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"),
+            inline_policies={
+                "Check": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn])
+                    ]
+                )
+            },
+        )
+        event = {
+            "RequestType": "DriftCheck",
+            "Name": self._dimension,
+            "Repair": repairs,
+            "Settings": [{"name": parameter.lower(), "role": whose} for parameter, whose in settings],
+            "ResourceProperties": dict(identity),
+        }
+        # By its type: the module of its L1 would be imported by every app for this one resource.
+        CfnResource(
+            self,
+            "Schedule",
+            type="AWS::Scheduler::Schedule",
+            properties={
+                "Description": f"Looks whether databases still have their settings ({scope.node.path})"[:512],
+                "ScheduleExpression": f"rate({minutes} minute{'s' if minutes != 1 else ''})",
+                "FlexibleTimeWindow": {"Mode": "OFF"},
+                "Target": {
+                    "Arn": function.function_arn,
+                    "RoleArn": role.role_arn,
+                    "Input": Stack.of(self).to_json_string(event),
+                    # The next turn comes soon enough.
+                    "RetryPolicy": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": _LEAST},
+                },
+            },
+        )
+        self.drifted = self._alarm(
+            "Drifted",
+            f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
+            1,
+            cloudwatch.TreatMissingData.IGNORE,
+        )
+        self.unchecked = self._alarm(
+            "Unchecked",
+            f"Whether settings of {name} drifted cannot be told; see the applier's log.",
+            _PERIODS_WITHOUT,
+            cloudwatch.TreatMissingData.BREACHING,
+        )
+
+    def metric(self, name: str) -> cloudwatch.Metric:
+        """The most of ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked`` in the time between two checks."""
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=name,
+            dimensions_map={DIMENSION: self._dimension},
+            statistic="Maximum",
+            period=self._period,
+        )
+
+    def _alarm(
+        self, name: str, description: str, periods: int, missing: cloudwatch.TreatMissingData
+    ) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
+            self,
+            name,
+            metric=self.metric(name),
+            threshold=0,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=periods,
+            treat_missing_data=missing,
+            alarm_description=description,
+        )

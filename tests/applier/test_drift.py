@@ -1,0 +1,177 @@
+"""``pinsafe drift``: what is stored and effective against what was asked for, without changing anything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cdk_pinsafe import drift as drift_room
+from cdk_pinsafe.applier.drift import Standing
+from cdk_pinsafe.applier.messages import Target
+from cdk_pinsafe.applier.plan import Key
+from cdk_pinsafe.cli import main
+from cdk_pinsafe.drift import Row
+
+from .world import MASTER, Database
+
+WISH = {"work_mem": "64MB", "search_path": ["chat", "public"], "timezone": "UTC"}
+
+
+def drift(database: Database, *options: str, user: str = MASTER) -> Result:
+    """Run the command on a database."""
+    server, password = database.cluster.server, database.cluster.password
+    dsn = f"host={server.host} port={server.port} user={user} password={password} dbname={database.name}"
+    shown = CliRunner().invoke(main, ["drift", "--dsn", dsn, *options])
+    assert shown.exception is None or isinstance(shown.exception, SystemExit)
+    assert password not in shown.output
+    return shown
+
+
+def document(database: Database) -> tuple[int, dict[str, Any]]:
+    """Exit status, and each setting by its name."""
+    shown = drift(database, "--format", "json")
+    content = json.loads(shown.stdout)
+    assert content["database"] == database.name
+    assert content["findings"] == sum(one["state"] != "ok" for one in content["settings"])
+    return shown.exit_code, {one["name"]: one for one in content["settings"]}
+
+
+def test_what_stands_is_told_in_one_line(database: Database) -> None:
+    """Exit status 0, also where another spelling stands, or nothing is managed."""
+    shown = drift(database)
+    assert (shown.exit_code, shown.stdout.endswith("no settings are managed there\n")) == (0, True)
+    database.create(WISH)
+    database.alter("SET work_mem = '65536kB'")
+    shown = drift(database)
+    assert (shown.exit_code, shown.stdout.endswith("3 settings as asked for\n")) == (0, True)
+    code, settings = document(database)
+    assert code == 0
+    assert settings["search_path"] == {
+        "name": "search_path",
+        "role": None,
+        "owner": "Chat/Database/Settings",
+        "desired": ["chat", "public"],
+        "stored": "chat, public",
+        "effective": "chat, public",
+        "source": "database",
+        "state": "ok",
+        "shadowed_by": [],
+    }
+
+
+def test_drift_is_shown_as_desired_stored_and_effective(database: Database) -> None:
+    """Exit status 1 and a table of what is not as it was asked for; nothing is changed."""
+    database.create(WISH)
+    database.alter("SET work_mem = '5MB'")
+    database.alter("RESET search_path")
+    before = database.stored(), database.ledger()
+    shown = drift(database)
+    assert shown.exit_code == 1
+    head, titles, *lines = [line.rstrip() for line in shown.stdout.splitlines()]
+    assert head.endswith("2 of 3 settings not as asked for")
+    assert titles.split() == ["setting", "desired", "stored", "effective", "state"]
+    assert [line.split("  ")[0] for line in lines] == ["search_path", "work_mem"]
+    assert lines[1].split() == ["work_mem", "64MB", "5MB", "5MB", "drifted"]
+    assert (database.stored(), database.ledger()) == before
+    code, settings = document(database)
+    assert code == 1
+    assert settings["search_path"]["stored"] is None
+    assert settings["search_path"]["effective"] == '"$user", public'
+    assert settings["timezone"]["state"] == "ok"
+
+
+def test_shadows_and_roles_are_shown(database: Database) -> None:
+    """A hand's value for a role is a shadow; a managed value of a role is a setting of its own."""
+    role = f"role of {database.name}"
+    database.hand(f'CREATE ROLE "{role}"')
+    try:
+        database.create({"jit": "off"}, RoleSettings=json.dumps({role: {"work_mem": "8MB"}}))
+        assert drift(database).exit_code == 0
+        database.hand(f'ALTER ROLE "{role}" SET jit = on')
+        database.hand(f"ALTER ROLE \"{role}\" IN DATABASE {database.name} SET work_mem = '9MB'")
+        code, settings = document(database)
+        assert code == 1
+        assert (settings["jit"]["state"], settings["jit"]["shadowed_by"]) == ("shadowed", [role])
+        assert (settings["work_mem"]["state"], settings["work_mem"]["role"]) == ("drifted", role)
+        assert settings["work_mem"]["effective"] is None
+        shown = drift(database)
+        assert f"shadowed for {role}" in " ".join(shown.stdout.split())
+    finally:
+        database.admin.run(f'ALTER ROLE "{role}" IN DATABASE {database.name} RESET ALL')
+        database.admin.run(f'DROP ROLE "{role}"')
+
+
+def test_what_no_fresh_session_gets_is_shown(database: Database) -> None:
+    """Stored, but overridden at log-in."""
+    if database.cluster.major < 17:
+        pytest.skip("login triggers came with 17")
+    database.create({"jit": "off"})
+    database.rows(
+        "CREATE FUNCTION public.on_login() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_catalog.set_config('jit', 'on', false); END $$; "
+        "CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION public.on_login()"
+    )
+    code, settings = document(database)
+    assert code == 1
+    assert (settings["jit"]["state"], settings["jit"]["effective"]) == ("not effective", "on")
+
+
+def test_extension_parameters_are_compared_with_their_library(vector_database: Database) -> None:
+    """The library is loaded, as without it PostgreSQL knows nothing of its parameters."""
+    database = vector_database
+    database.create({"hnsw.iterative_scan": "relaxed_order"}, Extensions=["vector"])
+    code, settings = document(database)
+    assert code == 0
+    assert settings["hnsw.iterative_scan"]["effective"] == "relaxed_order"
+
+
+def test_hostile_settings_of_the_database_do_not_disturb(database: Database) -> None:
+    """The comparison is immune to what it compares."""
+    wish = {"default_transaction_read_only": "on", "search_path": ["evil"], "standard_conforming_strings": "off"}
+    database.create(wish)
+    database.rows("CREATE SCHEMA evil; CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS 'SELECT 1/0||$1'")
+    assert drift(database).exit_code == 0
+
+
+def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
+    """No connection, a bad string, a ledger of somebody else: exit status 1, no trace, no password."""
+    for dsn, expected in (
+        ("host=127.0.0.1 port=1 password=hidden", "no connection"),
+        ("nonsense", "connection string"),
+        (f"host=127.0.0.1 port={database.cluster.server.port} user=nobody password=hidden", "no connection"),
+    ):
+        shown = CliRunner().invoke(main, ["drift", "--dsn", dsn])
+        assert shown.exit_code == 1
+        assert expected in shown.stderr
+        assert shown.stderr.count("\n") == 1
+        assert "hidden" not in shown.stderr
+    database.rows("CREATE SCHEMA cdk_pinsafe")
+    shown = drift(database)
+    assert shown.exit_code == 1
+    assert 'schema cdk_pinsafe belongs to "postgres"' in shown.stderr
+
+
+def test_the_readme_shows_what_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table in the README is the command's own."""
+    owner = "Orders/Settings (stack Orders)"
+    rows = [
+        Row(Standing(Key("lock_timeout"), owner, "2s", "2s", is_standing=True), "2s", "database"),
+        Row(Standing(Key("statement_timeout", "reports"), owner, "10min", None, is_standing=False), None, None),
+        Row(Standing(Key("timezone"), owner, "UTC", "UTC", is_standing=True, shadowed_by=("etl",)), "UTC", "database"),
+        Row(Standing(Key("work_mem"), owner, "64MB", "1GB", is_standing=False), "1GB", "database"),
+    ]
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(drift_room, "look", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
+    assert drift_room.run("", output_format="text") == 3
+    shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert f"```text\n{shown}\n```" in Path("README.md").read_text(encoding="utf-8")
+
+
+def test_hostile_values_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters and markup of values and names are shown as text, or not at all."""
+    rows = [Row(Standing(Key("a", "\x1b[31m[red]"), "o", "\x1b]0;x\x07", "[/bold]", is_standing=False), None, None)]
+    monkeypatch.setattr(drift_room, "look", lambda _: (Target("h", 1, "\x1b[2J"), rows))
+    drift_room.run("", output_format="text")
+    assert "\x1b" not in capsys.readouterr().out

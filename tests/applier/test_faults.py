@@ -1,0 +1,247 @@
+"""Faults at every point of an event: the connection is cut, the process is killed.
+
+After each, the database holds all of the old or all of the new, and the same event again leads to the new.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
+
+import pytest
+
+from cdk_pinsafe.applier import connection, deadline
+from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.errors import UnreachableError
+
+from .relay import After, Relay
+from .world import MASTER, Clock, Database, Secrets
+
+OLD: Final = {"jit": "off", "work_mem": "8MB", "search_path": ["chat", "public"]}
+NEW: Final = {"jit": "on", "lock_timeout": "5s", "search_path": ["chat"]}
+BY_HAND: Final = ("SET work_mem = '5MB'", "SET lock_timeout = '1s'", "SET timezone = 'UTC'")
+
+State = tuple[dict[str, str], dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Story:
+    """An event with its answer, the event that undoes it, and the states between which they lead."""
+
+    event: Mapping[str, Any]
+    back: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    old: State
+    new: State
+
+
+def _event(database: Database, request: str, now: Mapping[str, Any], was: Mapping[str, Any] | None) -> dict[str, Any]:
+    given: dict[str, Any] = {"RequestType": request, "ResourceProperties": database.properties(now)}
+    if request != "Create":
+        given["PhysicalResourceId"] = database.physical_id
+    if was is not None:
+        given["OldResourceProperties"] = database.properties(was)
+    return given
+
+
+def _through(event: Mapping[str, Any], relay: Relay) -> dict[str, Any]:
+    return {**event, "ResourceProperties": {**event["ResourceProperties"], "Port": str(relay.port)}}
+
+
+def _state(database: Database) -> State:
+    """What stands when no session of the applier is left."""
+    end = time.monotonic() + 30
+    of_applier = "SELECT 1 FROM pg_stat_activity WHERE datname = :name AND usename = :user"
+    while database.admin.run(of_applier, name=database.name, user=MASTER):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    return database.stored(), database.ledger()
+
+
+@pytest.fixture(params=["create", "update", "delete"])
+def story(request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch) -> Story:
+    """The database stands at its beginning."""
+    # Pauses between attempts would make up most of the time.
+    monkeypatch.setattr(deadline, "random", types.SimpleNamespace(uniform=lambda *_: 0.001))
+    for statement in BY_HAND:
+        database.alter(statement)
+    event, back = {
+        "create": (_event(database, "Create", NEW, None), _event(database, "Delete", NEW, None)),
+        "update": (_event(database, "Update", NEW, OLD), _event(database, "Update", OLD, NEW)),
+        "delete": (_event(database, "Delete", OLD, None), _event(database, "Create", OLD, None)),
+    }[request.param]
+    if request.param != "create":
+        database.create(OLD)
+    old = _state(database)
+    answer = on_event(event, Clock())
+    new = _state(database)
+    assert old != new
+    on_event(back, Clock())
+    assert _state(database) == old
+    return Story(event, back, answer, old, new)
+
+
+def _cuts(story: Story, database: Database, every: int) -> Iterator[tuple[int, bool]]:
+    """Where to cut, and whether the server still gets that record: each of an event that goes well, both ways, or some
+    that differ from server to server."""
+    with Relay(database.cluster.port) as relay:
+        on_event(_through(story.event, relay), Clock())
+        records = relay.records
+    on_event(story.back, Clock())
+    assert records > 20
+    yield from list(itertools.product(range(records), (False, True)))[database.cluster.major % every :: every]
+
+
+@pytest.mark.timeout(1800)
+def test_a_cut_connection_holds_nothing_up(database: Database, story: Story, long: bool) -> None:
+    """Cut at any message, before or after it has reached the server, all is done and answered as ever."""
+    for cut, arrives in _cuts(story, database, 1 if long else 23):
+        with Relay(database.cluster.port, cut, arrives=arrives) as relay:
+            assert on_event(_through(story.event, relay), Clock()) == story.answer, (cut, arrives)
+            # The last record of a session may still be on its way when the answer is there.
+            assert relay.records >= cut
+        assert _state(database) == story.new, (cut, arrives)
+        on_event(story.back, Clock())
+        assert _state(database) == story.old, (cut, arrives)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("story", ["update"], indirect=True)
+@pytest.mark.parametrize("after", [After.CLOSED, After.SILENT], ids=["closed", "silent"])
+def test_a_server_that_is_gone_for_good_is_answered_in_time(
+    database: Database, story: Story, after: After, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    """Whatever was said before: the answer comes in its time, all of the old stands or all of the new, and the same
+    event later leads to the new."""
+    seconds = 1.5
+    monkeypatch.setattr(connection, "_LEAST_RESERVE", 0.3)
+    for cut, arrives in _cuts(story, database, 1 if long else 101):
+        with Relay(database.cluster.port, cut, arrives=arrives, after=after) as relay:
+            start = time.monotonic()
+            with contextlib.suppress(UnreachableError):
+                on_event(_through(story.event, relay), Clock(seconds))
+            assert time.monotonic() - start < seconds
+        assert _state(database) in (story.old, story.new), (cut, arrives)
+        _again_and_back(database, story)
+
+
+def _again_and_back(database: Database, story: Story) -> None:
+    on_event(story.event, Clock())
+    assert _state(database) == story.new
+    on_event(story.back, Clock())
+    assert _state(database) == story.old
+
+
+@dataclass
+class Victims:
+    """Processes that answer events, one after the other."""
+
+    process: subprocess.Popen[str]
+    pid: int = 0
+    requests: IO[str] = field(init=False)
+    answers: IO[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.requests, self.answers = self.process.stdin, self.process.stdout
+
+    def begin(self, message: Mapping[str, Any]) -> None:
+        self.requests.write(json.dumps(message) + "\n")
+        self.requests.flush()
+
+    def answer(self, event: Mapping[str, Any]) -> int:
+        """The exit status of a process that answers an event, or minus the signal that killed it."""
+        self.begin(event)
+        self.pid = int(self.answers.readline())
+        return int(self.answers.readline())
+
+    def kill(self) -> None:
+        """Kill the process that is answering."""
+        while not self.pid:
+            time.sleep(0.001)
+        # It may have ended by itself, but its number is not given to another process yet.
+        os.kill(self.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def victims(database: Database) -> Iterator[Victims]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.applier.victim"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        victims = Victims(process)
+        victims.begin({"user": MASTER, "password": database.cluster.password})
+        yield victims
+
+
+@pytest.mark.timeout(1800)
+def test_a_killed_process_leaves_all_of_the_old_or_all_of_the_new(
+    database: Database, story: Story, victims: Victims, long: bool
+) -> None:
+    """Killed at any message, before or after it has reached the server; the same event again leads to the new."""
+    killed = 0
+    for cut, arrives in _cuts(story, database, 1 if long else 23):
+        victims.pid = 0
+        with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+            status = victims.answer(_through(story.event, relay))
+        assert status in (0, -signal.SIGKILL)
+        killed += status != 0
+        assert _state(database) in (story.old, story.new), (cut, arrives)
+        _again_and_back(database, story)
+    assert killed > 1
+
+
+@pytest.mark.timeout(1800)
+def test_of_many_databases_each_keeps_all_of_the_old_or_all_of_the_new(
+    database: Database, vault: Secrets, victims: Victims, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    """Cut anywhere, an event for several databases is done in all; killed anywhere, it is done in each or not at all,
+    and the same event again leads to the new in all."""
+    monkeypatch.setattr(deadline, "random", types.SimpleNamespace(uniform=lambda *_: 0.001))
+    with contextlib.ExitStack() as stack:
+        every = [database, *(stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(2))]
+        event, back = _event(database, "Update", NEW, OLD), _event(database, "Update", OLD, NEW)
+        for one in (event, back):
+            one["PhysicalResourceId"] = "pinsafe:127.0.0.1/*/c8a1f0"
+            for given in (one["ResourceProperties"], one["OldResourceProperties"]):
+                given["Databases"] = [one.name for one in every]
+                del given["Database"]
+
+        def states() -> list[State]:
+            return [_state(one) for one in every]
+
+        on_event({**back, "RequestType": "Create"}, Clock())
+        old = states()
+        with Relay(database.cluster.port) as relay:
+            on_event(_through(event, relay), Clock())
+            records = relay.records
+        new = states()
+        on_event(back, Clock())
+        assert states() == old
+        for cut in range(database.cluster.major, records, 5 if long else 83):
+            arrives = bool(cut % 2)
+            with Relay(database.cluster.port, cut, arrives=arrives) as relay:
+                on_event(_through(event, relay), Clock())
+            assert states() == new, cut
+            on_event(back, Clock())
+            victims.pid = 0
+            with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+                victims.answer(_through(event, relay))
+            assert all(state in pair for state, *pair in zip(states(), old, new, strict=True)), cut
+            on_event(event, Clock())
+            assert states() == new, cut
+            on_event(back, Clock())
+            assert states() == old, cut

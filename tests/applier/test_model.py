@@ -1,0 +1,47 @@
+"""The applier on a real server against a plain model of its promises."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from .lives import Lives
+from .world import MASTER, Cluster, Database, Secrets
+
+
+@pytest.fixture
+def second_database(cluster: Cluster, vault: Secrets) -> Iterator[Database]:
+    with cluster.fresh_database(vault) as fresh:
+        yield fresh
+
+
+@pytest.mark.timeout(3600)
+def test_no_life_differs_from_the_model(
+    database: Database, second_database: Database, long: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After every event and every hand, the server, the ledger and the answer are what the plain model says; when all
+    is deleted, each database is as it began, but for what hands did."""
+    role = f"reader_of_{database.name}"
+    database.admin.run(f"GRANT SET ON PARAMETER model.text TO {MASTER}")
+    Lives.databases, Lives.role, Lives.steps = [database, second_database], role, 0
+    start = time.monotonic()
+    rounds = settings(
+        max_examples=60 if long else 8,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    try:
+        while not Lives.steps or (long and Lives.steps < 10_000):
+            run_state_machine_as_test(Lives, settings=rounds)
+    finally:
+        for one in (database, second_database):
+            one.clean()
+        database.admin.run(f"DROP ROLE IF EXISTS {role}")
+        database.admin.run(f"REVOKE SET ON PARAMETER model.text FROM {MASTER}")
+    if long:
+        with capsys.disabled():
+            print(f"\n{Lives.steps} steps, none differing, in {time.monotonic() - start:.0f} s")

@@ -1,0 +1,357 @@
+"""Several databases of one server in one resource: all or none, or as many as can; each failure by name."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from cdk_pinsafe.applier import apply as apply_module
+from cdk_pinsafe.applier import secret, several
+from cdk_pinsafe.applier.connection import Session
+from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.errors import ApplyError, PinSafeError, UnreachableError
+
+from .world import ARN, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
+
+ID = "pinsafe:127.0.0.1/*/c8a1f0"
+
+
+class Fleet:
+    """Databases of one server, and events for all of them at once."""
+
+    def __init__(self, databases: Sequence[Database]) -> None:
+        self.databases = databases
+        self.names = [database.name for database in databases]
+
+    def properties(
+        self, settings: Settings, names: Sequence[str] | None = None, **changes: object
+    ) -> dict[str, object]:
+        port = str(self.databases[0].cluster.port)
+        given = {"Databases": list(self.names if names is None else names), "Database": None, "Port": port}
+        return properties(settings, **{**given, **changes})
+
+    def create(self, settings: Settings, *, seconds: float = SECONDS, **changes: Any) -> Answer:
+        event = {"RequestType": "Create", "ResourceProperties": self.properties(settings, **changes)}
+        return answer(on_event(event, Clock(seconds)))
+
+    def update(
+        self, settings: Settings, old: Settings, *, was: Mapping[str, Any] | None = None, id: str = ID, **changes: Any
+    ) -> Answer:
+        event = {
+            "RequestType": "Update",
+            "PhysicalResourceId": id,
+            "ResourceProperties": self.properties(settings, **changes),
+            "OldResourceProperties": self.properties(old, **(was or {})),
+        }
+        return answer(on_event(event, Clock()))
+
+    def delete(self, settings: Settings, *, id: str = ID, **changes: Any) -> Answer:
+        event = {
+            "RequestType": "Delete",
+            "PhysicalResourceId": id,
+            "ResourceProperties": self.properties(settings, **changes),
+        }
+        return answer(on_event(event, Clock()))
+
+    def refuses(self, action: Any, *, kind: type[PinSafeError] = PinSafeError) -> str:
+        return refusal(action, kind=kind, hidden=self.databases[0].cluster.password)
+
+    def stored(self) -> list[dict[str, str]]:
+        return [database.stored() for database in self.databases]
+
+    def ledgers(self) -> list[dict[str, dict[str, Any]]]:
+        return [database.ledger() for database in self.databases]
+
+
+def answer(raw: dict[str, Any]) -> Answer:
+    assert len(json.dumps(raw).encode()) < 4096
+    return Answer(raw)
+
+
+@contextlib.contextmanager
+def fleet_of(database: Database, vault: Secrets, number: int) -> Iterator[Fleet]:
+    """The given database and further ones."""
+    with contextlib.ExitStack() as stack:
+        more = [stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(number - 1)]
+        yield Fleet([database, *more])
+
+
+@pytest.fixture
+def fleet(database: Database, vault: Secrets) -> Iterator[Fleet]:
+    """Three databases."""
+    with fleet_of(database, vault, 3) as three:
+        yield three
+
+
+def test_all_get_the_settings_and_lose_them_again(fleet: Fleet, vault: Secrets) -> None:
+    """One event, one reading of the secret, and each database has its settings and its ledger, until the deletion."""
+    wish = {"work_mem": "8MB", "search_path": ["chat", "public"]}
+    created = fleet.create(wish)
+    assert created.raw["PhysicalResourceId"] == ID
+    assert created.counts == (6, 6, 0, 0)
+    assert created.raw["Data"]["Failed"] == ""
+    assert fleet.stored() == [{"work_mem": "8MB", "search_path": "chat, public"}] * 3
+    assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
+    assert vault.readings == 1
+    assert fleet.create(wish).counts == (6, 0, 0, 0)
+    assert fleet.delete(wish).counts == (0, 0, 0, 6)
+    assert fleet.stored() == [{}] * 3
+    assert fleet.ledgers() == [{}] * 3
+
+
+def test_a_list_may_grow_and_shrink(fleet: Fleet) -> None:
+    """The resource stays the same; what leaves the list gives its settings up, even if gone; a rollback reverts."""
+    one, two, three = fleet.databases
+    wish = {"work_mem": "8MB"}
+    two.alter("SET work_mem = '5MB'")
+    fleet.create(wish, names=[one.name, two.name])
+    fewer = fleet.update(wish, wish, names=[one.name, three.name], was={"names": [one.name, two.name]})
+    assert fewer.raw["PhysicalResourceId"] == ID
+    assert fewer.counts == (2, 1, 0, 1)
+    assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "5MB"}, {"work_mem": "8MB"}]
+    assert two.ledger() == {}
+    back = fleet.update(wish, wish, names=[one.name, two.name], was={"names": [one.name, three.name]})
+    assert back.counts == (2, 1, 0, 1)
+    assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "8MB"}, {}]
+    gone = fleet.update(wish, wish, names=[one.name], was={"names": [one.name, "nosuch"]})
+    assert gone.counts == (1, 0, 0, 0)
+
+
+def test_from_one_to_a_list_and_back_nothing_is_lost(fleet: Fleet) -> None:
+    """That is another resource: CloudFormation deletes the old one, which must not take away what the new one has."""
+    one, two, _ = fleet.databases
+    wish = {"work_mem": "8MB"}
+    one.create(wish)
+    pair: dict[str, Any] = {"names": [one.name, two.name]}
+    single: dict[str, Any] = {"Databases": None, "Database": one.name}
+    assert fleet.update(wish, wish, id=one.physical_id, was=single, **pair).raw["PhysicalResourceId"] == ID
+    one.delete(wish)
+    assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "8MB"}, {}]
+    assert fleet.update(wish, wish, was=pair, **single).raw["PhysicalResourceId"] == one.physical_id
+    fleet.delete(wish, **pair)
+    assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
+    one.delete(wish)
+    assert fleet.stored() == [{}, {}, {}]
+
+
+def test_a_construct_that_was_renamed_keeps_its_list(fleet: Fleet) -> None:
+    """The owner of before hands over in each database that was in the list."""
+    wish = {"work_mem": "8MB"}
+    fleet.create(wish)
+    assert fleet.update(wish, wish, Owner="Chat/Renamed").counts == (3, 0, 0, 0)
+    assert {row["owner"] for ledger in fleet.ledgers() for row in ledger.values()} == {"Chat/Renamed"}
+
+
+def test_one_that_fails_fails_all_and_all_are_as_before(database: Database, vault: Secrets) -> None:
+    """By default none keeps the change; all failures are named, those that come after the first one too."""
+    with fleet_of(database, vault, 12) as fleet:
+        fleet.databases[1].alter("SET jit = on")
+        old = {"work_mem": "8MB"}
+        fleet.create(old)
+        before = fleet.stored(), fleet.ledgers()
+        for index in (3, 11):
+            fleet.databases[index].admin.run(f"ALTER DATABASE {fleet.names[index]} OWNER TO postgres")
+        message = fleet.refuses(lambda: fleet.update({"work_mem": "9MB", "jit": "off"}, old), kind=ApplyError)
+        assert message.startswith("2 of 12 databases at 127.0.0.1:")
+        assert f'database "{fleet.names[3]}" at' in message
+        assert f'database "{fleet.names[11]}" at' in message
+        assert "brought back" in message
+        assert "its owner is" in message
+        assert (fleet.stored(), fleet.ledgers()) == before
+        message = fleet.refuses(lambda: fleet.create({"work_mem": "much"}))
+        assert message.startswith("12 of 12 databases")
+        assert "nothing was changed in the others" in message
+
+
+def test_a_failed_creation_leaves_no_trace(fleet: Fleet) -> None:
+    """CloudFormation sends no event after it: what stood before stands again."""
+    fleet.databases[0].alter("SET work_mem = '5MB'")
+    fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=[*fleet.names, "nosuch"]))
+    assert fleet.stored() == [{"work_mem": "5MB"}, {}, {}]
+    assert fleet.ledgers() == [{}, {}, {}]
+
+
+def test_the_others_go_on_if_asked_to(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """With OnError=continue the deployment succeeds, and the answer and the log name what failed."""
+    names = [*fleet.names, "nosuch", "nei, ther"]
+    done = fleet.create({"work_mem": "8MB"}, names=names, OnError="continue")
+    assert done.counts == (3, 3, 0, 0)
+    assert done.raw["Data"]["Failed"] == "nosuch, nei, ther"
+    assert fleet.stored() == [{"work_mem": "8MB"}] * 3
+    output = capsys.readouterr().out
+    assert '"event": "database_failed", "kind": "DatabaseMissingError", "database": "nosuch"' in output
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=names[3:], OnError="continue"))
+    assert message.startswith("2 of 2 databases")
+
+
+def test_a_deletion_goes_through_all_and_names_what_failed(fleet: Fleet) -> None:
+    """A database that is gone needs nothing; one that was lost fails the deletion, and no other is held up by it."""
+    wish = {"work_mem": "8MB"}
+    fleet.create(wish)
+    fleet.databases[1].admin.run(f"ALTER DATABASE {fleet.names[1]} OWNER TO postgres")
+    message = fleet.refuses(lambda: fleet.delete(wish, names=[*fleet.names, "nosuch"]))
+    assert message.startswith("1 of 4 databases")
+    assert "the others gave their settings up" in message
+    assert fleet.stored() == [{}, {"work_mem": "8MB"}, {}]
+
+
+def test_hundreds_of_failures_fit_message_and_answer(fleet: Fleet) -> None:
+    """However many fail and whatever they are called, the first are told in full and the rest is counted."""
+    bad = [f"🐘 {number} {'x' * 40}" for number in range(150)]
+    done = fleet.create({"work_mem": "8MB"}, names=[*fleet.names, *bad], OnError="continue")
+    assert done.raw["Data"]["Failed"].endswith("more")
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=bad))
+    assert message.startswith("150 of 150 databases")
+    assert "create the database first" in message
+    assert "more" in message
+
+
+def test_a_fault_of_ours_in_one_is_a_failure_of_that_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever goes wrong, the others are brought back, and nothing of what was handled is told."""
+    original = apply_module.apply
+
+    def broken(door: Any, *args: Any, **named: Any) -> Any:
+        if door.target.database == fleet.names[2]:
+            raise KeyError("hidden")
+        return original(door, *args, **named)
+
+    monkeypatch.setattr(several, "apply", broken)
+    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    assert "internal error of the applier (KeyError)" in message
+    assert "2 that were changed before were brought back" in message
+    assert fleet.stored() == [{}, {}, {}]
+    assert "hidden" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_brought_back_is_named(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says where new values stand."""
+    original = apply_module.bring_back
+
+    def broken(door: Any, *args: Any) -> None:
+        if door.target.database == fleet.names[0]:
+            raise UnreachableError("out of reach")
+        original(door, *args)
+
+    monkeypatch.setattr(several, "bring_back", broken)
+    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=[*fleet.names, "nosuch"]))
+    assert f"brought back, but for {fleet.names[0]}, which failed too" in message
+    assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
+
+
+def test_no_more_than_eight_sessions_at_once(
+    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is not flooded."""
+    now = most = 0
+    enter, leave = Session.__enter__, Session.__exit__
+
+    def counted_in(self: Session) -> Session:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        return enter(self)
+
+    def counted_out(self: Session, *args: object) -> None:
+        nonlocal now
+        leave(self, *args)
+        now -= 1
+
+    monkeypatch.setattr(Session, "__enter__", counted_in)
+    monkeypatch.setattr(Session, "__exit__", counted_out)
+    with fleet_of(database, vault, 12) as fleet:
+        fleet.create({"work_mem": "8MB"})
+        assert fleet.stored() == [{"work_mem": "8MB"}] * 12
+    assert 1 < most <= 8
+
+
+def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
+    """Databases that were not reached in time are failures as any other."""
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, seconds=10), kind=UnreachableError)
+    assert "no time was left" in message
+    assert fleet.stored() == [{}, {}, {}]
+
+
+def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is every database's; hundreds of readings would each wait for a way that is not there."""
+    readings: list[str] = []
+
+    def gone(arn: str) -> None:
+        readings.append(arn)
+        raise secret.SecretMissingError("the secret is gone")
+
+    monkeypatch.setattr(secret, "read", gone)
+    message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
+    assert message.startswith("3 of 3 databases")
+    assert "the secret is gone" in message
+    assert readings == [ARN]
+
+
+def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) -> None:
+    """Only after all of them were changed; those of a database that was not changed stay."""
+    fleet.create({"work_mem": "8MB"})
+    fleet.databases[2].alter("SET jit = off")
+    server, password = fleet.databases[0].cluster.server, fleet.databases[0].cluster.password
+    sessions = [server.connect(name, "master", password) for name in fleet.names]
+    try:
+        fleet.refuses(lambda: fleet.update({"jit": "off"}, {}, names=[*fleet.names, "nosuch"], Recycle="idle"))
+        assert all(session.run("SELECT 1") for session in sessions)
+        done = fleet.update({"work_mem": "8MB", "jit": "off"}, {"work_mem": "8MB"}, Recycle="idle")
+        assert done.counts == (6, 2, 1, 0)
+        assert done.raw["Data"]["Recycled"] == "2"
+        assert sessions[2].run("SELECT 1") == [[1]]
+    finally:
+        for session in sessions:
+            with contextlib.suppress(Exception):
+                session.close()
+
+
+def test_one_that_fails_keeps_nobody_from_being_recycled(fleet: Fleet) -> None:
+    """Not even the first of the list, where the others go on."""
+    cluster = fleet.databases[1].cluster
+    idle = cluster.server.connect(fleet.names[1], "master", cluster.password)
+    try:
+        done = fleet.create({"jit": "off"}, names=["nosuch", *fleet.names], OnError="continue", Recycle="idle")
+    finally:
+        with contextlib.suppress(Exception):  # it was ended
+            idle.close()
+    assert (done.raw["Data"]["Failed"], done.raw["Data"]["Recycled"]) == ("nosuch", "1")
+
+
+def test_a_list_of_which_nothing_is_left_is_a_failure(fleet: Fleet) -> None:
+    """What left the list gets its settings back then, for going on is about those that are to have them."""
+    fleet.create({"jit": "off"})
+    was = {"names": fleet.names}
+    fleet.refuses(lambda: fleet.update({"jit": "off"}, {"jit": "off"}, names=["nosuch"], was=was, OnError="continue"))
+    assert fleet.stored() == [{"jit": "off"}] * 3
+    assert all(set(ledger) == {"jit"} for ledger in fleet.ledgers())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"Databases": []}, "'Databases'"),
+        ({"Databases": "app"}, "'Databases'"),
+        ({"Databases": ["app", ""]}, "'Databases'"),
+        ({"Databases": ["app", 5]}, "'Databases'"),
+        ({"Databases": ["a\0b"]}, "NUL"),
+        ({"Databases": ["\ud800"]}, "Unicode"),
+        ({"Databases": ["app"], "Database": "app"}, "both given"),
+        ({"Databases": ["app"], "OnError": "ignore"}, "'OnError'"),
+    ],
+)
+def test_malformed_lists_are_refused_unopened(change: dict[str, object], expected: str) -> None:
+    """A malformed property is refused by name."""
+    given = properties({"jit": "off"}, **{"Database": None, **change})
+    event = {"RequestType": "Create", "ResourceProperties": given}
+    assert expected in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+
+
+def test_a_name_given_twice_is_one_database(fleet: Fleet) -> None:
+    """Two tokens may have come to the same name."""
+    assert fleet.create({"jit": "off"}, names=[fleet.names[0]] * 2).counts == (1, 1, 0, 0)
