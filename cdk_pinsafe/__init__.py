@@ -16,7 +16,7 @@ The rooms, and the one way of flow between them::
     audit       `pinsafe audit`: which statements of a database pin
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     cli         `pinsafe …`
-    testing     for users' own snapshot tests
+    testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 
 The names below are loaded when they are first asked for: the applier and the command line share this package, and
 must not pay for ``aws_cdk``.

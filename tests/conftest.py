@@ -14,6 +14,9 @@ if _node.exists():
 os.environ.setdefault("CDK_VALIDATION", "false")
 
 
+pytest_plugins = ["pytester"]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run model tests, soaks and matrices at their full length")
 

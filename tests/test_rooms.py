@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "drift": {"errors", "settings", "applier"},
     "standin": {"errors", "pinning"},
     "rehearsal": {"errors", "settings"},
+    "testing": {"errors", "pinning", "standin"},
 }
-# These two stand at the doors, and import whom they need when they need it.
-MAY_IMPORT |= dict.fromkeys(("testing", "cli"), set(MAY_IMPORT))
+# At the door: it imports whom a command needs, when the command runs.
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
     "settings": set(),
@@ -40,7 +41,7 @@ THIRD_PARTY = {
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
     "standin": {"psycopg", "rich", "uvloop"},
-    "testing": {"aws_cdk"},
+    "testing": {"aws_cdk", "psycopg", "pytest"},
     "cli": {"click"},
 }
 

@@ -1,7 +1,4 @@
-"""Help for the tests of stacks that use the constructs.
-
-It must not import aws_cdk before a function is called: importing this module is cheap.
-"""
+"""Templates for snapshot tests of stacks. It must not import aws_cdk before a function is called."""
 
 import json
 import re
@@ -9,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from aws_cdk import Stack
+
+__all__ = ["masked_template"]
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 

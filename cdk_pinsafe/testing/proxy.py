@@ -1,0 +1,68 @@
+"""A stand-in for RDS Proxy that knows which test is running. It must not know pytest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..standin import Authentication, Metrics, Observer, Pin, RunningStandIn, Target, running
+from .dsn import libpq_dsn, through
+
+if TYPE_CHECKING:
+    from .watch import Watch
+
+__all__ = ["WatchedProxy", "watched"]
+
+
+class WatchedProxy:
+    """What the fixture `pinsafe_proxy` gives: a proxy that pins as RDS Proxy does, before the tests' database.
+
+    Attributes:
+        dsn: the target's DSN, in the form in which it was given, leading through the proxy.
+        host, port: where the proxy listens.
+    """
+
+    def __init__(self, stand_in: RunningStandIn, dsn: str, watch: "Watch") -> None:
+        self.dsn = through(dsn, stand_in.host, stand_in.port)
+        self.host = stand_in.host
+        self.port = stand_in.port
+        self._stand_in = stand_in
+        self._watch = watch
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """What the running test pinned so far, in order, its fixtures included.
+
+        Every statement that pins is there: `Pin.repeated` tells that its session was pinned already, in this test or
+        in one before.
+        """
+        return tuple(pin for _, pin in self._watch.pins)
+
+    def metrics(self) -> Metrics:
+        """What CloudWatch would be told, as of now: `metrics()["DatabaseConnectionsCurrentlySessionPinned"]`.
+
+        Counts are since the stand-in was started, not of the running test.
+        """
+        return self._stand_in.metrics()
+
+
+@contextmanager
+def watched(dsn: str, watch: "Watch") -> Iterator[WatchedProxy]:
+    """Run a stand-in before a database, and tell `watch` what pins.
+
+    Clients log in as whom they like, with that user's password; with none if the DSN has none.
+
+    Raises:
+        StandInError: the DSN is none.
+    """
+    target = Target.from_dsn(libpq_dsn(dsn))
+    authentication = Authentication.TRUST if target.password is None else Authentication.PASS_THROUGH
+    with running(target, observers=[_Observer(watch)], authentication=authentication, users={}) as stand_in:
+        yield WatchedProxy(stand_in, dsn, watch)
+
+
+class _Observer(Observer):
+    def __init__(self, watch: "Watch") -> None:
+        self._watch = watch
+
+    def pinned(self, pin: Pin) -> None:
+        self._watch.pinned(pin)

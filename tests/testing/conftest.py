@@ -1,0 +1,50 @@
+"""A real server, and suites of tests that run before it in a pytest of their own."""
+
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+
+import pytest
+
+from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+
+USER = "app"
+PASSWORD = "p4ss w@rd/ü"  # of which a URL has to quote most
+DATABASE = "shop"
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """PostgreSQL 18 with a user and a database of an application."""
+    with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("server")) as server:
+        server.create_master(USER, PASSWORD, DATABASE)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dsn(server: PostgresServer) -> str:
+    """The DSN of that database."""
+    return f"postgresql://{USER}:p4ss%20w%40rd%2F%C3%BC@{server.host}:{server.port}/{DATABASE}"
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a suite, given as the text of its file, in a process of its own, which knows the database."""
+    monkeypatch.setenv("PINSAFE_TARGET", dsn)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+
+    def run(text: str, *options: str, name: str = "test_suite.py") -> pytest.RunResult:
+        (pytester.path / name).write_text(text, encoding="utf-8")
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error", *options)
+
+    return run
+
+
+def failed(result: pytest.RunResult, name: str) -> str:
+    """What pytest says of one test that failed, or of an error of it."""
+    text = result.stdout.str()
+    rest = text.partition(f" {name} _")[2].partition("\n")[2]
+    assert rest, text
+    return "\n".join(takewhile(lambda line: not line.startswith(("___", "===", "---")), rest.splitlines()))
