@@ -50,19 +50,25 @@ def main() -> None:
     help="A folder with a cdk.json, or a command as for `cdk --app`.  [default: the cdk.json of this folder]",
 )
 @click.option("--keep", is_flag=True, help="Stop before `cdk destroy`, show how to connect, and wait for Ctrl-C.")
+@click.option(
+    "--timeline",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw which client had which of the proxy's database connections.",
+)
 @_FORMAT
-def rehearse(app: str | None, keep: bool, output_format: str) -> None:
-    """Deploy a CDK app to a local cloud with a real PostgreSQL, and show its settings at work.
+def rehearse(app: str | None, keep: bool, timeline: Path | None, output_format: str) -> None:
+    """Deploy a CDK app to a local cloud with a real PostgreSQL, and show its settings and its proxy at work.
 
-    Runs the real CDK CLI against a local cloud: bootstrap, deploy, a changed setting, a bad one that must fail,
-    destroy. Needs neither an AWS account nor Docker, Node or PostgreSQL, and leaves nothing running or on disk. The
-    first run fetches the CDK CLI from npm.
+    Runs the real CDK CLI against a local cloud: bootstrap, deploy, clients of the proxy with a SET and without, a
+    changed setting, a bad one that must fail, destroy. Needs neither an AWS account nor Docker, Node or PostgreSQL,
+    and leaves nothing running or on disk. The first run fetches the CDK CLI from npm.
 
     Exit status: 0 if everything was as it should be, 1 if not, 130 if interrupted.
     """
     with _extra("rehearsal"):
         from .rehearsal.run import run
-    sys.exit(run(app, keep=keep, output_format=output_format))
+    sys.exit(run(app, keep=keep, timeline=timeline, output_format=output_format))
 
 
 @main.command(short_help="Read the proxy's log: what pins, who sends it, what to do.")

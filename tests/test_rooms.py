@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "cdk": {"errors", "pinning", "settings"},
     "drift": {"errors", "settings", "applier"},
     "standin": {"errors", "pinning"},
-    "rehearsal": {"errors", "settings"},
+    "rehearsal": {"errors", "pinning", "settings", "standin"},
     "testing": {"errors", "pinning", "standin"},
 }
 # At the door: it imports whom a command needs, when the command runs.

@@ -4,11 +4,15 @@
 
     run ─> story ─┬─> cdk_cli ──(real CDK CLI, Node from its wheel)──┐
                   │                                                  v
-                  ├─> local_cloud ──(process)─> cloud ─> resources ─> databases ─> postgres, tls
+                  ├─> local_cloud ──(process)─> cloud ─> resources ─┬─> databases ─> postgres, tls
+                  │                                                 ├─> proxies ─> the room standin
+                  │                                                 └─> cloudwatch ─> alarms
                   ├─> assembly     what was synthesised; copies with a setting changed
+                  ├─> deployed     what the local cloud says was made
                   ├─> inspection   what a database says in a fresh connection
-                  └─> events ─> report
+                  ├─> pooling ─> traffic     the proxy's clients, with their SETs and without
+                  └─> steps, events ─> report
 
-This room may import `settings` and `errors` of this package, and never the applier, which it meets only as everybody
-does: as a Lambda function in the app's assembly.
+This room may import `standin`, `pinning`, `settings` and `errors` of this package, and never the applier, which it
+meets only as everybody does: as a Lambda function in the app's assembly.
 """

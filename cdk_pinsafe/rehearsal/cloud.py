@@ -1,6 +1,7 @@
 """The local cloud's process: ministack with what it lacks, on the loopback interface, until its standard input closes.
 
-Started by `local_cloud`, with a directory and a certificate and key for its databases as arguments. On its standard
+Started by `local_cloud`, with a directory, a certificate and key for its databases and proxies, and the certificate of
+their authority as arguments. On its standard
 output it writes one JSON object a line: first its port and the resource types that it does more for than record them,
 then every request to a `DatabaseSettings` resource.
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .databases import Databases
+from .proxies import Proxies
 
 __all__ = ["main"]
 
@@ -37,15 +39,18 @@ _CUSTOM_RESOURCE_ANSWERS = "/_ministack/cfn-response/"
 _LAST_WORDS_SECONDS = 1.0
 
 
-def main(directory: Path, certificate: Path, key: Path) -> None:
+def main(directory: Path, certificate: Path, key: Path, authority: Path) -> None:
     """Serve until standard input closes or SIGTERM comes, then leave nothing running."""
     listener = socket.create_server((_HOST, 0), backlog=128)
     port = listener.getsockname()[1]
     _configure(directory, port)
-    with Databases(directory, certificate, key) as databases:
+    with (
+        Databases(directory, certificate, key) as databases,
+        Proxies(directory, certificate, key, authority) as proxies,
+    ):
         from .resources import register
 
-        types = register(databases, _say)
+        types = register(databases, proxies, _say)
         _say({"port": port, "types": types})
         # Not asyncio.run, which would wait for threads that wait for functions that will never answer.
         asyncio.new_event_loop().run_until_complete(_serve(listener))

@@ -32,6 +32,15 @@ class Database:
         """Give the master user another password."""
         self.server.set_password(user, password)
 
+    def max_connections(self) -> int:
+        """The most connections that it takes, of which a proxy may have a share."""
+        connection = self.server.connect()
+        try:
+            ((most,),) = connection.run("SELECT pg_catalog.current_setting('max_connections')::int") or [(0,)]
+        finally:
+            connection.close()
+        return int(most)
+
 
 class Databases:
     """Starts databases and stops them all together. A context manager."""

@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
+    "AlarmRow",
     "Deployed",
     "Fact",
     "Kept",
     "Note",
+    "Pooling",
     "Query",
     "Refusal",
     "Reporter",
@@ -69,7 +71,7 @@ class Deployed:
 
     Attributes:
         stacks: the stacks' names.
-        proxies: name, engine family and whether enhanced logging is on, of each proxy.
+        proxies: name, endpoint, engine family and whether enhanced logging is on, of each proxy.
         alarms: name and what it watches, of each alarm.
         recorded_only: types of resources that were written down and nothing more.
     """
@@ -79,6 +81,48 @@ class Deployed:
     proxies: tuple[dict[str, Any], ...]
     alarms: tuple[dict[str, str], ...]
     recorded_only: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AlarmRow:
+    """An alarm's state before, and after."""
+
+    name: str
+    watches: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What became of a proxy's database connections while clients were there.
+
+    Attributes:
+        proxy: its name.
+        clients: how many.
+        statement: what each sent first; None if nothing.
+        setting: the parameter that they looked at.
+        value: its value, the same for all of them.
+        transactions: how many they did.
+        connections: the most database connections in any minute.
+        pinned: the most pinned ones.
+        pins_in_log: how many lines of the proxy's log tell of a pin.
+        line: the first of them.
+        alarms: all those on the proxy.
+    """
+
+    kind: ClassVar[str] = "pooling"
+    proxy: str
+    clients: int
+    statement: str | None
+    setting: str
+    value: str
+    transactions: int
+    connections: int
+    pinned: int
+    pins_in_log: int
+    line: str | None
+    alarms: tuple[AlarmRow, ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +155,7 @@ class Note:
     text: str
 
 
-Fact = Settings | Query | Deployed | Refusal | Kept | Note
+Fact = Settings | Query | Deployed | Pooling | Refusal | Kept | Note
 
 
 def as_json(fact: Fact) -> dict[str, Any]:

@@ -66,6 +66,14 @@ class Login:
             with contextlib.suppress(pg8000.native.Error, OSError):
                 connection.close()
 
+    @property
+    def dsn(self) -> str:
+        """The same for libpq, password included."""
+        return (
+            f"host={self.host} port={self.port} dbname={self.database} user={self.user} password={self.password} "
+            f"sslmode=verify-full sslrootcert={self.ca_bundle}"
+        )
+
     def to(self, database: str) -> "Login":
         """The same login to another database of the server."""
         return Login(self.host, self.port, database, self.user, self.password, self.ca_bundle)

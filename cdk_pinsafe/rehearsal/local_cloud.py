@@ -28,6 +28,7 @@ from .tls import CertificateAuthority
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -79,6 +80,7 @@ class LocalCloud:
         self._listener: threading.Thread | None = None
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self._requests: list[SettingsRequest] = []
+        self._clients: dict[tuple[str, Account], Any] = {}
         self.endpoint = ""
         self.types: frozenset[str] = frozenset()
 
@@ -103,9 +105,10 @@ class LocalCloud:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         certificate, key = self._authority.issue("localhost", "127.0.0.1")
+        files = (self._directory, certificate, key, self._authority.certificate)
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cdk_pinsafe.rehearsal.cloud", str(self._directory), str(certificate), str(key)],
+                [sys.executable, "-m", "cdk_pinsafe.rehearsal.cloud", *map(str, files)],
                 env={**toolchain.environment(self._directory), **Account().environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -154,13 +157,17 @@ class LocalCloud:
         @overload
         def client(self, service: Literal["cloudwatch"], account: Account) -> CloudWatchClient: ...
         @overload
+        def client(self, service: Literal["logs"], account: Account) -> CloudWatchLogsClient: ...
+        @overload
         def client(self, service: Literal["rds"], account: Account) -> RDSClient: ...
         @overload
         def client(self, service: Literal["secretsmanager"], account: Account) -> SecretsManagerClient: ...
 
     def client(self, service: Any, account: Account) -> Any:
-        """A boto3 client that can reach nothing but the local cloud."""
-        return boto3.session.Session().client(
+        """A boto3 client that can reach nothing but the local cloud; made once, as that takes a while."""
+        if (service, account) in self._clients:
+            return self._clients[service, account]
+        self._clients[service, account] = boto3.session.Session().client(
             service,
             endpoint_url=self.endpoint,
             region_name=account.region,
@@ -169,6 +176,7 @@ class LocalCloud:
             aws_session_token=_SESSION_TOKEN,
             config=Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60),
         )
+        return self._clients[service, account]
 
     @property
     def _log_path(self) -> Path:

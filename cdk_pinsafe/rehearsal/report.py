@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .events import Deployed, Fact, Kept, Note, Query, Refusal, Settings, as_json
+from .events import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
 
 __all__ = ["CLOSING", "JsonReport", "TextReport"]
 
 CLOSING = (
-    "Local: CloudFormation and the other AWS services (ministack), PostgreSQL, Lambda functions as processes, the "
-    "certificate authority. Real: the CDK CLI, the app, the applier. Nothing of this was tried on AWS."
+    "Local: CloudFormation and the other AWS services (ministack), RDS Proxy (a stand-in), PostgreSQL, Lambda "
+    "functions as processes, the certificate authority. Real: the CDK CLI, the app, the applier, the clients. Nothing "
+    "of this was tried on AWS."
 )
 
 _LAST_LINES = 30
@@ -136,6 +137,8 @@ def _lines(fact: Fact) -> list[str]:
             return _query_lines(fact)
         case Deployed():
             return _deployed_lines(fact)
+        case Pooling():
+            return _pooling_lines(fact)
         case Refusal():
             return [
                 f"[bold]{escape(fact.message)}[/]",
@@ -174,10 +177,33 @@ def _deployed_lines(fact: Deployed) -> list[str]:
     lines = [f"stacks: {escape(', '.join(fact.stacks))}"]
     for proxy in fact.proxies:
         logging = "on" if proxy["enhanced_logging"] else "off"
-        lines.append(f"proxy {escape(proxy['name'])}: {proxy['engine_family']}, enhanced logging {logging}")
+        where = f"{escape(proxy['name'])} at {escape(proxy['endpoint'])}"
+        lines.append(f"proxy {where}: {proxy['engine_family']}, enhanced logging {logging}")
     lines += [f"alarm on {escape(alarm['watches'])}" for alarm in fact.alarms]
     if fact.recorded_only:
         lines.append(f"[dim]recorded only: {escape(', '.join(fact.recorded_only))}[/]")
+    return lines
+
+
+_STATES = {"ALARM": "[bold red]ALARM[/]", "OK": "[bold green]OK[/]"}
+
+
+def _pooling_lines(fact: Pooling) -> list[str]:
+    sent = f"each sent [bold]{escape(fact.statement)}[/]" if fact.statement else "no SET sent"
+    pinned = f"[bold red]{fact.pinned} pinned[/]" if fact.pinned else "[bold green]none pinned[/]"
+    lines = [
+        f"{fact.clients} clients, {sent}: [bold]{fact.connections} database connections[/], {pinned}",
+        f"all of them have {escape(fact.setting)} = {escape(fact.value)}",
+    ]
+    if fact.line is not None:
+        lines.append(f"one of {fact.pins_in_log} lines in its log: {escape(fact.line)}")
+    changed = [alarm for alarm in fact.alarms if alarm.after != alarm.before]
+    lines += [
+        f"alarm on {escape(alarm.watches)}: {alarm.before} -> {_STATES.get(alarm.after, alarm.after)}"
+        for alarm in changed
+    ]
+    if changed and fact.statement:
+        lines.append("[dim]each second was a minute for CloudWatch; the other alarms stayed as they were[/]")
     return lines
 
 

@@ -16,11 +16,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services import cloudwatch, ec2, rds
+from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
+from ..standin import Authentication, Options
 from .assembly import SETTINGS_TYPE
+from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases
+from .proxies import Proxies
 
 __all__ = ["register"]
 
@@ -31,19 +34,20 @@ Handlers = dict[str, Any]
 Report = Callable[[dict[str, Any]], None]
 
 
-def register(databases: Databases, report: Report) -> list[str]:
+def register(databases: Databases, proxies: Proxies, report: Report) -> list[str]:
     """Complete ministack's table, and return the types that are more than a plain record.
 
     Args:
         databases: starts the databases behind instances and clusters.
+        proxies: starts the stand-ins behind proxies.
         report: is told of every request to a `DatabaseSettings` resource, with its properties.
     """
     table = provisioners._RESOURCE_HANDLERS
     for resource_type, handlers in {
         **_database_handlers(databases),
-        **_proxy_handlers(),
+        **_proxy_handlers(databases, proxies),
         **_security_group_rule_handlers(),
-        **_alarm_handlers(),
+        **alarm_handlers(),
     }.items():
         table[resource_type] = {**table.get(resource_type, {}), **handlers}
     for resource_type in filter(_is_recordable, table):
@@ -237,32 +241,55 @@ def _with_secret(attributes: Attributes, secret_arn: str | None) -> Attributes:
 # --- Proxies -------------------------------------------------------------------------------------
 
 
-def _proxy_handlers() -> dict[str, Handlers]:
+def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handlers]:
+    def create(logical_id: str, props: Props, stack_name: str) -> Created:
+        name = props["DBProxyName"]
+        _call(rds._create_db_proxy, props)
+        rds._db_proxies[name]["Endpoint"] = rds._db_proxy_endpoints[name]["Endpoint"] = proxies.create(name)
+        return name, _proxy_attributes(name)
+
+    def update(name: str, old: Props, new: Props, stack_name: str) -> Created:
+        if new["DBProxyName"] != name:
+            return create("", new, stack_name)
+        _call(rds._modify_db_proxy, {**new, "SecurityGroups": new.get("VpcSecurityGroupIds", [])})
+        _serve(name, databases, proxies)
+        return name, _proxy_attributes(name)
+
+    def delete(name: str, props: Props) -> None:
+        if name in rds._db_proxies:
+            proxies.delete(name)
+            _call(rds._delete_db_proxy, {"DBProxyName": name})
+
+    def create_target_group(logical_id: str, props: Props, stack_name: str) -> Created:
+        """Every proxy has its one target group from the start: creating it means to fill it in."""
+        name = props["DBProxyName"]
+        group = {"DBProxyName": name, "TargetGroupName": "default"}
+        _call(
+            rds._modify_db_proxy_target_group,
+            {**group, "ConnectionPoolConfig": props.get("ConnectionPoolConfigurationInfo") or {}},
+        )
+        targets = {key: props.get(key) or [] for key in ("DBInstanceIdentifiers", "DBClusterIdentifiers")}
+        rds._db_proxies[name]["Targets"].clear()
+        if any(targets.values()):
+            _call(rds._register_db_proxy_targets, {**group, **targets})
+        _serve(name, databases, proxies)
+        arn = rds._db_proxies[name]["TargetGroup"]["TargetGroupArn"]
+        return arn, {"TargetGroupArn": arn}
+
+    def delete_target_group(arn: str, props: Props) -> None:
+        proxy = rds._db_proxies.get(props["DBProxyName"])
+        if proxy:
+            proxy["Targets"].clear()
+            proxies.stop(props["DBProxyName"])
+
     return {
-        "AWS::RDS::DBProxy": {"create": _create_proxy, "update": _update_proxy, "delete": _delete_proxy},
+        "AWS::RDS::DBProxy": {"create": create, "update": update, "delete": delete},
         "AWS::RDS::DBProxyTargetGroup": {
-            "create": _create_target_group,
-            "update": lambda _, __, props, stack_name: _create_target_group("", props, stack_name),
-            "delete": _delete_target_group,
+            "create": create_target_group,
+            "update": lambda _, __, props, stack_name: create_target_group("", props, stack_name),
+            "delete": delete_target_group,
         },
     }
-
-
-def _create_proxy(logical_id: str, props: Props, stack_name: str) -> Created:
-    _call(rds._create_db_proxy, props)
-    return props["DBProxyName"], _proxy_attributes(props["DBProxyName"])
-
-
-def _update_proxy(name: str, old: Props, new: Props, stack_name: str) -> Created:
-    if new["DBProxyName"] != name:
-        return _create_proxy("", new, stack_name)
-    _call(rds._modify_db_proxy, {**new, "SecurityGroups": new.get("VpcSecurityGroupIds", [])})
-    return name, _proxy_attributes(name)
-
-
-def _delete_proxy(name: str, props: Props) -> None:
-    if name in rds._db_proxies:
-        _call(rds._delete_db_proxy, {"DBProxyName": name})
 
 
 def _proxy_attributes(name: str) -> Attributes:
@@ -270,26 +297,40 @@ def _proxy_attributes(name: str) -> Attributes:
     return {"DBProxyArn": proxy["DBProxyArn"], "Endpoint": proxy["Endpoint"], "VpcId": proxy["VpcId"]}
 
 
-def _create_target_group(logical_id: str, props: Props, stack_name: str) -> Created:
-    """Every proxy has its one target group from the start: creating it means to fill it in."""
-    name = props["DBProxyName"]
-    group = {"DBProxyName": name, "TargetGroupName": "default"}
-    _call(
-        rds._modify_db_proxy_target_group,
-        {**group, "ConnectionPoolConfig": props.get("ConnectionPoolConfigurationInfo") or {}},
+def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
+    """Let a proxy serve its target as it is described; without a target that is a database here, nobody."""
+    proxy = rds._db_proxies[name]
+    target = next((databases.get(one["RdsResourceId"]) for one in proxy["Targets"]), None)
+    if target is None:
+        proxies.stop(name)
+        return
+    pool = proxy["TargetGroup"]["ConnectionPoolConfig"]
+    most = target.max_connections()
+    methods = {one.get("ClientPasswordAuthType") for one in proxy["Auth"]}
+    options = Options(
+        # How RDS rounds is not known.
+        pool_size=max(1, most * int(pool["MaxConnectionsPercent"]) // 100),
+        max_idle=most * int(pool["MaxIdleConnectionsPercent"]) // 100,
+        authentication=Authentication.MD5 if methods == {"POSTGRES_MD5"} else Authentication.SCRAM,
+        users=_users(proxy),
+        tls=proxies.tls,
+        require_tls=proxy["RequireTLS"],
+        # A stand-in wants more than the 0 that AWS allows.
+        borrow_timeout=max(0.001, float(pool["ConnectionBorrowTimeout"])),
+        idle_client_timeout=float(proxy["IdleClientTimeout"]),
     )
-    targets = {key: props.get(key) or [] for key in ("DBInstanceIdentifiers", "DBClusterIdentifiers")}
-    rds._db_proxies[name]["Targets"].clear()
-    if any(targets.values()):
-        _call(rds._register_db_proxy_targets, {**group, **targets})
-    arn = rds._db_proxies[name]["TargetGroup"]["TargetGroupArn"]
-    return arn, {"TargetGroupArn": arn}
+    proxies.serve(name, target, options, log=proxy["DebugLogging"], publish=Publication(name))
 
 
-def _delete_target_group(arn: str, props: Props) -> None:
-    proxy = rds._db_proxies.get(props["DBProxyName"])
-    if proxy:
-        proxy["Targets"].clear()
+def _users(proxy: Props) -> dict[str, str]:
+    """The names and passwords in the proxy's secrets."""
+    users = {}
+    for one in proxy["Auth"]:
+        text = secretsmanager.resolve_secret_string(one.get("SecretArn", ""))
+        secret = json.loads(text) if text else {}
+        if "username" in secret and "password" in secret:
+            users[secret["username"]] = secret["password"]
+    return users
 
 
 def _call(function: Callable[[dict[str, str]], tuple[int, Any, bytes]], props: Props) -> None:
@@ -326,42 +367,6 @@ def _security_group_rule_handlers() -> dict[str, Handlers]:
         "AWS::EC2::SecurityGroupIngress": handlers("IpPermissions"),
         "AWS::EC2::SecurityGroupEgress": handlers("IpPermissionsEgress"),
     }
-
-
-# --- Alarms --------------------------------------------------------------------------------------
-
-
-def _alarm_handlers() -> dict[str, Handlers]:
-    plain_record = provisioners._cw_metric_alarm_record
-
-    def record(name: str, props: Props) -> Props:
-        """The record of an alarm on metric math, which ministack refuses; like there, nothing evaluates it."""
-        if not props.get("Metrics"):
-            return dict(plain_record(name, props))
-        stand_in = {**props, "Metrics": None, "MetricName": "-", "Namespace": "-"}
-        absent = dict.fromkeys(("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Unit"))
-        alarm = {**plain_record(name, stand_in), **absent}
-        return {key: value for key, value in alarm.items() if value is not None} | {"Metrics": props["Metrics"]}
-
-    provisioners._cw_metric_alarm_record = record
-    return {
-        "AWS::CloudWatch::CompositeAlarm": {
-            "create": _create_composite_alarm,
-            "update": lambda name, _, props, __: _put_composite_alarm(name, props),
-            "delete": lambda name, _: cloudwatch._delete_alarms({}, {"AlarmNames": [name]}, False, True),
-        }
-    }
-
-
-def _create_composite_alarm(logical_id: str, props: Props, stack_name: str) -> Created:
-    return _put_composite_alarm(props.get("AlarmName") or f"{stack_name}-{logical_id}", props)
-
-
-def _put_composite_alarm(name: str, props: Props) -> Created:
-    status, _, body = cloudwatch._put_composite_alarm({}, {**props, "AlarmName": name}, False, True)
-    if status >= 400:
-        raise ValueError(f"AWS::CloudWatch::CompositeAlarm {name} failed: {body!r}")
-    return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
 
 
 def _digest(*parts: str) -> str:

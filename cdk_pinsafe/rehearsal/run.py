@@ -20,12 +20,15 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(app: str | None = None, *, keep: bool = False, output_format: str = "text") -> int:
+def run(
+    app: str | None = None, *, keep: bool = False, timeline: Path | None = None, output_format: str = "text"
+) -> int:
     """Rehearse an app and return the exit status: 0 if all went as it should, 1 if not, 130 if interrupted.
 
     Args:
         app: a folder with a `cdk.json`, or a command as for `cdk --app`; by default the `cdk.json` of this folder.
         keep: stop before the end, show how to connect, and wait to be interrupted; that ends with 0.
+        timeline: an SVG file to draw the proxy's traffic into, once all is over.
         output_format: `text`, or `json` for one document on standard output, with progress on standard error.
     """
     report = report_for(output_format)
@@ -36,7 +39,7 @@ def run(app: str | None = None, *, keep: bool = False, output_format: str = "tex
         try:
             with _temporary_directory() as directory:
                 story = Story(App.of(app), directory, report)
-                story.tell(keep=keep)
+                story.tell(keep=keep, timeline=timeline)
         except RehearsalError as failure:
             status, error = FAILED, str(failure)
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The story of a rehearsal: deploy an app, show its settings at work, change one, break one, destroy it.
+"""The story of a rehearsal: deploy an app, show its settings and its proxy at work, change one, break one, destroy it.
 
 Each chapter compares what it sees with what it should be; a difference ends the story with RehearsalError. Who is told,
 and how it looks, is the reporter's affair.
@@ -6,24 +6,26 @@ and how it looks, is the reporter's affair.
 
 import contextlib
 import json
-import re
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import pg8000.native
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import Final
 
 from ..errors import RehearsalError
 from .assembly import Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
-from .events import Deployed, Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
+from .deployed import deployed
+from .events import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
 from .inspection import Login, SettingValue, check_settings, read, text_of
 from .installations import wheel_installation
 from .local_cloud import ANY_ACCOUNT, Account, LocalCloud, SettingsRequest
+from .picture import draw
+from .pooling import Pool, Scene, find_pools, tell
 from .proof import filtered_query
+from .proxies import recording_of
+from .steps import step
 from .tls import CertificateAuthority
 
 __all__ = ["Story"]
@@ -32,7 +34,6 @@ _PARAMETER: Final = "statement_timeout"
 _OTHER_VALUES: Final = ("45s", "60s")
 _BAD_VALUE: Final = "45 parsecs"
 _POSTGRES: Final = 18
-_UNHANDLED: Final = ("AWS::CDK::Metadata", "AWS::CloudFormation::", "Custom::")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Story:
         self._reporter = reporter
         self._authority = CertificateAuthority(directory / "authority")
         self._account = Account()
+        self._shown: Pool | None = None
+        self._scenes: list[Scene] = []
         self.is_waiting = False
         (directory / "cli").mkdir()
         self._cli = CdkCli(directory / "cli", self._authority.certificate)
@@ -69,48 +72,61 @@ class Story:
         """The last command given to the CDK CLI, and what it said."""
         return self._cli.output
 
-    def tell(self, *, keep: bool) -> None:
+    def tell(self, *, keep: bool, timeline: Path | None = None) -> None:
         """Tell it all; with `keep`, stop before the end and wait until somebody interrupts.
+
+        Args:
+            keep: whether to stop before the end.
+            timeline: where to draw who had which of the proxy's database connections; what came by itself with `keep`
+                is in it.
 
         Raises:
             RehearsalError: a step failed, or showed something else than it should.
         """
-        with contextlib.ExitStack() as running:
-            with self._step("start the local cloud"):
-                cloud = running.enter_context(LocalCloud(self._directory / "cloud", self._authority))
-            try:
-                self._tell(cloud, keep=keep)
-            except RehearsalError:
-                cloud.check()  # if it is gone, then that is the cause
-                raise
+        if timeline is not None and not os.access(timeline.parent, os.W_OK):
+            raise RehearsalError(f"cannot write the timeline {timeline}: {timeline.parent} is no folder to write in")
+        try:
+            with contextlib.ExitStack() as running:
+                with step(self._reporter, "start the local cloud"):
+                    cloud = running.enter_context(LocalCloud(self._directory / "cloud", self._authority))
+                try:
+                    self._tell(cloud, keep=keep)
+                except RehearsalError:
+                    cloud.check()  # if it is gone, then that is the cause
+                    raise
+        finally:
+            if timeline is not None and self._shown is not None:
+                self._draw(self._shown, timeline)
 
     def _tell(self, cloud: LocalCloud, *, keep: bool) -> None:
-        with self._step("get the CDK CLI"):
+        with step(self._reporter, "get the CDK CLI"):
             self._cli.install()
         assembly = self._synth(cloud)
-        with self._step("cdk bootstrap"):
+        with step(self._reporter, "cdk bootstrap"):
             self._cli.bootstrap(self._account, cloud.endpoint)
-        with self._step("cdk deploy"):
+        with step(self._reporter, "cdk deploy"):
             self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
-        with self._step("look at what was deployed"):
+        with step(self._reporter, "look at what was deployed"):
             targets = self._targets(cloud)
-            deployed = [self._verified(target, target.settings) for target in targets]
+            values_then = [self._verified(target, target.settings) for target in targets]
             queries = [query for target in targets if (query := self._query(target))]
-            resources = self._deployed(cloud, assembly)
-        for target, values in zip(targets, deployed, strict=True):
+            resources = deployed(cloud, self._account, assembly)
+            pools, skipped = find_pools(cloud, self._account, [(target.login, target.settings) for target in targets])
+        for target, values in zip(targets, values_then, strict=True):
             self._show_settings("without the settings -> after cdk deploy", target, target.before, values)
         for query in queries:
             self._reporter.show(query)
         self._reporter.show(resources)
+        self._pool(cloud, pools, skipped)
         self._change(cloud, assembly, targets)
         if keep:
-            with self._step("cdk deploy, back to what the app says"):
+            with step(self._reporter, "cdk deploy, back to what the app says"):
                 self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
-            self._wait(cloud, targets)
+            self._wait(cloud, targets, pools)
             return
         retained = {resource.address for resource in assembly.settings() if resource.retained}
         standing = [read(target.login, list(target.before)) for target in targets]
-        with self._step("cdk destroy"):
+        with step(self._reporter, "cdk destroy"):
             self._cli.destroy(assembly.folder, self._account, cloud.endpoint)
             gone = [self._destroyed(target, retained=target.address in retained) for target in targets]
         for target, before, after in zip(targets, standing, gone, strict=True):
@@ -122,7 +138,7 @@ class Story:
     def _synth(self, cloud: LocalCloud) -> Assembly:
         """Synthesise the app, and leave out what cannot be rehearsed, saying so."""
         assembly = Assembly(self._directory / "synth")
-        with self._step("cdk synth"):
+        with step(self._reporter, "cdk synth"):
             self._cli.synth(self._app, assembly.folder, self._account, cloud.endpoint)
         resources = assembly.settings()
         if not resources:
@@ -144,6 +160,16 @@ class Story:
                 self._reporter.show(Note(text))
         return assembly
 
+    def _pool(self, cloud: LocalCloud, pools: list[Pool], skipped: list[str]) -> None:
+        """Show one proxy at work, and say what becomes of the others."""
+        others = [f"proxy {pool.proxy}: nobody comes, as one proxy is shown" for pool in pools[1:]]
+        none = [] if pools or skipped else ["skipped: what a SET costs, since the app has no proxy"]
+        for text in (*skipped, *others, *none):
+            self._reporter.show(Note(text))
+        if pools:
+            self._shown = pools[0]
+            self._scenes = tell(cloud, self._account, self._reporter, pools[0])
+
     def _change(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
         """Deploy another value, then one that PostgreSQL refuses."""
         by_address = {target.address: target for target in targets}
@@ -160,13 +186,13 @@ class Story:
         settings = {**{name: v for name, v in target.settings.items() if name.lower() != _PARAMETER}, _PARAMETER: value}
         before = read(target.login, [_PARAMETER])
         changed = assembly.with_setting(resource, _PARAMETER, value, self._directory / "changed")
-        with self._step(f"cdk deploy with {_PARAMETER} = {value}"):
+        with step(self._reporter, f"cdk deploy with {_PARAMETER} = {value}"):
             self._cli.deploy(changed.folder, self._account, cloud.endpoint)
             after = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
         self._show_settings("before -> after, the others as they were", target, before, after)
 
         bad = assembly.with_setting(resource, _PARAMETER, _BAD_VALUE, self._directory / "bad")
-        with self._step(f"cdk deploy with {_PARAMETER} = {_BAD_VALUE}, which must fail"):
+        with step(self._reporter, f"cdk deploy with {_PARAMETER} = {_BAD_VALUE}, which must fail"):
             refusal = self._refusal(cloud, bad, resource)
             still = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
         self._reporter.show(refusal)
@@ -210,20 +236,25 @@ class Story:
                 raise RehearsalError(f"{name} is {value!r} after cdk destroy, {target.before[name]!r} was there before")
         return after
 
-    def _wait(self, cloud: LocalCloud, targets: list[_Target]) -> None:
+    def _wait(self, cloud: LocalCloud, targets: list[_Target], pools: list[Pool]) -> None:
+        logins = [(target.owner, target.login) for target in targets]
+        logins += [(f"through the proxy {pool.proxy}", pool.login) for pool in pools]
         connections = tuple(
-            {
-                "owner": target.owner,
-                "psql": f"psql '{_dsn(target.login)}'",
-                "dsn": _dsn(target.login),
-            }
-            for target in targets
+            {"owner": owner, "psql": f"psql '{login.dsn}'", "dsn": login.dsn} for owner, login in logins
         )
         self._reporter.show(Kept(connections, cloud.endpoint, self._account.environment()))
         self.is_waiting = True
         while True:
             time.sleep(1)
             cloud.check()
+
+    def _draw(self, pool: Pool, timeline: Path) -> None:
+        recording = recording_of(self._directory / "cloud", pool.proxy)
+        if recording is not None:
+            try:
+                timeline.write_text(draw(recording, self._scenes), encoding="utf-8")
+            except OSError as error:
+                raise RehearsalError(f"cannot write the timeline {timeline}: {error.strerror}") from None
 
     # --- What is seen ----------------------------------------------------------------------------
 
@@ -287,25 +318,6 @@ class Story:
             )
         return Query(target.login.database, with_settings.limit, with_settings.rows, without.rows, uses_index)
 
-    def _deployed(self, cloud: LocalCloud, assembly: Assembly) -> Deployed:
-        proxies = cloud.client("rds", self._account).describe_db_proxies()["DBProxies"]
-        alarms = cloud.client("cloudwatch", self._account).describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        recorded = {kind for kind in assembly.resource_types() if not kind.startswith(_UNHANDLED)} - cloud.types
-        return Deployed(
-            stacks=tuple(assembly.stack_names()),
-            proxies=tuple(
-                {
-                    "name": proxy["DBProxyName"],
-                    "engine_family": proxy["EngineFamily"],
-                    "enhanced_logging": proxy["DebugLogging"],
-                    "require_tls": proxy["RequireTLS"],
-                }
-                for proxy in proxies
-            ),
-            alarms=_watching(alarms["MetricAlarms"], alarms["CompositeAlarms"]),
-            recorded_only=tuple(sorted(recorded)),
-        )
-
     def _verified(self, target: _Target, settings: Mapping[str, SettingValue]) -> dict[str, str]:
         got = read(target.login, list(settings))
         check_settings(target.plain, settings, got)
@@ -314,16 +326,6 @@ class Story:
     def _show_settings(self, moment: str, target: _Target, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         rows = tuple(SettingRow(name, before[name], value) for name, value in after.items())
         self._reporter.show(Settings(moment, target.login.database, target.owner, rows))
-
-    @contextlib.contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        self._reporter.begin(name)
-        start = time.monotonic()
-        try:
-            yield
-        except (pg8000.native.Error, BotoCoreError, ClientError, OSError) as error:
-            raise RehearsalError(f"{name}: {_one_line(error)}") from error
-        self._reporter.end(name, time.monotonic() - start)
 
 
 def _account_of(assembly: Assembly) -> Account:
@@ -349,49 +351,6 @@ def _latest(requests: list[SettingsRequest]) -> dict[str, SettingsRequest]:
     return {request.properties["Address"]: request for request in requests}
 
 
-def _one_line(error: Exception) -> str:
-    """An error's message; PostgreSQL's come as a dictionary of fields."""
-    fields = error.args[0] if error.args else None
-    return str(fields.get("M", fields)) if isinstance(fields, dict) else " ".join(str(error).split())
-
-
 def _has_no_vector(login: Login) -> bool:
     with login.connect() as connection:
         return not connection.run("SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'vector'")
-
-
-def _dsn(login: Login) -> str:
-    return (
-        f"host={login.host} port={login.port} dbname={login.database} user={login.user} password={login.password} "
-        f"sslmode=verify-full sslrootcert={login.ca_bundle}"
-    )
-
-
-_SIGN: Final = {
-    "GreaterThanThreshold": ">",
-    "GreaterThanOrEqualToThreshold": ">=",
-    "LessThanThreshold": "<",
-    "LessThanOrEqualToThreshold": "<=",
-}
-_ALARM_IN_RULE: Final = re.compile(r'ALARM\("?(?:arn:[^"]*:alarm:)?([^")]*)"?\)')
-
-
-def _watching(plain: Sequence[Mapping[str, Any]], composite: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], ...]:
-    """What each alarm watches, a composite one in terms of the plain ones."""
-    watched = {
-        alarm["AlarmName"]: f"{_metric(alarm)} {_SIGN.get(alarm['ComparisonOperator'], '?')} {alarm['Threshold']:g}"
-        for alarm in plain
-    }
-    rules = {
-        alarm["AlarmName"]: _ALARM_IN_RULE.sub(lambda found: watched.get(found[1], found[1]), alarm["AlarmRule"])
-        for alarm in composite
-    }
-    return tuple({"name": name, "watches": watches} for name, watches in {**watched, **rules}.items())
-
-
-def _metric(alarm: Mapping[str, Any]) -> str:
-    """The name of an alarm's metric, or the label of the expression that it watches."""
-    if name := alarm.get("MetricName"):
-        return str(name)
-    shown = [entry for entry in alarm.get("Metrics", ()) if entry.get("ReturnData", True)]
-    return str(shown[0].get("Label") or shown[0].get("Expression")) if shown else "metric math"

@@ -5,7 +5,7 @@ a pin: the connection serves nobody else until its client leaves.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -13,7 +13,7 @@ from typing import Final
 
 from .events import Observer, Pin
 
-__all__ = ["Recording", "Span", "draw"]
+__all__ = ["Band", "Recording", "Span", "draw"]
 
 _MOST_SPANS: Final = 200_000
 
@@ -29,6 +29,16 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """Something to say about a while, above the lanes; in seconds since the recording began."""
+
+    start: float
+    end: float
+    text: str
+    colour: str = "#57606a"
+
+
+@dataclass(frozen=True, slots=True)
 class _Pinned:
     at: float
     pin: Pin
@@ -38,6 +48,7 @@ class Recording(Observer):
     """Records who has which connection. What comes after 200,000 uses is left out, and said to be.
 
     Attributes:
+        began: when, by the clock `time.monotonic`.
         spans: the uses, by their start.
         names: what clients call themselves, by number.
         pins: what pinned, by client.
@@ -45,17 +56,17 @@ class Recording(Observer):
     """
 
     def __init__(self) -> None:
+        self.began = monotonic()
         self.spans: list[Span] = []
         self.names: dict[int, str] = {}
         self.pins: dict[int, _Pinned] = {}
         self.left_out = 0
         self._open: dict[int, Span] = {}
-        self._began = monotonic()
 
     @property
     def seconds(self) -> float:
         """How long the recording has gone on."""
-        return monotonic() - self._began
+        return monotonic() - self.began
 
     def client_ready(self, client: int, user: str, database: str, application_name: str) -> None:
         self.names[client] = application_name or user
@@ -102,37 +113,48 @@ _STYLE: Final = (
 )
 
 
-def draw(recording: Recording, *, title: str | None = None) -> str:
-    """The recording as an SVG document of its own: no script, no fonts, nothing from elsewhere."""
+def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, Sequence[Band]] | None = None) -> str:
+    """The recording as an SVG document of its own: no script, no fonts, nothing from elsewhere.
+
+    Args:
+        recording: what to draw.
+        title: in place of the numbers of clients, connections and pins.
+        bands: what to say above the lanes, by the name of each row; in place of the clients' names below them.
+    """
     first = min((span.start for span in recording.spans), default=0.0)
     last = max((span.end if span.end is not None else recording.seconds for span in recording.spans), default=1.0)
     scale = _Scale(first, max(last, first + 1e-3))
     connections = sorted({span.connection for span in recording.spans})
     clients = list(dict.fromkeys(span.client for span in recording.spans))
     colours = {client: _COLOURS[position % len(_COLOURS)] for position, client in enumerate(clients)}
-    bottom = _TOP + len(connections) * (_LANE + _GAP)
-    parts = [*_axis(scale, bottom)]
+    top = _TOP + len(bands or ()) * (_LANE + _GAP)
+    bottom = top + len(connections) * (_LANE + _GAP)
+    parts = [*_axis(scale, top, bottom)]
+    for position, (name, row) in enumerate((bands or {}).items()):
+        parts += _band(name, _TOP - 14 + position * (_LANE + _GAP), row, scale)
     for position, connection in enumerate(connections):
-        y = _TOP + position * (_LANE + _GAP)
+        y = top + position * (_LANE + _GAP)
         spans = [span for span in recording.spans if span.connection == connection]
         parts += _lane(connection, y, spans, recording, scale, colours)
-    legend, y = _legend(clients, recording, colours, bottom + 44)
-    parts += legend
+    y = bottom + 34
+    if not bands:
+        legend, y = _legend(clients, recording, colours, bottom + 44)
+        parts += legend
     table, y = _pins(recording, colours, scale, y + 10)
     parts += table
-    heading = title or f"{len(clients)} clients share {len(connections)} database connections"
     pinned = f"{len(recording.pins)} pinned" if recording.pins else "none pinned"
+    heading = title or f"{len(clients)} clients share {len(connections)} database connections, {pinned}"
     about = "Each lane is a database connection, each colour a client; filled: a transaction, hatched: pinned."
     if recording.left_out:
         about += f" {recording.left_out:,} later uses were not recorded."
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" viewBox="0 0 {_WIDTH} {y}" '
-            f'role="img" aria-label="{html.escape(heading)}, {pinned}">',
+            f'role="img" aria-label="{html.escape(heading)}">',
             f"<style>{_STYLE}</style>",
             *_hatches(sorted(set(colours.values()))),
             f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>',
-            f'<text class="title" x="24" y="34">{html.escape(heading)}, {pinned}</text>',
+            f'<text class="title" x="24" y="34">{html.escape(heading)}</text>',
             f'<text class="quiet" x="24" y="56">{html.escape(about)}</text>',
             *parts,
             "</svg>\n",
@@ -161,17 +183,32 @@ class _Scale:
         return [step * number for number in range(int(span / step) + 1)]
 
 
-def _axis(scale: _Scale, bottom: int) -> list[str]:
+def _axis(scale: _Scale, top: int, bottom: int) -> list[str]:
     ticks = scale.ticks()
     step = ticks[1] - ticks[0] if len(ticks) > 1 else scale.last - scale.first
     factor, unit = (1, "s") if step >= 0.1 else (1000, "ms")
     parts = []
     for tick in ticks:
         x = scale(scale.first + tick)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 10}" y2="{bottom}" stroke="#eaeef2"/>')
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 10}" y2="{bottom}" stroke="#eaeef2"/>')
         parts.append(
             f'<text class="quiet" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick * factor:g} {unit}</text>'
         )
+    return parts
+
+
+def _band(name: str, y: int, row: Sequence[Band], scale: _Scale) -> list[str]:
+    parts = [f'<text x="{_LEFT - 12}" y="{y + 16}" text-anchor="end">{html.escape(name)}</text>']
+    for band in row:
+        x, right = scale(band.start), scale(band.end)
+        if right > x:
+            parts.append(
+                f'<rect x="{x:.2f}" y="{y}" width="{right - x:.2f}" height="{_LANE}" rx="4" fill="{band.colour}" '
+                f'fill-opacity="0.14" stroke="{band.colour}"/>'
+            )
+            parts.append(
+                f'<text x="{(x + right) / 2:.1f}" y="{y + 16}" text-anchor="middle">{html.escape(band.text)}</text>'
+            )
     return parts
 
 
@@ -266,18 +303,24 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
 
 def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
     parts = []
-    shown = sorted(recording.pins.items(), key=lambda item: item[1].at)
-    for client, pinned in shown[:_SHOWN_PINS]:
-        pin = pinned.pin
-        what = pin.condition.title if pin.condition is not None else "a Parse message"
-        statement = " ".join(pin.statement.split())
+    # Who does the same in the same words is told of together.
+    alike: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
+    for client, pinned in sorted(recording.pins.items(), key=lambda item: item[1].at):
+        what = pinned.pin.condition.title if pinned.pin.condition is not None else "a Parse message"
+        alike.setdefault((what, " ".join(pinned.pin.statement.split())), []).append((client, pinned))
+    for (what, statement), pins in list(alike.items())[:_SHOWN_PINS]:
+        client, first = pins[0]
+        at = f"{first.at - scale.first:.2f}"
+        lead = f"client {client} pinned connection {first.pin.db_connection} at {at} s: {what}"
+        if len(pins) > 1:
+            lead = f"{len(pins)} clients pinned a connection each: {what}"
         statement = statement if len(statement) <= 84 else statement[:83] + "…"
-        lead = f"client {client} pinned connection {pin.db_connection} at {pinned.at - scale.first:.2f} s: {what}"
-        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{colours.get(client, "#24292f")}"/>')
+        colour = colours.get(client, "#24292f") if len(pins) == 1 else "#24292f"
+        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{colour}"/>')
         parts.append(f'<text x="{_LEFT + 20}" y="{y}">{html.escape(lead)}</text>')
         parts.append(f'<text class="mono" x="{_LEFT + 400}" y="{y}">{html.escape(statement)}</text>')
         y += 20
-    if len(shown) > _SHOWN_PINS:
-        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(shown) - _SHOWN_PINS} more pins</text>')
+    if len(alike) > _SHOWN_PINS:
+        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(alike) - _SHOWN_PINS} more kinds</text>')
         y += 20
     return parts, y + 8

@@ -1,4 +1,4 @@
-"""Draws ``examples/rehearsal.svg``, the README's picture of a rehearsal, from a real one.
+"""Draws the README's pictures of a rehearsal, ``rehearsal.svg`` and ``rehearsal-timeline.svg``, from a real one.
 
 Run as ``python -m tests.rehearsal.picture`` in the root of the repository.
 """
@@ -13,7 +13,9 @@ from rich.console import Console
 from cdk_pinsafe.rehearsal import run as rehearsal
 from cdk_pinsafe.rehearsal.report import TextReport
 
-PICTURE = Path(__file__).parents[2] / "examples" / "rehearsal.svg"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PICTURE = EXAMPLES / "rehearsal.svg"
+TIMELINE = EXAMPLES / "rehearsal-timeline.svg"
 COLUMNS = 132
 
 
@@ -34,7 +36,7 @@ class Recorded(TextReport):
 if __name__ == "__main__":
     report = Recorded()
     with mock.patch.object(rehearsal, "report_for", return_value=report):
-        status = rehearsal.run()
+        status = rehearsal.run(timeline=TIMELINE)
     if status == 0:
         report.save()
     sys.exit(status)

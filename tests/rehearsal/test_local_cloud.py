@@ -248,9 +248,10 @@ def test_proxies_alarms_and_rules_are_made(cloud: LocalCloud) -> None:
         },
     }
     made = deploy(cloud, "all", resources, Endpoint=get("Proxy", "Endpoint"), Vpc=get("Proxy", "VpcId"))
-    assert made["Endpoint"].startswith("chat.proxy-")
+    assert made["Endpoint"].startswith("localhost:")
     rds = cloud.client("rds", ACCOUNT)
     (proxy,) = rds.describe_db_proxies()["DBProxies"]
+    assert proxy["Endpoint"] == made["Endpoint"]
     assert (proxy["DBProxyName"], proxy["DebugLogging"], proxy["RequireTLS"]) == ("chat", True, True)
     (group,) = rds.describe_db_proxy_target_groups(DBProxyName="chat")["TargetGroups"]
     assert group["ConnectionPoolConfig"]["MaxConnectionsPercent"] == 70

@@ -75,14 +75,32 @@ def rows(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def shown(progress: str) -> str:
     """What a terminal shows once all is over, without spaces, as they are lost in a picture, and varying numbers."""
     lines = [line for line in progress.splitlines() if not line.startswith("... ")]
-    text = re.sub(r"localhost:\d+", "localhost:PORT", "".join("".join(lines).split()))
-    return re.sub(r"\d+\.\ds|in\d+s", "TIME", text)
+    text = "".join("".join(lines).split())
+    for varying, name in (
+        (r"localhost:\d+", "localhost:PORT"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "WHEN"),
+        (r"(client|db)Connection=\d+", "CONNECTION"),
+        (r"\d+(?=databaseconnections,nonepinned)", "FEW"),
+        (r"\d+\.\ds|in\d+s", "TIME"),
+    ):
+        text = re.sub(varying, name, text)
+    return text
 
 
 def shown_in_picture(picture: Path) -> str:
     title, *texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
     assert title == "pinsafe&#160;rehearse"
     return shown(html.unescape("".join(texts)))
+
+
+def drawn(picture: Path) -> list[str]:
+    """What a timeline says, but for times, numbers and the lanes, of which there are as many as came to be."""
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
+    return [text for one in texts if len(text := re.sub(r"[\d.]+ m?s$|connection \d+$|\b\d+\b", "", one).strip()) > 1]
+
+
+def changes(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {row["watches"]: (row["before"], row["after"]) for row in fact["alarms"] if row["before"] != row["after"]}
 
 
 def assert_nothing_is_left(tmp_path: Path) -> None:
@@ -95,9 +113,15 @@ def assert_nothing_is_left(tmp_path: Path) -> None:
 
 @needs_proc
 def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
-    """The example deploys, works, changes, refuses and goes, and leaves no process and no file."""
+    """The example deploys, works, is shared, changes, refuses and goes, and leaves no process and no file."""
+    timeline = tmp_path / "timeline.svg"
     run = subprocess.run(
-        command("--format", "json"), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False
+        command("--format", "json", "--timeline", str(timeline)),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
@@ -130,12 +154,30 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
         "pool % > 80",
         "(pinned % > 50 AND DatabaseConnectionsBorrowLatency > 100000)",
     }
+    with_set, without = facts(document, "pooling")
+    assert with_set["statement"] == "SET hnsw.iterative_scan TO 'relaxed_order'"
+    assert with_set["clients"] == with_set["connections"] == with_set["pinned"] == with_set["pins_in_log"] == 12
+    assert 'Digest: "set hnsw.iterative_scan to $1".' in with_set["line"]
+    assert without["statement"] is None
+    assert (without["clients"], without["pinned"], without["pins_in_log"], without["line"]) == (12, 0, 0, None)
+    assert without["connections"] <= 12
+    assert with_set["value"] == without["value"] == "relaxed_order"
+    assert min(with_set["transactions"], without["transactions"]) > 12
+    assert changes(with_set) == {
+        "DatabaseConnectionsCurrentlySessionPinned > 5": ("OK", "ALARM"),
+        "pinned % > 50": ("OK", "ALARM"),
+    }
+    assert changes(without) == {
+        "DatabaseConnectionsCurrentlySessionPinned > 5": ("ALARM", "OK"),
+        "pinned % > 50": ("ALARM", "OK"),
+    }
     (refusal,) = facts(document, "refusal")
     assert refusal["status"] == "UPDATE_ROLLBACK_COMPLETE"
     assert re.search(r'"statement_timeout".*45 parsecs.*HINT.*"ms"', refusal["message"])
     assert "\n" not in refusal["message"]
 
     assert shown(run.stderr) == shown_in_picture(ROOT / "examples" / "rehearsal.svg")
+    assert drawn(timeline) == drawn(ROOT / "examples" / "rehearsal-timeline.svg")
 
     # Progress in plain lines, since nobody looks at a terminal, and no password anywhere.
     assert "\x1b" not in run.stderr
@@ -143,10 +185,18 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
     assert_nothing_is_left(tmp_path)
 
 
+AT_WORK = "the same clients without it"
+
+
 @needs_proc
-@pytest.mark.parametrize(("step", "number"), [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM)])
-def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM), (AT_WORK, signal.SIGINT)],
+)
+def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.Signals, long: bool) -> None:
     """Ctrl-C and SIGTERM in the middle of a step end everything with status 130."""
+    if step == AT_WORK and not long:
+        pytest.skip("half a minute until the clients are at work: with --long")
     with running(tmp_path, "--format", "json") as (run, progress):
         assert any(line.strip() == f"... {step}" for line in progress)
         time.sleep(2)
@@ -159,7 +209,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.S
 
 OTHER_APP = """
 from aws_cdk import App, Duration, Environment, Stack, aws_ec2 as ec2, aws_rds as rds
-from cdk_pinsafe import DatabaseSettings
+from cdk_pinsafe import DatabaseSettings, EnhancedLogging, PinningAlarms, PinSafeProxy
 
 app = App()
 stack = Stack(app, "Other", env=Environment(account="123456789012", region="eu-central-1"), termination_protection=True)
@@ -187,13 +237,17 @@ DatabaseSettings(
 DatabaseSettings(
     stack, "Second", database=instance, vpc=vpc, database_name="postgres", settings={"application_name": "it's"}
 )
+proxy = PinSafeProxy(
+    stack, "Proxy", target=cluster, vpc=vpc, proxy_name="other", iam_auth=False, enhanced_logging=EnhancedLogging.OFF
+)
+PinningAlarms(stack, "Alarms", proxy_name=proxy.proxy_name, pinned_threshold=14, evaluation_periods=3)
 app.synth()
 """
 
 
 @needs_proc
 def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
-    """Cluster and instance, a secret of RDS's, an environment, a missing extension; --keep waits until Ctrl-C."""
+    """Cluster, instance, proxy, a secret of RDS's, an environment, a missing extension; --keep waits until Ctrl-C."""
     (tmp_path / "app.py").write_text(OTHER_APP)
     (tmp_path / "cdk.json").write_text('{"app": "python3 app.py"}')
     with running(tmp_path, "--keep", "--app", str(tmp_path)) as (run, progress):
@@ -205,12 +259,17 @@ def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
         assert "note: left out of Other/First (stack Other): pg_trgm, which the embedded PostgreSQL lacks" in told
         assert any(line.startswith("note: the app asks for PostgreSQL 17.6, the rehearsal runs 18.") for line in told)
         assert "ok  cdk deploy with statement_timeout = 60s" in [line.rpartition("  ")[0] for line in told]
-        dsns = [found[1] for line in told if (found := re.search(r"psql '(.+)'", line))]
+        assert "note: proxy other: it has no log, as enhanced logging is off" in told
+        assert any(line.startswith("15 clients, each sent SET statement_timeout TO '45s': 15 ") for line in told)
+        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: OK -> ALARM" in told
+        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: ALARM -> OK" in told
+        ways = [found.groups() for line in told if (found := re.search(r"(.+): psql '(.+)'", line))]
         shown = []
-        for dsn, name in zip(dsns, ("statement_timeout", "application_name"), strict=True):
+        for (_, dsn), name in zip(ways, ("statement_timeout", "application_name", "statement_timeout"), strict=True):
             with psycopg.connect(dsn) as connection:
                 shown.append(connection.execute("SELECT current_setting(%s)", [name]).fetchall())
-        assert shown == [[("45s",)], [("it's",)]]
+        assert [owner for owner, _ in ways][2] == "through the proxy other"
+        assert shown == [[("45s",)], [("it's",)], [("45s",)]]
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
     assert run.returncode == 0

@@ -1,0 +1,35 @@
+"""A step of the story: begun, timed, and ended, or failed with its name before the cause."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import pg8000.native
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..errors import RehearsalError
+from .events import Reporter
+
+__all__ = ["step"]
+
+
+@contextlib.contextmanager
+def step(reporter: Reporter, name: str) -> Iterator[None]:
+    """Tell the reporter of a step.
+
+    Raises:
+        RehearsalError: what PostgreSQL, the local cloud or the system refused in it.
+    """
+    reporter.begin(name)
+    start = time.monotonic()
+    try:
+        yield
+    except (pg8000.native.Error, BotoCoreError, ClientError, OSError) as error:
+        raise RehearsalError(f"{name}: {_one_line(error)}") from error
+    reporter.end(name, time.monotonic() - start)
+
+
+def _one_line(error: Exception) -> str:
+    """An error's message; PostgreSQL's come as a dictionary of fields."""
+    fields = error.args[0] if error.args else None
+    return str(fields.get("M", fields)) if isinstance(fields, dict) else " ".join(str(error).split())
