@@ -1,10 +1,13 @@
 """What clients send by themselves, and how each is told to stop: one row for each driver, framework or pooler.
 
 Read in the clients' own sources at the versions named, unless a row's evidence says otherwise; none was tried against
-a real proxy by this project. A database default stops a pin only if the client then stops sending its SET.
+a real proxy by this project. Where the evidence is `local`, the client was driven through the stand-in. A database
+default stops a pin only if the client then stops sending its SET.
 
 Some rows (Django, Rails 8.2, psycopg2, psqlODBC, Sequelize) depend on what the server reports of its parameters when a
-client connects. Whether RDS Proxy passes on every such report is not established.
+client connects. Whether RDS Proxy passes on every such report is not established. Measured locally: without any report
+psycopg2, asyncpg, Django and pgjdbc do not even connect, for want of server_version or client_encoding; with those two
+alone, psycopg2 and Django SET whatever the database says, and Sequelize has one SET more.
 """
 
 import difflib
@@ -69,6 +72,9 @@ class Client:
 _DOC: Final = (Evidence.DOCUMENTED,)
 _MEAS: Final = (Evidence.MEASURED,)
 _INF: Final = (Evidence.INFERRED,)
+_LOCAL: Final = (Evidence.LOCAL,)
+_DOC_LOCAL: Final = (*_DOC, Evidence.LOCAL)
+_MEAS_LOCAL: Final = (*_MEAS, Evidence.LOCAL)
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(
@@ -134,7 +140,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         "cursor, WITH HOLD in autocommit",
         conditions=("set-config", "cursor"),
         pins=Pins.SOMETIMES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://github.com/dimagi/open-chat-studio/issues/4176",),
         settings=("timezone",),
         switch="DISABLE_SERVER_SIDE_CURSORS = True; neither assume_role nor options in DATABASES",
@@ -150,10 +156,11 @@ CLIENTS: Final[tuple[Client, ...]] = (
         language="Python",
         package="psycopg",
         versions="3.3.9",
-        sends="DEALLOCATE ALL after ROLLBACK, DROP or ALTER, once it has prepared a statement",
+        sends="DEALLOCATE ALL after ROLLBACK, DROP or ALTER, once it has prepared a statement: one that ran more than "
+        "five times since the last of these",
         conditions=("sql-prepare",),
         pins=Pins.SOMETIMES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://github.com/psycopg/psycopg/issues/1105",),
         settings=(),
         switch="prepare_threshold=None",
@@ -169,7 +176,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         sends="SET datestyle at connect if the server does not report ISO; DISCARD ALL by reset()",
         conditions=("set", "discard"),
         pins=Pins.SOMETIMES,
-        evidence=_DOC,
+        evidence=_DOC_LOCAL,
         source=("https://www.psycopg.org/docs/connection.html",),
         settings=("datestyle",),
         switch="do not call reset()",
@@ -177,18 +184,32 @@ CLIENTS: Final[tuple[Client, ...]] = (
         marks=("set datestyle=$",),
     ),
     Client(
+        name="pg8000",
+        aliases=(),
+        language="Python",
+        package="pg8000",
+        versions="1.31.6",
+        sends="nothing that pins, unless more start-up parameters are configured, which the proxy refuses",
+        conditions=(),
+        pins=Pins.NO,
+        evidence=_LOCAL,
+        source=("https://codeberg.org/tlocke/pg8000",),
+        settings=(),
+        switch="no extra start-up parameters",
+    ),
+    Client(
         name="asyncpg pool",
         aliases=("asyncpg",),
         language="Python",
         package="asyncpg",
-        versions="0.32.0",
+        versions="0.30 to 0.32",
         sends="when a connection is released to its pool: pg_advisory_unlock_all(), CLOSE ALL, UNLISTEN *, RESET ALL",
         conditions=("advisory-lock", "set"),
         pins=Pins.YES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://github.com/MagicStack/asyncpg/issues/1153",),
         settings=(),
-        switch="create_pool(reset=…) with a coroutine function that does nothing",
+        switch="create_pool(reset=…), from 0.30 on, with a coroutine function that does nothing",
         statements=("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",),
         marks=("select pg_advisory_unlock_all();close all;",),
     ),
@@ -198,30 +219,53 @@ CLIENTS: Final[tuple[Client, ...]] = (
         language="Python",
         package="asyncpg",
         versions="0.32.0",
-        sends="set_config('jit', 'off', false) before it looks up a type it does not know, whatever the database says",
+        sends="set_config('jit', 'off', false) before it looks up a type it does not know (an enum, a domain, a "
+        "composite, an array of these), whatever the database says; another set_config after it, if jit was on",
         conditions=("set-config",),
         pins=Pins.SOMETIMES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
         settings=(),
         switch="none that is public: a hook at connect that clears the connection's _server_caps.jit",
-        statements=("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",),
+        statements=(
+            "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
+            "SELECT set_config('jit', $1, false)",
+        ),
         marks=("select current_setting($)as cur,set_config($,$,$)as new",),
     ),
     Client(
-        name="SQLAlchemy with asyncpg",
-        aliases=("sqlalchemy", "sqlalchemy asyncpg", "postgresql+asyncpg"),
+        name="SQLAlchemy with psycopg",
+        aliases=("sqlalchemy", "sqlalchemy psycopg", "postgresql+psycopg"),
         language="Python",
         package="SQLAlchemy",
         versions="2.1.9",
-        sends="registers JSON codecs at each connect, which makes asyncpg introspect and turn jit off",
+        sends="psycopg's DEALLOCATE ALL, as its pool rolls back what comes back uncommitted, reads included",
+        conditions=("sql-prepare",),
+        pins=Pins.SOMETIMES,
+        evidence=_LOCAL,
+        source=("https://docs.sqlalchemy.org/en/20/core/pooling.html",),
+        settings=(),
+        switch='connect_args={"prepare_threshold": None}',
+        statements=("DEALLOCATE ALL",),
+    ),
+    Client(
+        name="SQLAlchemy with asyncpg",
+        aliases=("sqlalchemy asyncpg", "postgresql+asyncpg"),
+        language="Python",
+        package="SQLAlchemy",
+        versions="2.0.36 to 2.1.9, with asyncpg 0.29 to 0.32",
+        sends="what asyncpg sends before it looks up a type, an Enum's say; the JSON codecs that it registers at "
+        "connect were reported to make it do so, too, but do not at these versions",
         conditions=("set-config",),
-        pins=Pins.YES,
-        evidence=_MEAS,
+        pins=Pins.SOMETIMES,
+        evidence=_MEAS_LOCAL,
         source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
         settings=(),
-        switch="a connect listener that clears asyncpg's _server_caps.jit first",
-        statements=("SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",),
+        switch="a connect listener that clears asyncpg's _server_caps.jit",
+        statements=(
+            "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
+            "SELECT set_config('jit', $1, false)",
+        ),
         marks=("select current_setting($)as cur,set_config($,$,$)as new",),
     ),
     Client(
@@ -233,7 +277,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         sends="nextval in the INSERT of a column with a Sequence, as Celery's database result backend has",
         conditions=("sequence",),
         pins=Pins.SOMETIMES,
-        evidence=_DOC,
+        evidence=_DOC_LOCAL,
         source=("https://github.com/celery/celery/issues/10472",),
         settings=(),
         switch="Identity() in place of Sequence()",
@@ -264,10 +308,11 @@ CLIENTS: Final[tuple[Client, ...]] = (
         language="Java",
         package="org.postgresql:postgresql",
         versions="up to 42.7.4",
-        sends="SET extra_float_digits and SET application_name at connect",
+        sends="SET extra_float_digits and SET application_name at connect; the JVM's TimeZone as a start-up parameter, "
+        "which beats the database's",
         conditions=("set",),
         pins=Pins.YES,
-        evidence=_DOC,
+        evidence=_DOC_LOCAL,
         source=(
             "https://xiaoz.work/2024/02/01/AvoidPinningInAWSRDSProxyForPostgres.html",
             "https://jdbc.postgresql.org",
@@ -303,7 +348,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         sends="SET SESSION CHARACTERISTICS AS TRANSACTION … and SET SESSION search_path, if the application calls them",
         conditions=("set",),
         pins=Pins.SOMETIMES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://github.com/prisma/orm/issues/5866",),
         settings=("default_transaction_isolation", "search_path"),
         switch="do not call them; currentSchema in the URL",
@@ -354,7 +399,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         "packet if configured, which the proxy refuses",
         conditions=(),
         pins=Pins.REFUSED,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://github.com/n8n-io/n8n/issues/25705",),
         settings=("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
         switch="remove the options; query_timeout is the client's own",
@@ -368,7 +413,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         sends="set search_path at connect, if searchPath is configured",
         conditions=("set",),
         pins=Pins.SOMETIMES,
-        evidence=_DOC,
+        evidence=_DOC_LOCAL,
         source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
         settings=("search_path",),
         switch="drop searchPath",
@@ -385,7 +430,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         "reports it on",
         conditions=("set",),
         pins=Pins.YES,
-        evidence=_MEAS,
+        evidence=_MEAS_LOCAL,
         source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
         settings=("client_min_messages", "timezone", "standard_conforming_strings"),
         switch="dialectOptions.clientMinMessages: 'ignore', keepDefaultTimezone: true, "
@@ -433,11 +478,25 @@ CLIENTS: Final[tuple[Client, ...]] = (
         marks=("deallocate all",),
     ),
     Client(
-        name="pgx, postgres.js, Postgrex",
-        aliases=("pgx", "postgres.js", "postgrex", "ecto"),
-        language="Go, JavaScript, Elixir",
-        package="github.com/jackc/pgx, postgres, postgrex",
-        versions="5.10, 3.4.9, current",
+        name="postgres.js",
+        aliases=(),
+        language="JavaScript",
+        package="postgres",
+        versions="3.4.9",
+        sends="nothing that pins, unless `connection` has more start-up parameters, which the proxy refuses",
+        conditions=(),
+        pins=Pins.NO,
+        evidence=_LOCAL,
+        source=("https://github.com/porsager/postgres",),
+        settings=(),
+        switch="no extra start-up parameters",
+    ),
+    Client(
+        name="pgx, Postgrex",
+        aliases=("pgx", "postgrex", "ecto"),
+        language="Go, Elixir",
+        package="github.com/jackc/pgx, postgrex",
+        versions="5.10, current",
         sends="nothing that pins, unless more start-up parameters are configured, which the proxy refuses",
         conditions=(),
         pins=Pins.NO,
@@ -459,6 +518,37 @@ CLIENTS: Final[tuple[Client, ...]] = (
         source=("https://docs.rs/sqlx",),
         settings=(),
         switch="no options(), which the proxy refuses",
+    ),
+    Client(
+        name="psql",
+        aliases=("psql before 17",),
+        language="C",
+        package="",
+        versions="up to 16",
+        sends="DECLARE _psql_cursor around each SELECT, if FETCH_COUNT is set; from 17 on it needs no cursor (psql 18 "
+        "measured)",
+        conditions=("cursor",),
+        pins=Pins.SOMETIMES,
+        evidence=_DOC_LOCAL,
+        source=("https://www.postgresql.org/docs/16/app-psql.html",),
+        settings=(),
+        switch="no FETCH_COUNT in ~/.psqlrc, or psql 17",
+        statements=("DECLARE _psql_cursor NO SCROLL CURSOR FOR\nSELECT 1",),
+        marks=("declare _psql_cursor ",),
+    ),
+    Client(
+        name="pgbench",
+        aliases=(),
+        language="C",
+        package="",
+        versions="15",
+        sends="nothing that pins in any --protocol, its --initialize included",
+        conditions=(),
+        pins=Pins.NO,
+        evidence=_LOCAL,
+        source=("https://www.postgresql.org/docs/current/pgbench.html",),
+        settings=(),
+        switch="no PGOPTIONS, which the proxy refuses",
     ),
     Client(
         name="psqlODBC",

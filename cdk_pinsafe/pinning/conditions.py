@@ -24,7 +24,7 @@ class Evidence(StrEnum):
     MEASURED = "measured"
     """Somebody published a log or a metric of a real proxy."""
     LOCAL = "local"
-    """Measured on PostgreSQL itself, without a proxy."""
+    """Measured on PostgreSQL itself, or on a client through this project's stand-in, without a real proxy."""
     INFERRED = "inferred"
     """Follows from what is documented or measured, but was seen nowhere."""
     CONFLICTING = "conflicting"

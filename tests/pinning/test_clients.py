@@ -80,7 +80,8 @@ def test_statements_that_are_recorded_one_by_one_name_their_client(text: str, na
         ("ActiveRecord", "Rails"),
         ("psycopg 3", "psycopg"),
         ("pg", "node-postgres"),
-        ("ecto", "pgx, postgres.js, Postgrex"),
+        ("ecto", "pgx, Postgrex"),
+        ("postgres", "postgres.js"),
     ],
 )
 def test_client_is_found_by_name_alias_and_package(asked: str, name: str) -> None:
