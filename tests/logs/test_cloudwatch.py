@@ -37,6 +37,8 @@ def account(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ACCOUNT.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
+    # boto3 would keep the credentials that it found for an earlier test.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def put(group: str, lines: list[tuple[datetime, str]]) -> None:
