@@ -15,6 +15,7 @@ The rooms, and the one way of flow between them::
     pages       `pinsafe conditions` and `pinsafe clients`
     audit       `pinsafe audit`: which statements of a database pin
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
+    dsn         a connection string, read without showing its password
     cli         `pinsafe …`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 

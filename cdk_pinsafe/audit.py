@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
+from .dsn import MalformedError, parts_of
 from .errors import AuditError
 from .pinning.clients import recognise
 from .pinning.conditions import Condition, Evidence
@@ -194,18 +194,10 @@ def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tupl
 
 
 def _check(dsn: str) -> None:
-    """Refuses what libpq would misread: its error would show the part of a password that it took for a host or port."""
     try:
-        parts = conninfo_to_dict(dsn)
-    except (psycopg.Error, ValueError):
-        parts = {"host": "@"}
-    port = str(parts.get("port") or "5432")
-    odd = any("@" in str(parts.get(name) or "") for name in ("host", "dbname")) or not port.replace(",", "").isdecimal()
-    if odd:
-        raise AuditError(
-            "the DSN is not understood: expected postgresql://user@host:port/database, or key=value pairs; a password "
-            "in it must be percent-encoded, and is better left to PGPASSWORD or ~/.pgpass"
-        )
+        parts_of(dsn)
+    except MalformedError as error:
+        raise AuditError(str(error)) from None
 
 
 def _read(connection: psycopg.Connection) -> Report:

@@ -22,6 +22,7 @@ from .applier.drift import Standing
 from .applier.messages import Target, clip
 from .applier.plan import Value
 from .applier.reading import extensions_of
+from .dsn import MalformedError, parts_of
 from .errors import ApplyError, UnreachableError
 
 State = Literal["ok", "drifted", "shadowed", "not effective"]
@@ -111,9 +112,10 @@ class _Session:
 
 def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
     try:
+        parts_of(dsn)
         return psycopg.connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)  # type: ignore[arg-type]
-    except psycopg.ProgrammingError as error:
-        failure: ApplyError = ApplyError(f"the connection string is not one of libpq: {clip(str(error), 200)}")
+    except MalformedError as error:
+        failure: ApplyError = ApplyError(str(error))
     except psycopg.OperationalError as error:
         failure = UnreachableError(f"no connection: {clip(str(error), 400)}")
     raise failure

@@ -14,16 +14,17 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "dsn": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
     "pages": {"errors", "pinning", "settings"},
-    "audit": {"errors", "pinning"},
+    "audit": {"dsn", "errors", "pinning"},
     "lint": {"errors", "settings", "pinning"},
     "logs": {"errors", "pinning"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
-    "drift": {"errors", "settings", "applier"},
-    "standin": {"errors", "pinning"},
+    "drift": {"dsn", "errors", "settings", "applier"},
+    "standin": {"dsn", "errors", "pinning"},
     "rehearsal": {"errors", "pinning", "settings", "standin"},
     "testing": {"errors", "pinning", "standin"},
 }
@@ -31,6 +32,7 @@ MAY_IMPORT = {
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
+    "dsn": {"psycopg"},
     "settings": set(),
     "pinning": {"google", "postgast"},
     "pages": {"rich"},

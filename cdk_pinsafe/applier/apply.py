@@ -41,7 +41,8 @@ def apply(
         predecessors: owners whose settings the owner takes over.
         deadline: when the answer must be ready.
         undo: whether to go back to what the owner had asked for before if fresh sessions do not get the settings:
-            CloudFormation does not roll a failed creation back by another event.
+            CloudFormation does not roll back by another event what failed when it was created, be it in place of
+            another resource.
 
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
@@ -102,10 +103,14 @@ def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -
 def repair(door: Door, identity: Identity, deadline: Deadline) -> Done:
     """Set again what the owner asked for the last time, whatever hands did since.
 
+    What bears another physical id is left alone. A resource was replaced then, and whoever asks does not know of it
+    yet: under the old id, the deletion of the old resource would take the settings away.
+
     Raises:
         PinSafeError: why not; nothing was changed.
     """
-    return _transact(door, identity, None, lambda row: row.owner == identity.owner, deadline, in_time=False)
+    ours = (identity.owner, identity.physical_id)
+    return _transact(door, identity, None, lambda row: (row.owner, row.resource) == ours, deadline, in_time=False)
 
 
 def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:

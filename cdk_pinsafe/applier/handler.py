@@ -109,7 +109,8 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
     door = Door(first.target, keys)
     match request:
         case "Create" | "Update" if first.is_of_list:
-            order = Order(wish(properties), lambda one: _predecessors(event, request, one), is_lenient(properties))
+            lenient = is_lenient(properties) and not _replaces(event, request, who)
+            order = Order(wish(properties), lambda one: _predecessors(event, request, one), lenient)
             result = apply_all(keys, who, _leaving(event, who), order, deadline)
             physical_id = first.physical_id
         case "Create" | "Update":
@@ -119,7 +120,8 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
                 wish(properties),
                 _predecessors(event, request, first),
                 deadline,
-                undo=request == "Create",
+                # CloudFormation's way back leads to the resource that it knows, not to one that is new.
+                undo=physical_id != first.physical_id,
             )
             result = Result({first.target.database: done})
             physical_id = first.physical_id
@@ -159,6 +161,14 @@ def _leaving(event: Mapping[str, Any], staying: Sequence[Identity]) -> list[Iden
     stay = {identity.target.database for identity in staying}
     gone = [name for name in _databases(event.get("OldResourceProperties") or {}) if name not in stay]
     return [replace(staying[0], target=replace(staying[0].target, database=name)) for name in gone]
+
+
+def _replaces(event: Mapping[str, Any], request: str, who: Sequence[Identity]) -> bool:
+    """Whether databases go over to another resource: one that failed would lose its settings with the old one."""
+    old = event.get("OldResourceProperties") or {}
+    is_same = request == "Create" or event.get("PhysicalResourceId") == who[0].physical_id
+    stay = {identity.target.database for identity in who if identity.target.host == old.get("Host")}
+    return not is_same and not stay.isdisjoint(_databases(old))
 
 
 def _databases(old: Mapping[str, Any]) -> list[str]:

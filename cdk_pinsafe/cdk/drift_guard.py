@@ -5,11 +5,11 @@ from typing import Final
 
 from aws_cdk import CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from .checks import check_seconds, refuse
+from .service_role import service_role
 
 NAMESPACE: Final = "cdk-pinsafe"
 """Of the metrics, which have the one dimension ``DatabaseSettings``: the construct's path and stack."""
@@ -54,18 +54,7 @@ class DriftGuard(Construct):
         # CloudWatch takes ASCII alone for a dimension.
         self._dimension = name.encode("ascii", "replace").decode()
         self._period = interval
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"),
-            inline_policies={
-                "Check": iam.PolicyDocument(
-                    statements=[
-                        iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn])
-                    ]
-                )
-            },
-        )
+        role = service_role(self, "Role", "scheduler.amazonaws.com", "lambda:InvokeFunction", function.function_arn)
         event = {
             "RequestType": "DriftCheck",
             "Name": self._dimension,

@@ -5,8 +5,9 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import CfnResource, Stack
-from aws_cdk import aws_iam as iam
 from constructs import Construct
+
+from .service_role import service_role
 
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
@@ -49,7 +50,7 @@ class DebugLoggingRenewal(Construct):
 
     def __init__(self, scope: Construct, id: str, *, proxy: "rds.DatabaseProxy") -> None:
         super().__init__(scope, id)
-        role = _role(self, "Role", "scheduler.amazonaws.com", "rds:ModifyDBProxy", proxy.db_proxy_arn)
+        role = service_role(self, "Role", "scheduler.amazonaws.com", "rds:ModifyDBProxy", proxy.db_proxy_arn)
         # By its type: the module of its L1 would be imported by every app for this one resource.
         CfnResource(
             self,
@@ -104,11 +105,11 @@ class DebugLoggingSwitch(Construct):
             type="AWS::StepFunctions::StateMachine",
             properties={
                 "StateMachineType": "STANDARD",
-                "RoleArn": _role(self, "Role", "states.amazonaws.com", "rds:ModifyDBProxy", proxy_arn).role_arn,
+                "RoleArn": service_role(self, "Role", "states.amazonaws.com", "rds:ModifyDBProxy", proxy_arn).role_arn,
                 "DefinitionString": Stack.of(self).to_json_string(definition),
             },
         )
-        starter = _role(self, "StartRole", "events.amazonaws.com", "states:StartExecution", machine.ref)
+        starter = service_role(self, "StartRole", "events.amazonaws.com", "states:StartExecution", machine.ref)
         CfnResource(
             self,
             "Rule",
@@ -124,19 +125,3 @@ class DebugLoggingSwitch(Construct):
                 "Targets": [{"Id": "SwitchOn", "Arn": machine.ref, "RoleArn": starter.role_arn}],
             },
         )
-
-
-def _role(scope: Construct, id: str, service: str, action: str, resource: str) -> iam.Role:
-    """A role of one service of this account, for one action on one resource."""
-    # AWS documents no such condition for the roles of EventBridge's rules, which might never meet it.
-    conditions = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
-    return iam.Role(
-        scope,
-        id,
-        assumed_by=iam.ServicePrincipal(service, conditions=None if service == "events.amazonaws.com" else conditions),
-        inline_policies={
-            action.partition(":")[2]: iam.PolicyDocument(
-                statements=[iam.PolicyStatement(actions=[action], resources=[resource])]
-            )
-        },
-    )

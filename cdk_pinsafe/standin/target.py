@@ -50,13 +50,13 @@ class Target:
             StandInError: it is no DSN, or names several hosts.
         """
         import psycopg
-        from psycopg.conninfo import conninfo_to_dict
+
+        from ..dsn import MalformedError, parts_of
 
         try:
-            given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
-        except psycopg.ProgrammingError as error:
-            # libpq's message quotes the word that it does not understand, never a password's value.
-            raise StandInError(f"the target is no DSN: {str(error).strip()}") from None
+            given = parts_of(dsn)
+        except MalformedError as error:
+            raise StandInError(str(error)) from None
         defaults = {
             option.keyword.decode(): option.val.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val
         }

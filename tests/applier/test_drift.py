@@ -139,7 +139,9 @@ def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
     """No connection, a bad string, a ledger of somebody else: exit status 1, no trace, no password."""
     for dsn, expected in (
         ("host=127.0.0.1 port=1 password=hidden", "no connection"),
-        ("nonsense", "connection string"),
+        ("nonsense", "the DSN is not understood"),
+        ("host=127.0.0.1 password=my hidden", "the DSN is not understood"),
+        ("postgresql://joe:hidden%zz@127.0.0.1/app", "the DSN is not understood"),
         (f"host=127.0.0.1 port={database.cluster.server.port} user=nobody password=hidden", "no connection"),
     ):
         shown = CliRunner().invoke(main, ["drift", "--dsn", dsn])

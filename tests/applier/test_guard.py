@@ -113,3 +113,19 @@ def test_databases_that_cannot_be_looked_at_are_counted(database: Database, vaul
         assert look(database, Database=None, Databases=names) == counts(drifted=2, unchecked=1)
         assert look(database, repair=True, Database=None, Databases=names) == counts(2, 0, 2, 1)
         assert fleet.stored() == [WISH] * 3
+
+
+def test_a_repair_on_behalf_of_a_resource_that_was_replaced_takes_nothing_over(
+    database: Database, vault: Secrets
+) -> None:
+    """The schedule is updated after the resource; what it repaired meanwhile would go when the old one is deleted."""
+    with fleet_of(database, vault, 2) as fleet:
+        fleet.databases[0].create(WISH)
+        single = {"Database": fleet.names[0], "Databases": None}
+        fleet.update(WISH, WISH, id=fleet.databases[0].physical_id, was=single)
+        ledgers = fleet.ledgers()
+        fleet.databases[0].alter("SET work_mem = '5MB'")
+        assert look(fleet.databases[0], repair=True) == counts(drifted=1)
+        assert fleet.ledgers() == ledgers
+        fleet.databases[0].delete(WISH)
+        assert fleet.stored() == [{**WISH, "work_mem": "5MB"}, WISH]

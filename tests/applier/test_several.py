@@ -186,6 +186,18 @@ def test_the_others_go_on_if_asked_to(fleet: Fleet, capsys: pytest.CaptureFixtur
     assert message.startswith("2 of 2 databases")
 
 
+def test_going_over_to_a_list_is_strict(fleet: Fleet) -> None:
+    """One that failed and was passed over would lose what it had, as the resource that is replaced is deleted."""
+    one = fleet.databases[0]
+    wish, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
+    one.create(wish)
+    one.admin.run(f"ALTER DATABASE {one.name} OWNER TO postgres")
+    single = {"Databases": None, "Database": one.name}
+    message = fleet.refuses(lambda: fleet.update(more, wish, id=one.physical_id, was=single, OnError="continue"))
+    assert message.startswith("1 of 3 databases")
+    assert fleet.stored() == [wish, {}, {}]
+
+
 def test_a_deletion_goes_through_all_and_names_what_failed(fleet: Fleet) -> None:
     """A database that is gone needs nothing; one that was lost fails the deletion, and no other is held up by it."""
     wish = {"work_mem": "8MB"}

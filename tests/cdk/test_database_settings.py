@@ -654,6 +654,14 @@ def test_a_drift_check_runs_the_applier_on_a_schedule(
         if one["Properties"]["Handler"].startswith("cdk_pinsafe.")
     ]
     assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+    role = template.find_resources("AWS::IAM::Role")[target["RoleArn"]["Fn::GetAtt"][0]]["Properties"]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    [policy] = role["Policies"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": target["Arn"]}
+    ]
     parts = target["Input"]["Fn::Join"][1]
     event = json.loads("".join(part if isinstance(part, str) else "TOKEN" for part in parts))
     properties = event.pop("ResourceProperties")

@@ -172,7 +172,7 @@ def test_live_view_on_a_terminal(target: Target) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--target", "nonsense"], "the target is no DSN"),
+        (["--target", "nonsense"], "the DSN is not understood"),
         (["--target", "host=localhost user=me"], "has no password"),
         (["--target", "host=localhost", "--listen", "here"], "an address should be host:port, got 'here'"),
         (["--target", "host=localhost", "--tls-key", "key.pem"], "--tls-certificate and --tls-key go together"),

@@ -238,10 +238,11 @@ def test_target_from_a_dsn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "from the environment" not in repr(target)
     assert Target.from_dsn("host=/tmp user=me").database == "me"
     for bad, words in (
-        ("nonsense", "the target is no DSN"),
+        ("nonsense", "the DSN is not understood"),
+        ("password=my hidden", "^((?!hidden).)*$"),
         ("host=a,b", "one host and port"),
         ("sslmode=sometimes host=a", "sslmode should be one of"),
-        ("host=a port=x", "one host and port"),
+        ("host=a port=x", "the DSN is not understood"),
     ):
         with pytest.raises(StandInError, match=words):
             Target.from_dsn(bad)

@@ -1,0 +1,21 @@
+"""Roles of AWS services that act for a stack: one service, one action, one resource."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+def service_role(scope: Construct, id: str, service: str, action: str, resource: str) -> iam.Role:
+    """A role of one service of this account, for one action on one resource."""
+    # AWS documents no such condition for the roles of EventBridge's rules, which might never meet it.
+    conditions = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    return iam.Role(
+        scope,
+        id,
+        assumed_by=iam.ServicePrincipal(service, conditions=None if service == "events.amazonaws.com" else conditions),
+        inline_policies={
+            action.partition(":")[2]: iam.PolicyDocument(
+                statements=[iam.PolicyStatement(actions=[action], resources=[resource])]
+            )
+        },
+    )
