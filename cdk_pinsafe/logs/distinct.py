@@ -4,7 +4,6 @@ It keeps the smallest hashes. While fewer than `KEPT` different ones came, their
 closer together the smallest `KEPT` lie, the more there must be ("k minimum values", Bar-Yossef and others, 2002).
 """
 
-import heapq
 from collections.abc import Iterable
 from typing import Final
 
@@ -61,8 +60,8 @@ class Distinct:
         if self.exact:
             return len(self._hashes)
         # All hashes below the largest of these are known: their density tells how many there are in all.
-        return round((KEPT - 1) * _RANGE / heapq.nsmallest(KEPT, self._hashes)[-1])
+        return round((KEPT - 1) * _RANGE / sorted(self._hashes)[KEPT - 1])
 
     def _forget(self) -> None:
-        self._hashes = set(heapq.nsmallest(KEPT, self._hashes))
+        self._hashes = set(sorted(self._hashes)[:KEPT])
         self._below = max(self._hashes) + 1
