@@ -116,28 +116,27 @@ class Scanner:
             start = 0
             if end and rest:
                 start = block.find(b"\n") + 1
-                self._count(rest + block[:start], 0, len(rest) + start)
+                self._count(rest + block[:start], 0, len(rest) + start, 1)
                 rest = b""
-            self._count(block, start, end)
+            self._count(block, start, end, _line_ends(block) - (start > 0))
             rest += block[end:]
             if len(rest) > LINE_LIMIT:
-                self._count(rest + b"\n", 0, len(rest) + 1)
+                self._count(rest + b"\n", 0, len(rest) + 1, 1)
                 rest = b""
         if rest:
-            self._count(rest + b"\n", 0, len(rest) + 1)
+            self._count(rest + b"\n", 0, len(rest) + 1, 1)
 
     def finish(self) -> None:
         """Settle what was open, after the last source."""
-        self.tally.add_waiting()
         self._joins.finish()
+        self.tally.add_waiting()
 
-    def _count(self, block: bytes, start: int, end: int) -> None:
-        """Count the lines of a part of a block, which begins and ends with whole lines."""
+    def _count(self, block: bytes, start: int, end: int, total: int) -> None:
+        """Count the lines of a part of a block, which begins and ends with whole lines, so many of them."""
         if start == end:
             return
         first_line = block[start : min(block.find(b"\n", start), start + _BEFORE)]
         self._mark = next((mark for mark in _MARKS if mark in first_line), self._mark)
-        total = _line_ends(block, start, end)
         self.lines.total += total
         unmarked = self._pin_lines(block, start, end)
         self._find_unknown(block, start, end, total, unmarked)
@@ -259,7 +258,10 @@ class Scanner:
     def _settle(self, key: Key, joined: bool, moment: int | None, connection: int) -> None:
         group = self.tally.group(key)
         group.joined += joined
-        self.tally.add(group, None if moment is None else moment // 1000, connection)
+        if moment is None:
+            self.tally.add(group, None, connection)
+        else:
+            group.waiting.append((moment, connection))
 
     def _minute(self, minute: bytes) -> int | None:
         """Milliseconds since 1970 of `2023-09-06T08:15`; None if there is no such minute."""
@@ -285,7 +287,7 @@ class Scanner:
                     self._note_unknown(line[:LINE_LIMIT].decode("utf-8", "replace"))
             return
         for left, right in ((start, middle), (middle, end)):
-            self._find_unknown(block, left, right, _line_ends(block, left, right), unmarked)
+            self._find_unknown(block, left, right, _line_ends(block[left:right]), unmarked)
 
     def _note_unknown(self, text: str) -> None:
         self.lines.unknown += 1
@@ -303,10 +305,9 @@ class Scanner:
             self.lines.last = moment if self.lines.last is None else max(self.lines.last, moment)
 
 
-def _line_ends(block: bytes, start: int, end: int) -> int:
+def _line_ends(block: bytes) -> int:
     # Twice as fast as `count`, which looks at byte by byte in CPython 3.11 to 3.13; this one leaps.
-    part = block[start:end]
-    return len(part) - len(part.replace(b"\n", b""))
+    return len(block) - len(block.replace(b"\n", b""))
 
 
 def _moment(line: LogLine) -> int | None:
