@@ -161,7 +161,8 @@ class Scanner:
             left = rfind(b"\n", start, at) + 1 or start
             if found := usual(block, left, end):
                 minute, second, millisecond, connection, beginning, ending = found.groups()
-                if beginning == _HAPPENED and (group := groups.get(ending)) and (base := minutes.get(minute)):
+                base = minutes.get(minute) or self._minute(minute)
+                if base and beginning == _HAPPENED and (group := groups.get(ending)):
                     # What most pins come to; nothing here but what every one of them needs.
                     unmarked.append(at)
                     number = int(connection)
