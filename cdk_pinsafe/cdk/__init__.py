@@ -1,4 +1,7 @@
-"""The constructs. No other room imports ``aws_cdk``, but for a function of ``testing``."""
+"""The constructs. No other room imports ``aws_cdk``, but for a function of ``testing``.
+
+``PinSafeChecks`` is not loaded here but by its own package, for the apps that are held to it.
+"""
 
 from .alarms import PinningAlarms
 from .dashboard import PinningDashboard
@@ -9,12 +12,10 @@ from .pinning_logs import PinningLogs
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
 from .recycle import Recycle
-from .validation import PinSafeChecks
 
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
-    "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",

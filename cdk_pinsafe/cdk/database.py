@@ -39,7 +39,8 @@ class PostgresDatabase:
     def of(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
         """What ``database`` props take, with a secret given beside it winning over the database's own."""
         if isinstance(database, cls):
-            return cls(database.resource, secret or database.secret)
+            # The same one where it can be: it remembers what CDK has answered, and every question costs time at synth.
+            return cls(database.resource, secret) if secret else database
         resource = cast("rds.IDatabaseInstance | rds.IDatabaseCluster", database)
         return cls(resource, secret or getattr(resource, "secret", None))
 
@@ -133,8 +134,9 @@ class PostgresDatabase:
     def major_version(self) -> int | None:
         """PostgreSQL's major version, such as 17; None where the engine was named without one."""
         engine = self.resource.engine
-        version = engine.engine_version.major_version if engine and engine.engine_version else None
-        return int(version) if version and version.isdecimal() else None
+        version = engine.engine_version if engine else None
+        major = version.major_version if version else None
+        return int(major) if major and major.isdecimal() else None
 
     @cached_property
     def security_groups(self) -> Sequence[ec2.ISecurityGroup]:

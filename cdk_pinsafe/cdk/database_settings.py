@@ -135,7 +135,7 @@ class DatabaseSettings(Construct):
         check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
-        isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
+        isolated = network.is_isolated(self, vpc, vpc_subnets)
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
             warn(

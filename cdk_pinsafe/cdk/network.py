@@ -20,7 +20,7 @@ _SELECTION: Final = (
 )
 
 
-def select(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
+def _select(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
     """The subnets that a selection means in a VPC; None means CDK's default, its private subnets.
 
     Public ones are refused: a Lambda function in them has no way out, and a database does not belong there.
@@ -55,10 +55,13 @@ def database_subnets(construct: IConstruct, vpc: ec2.IVpc) -> ec2.SubnetSelectio
     refuse(construct, "'vpc' should have private or isolated subnets, got one with public subnets only")
 
 
-def is_isolated(vpc: ec2.IVpc, subnets: Sequence[ec2.ISubnet]) -> bool:
-    """Whether any of the subnets has no route out of the VPC."""
+def is_isolated(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> bool:
+    """Whether any of the subnets has no route out of the VPC; refuses public ones."""
+    # Says so itself: to ask CDK for each subnet would cost time at synth.
+    if selection and selection.subnet_type is ec2.SubnetType.PRIVATE_ISOLATED:
+        return True
     isolated = {subnet.subnet_id for subnet in vpc.isolated_subnets}
-    return any(subnet.subnet_id in isolated for subnet in subnets)
+    return any(subnet.subnet_id in isolated for subnet in _select(construct, vpc, selection))
 
 
 def secrets_manager_endpoint(construct: IConstruct, vpc: ec2.IVpc) -> ec2.InterfaceVpcEndpoint | None:

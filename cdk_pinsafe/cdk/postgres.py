@@ -250,7 +250,7 @@ class PinSafePostgres(Construct):
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 
     def _open_way_to_secrets_manager(self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection) -> None:
-        isolated = network.is_isolated(vpc, network.select(self, vpc, vpc_subnets))
+        isolated = network.is_isolated(self, vpc, vpc_subnets)
         if isolated and isinstance(vpc, ec2.Vpc) and network.secrets_manager_endpoint(self, vpc) is None:
             vpc.add_interface_endpoint(
                 "PinSafeSecretsManager",

@@ -41,18 +41,21 @@ _BEFORE: Final = 2048
 _PINNED: Final = b" pinned to the database connection"
 _MARKS: Final = (b" [INFO] [proxyEndpoint=", b" [INFO] [clientConnection=")
 """Of ordinary lines, since 2021 and before."""
-_TIME: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d):(\d\d):(\d\d)\.(\d{3})Z \[")
+_TIME: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)\.(\d{3})Z \[")
 _ORDINARY: Final = re.compile(rb"\d\d:\d\d[\d:.,]{0,16}(?:Z|[+-]\d\d:?\d\d)? \[(?:INFO|DEBUG|TRACE)\]")
 _USUAL: Final = re.compile(
     rb"(?:[^\s\[]{1,256}\s){0,2}?"  # what `aws logs tail` and an export to S3 put there
-    rb"(\d{4}-\d\d-\d\dT\d\d):(\d\d):(\d\d)\.(\d{3})Z \[(?:WARN|INFO)\] (?:\[proxyEndpoint=[^\]\n]{1,63}\] )?"
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)\.(\d{3})Z \[(?:WARN|INFO)\] (?:\[proxyEndpoint=[^\]\n]{1,63}\] )?"
     rb"\[clientConnection=(\d{1,20})\] "
     rb"(The client session was|If this prepared statement runs, the client session will be)"
-    rb" pinned to the database connection \[dbConnection=\d{1,20}\]"
-    rb"(?: for the remainder of the session\. The proxy can't reuse this connection until the session ends)?\. "
-    rb"(Reason: [^\n\r\t]{1,40000})\r?\n"
+    rb" pinned to the database connection \[dbConnection=\d{1,20}\]([^\n]+)\n"
 )
-"""A line about a pin. Groups: hour, minute, second, millisecond, client connection, beginning, reason and digest."""
+"""A line about a pin. Groups: minute, second, millisecond, client connection, beginning, ending."""
+_USUAL_ENDING: Final = re.compile(
+    rb"(?: for the remainder of the session\. The proxy can't reuse this connection until the session ends)?\. "
+    rb"Reason: [^\n\r\t]{1,40000}\r?"
+)
+"""Looked at once for each ending: there are few, and to look at one takes as long as all that is before it."""
 _HAPPENED: Final = b"The client session was"
 _EXPORTED_TIME: Final = re.compile(r"\t\d{13}$")
 """What `aws logs … --output text` puts after a message."""
@@ -99,7 +102,7 @@ class Scanner:
         self._joins = Joins(self._settle)
         self._mark = _MARKS[0]
         self._waiting = 0
-        self._hours: dict[bytes, int] = {}
+        self._minutes: dict[bytes, int] = {}
         self._endings: dict[bytes, Key] = {}
         self._keys: dict[tuple[str | None, str | None], Key] = {}
         self._seen: dict[int, int] = {}
@@ -113,28 +116,27 @@ class Scanner:
             start = 0
             if end and rest:
                 start = block.find(b"\n") + 1
-                self._count(rest + block[:start], 0, len(rest) + start)
+                self._count(rest + block[:start], 0, len(rest) + start, 1)
                 rest = b""
-            self._count(block, start, end)
+            self._count(block, start, end, _line_ends(block) - (start > 0))
             rest += block[end:]
             if len(rest) > LINE_LIMIT:
-                self._count(rest + b"\n", 0, len(rest) + 1)
+                self._count(rest + b"\n", 0, len(rest) + 1, 1)
                 rest = b""
         if rest:
-            self._count(rest + b"\n", 0, len(rest) + 1)
+            self._count(rest + b"\n", 0, len(rest) + 1, 1)
 
     def finish(self) -> None:
         """Settle what was open, after the last source."""
-        self.tally.add_waiting()
         self._joins.finish()
+        self.tally.add_waiting()
 
-    def _count(self, block: bytes, start: int, end: int) -> None:
-        """Count the lines of a part of a block, which begins and ends with whole lines."""
+    def _count(self, block: bytes, start: int, end: int, total: int) -> None:
+        """Count the lines of a part of a block, which begins and ends with whole lines, so many of them."""
         if start == end:
             return
         first_line = block[start : min(block.find(b"\n", start), start + _BEFORE)]
         self._mark = next((mark for mark in _MARKS if mark in first_line), self._mark)
-        total = _line_ends(block, start, end)
         self.lines.total += total
         unmarked = self._pin_lines(block, start, end)
         self._find_unknown(block, start, end, total, unmarked)
@@ -151,40 +153,48 @@ class Scanner:
     def _pin_lines(self, block: bytes, start: int, end: int) -> list[int]:
         """Take the lines apart that mention a pin. Returns where those are that have not the mark of ordinary lines."""
         find, rfind, usual = block.find, block.rfind, _USUAL.match
-        hours, groups, seen = self._hours, self._groups, self._seen
+        minutes, groups, seen = self._minutes, self._groups, self._seen
+        pins = repeated = 0
         unmarked = []
         at = find(_PINNED, start, end)
         while at >= 0:
             left = rfind(b"\n", start, at) + 1 or start
             if found := usual(block, left, end):
-                right = found.end()
-                hour, minute, second, millisecond, connection, beginning, ending = found.groups()
-                if beginning == _HAPPENED:
+                minute, second, millisecond, connection, beginning, ending = found.groups()
+                base = minutes.get(minute) or self._minute(minute)
+                if base and beginning == _HAPPENED and (group := groups.get(ending)):
+                    # What most pins come to; nothing here but what every one of them needs.
                     unmarked.append(at)
-                if base := hours.get(hour) or self._hour(hour):
                     number = int(connection)
-                    moment = base + int(minute) * 60_000 + int(second) * 1000 + int(millisecond)
-                    if beginning != _HAPPENED:
-                        self._announcement(number, moment, self._key_of(ending, block[left:right]))
-                    elif seen.get(number) == moment:
-                        self.lines.repeated += 1
+                    moment = base + int(second + millisecond)
+                    if seen.get(number) == moment:
+                        repeated += 1
                     else:
                         seen[number] = moment
-                        self.lines.pins += 1
-                        if (group := groups.get(ending)) is not None:
-                            group.waiting.append((moment // 1000, number))
-                        else:
-                            self._pin(number, moment, self._key_of(ending, block[left:right]), ending)
-                else:
-                    self._unusual(block[left:right])
-            else:
-                right = find(b"\n", at, end) + 1
-                line = block[max(left, at - _BEFORE) : right]
-                if self._mark not in line:
-                    unmarked.append(at)
+                        pins += 1
+                        group.waiting.append((moment, number))
+                    at = find(_PINNED, found.end(), end)
+                    continue
+            right = find(b"\n", at, end) + 1
+            line = block[max(left, at - _BEFORE) : right]
+            if self._mark not in line:
+                unmarked.append(at)
+            if not (found and self._usual(line, *found.groups())):
                 self._unusual(line)
             at = find(_PINNED, right, end)
+        self.lines.pins += pins
+        self.lines.repeated += repeated
         return unmarked
+
+    def _usual(
+        self, line: bytes, minute: bytes, second: bytes, millisecond: bytes, connection: bytes, start: bytes, end: bytes
+    ) -> bool:
+        """Count a line of the usual form, so that the next that ends as it does is known. False if it is none."""
+        base, key = self._minute(minute), self._key_of(end, line)
+        if base is None or key is None:
+            return False
+        self._note(int(connection), base + int(second + millisecond), key, start == _HAPPENED, end)
+        return True
 
     def _unusual(self, line: bytes) -> None:
         """Take a line apart that mentions a pin and is not of the usual form."""
@@ -195,25 +205,23 @@ class Scanner:
                 self._note_unknown(text)
             return
         key = self._key(parsed.reason, parsed.digest)
-        moment, connection = _moment(parsed), _number(parsed.client_connection)
-        if parsed.kind is Kind.MAY_PIN:
-            self._announcement(connection, moment, key)
-        elif moment is None or connection is None:
-            self.lines.pins += 1
-            self._pin(connection, moment, key)
-        elif self._seen.get(connection) == moment:
-            self.lines.repeated += 1
-        else:
+        self._note(_number(parsed.client_connection), _moment(parsed), key, parsed.kind is Kind.PINNED)
+
+    def _note(
+        self, connection: int | None, moment: int | None, key: Key, happened: bool, ending: bytes | None = None
+    ) -> None:
+        """Count a pin or an announcement."""
+        if not happened:
+            self.lines.announced += 1
+            if connection is not None:
+                self._joins.announce(connection, moment, key)
+            return
+        if moment is not None and connection is not None:
+            if self._seen.get(connection) == moment:
+                self.lines.repeated += 1
+                return
             self._seen[connection] = moment
-            self.lines.pins += 1
-            self._pin(connection, moment, key)
-
-    def _announcement(self, connection: int | None, moment: int | None, key: Key) -> None:
-        self.lines.announced += 1
-        if connection is not None:
-            self._joins.announce(connection, moment, key)
-
-    def _pin(self, connection: int | None, moment: int | None, key: Key, ending: bytes | None = None) -> None:
+        self.lines.pins += 1
         if key.digest is None and key.conditions != ("oversized",) and connection is not None:
             self._joins.pin(connection, moment, key)
             return
@@ -224,9 +232,9 @@ class Scanner:
             self._groups[ending] = group
         self.tally.add(group, None if moment is None else moment // 1000, connection)
 
-    def _key_of(self, ending: bytes, line: bytes) -> Key:
-        """The key of a usual line, by what it ends with."""
-        if (key := self._endings.get(ending)) is None:
+    def _key_of(self, ending: bytes, line: bytes) -> Key | None:
+        """The key of a line, by what it ends with; None if that is not usual."""
+        if (key := self._endings.get(ending)) is None and _USUAL_ENDING.fullmatch(ending):
             parsed = log_lines.parse_line(line.decode("utf-8", "replace"))
             key = self._key(parsed.reason, parsed.digest) if parsed else Key((), "", None)
             if len(self._endings) >= _CACHED:
@@ -251,18 +259,21 @@ class Scanner:
     def _settle(self, key: Key, joined: bool, moment: int | None, connection: int) -> None:
         group = self.tally.group(key)
         group.joined += joined
-        self.tally.add(group, None if moment is None else moment // 1000, connection)
+        if moment is None:
+            self.tally.add(group, None, connection)
+        else:
+            group.waiting.append((moment, connection))
 
-    def _hour(self, hour: bytes) -> int | None:
-        """Milliseconds since 1970 of `2023-09-06T08`; None if there is no such hour."""
-        if (base := self._hours.get(hour)) is None:
+    def _minute(self, minute: bytes) -> int | None:
+        """Milliseconds since 1970 of `2023-09-06T08:15`; None if there is no such minute."""
+        if (base := self._minutes.get(minute)) is None:
             try:
-                base = int(datetime.fromisoformat(hour.decode()).replace(tzinfo=UTC).timestamp()) * 1000
+                base = int(datetime.fromisoformat(minute.decode()).replace(tzinfo=UTC).timestamp()) * 1000
             except ValueError:
                 return None
-            if len(self._hours) >= _CACHED:
-                self._hours.clear()
-            self._hours[hour] = base
+            if len(self._minutes) >= _CACHED:
+                self._minutes.clear()
+            self._minutes[minute] = base
         return base
 
     def _find_unknown(self, block: bytes, start: int, end: int, total: int, unmarked: list[int]) -> None:
@@ -277,7 +288,7 @@ class Scanner:
                     self._note_unknown(line[:LINE_LIMIT].decode("utf-8", "replace"))
             return
         for left, right in ((start, middle), (middle, end)):
-            self._find_unknown(block, left, right, _line_ends(block, left, right), unmarked)
+            self._find_unknown(block, left, right, _line_ends(block[left:right]), unmarked)
 
     def _note_unknown(self, text: str) -> None:
         self.lines.unknown += 1
@@ -289,16 +300,15 @@ class Scanner:
 
     def _note_time(self, line: bytes) -> None:
         found = _TIME.search(line)
-        if found and (base := self._hour(found[1])) is not None:
-            moment = base + int(found[2]) * 60_000 + int(found[3]) * 1000 + int(found[4])
+        if found and (base := self._minute(found[1])) is not None:
+            moment = base + int(found[2] + found[3])
             self.lines.first = moment if self.lines.first is None else min(self.lines.first, moment)
             self.lines.last = moment if self.lines.last is None else max(self.lines.last, moment)
 
 
-def _line_ends(block: bytes, start: int, end: int) -> int:
+def _line_ends(block: bytes) -> int:
     # Twice as fast as `count`, which looks at byte by byte in CPython 3.11 to 3.13; this one leaps.
-    part = block[start:end]
-    return len(part) - len(part.replace(b"\n", b""))
+    return len(block) - len(block.replace(b"\n", b""))
 
 
 def _moment(line: LogLine) -> int | None:

@@ -58,7 +58,7 @@ class Group:
     connections: Distinct = field(default_factory=Distinct)
     buckets: dict[int, int] = field(default_factory=dict)
     waiting: list[tuple[int, int]] = field(default_factory=list)
-    """Pins that were noted and not counted yet: second and client connection."""
+    """Pins that were noted and not counted yet: millisecond since 1970 and client connection."""
 
 
 class Tally:
@@ -115,16 +115,17 @@ class Tally:
         for group in self.groups.values():
             if not group.waiting:
                 continue
-            seconds, connections = zip(*group.waiting, strict=True)
+            moments, connections = zip(*group.waiting, strict=True)
             group.waiting.clear()
-            first, last = min(seconds), max(seconds)
+            first, last = min(moments) // 1000, max(moments) // 1000
             group.first = first if group.first is None else min(group.first, first)
             group.last = last if group.last is None else max(group.last, last)
             self._reach(first)
             self._reach(last)
-            for bucket, count in Counter([second // self.width for second in seconds]).items():
+            width = self.width * 1000
+            for bucket, count in Counter([moment // width for moment in moments]).items():
                 group.buckets[bucket] = group.buckets.get(bucket, 0) + count
-            group.count += len(seconds)
+            group.count += len(moments)
             group.connections.update(connections)
 
     def _reach(self, second: int) -> None:
