@@ -170,7 +170,9 @@ class ClientEdge(asyncio.Protocol):
         try:
             talk.receive(data)
             if talk.wants_tls:
-                self._tls_task = asyncio.get_running_loop().create_task(self._begin_tls(talk))
+                # What comes before `_begin_tls` goes on came through TLS already, with the handshake's last message.
+                if self._tls_task is None:
+                    self._tls_task = asyncio.get_running_loop().create_task(self._begin_tls(talk))
             elif talk.done and self.session is None:
                 self._came_in(talk.result)
             if talk.done and len(talk.rest) > _MOST_AHEAD:
@@ -194,6 +196,7 @@ class ClientEdge(asyncio.Protocol):
         self.tls = True
         self._transport = transport
         talk.tls_began(transport.write)
+        self._log_in(b"")
 
     def _came_in(self, result: object) -> None:
         if not isinstance(result, Login):

@@ -172,7 +172,7 @@ class DatabaseEdge(asyncio.Protocol):
                 self.logged_in.set_exception(refusal)
             self.abort()
             return
-        if talk.wants_tls:
+        if talk.wants_tls and self._tls_task is None:
             self._tls_task = asyncio.get_running_loop().create_task(self._begin_tls(talk))
         elif talk.done and not self.logged_in.done():
             self.logged_in.set_result(cast("DatabaseLogin", talk.result))
@@ -197,6 +197,7 @@ class DatabaseEdge(asyncio.Protocol):
             self.tls = True
             self._transport = transport
             talk.tls_began(transport.write)
+            self._log_in(talk, b"")
 
 
 async def connect(

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pg8000.native
@@ -13,7 +14,7 @@ import pytest
 from cdk_pinsafe.errors import StandInError
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, host, running
 from cdk_pinsafe.standin.authentication import ScramClient, ScramError, ScramServer
 
 from .conftest import DATABASE, PASSWORD, USER
@@ -164,6 +165,27 @@ def test_tls_for_clients(target: Target, authority: CertificateAuthority) -> Non
             assert proxy.metrics()["ClientConnectionsTLS"] == 1
         with pytest.raises(psycopg.OperationalError, match="This RDS Proxy requires TLS connections"):
             connect(proxy, sslmode="disable")
+
+
+@pytest.mark.parametrize("loop", [host.event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_many_clients_begin_tls_at_once(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+    target: Target,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client whose first words come with the last of its TLS handshake is answered, whatever the event loop."""
+    monkeypatch.setattr(host, "event_loop", loop)
+    with (
+        running(target, tls=authority.issue("127.0.0.1"), require_tls=True) as proxy,
+        ThreadPoolExecutor(12) as threads,
+    ):
+
+        def come(_: int) -> int:
+            with psycopg.connect(proxy.dsn(), connect_timeout=10) as connection:
+                return len(connection.execute("SELECT 1").fetchall())
+
+        assert sum(threads.map(come, range(48))) == 48
 
 
 def test_nothing_may_come_between_request_and_tls(target: Target, authority: CertificateAuthority) -> None:
