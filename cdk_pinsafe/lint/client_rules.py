@@ -185,8 +185,8 @@ CLIENT_RULES: Final[tuple[ClientRule, ...]] = (
         id="sqlalchemy-asyncpg",
         title="SQLAlchemy on asyncpg",
         files="`postgresql+asyncpg` in URLs in Python and configuration",
-        why="SQLAlchemy makes asyncpg call set_config('jit', 'off', false) on every new connection, which pins the "
-        "session",
+        why="SQLAlchemy makes asyncpg call set_config('jit', 'off', false) before it looks up a type that it does not "
+        "know, an enum say, which pins the session",
     ),
     _of(
         "SQLAlchemy Sequence",

@@ -6,6 +6,8 @@ A DSN is a URL, of whatever scheme the driver likes (`postgresql+asyncpg://…`)
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
+from ..errors import StandInError
+
 __all__ = ["libpq_dsn", "through"]
 
 _PLACE: Final = {"host", "hostaddr", "port"}
@@ -14,7 +16,11 @@ _TLS_MODE: Final = {"ssl", "sslmode"}
 
 
 def libpq_dsn(dsn: str) -> str:
-    """The DSN as libpq takes it: without the driver in its scheme, and without parameters that libpq does not know."""
+    """The DSN as libpq takes it: without the driver in its scheme, and without parameters that libpq does not know.
+
+    Raises:
+        StandInError: the DSN is none; the message holds nothing of it.
+    """
     url = _url(dsn)
     if url is None:
         return dsn
@@ -44,7 +50,15 @@ def through(dsn: str, host: str, port: int) -> str:
 
 
 def _url(dsn: str) -> SplitResult | None:
-    return urlsplit(dsn) if "://" in dsn.partition("=")[0] else None
+    if "://" not in dsn.partition("=")[0]:
+        return None
+    try:
+        return urlsplit(dsn)
+    except ValueError:
+        from ..dsn import MALFORMED
+
+        # urllib's own words have the part that it took for a host.
+        raise StandInError(MALFORMED) from None
 
 
 def _parameters(url: SplitResult) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from cdk_pinsafe.errors import StandInError
 from cdk_pinsafe.testing.dsn import libpq_dsn, through
 
 
@@ -56,3 +57,10 @@ def test_pairs_through_the_stand_in() -> None:
 def test_target_as_libpq_takes_it(given: str, expected: dict[str, str]) -> None:
     """The driver in the scheme, and what only the driver understands, are left out."""
     assert conninfo_to_dict(libpq_dsn(given)) == expected
+
+
+def test_refusal_shows_no_password() -> None:
+    """A URL that urllib does not take is refused without a part of it, which could be of its password."""
+    with pytest.raises(StandInError, match="the DSN is not understood") as caught:
+        libpq_dsn("postgresql://app:pa[ss@db.example/shop")
+    assert "pa[ss" not in str(caught.value)
