@@ -41,8 +41,7 @@ def apply(
         predecessors: owners whose settings the owner takes over.
         deadline: when the answer must be ready.
         undo: whether to go back to what the owner had asked for before if fresh sessions do not get the settings:
-            CloudFormation does not roll back by another event what failed when it was created, be it in place of
-            another resource.
+            CloudFormation does not roll a failed creation back by another event.
 
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.

@@ -120,8 +120,7 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
                 wish(properties),
                 _predecessors(event, request, first),
                 deadline,
-                # CloudFormation's way back leads to the resource that it knows, not to one that is new.
-                undo=physical_id != first.physical_id,
+                undo=request == "Create",
             )
             result = Result({first.target.database: done})
             physical_id = first.physical_id

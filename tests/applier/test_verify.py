@@ -96,23 +96,7 @@ def test_what_was_not_touched_fails_no_update(database: Database, capsys: pytest
     assert '"event": "not_effective", "names": ["jit"]' in capsys.readouterr().out
 
 
-def test_a_failed_verification_is_undone_where_the_resource_is_replaced(database: Database) -> None:
-    """CloudFormation then takes the old resource back, which may be another database, and knows of no new one."""
-    database.alter("SET jit = on")
-    was = {"Database": "another"}
-    message = database.refuses(
-        lambda: database.update(
-            {"jit": "off", "default_text_search_config": "nosuch"}, {"jit": "off"}, was=was, Address="c8ffff"
-        )
-    )
-    assert message.endswith("it was undone")
-    assert database.stored() == {"jit": "on"}
-    assert database.ledger() == {}
-
-
-def test_a_failed_verification_of_an_update_is_left_to_cloudformation(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_verification_is_undone_on_create_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudFormation rolls an update back by an event, a creation not; a repeated one goes back to the first."""
 
     def unverified(*_: object) -> None:
