@@ -33,7 +33,8 @@ def run(pytester: pytest.Pytester, dsn: str, monkeypatch: pytest.MonkeyPatch) ->
     """Runs a suite, given as the text of its file, in a process of its own, which knows the database."""
     monkeypatch.setenv("PINSAFE_TARGET", dsn)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):  # the last two make pytest's summary print messages whole
+        monkeypatch.delenv(name, raising=False)
 
     def run(text: str, *options: str, name: str = "test_suite.py") -> pytest.RunResult:
         (pytester.path / name).write_text(text, encoding="utf-8")
