@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from ..errors import PinSafeError, UnreachableError
+from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages, sql
 from .connection import DatabaseMissingError, immune_options
 from .deadline import Deadline, persist
 from .door import Door
-from .plan import LedgerRow
+from .plan import Key, LedgerRow
 from .properties import Identity, Wish
 from .reading import extensions_of
 from .secret import SecretMissingError
@@ -29,10 +29,11 @@ _WAY_OUT: Final = (
 )
 
 
-def apply(
-    door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline, *, undo: bool
-) -> Done:
-    """Bring the database to what is wished for, and see that a fresh session gets it.
+def apply(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline) -> Done:
+    """Bring the database to what is wished for, and see that a fresh session gets it; if it does not, undo it.
+
+    CloudFormation's own way back is not relied on: there is none after a creation, none where it is switched off, and
+    one that does not know of the new resource where that was to replace another.
 
     Args:
         door: opens the database.
@@ -40,8 +41,6 @@ def apply(
         wish: settings and extensions.
         predecessors: owners whose settings the owner takes over.
         deadline: when the answer must be ready.
-        undo: whether to go back to what the owner had asked for before if fresh sessions do not get the settings:
-            CloudFormation does not roll a failed creation back by another event.
 
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
@@ -51,8 +50,6 @@ def apply(
     try:
         verified = _verify(door, wish, done, deadline)
     except PinSafeError as error:
-        if not undo:
-            raise
         failure = error
     else:
         # What the connecting user has of its own was told already, or is meant so.
@@ -91,12 +88,21 @@ def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[s
 
 
 def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
-    """Go back to what the owner had asked for before.
+    """Undo what was done, in the database and in the ledger, but for what is somebody else's by now.
 
     Raises:
-        PinSafeError: why not; the change stands.
+        PinSafeError: why not; the change stands, or that of it which the message names.
     """
-    _transact(door, identity, Wish(done.before), lambda row: row.owner == identity.owner, deadline, in_time=False)
+
+    def attempt() -> list[Key]:
+        with door.open(deadline, immune_options(deadline)) as session:
+            transaction = Transaction(session, identity)
+            refused = transaction.restore(done.traces)
+            transaction.commit()
+        return refused
+
+    if done.traces and (refused := persist(attempt, deadline, str(door.target))):
+        raise ApplyError(f"{door.target}: PostgreSQL refuses to take back {messages.names(map(str, refused))}")
 
 
 def repair(door: Door, identity: Identity, deadline: Deadline) -> Done:
@@ -125,12 +131,10 @@ def _undone(door: Door, identity: Identity, done: Done, failure: PinSafeError, d
         bring_back(door, identity, done, deadline)
     except PinSafeError as error:
         log.error("undo_failed", kind=type(error).__name__)
-        how = (
-            f"undoing it failed too ({messages.clip(str(error), 200)}): the new values stand until the next deployment"
-        )
+        how = f"undoing it failed too ({messages.clip(str(error), 200)}): new values stand until the next deployment"
     else:
-        log.warning("undone", names=len(done.outcome.changed))
-        how = "it was undone"
+        log.warning("undone", names=len(done.traces))
+        how = "it was undone" if done.traces else "nothing was changed"
     return type(failure)(f"{messages.clip(str(failure), 700)}; {how}")
 
 
@@ -153,8 +157,8 @@ def _transact(
     def attempt() -> Done:
         nonlocal first
         with door.open(deadline, immune_options(deadline)) as session:
-            transaction = Transaction(session, identity, is_ours)
-            done = transaction.run(wish)
+            transaction = Transaction(session, identity)
+            done = transaction.run(wish, is_ours)
             if not is_kept:
                 return done
             if in_time and not session.has_time_after_commit:

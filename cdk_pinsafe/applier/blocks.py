@@ -219,9 +219,9 @@ BEGIN
 
   IF v_request -> 'writes' <> '[]' THEN
     INSERT INTO cdk_pinsafe.setting AS l (name, role, owner, resource, desired, applied, previous, adopted, at)
-    SELECT w.value ->> 'name', w.value ->> 'role', v_request ->> 'owner', v_request ->> 'resource',
-           w.value -> 'desired', o.option_value, w.value ->> 'previous', CAST(w.value ->> 'adopted' AS boolean),
-           pg_catalog.now()
+    SELECT w.value ->> 'name', w.value ->> 'role', w.value ->> 'owner', w.value ->> 'resource', w.value -> 'desired',
+           COALESCE(w.value ->> 'applied', o.option_value), w.value ->> 'previous',
+           CAST(w.value ->> 'adopted' AS boolean), pg_catalog.now()
     FROM pg_catalog.jsonb_array_elements(v_request -> 'writes') AS w(value)
     LEFT JOIN (
       pg_catalog.pg_db_role_setting AS s
@@ -260,12 +260,12 @@ END
 $pinsafe$
 """
 """Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
-(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes``, ``forgets``,
-``owner`` and ``resource``. The role is empty for a setting of the database. The advisory lock does not bind hands:
-where something else is stored by now, the block ends with 40001, and the plan must be made anew. Any SQLSTATE that is
-not tolerated ends the block with that error, the parameter's name and the role. Who may alter a role is PostgreSQL's to
-say; the block only tells such a refusal from one of the parameter. Result: ``refused`` (name, role, SQLSTATE), and all
-that is now ``stored``, as in ``STATE``."""
+(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes`` (its columns;
+without ``applied`` it is what stands then) and ``forgets``. The role is empty for a setting of the database. The
+advisory lock does not bind hands: where something else is stored by now, the block ends with 40001, and the plan must
+be made anew. Any SQLSTATE that is not tolerated ends the block with that error, the parameter's name and the role. Who
+may alter a role is PostgreSQL's to say; the block only tells such a refusal from one of the parameter. Result:
+``refused`` (name, role, SQLSTATE), and all that is now ``stored``, as in ``STATE``."""
 
 RECYCLE: Final = """
 DO $pinsafe$

@@ -114,14 +114,7 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
             result = apply_all(keys, who, _leaving(event, who), order, deadline)
             physical_id = first.physical_id
         case "Create" | "Update":
-            done = apply(
-                door,
-                first,
-                wish(properties),
-                _predecessors(event, request, first),
-                deadline,
-                undo=request == "Create",
-            )
+            done = apply(door, first, wish(properties), _predecessors(event, request, first), deadline)
             result = Result({first.target.database: done})
             physical_id = first.physical_id
         case "Delete" if first.is_of_list:

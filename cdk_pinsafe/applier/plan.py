@@ -95,12 +95,39 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row to insert or replace in the ledger. What it has applied is only known once it is stored."""
+    """A row to insert or replace in the ledger, which is described at :class:`LedgerRow`.
+
+    Without ``applied`` it is what stands for the setting once all actions are done.
+    """
 
     key: Key
+    owner: str
+    resource: str
     desired: Value
     previous: str | None
     adopted: bool
+    applied: str | None = None
+
+    def row(self, stored: str) -> LedgerRow:
+        """What the ledger has then, with this text stored."""
+        return LedgerRow(self.owner, self.resource, self.desired, stored, self.previous, self.adopted)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was done to one setting.
+
+    Attributes:
+        text: what was stored before, if anything.
+        row: what the ledger had before, if anything.
+        new_text: what is stored since.
+        new_row: what the ledger has since.
+    """
+
+    text: str | None
+    row: LedgerRow | None
+    new_text: str | None
+    new_row: LedgerRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +148,25 @@ class Plan:
     actions: tuple[Action, ...]
     writes: tuple[Write, ...]
     forgets: tuple[Key, ...]
-    changed: tuple[Key, ...]
-    adopted: tuple[Key, ...]
-    reset: tuple[Key, ...]
-    left: tuple[Key, ...]
-    repaired: tuple[Key, ...]
+    changed: tuple[Key, ...] = ()
+    adopted: tuple[Key, ...] = ()
+    reset: tuple[Key, ...] = ()
+    left: tuple[Key, ...] = ()
+    repaired: tuple[Key, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do, not even in the ledger."""
         return not (self.actions or self.writes or self.forgets)
+
+    def traces(
+        self, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str], now: Mapping[Key, str]
+    ) -> dict[Key, Trace]:
+        """What it did, by the ledger and the texts that it was made from, and by the texts that are stored since."""
+        rows = {one.key: one.row(now[one.key]) for one in self.writes}
+        return {
+            key: Trace(stored.get(key), ledger.get(key), now.get(key), rows.get(key)) for key in (*rows, *self.forgets)
+        }
 
 
 def plan(
@@ -191,9 +227,9 @@ def plan(
         elif known == LedgerRow(owner, resource, value, stored[key], known.previous, known.adopted):
             continue
         writes.append(
-            Write(key, value, stored.get(key), key in standing)
+            Write(key, owner, resource, value, stored.get(key), key in standing)
             if known is None
-            else Write(key, value, known.previous, known.adopted)
+            else Write(key, owner, resource, value, known.previous, known.adopted)
         )
 
     return Plan(
@@ -206,3 +242,24 @@ def plan(
         tuple(left),
         tuple(repaired),
     )
+
+
+def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
+    """Decide what undoes that which was done: each setting is as it was, and so is what the ledger has of it.
+
+    Left alone is what is somebody else's by now: the value where another text stands than the one that was left, and
+    all of a setting whose row in the ledger is another than the one that was left.
+    """
+    actions: list[Action] = []
+    writes: list[Write] = []
+    forgets: list[Key] = []
+    for key, trace in traces.items():
+        if ledger.get(key) != trace.new_row:
+            continue
+        if stored.get(key) == trace.new_text != trace.text:
+            actions.append(Action(key, trace.text, is_stored=True, tolerated=TOLERATED))
+        if (row := trace.row) is not None:
+            writes.append(Write(key, row.owner, row.resource, row.desired, row.previous, row.adopted, row.applied))
+        elif trace.new_row is not None:
+            forgets.append(key)
+    return Plan(tuple(actions), tuple(writes), tuple(forgets))

@@ -76,7 +76,7 @@ def apply_all(
         if stopped.is_set():
             try_out(door, identity, order.wish, order.predecessors(identity), patience)
             return None
-        return apply(door, identity, order.wish, order.predecessors(identity), patience, undo=True)
+        return apply(door, identity, order.wish, order.predecessors(identity), patience)
 
     def give_up(identity: Identity, door: Door, patience: Deadline) -> Done | None:
         if stopped.is_set():
@@ -164,14 +164,13 @@ def each(
 def _bring_all_back(keys: Keys, identities: Sequence[Identity], result: Result, deadline: Deadline) -> str:
     """Undo whatever was changed; answers with what to tell of it."""
     before = dict(result.done)
-    changed = [one for one in identities if (done := before.get(one.target.database)) and not done.is_unchanged]
+    changed = [one for one in identities if (done := before.get(one.target.database)) and done.traces]
     if not changed:
         return "nothing was changed in the others"
 
     def back(identity: Identity, door: Door, patience: Deadline) -> Done:
-        done = before[identity.target.database]
-        bring_back(door, identity, done, patience)
-        return done
+        bring_back(door, identity, before[identity.target.database], patience)
+        return before[identity.target.database]
 
     undone = each(changed, back, keys, deadline)
     log.warning("brought_back", databases=len(undone.done), failed=len(undone.failed))

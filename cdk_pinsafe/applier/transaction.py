@@ -3,8 +3,8 @@
 Each step is one statement or block, however many settings there are.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import ApplyError
 from ..settings import extension_of
@@ -13,7 +13,7 @@ from .compare import elements
 from .connection import ServerError, Session
 from .deadline import TransientError
 from .messages import ServerMessage
-from .plan import Key, LedgerRow, OwnedByAnotherError, Plan, Value, plan
+from .plan import Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
 from .properties import Identity, Wish
 from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
 
@@ -55,14 +55,12 @@ class Done:
     Attributes:
         outcome: what it did.
         stored: the texts that are stored now, managed or not.
-        before: what its owner had asked for before.
-        is_unchanged: whether there was nothing to do, not even in the ledger.
+        traces: what it did to each setting that it touched, be it in the ledger alone.
     """
 
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
-    before: Mapping[Key, Value] = field(default_factory=dict)
-    is_unchanged: bool = True
+    traces: Mapping[Key, Trace] = field(default_factory=dict)
 
     def at(self, time: str) -> "Done":
         """The same, with the time of the commit."""
@@ -72,28 +70,28 @@ class Done:
 class Transaction:
     """One attempt, in one session. Without a :meth:`commit` nothing of it is kept."""
 
-    def __init__(self, session: Session, identity: Identity, is_ours: Callable[[LedgerRow], bool]) -> None:
+    def __init__(self, session: Session, identity: Identity) -> None:
         self._session = session
         self._target = identity.target
         self._identity = identity
-        self._is_ours = is_ours
         self._installed: frozenset[str] = frozenset()
 
-    def run(self, wish: Wish | None) -> Done:
+    def run(self, wish: Wish | None, is_ours: Callable[[LedgerRow], bool]) -> Done:
         """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again."""
         try:
             self._begin()
             ledger = read_ledger(self._session, self._target)
+            ours = {key for key, row in ledger.items() if is_ours(row)}
             if wish is None:
-                wish = Wish({key: row.desired for key, row in ledger.items() if self._is_ours(row)})
+                wish = Wish({key: ledger[key].desired for key in ours})
             state = read_state(self._session, wish.names, wish.roles)
             self._installed = state.installed
-            orphaned = self._orphaned(wish, state, ledger)
+            orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
             self._create(wish.extensions)
             # What belongs to a role that is gone is neither asked for nor given up.
             wanted = Wish({key: value for key, value in wish.settings.items() if key not in orphaned})
             concerned = {key: row for key, row in ledger.items() if key not in orphaned}
-            todo = self._plan(wanted, concerned, state.stored)
+            todo = self._plan(wanted, concerned, ours & concerned.keys(), state.stored)
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
             if not todo.is_empty:
@@ -122,8 +120,21 @@ class Transaction:
             hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
             if hidden and not wish.bears_shadows:
                 raise ApplyError(messages.shadowed(self._target, hidden))
-            before = {key: row.desired for key, row in ledger.items() if self._is_ours(row)}
-            return Done(outcome, stored, before, todo.is_empty)
+            return Done(outcome, stored, todo.traces(ledger, state.stored, stored))
+        raise failure
+
+    def restore(self, traces: Mapping[Key, Trace]) -> list[Key]:
+        """Do everything but the COMMIT of what undoes another transaction; answers with what cannot be taken back."""
+        try:
+            self._begin()
+            ledger = read_ledger(self._session, self._target)
+            stored = read_state(self._session, (), ()).stored
+            judge(self._session, {}, {}, traces.keys(), stored)  # for the libraries that it loads
+            _, refused = self._act(way_back(traces, ledger=ledger, stored=stored), stored)
+        except ServerError as error:
+            failure = self._in_words(error.answer)
+        else:
+            return [key for key, _ in refused]
         raise failure
 
     def commit(self) -> None:
@@ -152,18 +163,14 @@ class Transaction:
             self._session.run(sql.NO_TRANSACTION_TIMEOUT)
         self._session.run(sql.LOCK)
 
-    def _orphaned(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> list[Key]:
+    def _orphaned(self, wish: Wish, state: State, before: Mapping[Key, Value]) -> list[Key]:
         """What is asked for, as it was before, of roles that are gone: a way back must not fail for one dropped since.
 
         Raises:
             ApplyError: something else is asked for of a role that the server does not have.
         """
         orphaned = [key for key in wish.settings if key.role and key.role not in state.roles]
-        unknown = {
-            key.role: None
-            for key in orphaned
-            if not ((row := ledger.get(key)) and self._is_ours(row) and row.desired == wish.settings[key])
-        }
+        unknown = {key.role: None for key in orphaned if before.get(key) != wish.settings[key]}
         if unknown:
             role, *others = unknown
             raise ApplyError(messages.role_missing(self._target, role, others))
@@ -186,9 +193,10 @@ class Transaction:
             return
         raise failure
 
-    def _plan(self, wish: Wish, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
+    def _plan(
+        self, wish: Wish, ledger: Mapping[Key, LedgerRow], ours: Collection[Key], stored: Mapping[Key, str]
+    ) -> Plan:
         """Let the server check and canonicalise what is desired and what stands, then plan."""
-        ours = {key for key, row in ledger.items() if self._is_ours(row)}
         standing, refused = judge(self._session, wish.settings, ledger, ours, stored)
         if refused:
             others = [str(Key(error.about, error.role)) for error in refused[1:]]
@@ -220,13 +228,8 @@ class Transaction:
                     }
                     for action in todo.actions
                 ],
-                "writes": [
-                    {**_names(row.key), "desired": row.desired, "previous": row.previous, "adopted": row.adopted}
-                    for row in todo.writes
-                ],
+                "writes": [{**asdict(write), **_names(write.key)} for write in todo.writes],
                 "forgets": [_names(key) for key in todo.forgets],
-                "owner": self._identity.owner,
-                "resource": self._identity.physical_id,
             },
         )
         self._session.run(sql.ACT)

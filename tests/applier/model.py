@@ -146,7 +146,6 @@ class Model:
         *,
         heir_of: Collection[str] = (),
         bears_shadows: bool,
-        is_new: bool,
     ) -> Answer:
         """A Create, or an Update: either all is as wished for, or nothing has happened."""
         if not self.is_there:
@@ -156,9 +155,7 @@ class Model:
             self.extensions.update(extensions)
             return self._apply(owner, resource, wish, {owner, *heir_of}, bears_shadows)
         except RefusedError as error:
-            # CloudFormation itself takes back an update that failed, but no creation.
-            if error.args != (IDLE,) or is_new:
-                self.stored, self.ledger = before.stored, before.ledger
+            self.stored, self.ledger = before.stored, before.ledger
             # What was created to no effect was committed before it was seen; extensions are never dropped.
             if error.args != (IDLE,):
                 self.extensions = before.extensions

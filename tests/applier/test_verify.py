@@ -7,9 +7,10 @@ import pytest
 from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.deadline import TransientError
+from cdk_pinsafe.applier.verify import verify
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import MASTER, Database
+from .world import MASTER, OWNER, Database
 
 PASSWORD = "app-password-9"
 
@@ -96,23 +97,52 @@ def test_what_was_not_touched_fails_no_update(database: Database, capsys: pytest
     assert '"event": "not_effective", "names": ["jit"]' in capsys.readouterr().out
 
 
-def test_a_failed_verification_is_undone_on_create_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudFormation rolls an update back by an event, a creation not; a repeated one goes back to the first."""
+def test_a_failed_verification_is_undone_to_the_letter(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and ledger are what they were, be it a creation, an update, or one resource in place of another."""
 
     def unverified(*_: object) -> None:
         raise UnreachableError("it cannot be verified")
 
-    database.create({"jit": "off"})
+    database.alter("SET work_mem = '9MB'")
+    database.create({"jit": "off", "work_mem": "8MB", "search_path": ["chat", "public"], "random_page_cost": "1.1"})
+    database.alter("SET random_page_cost = 2")
     before = database.stored(), database.ledger()
-    with monkeypatch.context() as patch:
-        patch.setattr(apply_module, "verify", unverified)
-        message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}), kind=UnreachableError)
+    monkeypatch.setattr(apply_module, "verify", unverified)
+    # One changed, one given up, one spelt otherwise, one new, and one that a hand had changed.
+    wish = {"jit": "on", "search_path": ["public"], "application_name": "x", "random_page_cost": "1.10"}
+    other = {"Database": "another"}
+    for event in (
+        lambda: database.create(wish),
+        lambda: database.update(wish, {"jit": "off"}),
+        lambda: database.update(wish, {"jit": "off"}, was=other, Address="c8ffff"),
+        lambda: database.update({}, {"jit": "off"}, was=other, Address="c8ffff"),
+    ):
+        message = database.refuses(event, kind=UnreachableError)
         assert message == "it cannot be verified; it was undone"
         assert (database.stored(), database.ledger()) == before
-        database.refuses(lambda: database.update({"jit": "on"}, {"jit": "off"}), kind=UnreachableError)
-        assert database.stored() == {"jit": "on"}
-    database.update({"jit": "off"}, {"jit": "on"})
-    assert (database.stored(), database.ledger()) == before
+
+
+def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand's value stays; what another construct has taken over since stays as it has it, in the ledger too."""
+
+    def meanwhile(*_: object) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(apply_module, "verify", verify)
+            database.alter("SET jit = on")
+            database.create({"work_mem": "9MB"}, Owner="Another/Settings", Address="c8ffff")
+        raise UnreachableError("it cannot be verified")
+
+    database.create({"work_mem": "8MB", "statement_timeout": "30s"})
+    monkeypatch.setattr(apply_module, "verify", meanwhile)
+    message = database.refuses(
+        lambda: database.update({"jit": "off", "statement_timeout": "1min"}, {"work_mem": "8MB"}), kind=UnreachableError
+    )
+    assert message.endswith("it was undone")
+    assert database.stored() == {"jit": "on", "work_mem": "9MB", "statement_timeout": "30s"}
+    assert {name: (row["owner"], row["desired"]) for name, row in database.ledger().items()} == {
+        "work_mem": ("Another/Settings", "9MB"),
+        "statement_timeout": (OWNER, "30s"),
+    }
 
 
 def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
