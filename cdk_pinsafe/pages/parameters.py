@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import SettingError
+from ..pinning.clients import Pins, senders
 from ..settings import DENIED
 from ..settings.catalogue import MAJORS, Parameter, check, find, measured_on, names, versions_of
 from ..settings.catalogue.check import WHY_NOT_PER_DATABASE, expected
@@ -37,6 +38,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "1": "1",
     "0": "0",
 }
+_WHEN: Final = {Pins.YES: "", Pins.SOMETIMES: " (sometimes)", Pins.REFUSED: " (sometimes)"}
 _WIDE: Final = 220
 
 
@@ -109,6 +111,10 @@ def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterato
             yield _field("set by", escape(_set_by(row)))
         if row.is_settable:
             yield _field("in CDK", escape(_example(row)))
+    if found := senders(name):
+        yield ""
+        yield _field("beaten by", escape(", ".join(f"{one.name}{_WHEN[one.pins]}" for one in found)))
+        yield _field("", "which send a value of their own; pinsafe clients NAME says how to stop it")
 
 
 def _field(label: str, text: str) -> str:
@@ -181,6 +187,7 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
         "extension": rows[-1].extension if rows else None,
         "list": bool(rows) and rows[-1].is_list,
         "refused": refused,
+        "clients": [one.name for one in senders(name)],
         "versions": [
             {
                 "engine_versions": list(row.majors),

@@ -10,7 +10,6 @@ psycopg2, asyncpg, Django and pgjdbc do not even connect, for want of server_ver
 alone, psycopg2 and Django SET whatever the database says, and Sequelize has one SET more.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -615,11 +614,22 @@ def client(name: str) -> Client:
     for one in CLIENTS:
         if wanted in one.package.lower().split(", "):
             return one
+    import difflib  # only a mistake pays for it
+
     names = {spelt.lower(): one.name for one in CLIENTS for spelt in (one.name, *one.aliases)}
     near = difflib.get_close_matches(wanted, names, n=3) or [spelt for spelt in names if wanted and wanted in spelt][:3]
     found = list(dict.fromkeys(names[spelt] for spelt in near))
     hint = f"did you mean {' or '.join(found)}?" if found else "`pinsafe clients` lists those that are known"
     raise UnknownNameError(f"there is no client {name[:80]!r}: {hint}")
+
+
+def senders(parameter: str) -> tuple[Client, ...]:
+    """The clients that are known to send a value of their own for a parameter, which beats the database's.
+
+    Args:
+        parameter: Its name, in any case of letters.
+    """
+    return tuple(one for one in CLIENTS if parameter.lower() in one.settings)
 
 
 def recognise(digest: str, *, each: bool = False) -> tuple[Client, ...]:

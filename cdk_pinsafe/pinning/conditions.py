@@ -5,7 +5,6 @@ nothing here was tried on a real proxy by this project. Its examples are valid S
 :mod:`.statements`. Knows nothing of a parser, of CDK or of a connection.
 """
 
-import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -347,6 +346,8 @@ def condition(id: str) -> Condition:
     for one in CONDITIONS:
         if one.id == id:
             return one
+    import difflib  # only a mistake pays for it
+
     ids = [one.id for one in CONDITIONS]
     near = difflib.get_close_matches(id[:80].lower(), ids, n=3) or ids
     raise UnknownNameError(f"there is no condition {id[:80]!r}: did you mean {' or '.join(near)}?")

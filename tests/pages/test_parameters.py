@@ -29,7 +29,7 @@ def document(*arguments: str) -> Any:
 def test_readme_shows_the_real_output() -> None:
     """What the README shows of the command is what it prints."""
     blocks = re.findall(r"^```console\n\$ pinsafe settings (\S+)\n(.*?)^```$", README.read_text(), re.M | re.S)
-    assert [name for name, _ in blocks] == ["hnsw.iterative_scan"]
+    assert [name for name, _ in blocks] == ["hnsw.iterative_scan", "timezone"]
     for name, output in blocks:
         assert run(name).output == output
 
@@ -45,6 +45,14 @@ def test_parameter_has_all_that_is_known_of_it() -> None:
     assert "a whole number from 1 to 2147483647" in lines[6]
     assert "the database's owner sets its default" in lines[7]
     assert lines[8].endswith('settings={"hnsw.max_scan_tuples": 100}')
+
+
+def test_clients_with_a_value_of_their_own_are_named() -> None:
+    """A client of the catalogue that the setting would not reach is named, and others are not."""
+    assert document("STATEMENT_TIMEOUT")["clients"] == ["node-postgres"]
+    assert "node-postgres (sometimes)" in run("STATEMENT_TIMEOUT").output
+    assert document("jit")["clients"] == []
+    assert "beaten by" not in run("jit").output
 
 
 def test_versions_that_differ_are_told_apart() -> None:
@@ -122,6 +130,7 @@ def test_parameter_as_json() -> None:
         "extension": None,
         "list": False,
         "refused": None,
+        "clients": [],
     }
     assert version == {
         "engine_versions": [14, 15, 16, 17, 18],
