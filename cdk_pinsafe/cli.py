@@ -6,7 +6,6 @@ Exit status: 0 clean, 1 findings or a failure, 2 usage, which includes a missing
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from .errors import (
@@ -38,7 +37,7 @@ _DSN = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("cdk-pinsafe"), prog_name="pinsafe")
+@click.version_option(package_name="cdk-pinsafe", prog_name="pinsafe")
 def main() -> None:
     """Keep PostgreSQL sessions behind RDS Proxy from being pinned."""
 

@@ -16,7 +16,7 @@ __all__ = ["SESSIONS", "Joins"]
 
 SESSIONS: Final = 10_000
 """Client connections that are remembered; the one that was silent longest is settled for another."""
-_Event = tuple[int | None, Key]
+_Event = tuple[bytes | None, Key]
 _Session = tuple[list[_Event], list[_Event]]
 """Announcements and pins."""
 _ANNOUNCEMENTS: Final = 4
@@ -30,21 +30,21 @@ class Joins:
         settle: told each pin once: its key (the announcement's, where one was found), whether that was joined, its
             moment, its client connection.
 
-    A moment is milliseconds since 1970, or None where a line has no time.
+    A moment is a text whose order is that of time, or None where a line has no time.
     """
 
-    def __init__(self, settle: Callable[[Key, bool, int | None, int], None]) -> None:
+    def __init__(self, settle: Callable[[Key, bool, bytes | None, bytes], None]) -> None:
         self._settle = settle
-        self._sessions: OrderedDict[int, _Session] = OrderedDict()
+        self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
 
-    def announce(self, connection: int, moment: int | None, key: Key) -> None:
+    def announce(self, connection: bytes, moment: bytes | None, key: Key) -> None:
         """Note that a statement of this client connection will pin if it runs."""
         announcements = self._session(connection)[0]
         if (moment, key) not in announcements:
             announcements.append((moment, key))
             del announcements[:-_ANNOUNCEMENTS]
 
-    def pin(self, connection: int, moment: int | None, key: Key) -> None:
+    def pin(self, connection: bytes, moment: bytes | None, key: Key) -> None:
         """Note a pin whose line has no digest."""
         self._session(connection)[1].append((moment, key))
 
@@ -53,7 +53,7 @@ class Joins:
         while self._sessions:
             self._settle_oldest()
 
-    def _session(self, connection: int) -> _Session:
+    def _session(self, connection: bytes) -> _Session:
         if (session := self._sessions.get(connection)) is not None:
             self._sessions.move_to_end(connection)
             return session
@@ -69,7 +69,7 @@ class Joins:
             self._settle(announced or key, announced is not None, moment, connection)
 
 
-def _announcement(announcements: list[_Event], moment: int | None) -> Key | None:
+def _announcement(announcements: list[_Event], moment: bytes | None) -> Key | None:
     """The latest that is not later than the pin."""
     if not announcements:
         return None

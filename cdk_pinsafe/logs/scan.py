@@ -9,6 +9,7 @@ not ordinary. State is bounded: see `tally`, `joins`, and the constants here.
 import re
 import zlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from ..pinning import log_lines
 from ..pinning.log_lines import Kind, LogLine
 from ..pinning.statements import analyse
 from .joins import Joins
-from .tally import Group, Key, Tally
+from .tally import Key, Tally
 
 __all__ = ["Lines", "Scanner"]
 
@@ -33,32 +34,41 @@ SAMPLES: Final = 10
 """Forms of unknown lines, of each of which one is kept."""
 _SAMPLE_LENGTH: Final = 200
 _CACHED: Final = 4096
+_SEAMS: Final = 64
+_NOTED: Final = 512
 _WAITING: Final = 2048
 _WALKED: Final = 8 * 1024
 _BEFORE: Final = 2048
 """Bytes before the words of a pin in which its line begins."""
 
-_PINNED: Final = b" pinned to the database connection"
+_PINNED: Final = b" pinned to the database connection ["
+_OTHERWISE: Final = _PINNED.removesuffix(b" [")
+"""What only lines of other forms have, which are looked at one by one as they are not ordinary."""
 _MARKS: Final = (b" [INFO] [proxyEndpoint=", b" [INFO] [clientConnection=")
 """Of ordinary lines, since 2021 and before."""
+_LONG_MARK: Final = re.compile(rb"\[INFO\] \[proxyEndpoint=[^\]\n]{1,63}\] \[clientConnect")
+"""Of ordinary lines of one endpoint. The longer what is counted, the less of the text must be looked at."""
 _TIME: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)\.(\d{3})Z \[")
 _ORDINARY: Final = re.compile(rb"\d\d:\d\d[\d:.,]{0,16}(?:Z|[+-]\d\d:?\d\d)? \[(?:INFO|DEBUG|TRACE)\]")
 _USUAL: Final = re.compile(
     rb"(?:[^\s\[]{1,256}\s){0,2}?"  # what `aws logs tail` and an export to S3 put there
-    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)\.(\d{3})Z \[(?:WARN|INFO)\] (?:\[proxyEndpoint=[^\]\n]{1,63}\] )?"
+    rb"((\d{4}-\d\d-\d\dT\d\d:\d\d):\d\d\.\d{3})Z \[(?:WARN|INFO)\] (?:\[proxyEndpoint=[^\]\n]{1,63}\] )?"
     rb"\[clientConnection=(\d{1,20})\] "
-    rb"(The client session was|If this prepared statement runs, the client session will be)"
+    rb"(?:The client session was|(If this prepared statement runs, the client session will be))"
     rb" pinned to the database connection \[dbConnection=\d{1,20}\]([^\n]+)\n"
 )
-"""A line about a pin. Groups: minute, second, millisecond, client connection, beginning, ending."""
+"""A line about a pin. Groups: moment, its minute, client connection, what is there if it was not pinned yet, ending."""
 _USUAL_ENDING: Final = re.compile(
     rb"(?: for the remainder of the session\. The proxy can't reuse this connection until the session ends)?\. "
     rb"Reason: [^\n\r\t]{1,40000}\r?"
 )
 """Looked at once for each ending: there are few, and to look at one takes as long as all that is before it."""
-_HAPPENED: Final = b"The client session was"
 _EXPORTED_TIME: Final = re.compile(r"\t\d{13}$")
 """What `aws logs … --output text` puts after a message."""
+_Pin = tuple[bytes | None, bytes | None]
+"""Moment, in UTC to the millisecond as the proxy writes it, and client connection."""
+_MINUTE: Final = len("2023-09-06T08:15")
+_SECOND: Final = len("2023-09-06T08:15:30")
 _VARIABLE: Final = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 
 
@@ -97,39 +107,51 @@ class Scanner:
 
     def __init__(self) -> None:
         self.lines = Lines()
-        self._groups: dict[bytes, Group] = {}
-        self.tally = Tally(on_fold=self._groups.clear)
+        self.tally = Tally()
         self._joins = Joins(self._settle)
         self._mark = _MARKS[0]
-        self._waiting = 0
+        self._waiting: dict[Key, list[_Pin]] = {}
+        """Pins that were noted and not counted yet: many at once cost half of what one by one does."""
+        self._noted: dict[bytes, list[_Pin]] = {}
+        """The same lists, by the endings of the lines that need no more than to be noted there."""
         self._minutes: dict[bytes, int] = {}
         self._endings: dict[bytes, Key] = {}
         self._keys: dict[tuple[str | None, str | None], Key] = {}
-        self._seen: dict[int, int] = {}
+        self._seen: dict[bytes, bytes] = {}
         """When each of the latest client connections was pinned: a session is pinned once, for as long as it lasts."""
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Count what one source has: blocks of text whose lines may go on from one to the next."""
         rest = b""
+        seams: list[bytes] = []
         for block in blocks:
             end = block.rfind(b"\n") + 1
             start = 0
             if end and rest:
                 start = block.find(b"\n") + 1
-                self._count(rest + block[:start], 0, len(rest) + start, 1)
+                seams.append(rest + block[:start])
                 rest = b""
             self._count(block, start, end, _line_ends(block) - (start > 0))
             rest += block[end:]
             if len(rest) > LINE_LIMIT:
-                self._count(rest + b"\n", 0, len(rest) + 1, 1)
+                seams.append(rest + b"\n")
                 rest = b""
+            if len(seams) >= _SEAMS or (seams and len(seams[-1]) > _BEFORE):
+                self._count_seams(seams)
         if rest:
-            self._count(rest + b"\n", 0, len(rest) + 1, 1)
+            seams.append(rest + b"\n")
+        self._count_seams(seams)
 
     def finish(self) -> None:
         """Settle what was open, after the last source."""
         self._joins.finish()
-        self.tally.add_waiting()
+        self._count_waiting()
+
+    def _count_seams(self, seams: list[bytes]) -> None:
+        """Count lines that were put together from two blocks, many at once: to begin with a few takes as long."""
+        text = b"".join(seams)
+        self._count(text, 0, len(text), len(seams))
+        seams.clear()
 
     def _count(self, block: bytes, start: int, end: int, total: int) -> None:
         """Count the lines of a part of a block, which begins and ends with whole lines, so many of them."""
@@ -139,11 +161,12 @@ class Scanner:
         self._mark = next((mark for mark in _MARKS if mark in first_line), self._mark)
         self.lines.total += total
         unmarked = self._pin_lines(block, start, end)
-        self._find_unknown(block, start, end, total, unmarked)
-        self._waiting += len(unmarked)
-        if self._waiting >= _WAITING:
-            self.tally.add_waiting()
-            self._waiting = 0
+        if not (
+            (found := _LONG_MARK.search(first_line)) and block.count(found[0], start, end) + len(unmarked) == total
+        ):
+            self._find_unknown(block, start, end, total, unmarked)
+        if sum(map(len, self._waiting.values())) >= _WAITING:
+            self._count_waiting()
         if len(self._seen) >= 2 * REPEATS:
             for connection in list(islice(self._seen, len(self._seen) - REPEATS)):
                 del self._seen[connection]
@@ -153,26 +176,23 @@ class Scanner:
     def _pin_lines(self, block: bytes, start: int, end: int) -> list[int]:
         """Take the lines apart that mention a pin. Returns where those are that have not the mark of ordinary lines."""
         find, rfind, usual = block.find, block.rfind, _USUAL.match
-        minutes, groups, seen = self._minutes, self._groups, self._seen
+        minutes, noted, seen = self._minutes, self._noted, self._seen
         pins = repeated = 0
         unmarked = []
         at = find(_PINNED, start, end)
         while at >= 0:
             left = rfind(b"\n", start, at) + 1 or start
             if found := usual(block, left, end):
-                minute, second, millisecond, connection, beginning, ending = found.groups()
-                base = minutes.get(minute) or self._minute(minute)
-                if base and beginning == _HAPPENED and (group := groups.get(ending)):
+                moment, minute, connection, announced, ending = found.groups()
+                if not announced and minute in minutes and (waiting := noted.get(ending)) is not None:
                     # What most pins come to; nothing here but what every one of them needs.
                     unmarked.append(at)
-                    number = int(connection)
-                    moment = base + int(second + millisecond)
-                    if seen.get(number) == moment:
+                    if seen.get(connection) == moment:
                         repeated += 1
                     else:
-                        seen[number] = moment
+                        seen[connection] = moment
                         pins += 1
-                        group.waiting.append((moment, number))
+                        waiting.append((moment, connection))
                     at = find(_PINNED, found.end(), end)
                     continue
             right = find(b"\n", at, end) + 1
@@ -187,13 +207,12 @@ class Scanner:
         return unmarked
 
     def _usual(
-        self, line: bytes, minute: bytes, second: bytes, millisecond: bytes, connection: bytes, start: bytes, end: bytes
+        self, line: bytes, moment: bytes, minute: bytes, connection: bytes, announced: bytes | None, ending: bytes
     ) -> bool:
         """Count a line of the usual form, so that the next that ends as it does is known. False if it is none."""
-        base, key = self._minute(minute), self._key_of(end, line)
-        if base is None or key is None:
+        if self._minute(minute) is None or (key := self._key_of(ending, line)) is None:
             return False
-        self._note(int(connection), base + int(second + millisecond), key, start == _HAPPENED, end)
+        self._note(connection, moment, key, not announced, ending)
         return True
 
     def _unusual(self, line: bytes) -> None:
@@ -205,10 +224,11 @@ class Scanner:
                 self._note_unknown(text)
             return
         key = self._key(parsed.reason, parsed.digest)
-        self._note(_number(parsed.client_connection), _moment(parsed), key, parsed.kind is Kind.PINNED)
+        connection = None if parsed.client_connection is None else parsed.client_connection.encode()
+        self._note(connection, _moment(parsed), key, parsed.kind is Kind.PINNED)
 
     def _note(
-        self, connection: int | None, moment: int | None, key: Key, happened: bool, ending: bytes | None = None
+        self, connection: bytes | None, moment: bytes | None, key: Key, happened: bool, ending: bytes | None = None
     ) -> None:
         """Count a pin or an announcement."""
         if not happened:
@@ -225,12 +245,10 @@ class Scanner:
         if key.digest is None and key.conditions != ("oversized",) and connection is not None:
             self._joins.pin(connection, moment, key)
             return
-        group = self.tally.group(key)
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append((moment, connection))
         if ending is not None:
-            if len(self._groups) >= _CACHED:
-                self._groups.clear()
-            self._groups[ending] = group
-        self.tally.add(group, None if moment is None else moment // 1000, connection)
+            self._noted[ending] = waiting
 
     def _key_of(self, ending: bytes, line: bytes) -> Key | None:
         """The key of a line, by what it ends with; None if that is not usual."""
@@ -256,13 +274,32 @@ class Scanner:
             self._keys[reason, digest] = key
         return key
 
-    def _settle(self, key: Key, joined: bool, moment: int | None, connection: int) -> None:
-        group = self.tally.group(key)
-        group.joined += joined
-        if moment is None:
-            self.tally.add(group, None, connection)
-        else:
-            group.waiting.append((moment, connection))
+    def _settle(self, key: Key, joined: bool, moment: bytes | None, connection: bytes) -> None:
+        self.tally.group(key).joined += joined
+        self._waiting.setdefault(key, []).append((moment, connection))
+
+    def _count_waiting(self) -> None:
+        # Where a bucket is of minutes, seconds are not looked at: to make numbers of so many moments is slow.
+        length = _MINUTE if self.tally.width % 60 == 0 else _SECOND
+        for key, pins in self._waiting.items():
+            if not pins:
+                continue
+            moments = [moment for moment, _ in pins if moment is not None]
+            self.tally.add(
+                self.tally.group(key),
+                len(pins),
+                (self._second(min(moments)), self._second(max(moments))) if moments else None,
+                {self._second(moment): count for moment, count in Counter([one[:length] for one in moments]).items()},
+                _numbers([connection for _, connection in pins if connection is not None]),
+            )
+            pins.clear()
+        if len(self._noted) >= _NOTED or len(self._waiting) >= _NOTED:
+            self._noted.clear()
+            self._waiting.clear()
+
+    def _second(self, moment: bytes) -> int:
+        """Seconds since 1970 of a moment that was found to be one, or of the minute that it begins with."""
+        return (self._minute(moment[:_MINUTE]) or 0) // 1000 + int(moment[_MINUTE + 1 : _SECOND] or 0)
 
     def _minute(self, minute: bytes) -> int | None:
         """Milliseconds since 1970 of `2023-09-06T08:15`; None if there is no such minute."""
@@ -277,14 +314,18 @@ class Scanner:
         return base
 
     def _find_unknown(self, block: bytes, start: int, end: int, total: int, unmarked: list[int]) -> None:
-        """Find the lines that neither are ordinary nor mention a pin."""
+        """Find the lines that neither are ordinary nor mention a pin in the usual words."""
         known = block.count(self._mark, start, end) + bisect_left(unmarked, end) - bisect_left(unmarked, start)
         if known == total:
             return
         middle = block.find(b"\n", (start + end) // 2, end) + 1
         if end - start <= _WALKED or known < total // 2 or middle in (0, end):
             for line in block[start : end - 1].split(b"\n"):
-                if _PINNED not in line and not _ORDINARY.search(line, 0, _BEFORE) and not line.isspace() and line:
+                if _PINNED in line or _ORDINARY.search(line, 0, _BEFORE) or line.isspace() or not line:
+                    continue
+                if _OTHERWISE in line:
+                    self._unusual(line[:LINE_LIMIT])
+                else:
                     self._note_unknown(line[:LINE_LIMIT].decode("utf-8", "replace"))
             return
         for left, right in ((start, middle), (middle, end)):
@@ -311,11 +352,15 @@ def _line_ends(block: bytes) -> int:
     return len(block) - len(block.replace(b"\n", b""))
 
 
-def _moment(line: LogLine) -> int | None:
-    return None if line.timestamp is None else round(line.timestamp.timestamp() * 1000)
-
-
-def _number(connection: str | None) -> int | None:
-    if connection is None:
+def _moment(line: LogLine) -> bytes | None:
+    """As the usual lines have it."""
+    if line.timestamp is None:
         return None
-    return int(connection) if connection.isdecimal() and connection.isascii() else zlib.crc32(connection.encode())
+    return line.timestamp.astimezone(UTC).isoformat(timespec="milliseconds")[:23].encode()
+
+
+def _numbers(connections: list[bytes]) -> list[int]:
+    try:
+        return list(map(int, connections))
+    except ValueError:
+        return [int(one) if one.isdigit() else zlib.crc32(one) for one in connections]

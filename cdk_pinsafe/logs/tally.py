@@ -5,8 +5,7 @@ knows that it is such; what stays exact is every total. Time is counted in bucke
 Knows nothing of log lines.
 """
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -57,19 +56,12 @@ class Group:
     last: int | None = None
     connections: Distinct = field(default_factory=Distinct)
     buckets: dict[int, int] = field(default_factory=dict)
-    waiting: list[tuple[int, int]] = field(default_factory=list)
-    """Pins that were noted and not counted yet: millisecond since 1970 and client connection."""
 
 
 class Tally:
-    """All groups.
+    """All groups. They may be folded when one is made: who holds on to one must ask for it again."""
 
-    Args:
-        on_fold: told when groups were folded: who holds on to one must ask for it again.
-    """
-
-    def __init__(self, on_fold: Callable[[], object] = lambda: None) -> None:
-        self._on_fold = on_fold
+    def __init__(self) -> None:
         self.groups: dict[Key, Group] = {}
         self.width = WIDTHS[0]
         self.folded = 0
@@ -85,48 +77,35 @@ class Tally:
             group = self.groups[key] = Group(key)
         return group
 
-    def add(self, group: Group, second: int | None, connection: int | None) -> None:
-        """Count a pin.
+    def add(
+        self,
+        group: Group,
+        count: int,
+        span: tuple[int, int] | None,
+        seconds: Mapping[int, int],
+        connections: Iterable[int],
+    ) -> None:
+        """Count pins.
 
         Args:
             group: of this tally.
-            second: when, in seconds since 1970.
-            connection: the number of its client connection.
+            count: how many.
+            span: the first and the last of them, in seconds since 1970; None if no time of any is known.
+            seconds: how many when, of those whose time is known. Times may be rounded down to :attr:`width`.
+            connections: the numbers of their client connections.
         """
-        group.count += 1
-        if connection is not None:
-            group.connections.add(connection)
-        if second is None:
+        group.count += count
+        group.connections.update(connections)
+        if span is None:
             return
-        if group.first is None or group.last is None:
-            group.first = group.last = second
-        elif second < group.first:
-            group.first = second
-        elif second > group.last:
-            group.last = second
-        bucket = second // self.width
-        if self._low is None or self._high is None or not self._low <= bucket <= self._high:
-            self._reach(second)
+        first, last = span
+        group.first = first if group.first is None else min(group.first, first)
+        group.last = last if group.last is None else max(group.last, last)
+        self._reach(first)
+        self._reach(last)
+        for second, pins in seconds.items():
             bucket = second // self.width
-        group.buckets[bucket] = group.buckets.get(bucket, 0) + 1
-
-    def add_waiting(self) -> None:
-        """Count the pins that wait in the groups: a handful at once costs half of what one by one does."""
-        for group in self.groups.values():
-            if not group.waiting:
-                continue
-            moments, connections = zip(*group.waiting, strict=True)
-            group.waiting.clear()
-            first, last = min(moments) // 1000, max(moments) // 1000
-            group.first = first if group.first is None else min(group.first, first)
-            group.last = last if group.last is None else max(group.last, last)
-            self._reach(first)
-            self._reach(last)
-            width = self.width * 1000
-            for bucket, count in Counter([moment // width for moment in moments]).items():
-                group.buckets[bucket] = group.buckets.get(bucket, 0) + count
-            group.count += len(moments)
-            group.connections.update(connections)
+            group.buckets[bucket] = group.buckets.get(bucket, 0) + pins
 
     def _reach(self, second: int) -> None:
         """Widen the span to this second, and the buckets with it until they are few enough."""
@@ -141,8 +120,6 @@ class Tally:
                 group.buckets = _coarser(group.buckets, factor)
 
     def _fold(self) -> None:
-        self.add_waiting()
-        self._on_fold()
         ranked = sorted(self.groups.values(), key=lambda group: (group.key.folded, group.count), reverse=True)
         self.groups = {group.key: group for group in ranked[:GROUPS]}
         for group in ranked[GROUPS:]:

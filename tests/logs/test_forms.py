@@ -71,6 +71,12 @@ def only(report: Report) -> tuple[str | None, str | None, int]:
             "set a.b=$1; create temp table t (id int)",
             id="several statements",
         ),
+        pytest.param(
+            PUBLISHED_2022.replace(" [dbConnection=1953961465]", ""),
+            "set",
+            "set search_path to $1,$2,$3",
+            id="no database connection",
+        ),
         pytest.param(PUBLISHED_2022[:-11], "set", "set search_path to", id="cut in the digest"),
         pytest.param(PUBLISHED_2022.partition(" Digest")[0], None, None, id="cut before the digest"),
         pytest.param(PUBLISHED_2022.partition(" for the")[0], None, None, id="cut before the reason"),
