@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..pinning.clients import CLIENTS, Client, client
-from ..pinning.conditions import CONDITIONS, Condition, Evidence, condition
+from ..pinning.clients import CLIENTS, REPORTS, Client, client
+from ..pinning.conditions import CONDITIONS, LIMITS, Condition, Evidence, Limit, condition
 
 _SHOWN_SQL = 200
 
@@ -23,10 +23,10 @@ def show_conditions(id: str | None, *, output_format: str) -> None:
         UnknownNameError: there is no condition of this id.
     """
     if id is None:
-        _show(CONDITIONS, _conditions_list(), output_format)
+        _show("conditions", CONDITIONS, LIMITS, _conditions_list(), output_format)
     else:
         one = condition(id)
-        _show([one], _condition_page(one), output_format)
+        _show("conditions", [one], [], _condition_page(one), output_format)
 
 
 def show_clients(name: str | None, *, output_format: str) -> None:
@@ -36,10 +36,10 @@ def show_clients(name: str | None, *, output_format: str) -> None:
         UnknownNameError: there is no client of this name.
     """
     if name is None:
-        _show(CLIENTS, _clients_list(), output_format)
+        _show("clients", CLIENTS, [REPORTS], _clients_list(), output_format)
     else:
         one = client(name)
-        _show([one], _client_page(one), output_format)
+        _show("clients", [one], [REPORTS] if one.by_reports else [], _client_page(one), output_format)
 
 
 def shortened(sql: str) -> str:
@@ -53,9 +53,11 @@ def evidence_text(evidence: Iterable[Evidence]) -> str:
     return ", ".join(evidence)
 
 
-def _show(rows: Sequence[Condition | Client], shown: RenderableType, output_format: str) -> None:
+def _show(
+    table: str, rows: Sequence[Condition | Client], limits: Sequence[Limit], shown: RenderableType, output_format: str
+) -> None:
     if output_format == "json":
-        plain = [dataclasses.asdict(row) for row in rows]
+        plain = {name: [dataclasses.asdict(row) for row in some] for name, some in ((table, rows), ("limits", limits))}
         sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     else:
         console = Console(highlight=False)
@@ -66,14 +68,17 @@ def _show(rows: Sequence[Condition | Client], shown: RenderableType, output_form
 
 
 def _conditions_list() -> Group:
-    return _list((one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS)
+    rows = [(one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS]
+    return Group(_list(rows), *map(_limit, LIMITS))
 
 
 def _clients_list() -> Group:
-    return _list(
+    rows = [
         (one.name, f"{one.versions}: pins {one.pins}", one.evidence, [one.sends, f"stop it: {one.switch}"])
         for one in CLIENTS
-    )
+    ]
+    named = ", ".join(one.name for one in CLIENTS if one.by_reports)
+    return Group(_list(rows), _limit(REPORTS, f"such clients: {named}"))
 
 
 def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Group:
@@ -84,6 +89,12 @@ def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Gro
         parts.extend(Padding(Text(line), (0, 0, 0, 4)) for line in lines)
         parts.append("")
     return Group(*parts[:-1])
+
+
+def _limit(one: Limit, *lines: str) -> Group:
+    known = f"({evidence_text(one.evidence)}: {' '.join(one.source)})"
+    said = Text.assemble("\n", (one.title, "bold"), f" {one.text} ", (known, "dim"))
+    return Group(said, *(Padding(Text(line), (0, 0, 0, 4)) for line in lines))
 
 
 def _condition_page(one: Condition) -> Table:
@@ -114,6 +125,7 @@ def _client_page(one: Client) -> Table:
             "evidence": [evidence_text(one.evidence)],
             "source": list(one.source),
             "its SQL": [shortened(sql) for sql in one.statements],
+            "not known": [f"{REPORTS.title} {REPORTS.text} ({evidence_text(REPORTS.evidence)})"] * one.by_reports,
         },
     )
 

@@ -4,10 +4,7 @@ Read in the clients' own sources at the versions named, unless a row's evidence 
 a real proxy by this project. Where the evidence is `local`, the client was driven through the stand-in. A database
 default stops a pin only if the client then stops sending its SET.
 
-Some rows (Django, Rails 8.2, psycopg2, psqlODBC, Sequelize) depend on what the server reports of its parameters when a
-client connects. Whether RDS Proxy passes on every such report is not established. Measured locally: without any report
-psycopg2, asyncpg, Django and pgjdbc do not even connect, for want of server_version or client_encoding; with those two
-alone, psycopg2 and Django SET whatever the database says, and Sequelize has one SET more.
+What some rows say depends on what the server reports of its parameters when a client connects: see :data:`REPORTS`.
 """
 
 import re
@@ -16,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from ..errors import UnknownNameError
-from .conditions import Evidence
+from .conditions import Evidence, Limit
 
 
 class Pins(StrEnum):
@@ -50,6 +47,8 @@ class Client:
         switch: How the client is told not to send it.
         statements: What it sends, as SQL.
         marks: How those begin in the proxy's log, in the form of :func:`canonical`; empty where too many send the same.
+        by_reports: Whether it sends some of it only if the server reports something else at connect: see
+            :data:`REPORTS`.
     """
 
     name: str
@@ -66,6 +65,7 @@ class Client:
     switch: str
     statements: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    by_reports: bool = False
 
 
 _DOC: Final = (Evidence.DOCUMENTED,)
@@ -74,6 +74,16 @@ _INF: Final = (Evidence.INFERRED,)
 _LOCAL: Final = (Evidence.LOCAL,)
 _DOC_LOCAL: Final = (*_DOC, Evidence.LOCAL)
 _MEAS_LOCAL: Final = (*_MEAS, Evidence.LOCAL)
+
+REPORTS: Final = Limit(
+    id="parameter-reports",
+    title="The server's reports of its parameters at connect (ParameterStatus)",
+    text="decide whether some clients send a SET; whether RDS Proxy passes on every report is not established. Without "
+    "any, psycopg2, asyncpg, Django and pgjdbc do not even connect; with those of server_version and client_encoding "
+    "alone, psycopg2 and Django SET whatever the database says, and Sequelize has one SET more",
+    evidence=(Evidence.UNVERIFIED, Evidence.LOCAL),
+    source=("https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC",),
+)
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(
@@ -113,6 +123,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         switch="min_messages: false, intervalstyle: false, standard_conforming_strings: false, "
         "schema_search_path: false in database.yml",
         statements=("SET client_min_messages TO 'warning'",),
+        by_reports=True,
     ),
     Client(
         name="ruby-pg",
@@ -148,6 +159,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
             'DECLARE "_django_curs_140042145613568_sync_7" NO SCROLL CURSOR WITH HOLD FOR SELECT 1',
         ),
         marks=('declare "_django_curs_',),
+        by_reports=True,
     ),
     Client(
         name="psycopg",
@@ -181,6 +193,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         switch="do not call reset()",
         statements=("SET datestyle TO 'ISO'", "DISCARD ALL"),
         marks=("set datestyle=$",),
+        by_reports=True,
     ),
     Client(
         name="pg8000",
@@ -443,6 +456,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
             "set client_min_messages=$;set time zone",
             "set standard_conforming_strings=$;set client_min_messages=$",
         ),
+        by_reports=True,
     ),
     Client(
         name="TypeORM, Drizzle, Prisma adapter-pg",
@@ -565,6 +579,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         switch="upgrade to 17.00.0007",
         statements=("SET DateStyle = 'ISO';SET extra_float_digits = 2;SHOW transaction_isolation",),
         marks=("set datestyle=$;set extra_float_digits=$",),
+        by_reports=True,
     ),
     Client(
         name="Laravel",

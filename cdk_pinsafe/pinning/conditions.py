@@ -14,6 +14,16 @@ from ..errors import UnknownNameError
 STATEMENT_LIMIT: Final = 16_384
 """Bytes of text, encoded as sent, above which a statement pins: AWS's "16 KB", as the proxy's log has it."""
 
+STARTUP_PARAMETERS: Final = (
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "TimeZone",
+    "extra_float_digits",
+    "search_path",
+)
+"""Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin."""
+
 
 class Evidence(StrEnum):
     """How well a claim is known."""
@@ -59,6 +69,25 @@ class Condition:
     source: tuple[str, ...]
     pinning_examples: tuple[str, ...]
     safe_examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What else to know of the proxy, and is no interaction that pins: what it does not see or take, what is not known.
+
+    Attributes:
+        id: Stable name.
+        title: A few words, in sentence case.
+        text: What is said of it, so that it reads on from the title.
+        evidence: How well it is known, best first.
+        source: Links to what says so; for what is in no list, to the list.
+    """
+
+    id: str
+    title: str
+    text: str
+    evidence: tuple[Evidence, ...]
+    source: tuple[str, ...]
 
 
 AWS_PINNING: Final = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html"
@@ -333,6 +362,42 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_PINNING,),
         pinning_examples=("LOAD 'auto_explain'",),
         safe_examples=("CREATE EXTENSION IF NOT EXISTS plpgsql",),
+    ),
+)
+
+LIMITS: Final[tuple[Limit, ...]] = (
+    Limit(
+        id="bodies",
+        title="Bodies of functions and procedures, and by kinship of DO blocks",
+        text="are not looked into: nothing in them pins, and what they change in the session beyond the transaction "
+        "stays behind for the connection's next client",
+        evidence=(Evidence.DOCUMENTED,),
+        source=(AWS_PINNING,),
+    ),
+    Limit(
+        id="copy",
+        title="COPY, and several statements sent as one text",
+        text="are in no list of what pins; the statements of such a text are judged here one by one",
+        evidence=(Evidence.UNVERIFIED,),
+        source=(AWS_PINNING,),
+    ),
+    Limit(
+        id="startup-parameters",
+        title="Start-up parameters",
+        text=f"that the proxy takes, without a pin, are {', '.join(STARTUP_PARAMETERS)}; any other refuses the "
+        "connection with SQLSTATE 0A000: options (as PGOPTIONS and -c make it), statement_timeout, jit, …; what a "
+        "client gives there beats the database's setting",
+        evidence=(Evidence.MEASURED, Evidence.LOCAL),
+        source=("https://github.com/n8n-io/n8n/issues/25705", "https://github.com/jackc/pgx/issues/1792"),
+    ),
+    Limit(
+        id="wrong-results",
+        title="Wrong results under load",
+        text="are reported: 600 clients at once, each with one parameter in a statement of its own, got 29 results "
+        "whose parameter was another statement's (extended query protocol, Aurora PostgreSQL 15, August 2024); whether "
+        "that is mended is not known",
+        evidence=(Evidence.MEASURED,),
+        source=("https://github.com/opengovsg/rdsproxy-test",),
     ),
 )
 

@@ -8,12 +8,9 @@ from typing import Final
 from ..errors import SettingError
 from ..settings.catalogue import check
 from ._values import Value, same
+from .conditions import STARTUP_PARAMETERS
 
-STARTUP_PARAMETERS: Final = frozenset(
-    {"application_name", "client_encoding", "datestyle", "timezone", "extra_float_digits", "search_path"}
-)
-"""Parameters that a client may give when it connects: the proxy accepts them, and does not pin for them (measured)."""
-
+_AT_START_UP: Final = frozenset(map(str.lower, STARTUP_PARAMETERS))
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "application_name": "give application_name when connecting: the proxy accepts it there, without a pin",
     "exit_on_error": "take it out of the client: a database must not hold it",
@@ -61,7 +58,7 @@ def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[
         words = f"if one value suits every session, {words}; if not, pass it as a parameter of the queries that need it"
     if held:
         words += f" (sessions start with {_shown(held)} now)"
-    if len(settings) == 1 and (name := next(iter(settings))) in STARTUP_PARAMETERS:
+    if len(settings) == 1 and (name := next(iter(settings))) in _AT_START_UP:
         words += f"; or give {name} when connecting, which the proxy accepts without a pin"
     return words, False
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from ..pinning.conditions import STARTUP_PARAMETERS
 from .authentication import SCRAM, ScramError, ScramServer, md5_response
 from .conversation import LONGEST_TOKEN, Conversation, Read, Step
 from .messages import (
@@ -27,11 +28,8 @@ from .messages import (
 
 __all__ = ["ERRORS", "Authentication", "ClientRules", "Key", "Login", "client_login"]
 
-# The start-up parameters that RDS Proxy keeps for a client without pinning (documented and measured); names are
-# compared as PostgreSQL does, without case.
-_TRACKED: Final = {
-    name.lower(): name for name in ("client_encoding", "DateStyle", "TimeZone", "extra_float_digits", "search_path")
-}
+# Names are compared as PostgreSQL does, without case.
+_TRACKED: Final = {name.lower(): name for name in STARTUP_PARAMETERS if name != "application_name"}
 
 
 class Authentication(Enum):

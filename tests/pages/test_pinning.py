@@ -1,13 +1,14 @@
 """`pinsafe conditions` and `pinsafe clients`: complete, readable, and one JSON document for a program."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cdk_pinsafe.cli import main
-from cdk_pinsafe.pinning.clients import CLIENTS
-from cdk_pinsafe.pinning.conditions import CONDITIONS, Condition
+from cdk_pinsafe.pinning.clients import CLIENTS, REPORTS, Client
+from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS, Condition, Limit
 
 
 def run(*arguments: str, columns: int = 100) -> Result:
@@ -18,8 +19,8 @@ def run(*arguments: str, columns: int = 100) -> Result:
 def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
     """No condition and no client is left out, none without its evidence, whatever the terminal's width."""
     for command, rows in (
-        ("conditions", [(one.id, one.evidence) for one in CONDITIONS]),
-        ("clients", [(one.name, one.evidence) for one in CLIENTS]),
+        ("conditions", [(one.id, one.evidence) for one in CONDITIONS] + [(one.title, one.evidence) for one in LIMITS]),
+        ("clients", [(one.name, one.evidence) for one in CLIENTS] + [(REPORTS.title, REPORTS.evidence)]),
     ):
         shown = run(command, columns=columns)
         assert shown.exit_code == 0
@@ -28,7 +29,17 @@ def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
         assert len(entries) == len(rows)
         for entry, (name, evidence) in zip(entries, rows, strict=True):
             assert entry.startswith(name)
-            assert f"({', '.join(evidence)})" in entry
+            assert re.search(rf"\({', '.join(evidence)}[:)]", entry)
+
+
+@pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
+def test_open_question_stands_on_the_pages_that_hang_on_it(one: Client) -> None:
+    """What is not known of the proxy's reports is said of each client to which it matters, and of no other."""
+    by_reports = one.name in ("Django", "Rails 8.2", "Sequelize", "psqlODBC", "psycopg2")
+    shown = " ".join(run("clients", one.name).output.split())
+    assert (REPORTS.text in shown) == by_reports
+    assert (f"({', '.join(REPORTS.evidence)})" in shown) == by_reports
+    assert len(json.loads(run("clients", one.name, "--format", "json").output)["limits"]) == by_reports
 
 
 @pytest.mark.parametrize("one", CONDITIONS, ids=lambda one: one.id)
@@ -42,14 +53,18 @@ def test_page_of_a_condition_is_whole(one: Condition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "rows"), [("conditions", CONDITIONS), ("clients", CLIENTS)], ids=["conditions", "clients"]
+    ("command", "rows", "limits"),
+    [("conditions", CONDITIONS, LIMITS), ("clients", CLIENTS, (REPORTS,))],
+    ids=["conditions", "clients"],
 )
-def test_json_is_the_table(command: str, rows: tuple[object, ...]) -> None:
-    """A program gets every field of every row, and of one row alone where one is named."""
+def test_json_is_the_table(command: str, rows: tuple[object, ...], limits: tuple[Limit, ...]) -> None:
+    """A program gets every field of every row, what stands beside the table, and one row alone where one is named."""
     document = json.loads(run(command, "--format", "json").output)
-    assert len(document) == len(rows)
-    name = document[1].get("id") or document[1]["name"]
-    assert json.loads(run(command, name, "--format", "json").output) == [document[1]]
+    assert len(document[command]) == len(rows)
+    assert [one["id"] for one in document["limits"]] == [one.id for one in limits]
+    row = document[command][0]
+    name = row.get("id") or row["name"]
+    assert json.loads(run(command, name, "--format", "json").output) == {command: [row], "limits": []}
 
 
 @pytest.mark.parametrize(("command", "near"), [("conditions", "set-local"), ("clients", "Sequelize")])
