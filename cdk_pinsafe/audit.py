@@ -165,9 +165,10 @@ def judge(
         analysis = analyse(text, database_settings=held)
         pins.extend(_pin(finding, text, calls, roles) for finding in analysis.findings)
         for broken in analysis.not_parsed:
-            # PostgreSQL ran it before it made $1 of what may be no parameter, as in SET NAMES: its first word tells.
-            if known := classify(None, text):
-                pins.append(_pin_of(known, text[broken.start : broken.end], calls, roles))
+            # PostgreSQL ran it, so what is no SQL any more, as it was cut say, is told by its first word.
+            statement = text[broken.start : broken.end]
+            if known := classify(None, statement):
+                pins.append(_pin_of(known, statement, calls, roles))
             else:
                 not_judged.append(text)
     return tuple(pins), tuple(not_judged)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..pinning.clients import Client, Pins, canonical, recognise
+from ..pinning.clients import Client, Pins, recognise
 from ..pinning.conditions import REASON_PARSE, Condition, Evidence, condition
 from ..pinning.remedies import movable
 from ..pinning.statements import Finding, analyse
@@ -363,9 +363,8 @@ def _set_by(key: Key) -> dict[str, dict[Value, str]]:
     """The parameters that a digest sets and a database may hold: for each the values that are known, and from where."""
     if key.digest is None:
         return {}
-    analysis = analyse(key.digest)
     found: dict[str, dict[Value, str]] = {}
-    for finding in analysis.findings:
+    for finding in analyse(key.digest).findings:
         for name, value in finding.settings.items():
             found[name] = {} if value is None else {value: "as logged"}
     untold = {name for name, known in found.items() if not known}
@@ -373,13 +372,10 @@ def _set_by(key: Key) -> dict[str, dict[Value, str]]:
     # The values of one that must be told to send it are its user's; where several send it, they would be a guess.
     for client in clients if all(client.pins is Pins.YES for client in clients) else ():
         for statement in client.statements:
-            # The whole text of a client tells more than its digest, of which `interval $1` say is no SQL any more.
-            whole = bool(analysis.not_parsed) and canonical(statement) == canonical(key.digest)
             for finding in analyse(statement).findings:
                 for name, value in finding.settings.items():
-                    if value is not None and (name in untold or (whole and name not in found)):
-                        untold.add(name)
-                        found.setdefault(name, {})[value] = f"what {client.name} sends by default"
+                    if value is not None and name in untold:
+                        found[name][value] = f"what {client.name} sends by default"
     return {name: known for name, known in found.items() if movable(name)}
 
 

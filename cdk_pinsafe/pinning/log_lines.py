@@ -133,7 +133,7 @@ def classify(reason: str | None, digest: str | None) -> Condition | None:
     """The condition that a pin's reason and digest speak of; None if they do not tell.
 
     The digest decides, where there is one: the proxy logs "changed session settings" for a cursor, too. A digest need
-    not be SQL any more (``set names $1``, long lists cut to ``[...]``): as it is known to have pinned, its first word
+    not be SQL any more (long lists cut to ``[...]``, a name replaced): as it is known to have pinned, its first word
     then tells. A reason that several conditions share tells nothing by itself.
     """
     if reason and _OVERSIZED.search(reason):

@@ -10,6 +10,7 @@ from ..settings.catalogue import check
 from ._values import Value, same
 from .conditions import STARTUP_PARAMETERS
 
+UNKNOWN_VALUE: Final = "if one value suits every session, "
 _AT_START_UP: Final = frozenset(map(str.lower, STARTUP_PARAMETERS))
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "application_name": "give application_name when connecting: the proxy accepts it there, without a pin",
@@ -55,7 +56,7 @@ def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[
         return f"take it out of the client: it is redundant, as sessions start with {_shown(held)}, and pins", True
     words = f"{settings_line(settings)} in the database, and take it out of the client"
     if None in settings.values():
-        words = f"if one value suits every session, {words}; if not, pass it as a parameter of the queries that need it"
+        words = f"{UNKNOWN_VALUE}{words}; if not, pass it as a parameter of the queries that need it"
     if held:
         words += f" (sessions start with {_shown(held)} now)"
     if len(settings) == 1 and (name := next(iter(settings))) in _AT_START_UP:

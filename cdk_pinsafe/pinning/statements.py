@@ -2,7 +2,7 @@
 
 :func:`analyse` splits a text by PostgreSQL's scanner, passes over statements without a word that can pin, and parses
 the others. The words only choose what is parsed; the tree alone judges. What the parser does not accept is reported as
-not parsed, never guessed.
+not parsed, never guessed; a normalised text, with $1 where its constants were, is read as what it was.
 
 Sees what RDS Proxy sees: statements of the client. Bodies of DO blocks, functions and procedures are not looked into
 (AWS documents that the proxy does not either), which a note says.
@@ -12,14 +12,14 @@ import contextlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from . import _parser, _tree
+from . import _normalised, _parser, _tree
 from ._parser import RefusedError
 from ._values import Value
 from .conditions import STATEMENT_LIMIT, Condition, Evidence, condition
-from .remedies import movable, remedy_for
+from .remedies import UNKNOWN_VALUE, movable, remedy_for
 
 __all__ = ["Analysis", "Finding", "NotParsed", "Note", "analyse", "digest"]
 
@@ -147,7 +147,7 @@ def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> 
                 problem = "it holds a NUL character, which PostgreSQL does not accept"
             if problem is None:
                 try:
-                    found, remarks = _tree.look(_parser.parse(one), one)
+                    found, remarks = _judge(one)
                 except RefusedError as error:
                     problem = error.message
             if problem is not None:
@@ -168,6 +168,33 @@ def digest(sql: str) -> str:
         return _parser.normalise(_encoded(sql).decode()).lower()
     except RefusedError:
         return sql.lower()
+
+
+def _judge(one: str) -> tuple[list[_tree.Found], list[_tree.Remark]]:
+    """What a statement's tree says, with offsets in its text.
+
+    Raises:
+        RefusedError: the parser does not accept it, nor what it was before it was normalised.
+    """
+    try:
+        root = _parser.parse(one)
+    except RefusedError as error:
+        filled = _normalised.fill(one, error) if "$" in one else None
+        if filled is None:
+            raise
+    else:
+        return _tree.look(root, one)
+    found, remarks = _tree.look(_parser.parse(filled.text), filled.text)
+    before = filled.before
+    return [
+        replace(
+            item,
+            start=before(item.start),
+            end=before(item.end),
+            settings=item.settings if filled.values_known else dict.fromkeys(item.settings),
+        )
+        for item in found
+    ], [replace(remark, start=before(remark.start), end=before(remark.end)) for remark in remarks]
 
 
 def _may_pin(sql: str) -> bool:
@@ -255,7 +282,7 @@ def _finding(
     if found.settings and not found.resets:
         remedy, redundant = remedy_for(found.settings, held)
         if one.id == "set-local" and not redundant:
-            remedy = f"if one value suits every transaction, {remedy}"
+            remedy = f"if one value suits every transaction, {remedy.removeprefix(UNKNOWN_VALUE)}"
     evidence = one.evidence if found.evidence is None else (found.evidence,)
     first = next(iter(found.settings), None)
     return Finding(

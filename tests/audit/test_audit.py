@@ -175,6 +175,9 @@ def test_statements_without_their_values_are_judged() -> None:
             ("SET search_path TO $1, $2", 3, ["app"]),
             ("SET NAMES $1", 2, ["app"]),
             ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL $1", 1, ["app"]),
+            ("SET TIME ZONE INTERVAL $1 HOUR TO MINUTE", 1, ["app"]),
+            ("SET TRANSACTION $1 ONLY", 1, ["app"]),
+            ("LOAD $1", 1, ["app"]),
             ("SELECT $1 temp nextval", 1, ["app"]),
             (HIDDEN, 9, ["other"]),
         ],
@@ -184,6 +187,17 @@ def test_statements_without_their_values_are_judged() -> None:
         ("set", "SET search_path TO $1, $2", 3, False),
         ("set", "SET NAMES $1", 2, False),
         ("set", "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL $1", 1, False),
+        ("set", "SET TIME ZONE INTERVAL $1 HOUR TO MINUTE", 1, False),
+        ("set-transaction", "SET TRANSACTION $1 ONLY", 1, False),
+        ("load", "LOAD $1", 1, False),
+    ]
+    assert [dict(pin.settings) for pin in pins] == [
+        {"search_path": None},
+        {"client_encoding": None},
+        {"default_transaction_isolation": "serializable"},
+        {"timezone": None},
+        {},
+        {},
     ]
     assert 'if one value suits every session, settings={"search_path": ...} in the database' in pins[0].remedy
     assert not_judged == ("SELECT $1 temp nextval",)

@@ -91,6 +91,22 @@ def test_line_form(line: str, condition: str | None, digest: str | None) -> None
     assert report.connections.count == 1
 
 
+def test_digest_that_the_parser_refuses_is_grouped_as_what_it_was() -> None:
+    """A time zone's interval, whose string became $1, is a SET of timezone; the mode of one transaction is none."""
+    zone, mode = "set time zone interval $1 hour to minute", "set transaction isolation level $1 read"
+    report = report_of(
+        "\n".join(pinned(WHEN, number, 2, REASON_SETTINGS, (zone, mode)[number % 2]) for number in range(4))
+    )
+    assert {row.digest: (row.condition, row.count) for row in report.digests} == {
+        zone: ("set", 2),
+        mode: ("set-transaction", 2),
+    }
+    assert [(setting.name, setting.value, setting.count) for setting in report.settings] == [("timezone", None, 2)]
+    remedies = {row.digest: row.remedies for row in report.digests}
+    assert 'settings={"timezone": ...} in the database' in remedies[zone][0]
+    assert "as in BEGIN ISOLATION LEVEL REPEATABLE READ" in remedies[mode][0]
+
+
 def test_all_conditions_of_a_digest_are_told() -> None:
     """A digest of several statements counts once, by its first condition, and names the others."""
     report = report_of(pinned(WHEN, 1, 2, REASON_SETTINGS, "set a.b=$1; create temp table t (id int)"))

@@ -102,6 +102,9 @@ def test_what_is_no_line_is_none(text: str) -> None:
     [
         ("SQL changed session settings that the proxy doesn't track", "set search_path to $1,$2,$3", "set"),
         ("SQL changed session settings that the proxy doesn't track", "set names $1", "set"),
+        ("SQL changed session settings", "set time zone interval $1 hour to minute", "set"),
+        ("SQL changed session settings", "set transaction isolation level $1", "set-transaction"),
+        ("SQL changed session settings", "load $1", "load"),
         ("SQL changed session settings", "set search_path = $1; set names $2;", "set"),
         ("SQL changed", "set session characteristics as transaction isolation level $1 uncommitted", "set"),
         ("SQL changed", "select pg_advisory_unlock_all(); close all; unlisten *; reset all;", "advisory-lock"),

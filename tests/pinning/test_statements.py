@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cdk_pinsafe.pinning.clients import CLIENTS
 from cdk_pinsafe.pinning.conditions import CONDITIONS, STATEMENT_LIMIT, Evidence
 from cdk_pinsafe.pinning.statements import Analysis, analyse, digest
 
@@ -200,6 +201,12 @@ def test_redundant_set_is_told(sql: str, held: dict[str, str], redundant: bool) 
     (finding,) = analyse(sql, database_settings=held).findings
     assert finding.redundant == redundant
     assert ("redundant" in finding.remedy) == redundant
+
+
+def test_set_local_asks_once_for_its_value() -> None:
+    """A SET LOCAL whose value is not known has one condition in its remedy, that of the transactions."""
+    (finding,) = analyse("SET LOCAL a.b = $1").findings
+    assert finding.remedy.startswith('if one value suits every transaction, settings={"a.b": ...} in the database')
 
 
 def test_weaker_evidence_travels_with_the_finding() -> None:
@@ -401,6 +408,84 @@ def test_digest_is_the_logs() -> None:
     )
     assert digest("SELECT set_config('a', 'b', true)") == "select set_config($1, $2, $3)"
     assert digest("SELECT 'abc") == "select 'abc"
+
+
+NORMALISED = [
+    *(sql for one in CONDITIONS for sql in one.pinning_examples if one.id != "oversized"),
+    *(sql for one in CLIENTS for sql in one.statements),
+    "SET TIME ZONE INTERVAL(3) '+01:00'",
+    "SET TIME ZONE INTERVAL '1' HOUR; /* é */ SET LOCAL TIME ZONE INTERVAL '-1' HOUR",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE, NOT DEFERRABLE, ISOLATION LEVEL REPEATABLE READ",
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY, DEFERRABLE",
+    "SET TRANSACTION SNAPSHOT '00000003-1'",
+    "SET XML OPTION CONTENT",
+    "SET SEED TO 0.5",
+    "SET a.b = 1, 'x', y, on, -2.5",
+]
+
+
+@pytest.mark.parametrize("sql", NORMALISED)
+def test_normalised_statement_is_judged_as_what_it_was(sql: str) -> None:
+    """What PostgreSQL's statistics and the proxy's log make of a statement pins as that did; no value is made up."""
+    text = digest(sql)
+    before, after = analyse(sql), analyse(text)
+    assert not after.not_parsed
+    assert len(after.findings) == len(before.findings)
+    for one, other in zip(before.findings, after.findings, strict=True):
+        assert other.condition == one.condition
+        assert other.parameter == one.parameter or other.parameter is None
+        assert other.value in (one.value, None)
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameter", "value"),
+    [
+        ("set time zone interval $1 hour to minute", "timezone", None),
+        ("set names $1", "client_encoding", None),
+        (
+            "select 'é'; set transaction isolation level $1 committed, $23 only",
+            "transaction_isolation",
+            "read committed",
+        ),
+        ("set transaction isolation level $1 read", "transaction_isolation", "repeatable read"),
+        ("set session characteristics as transaction $1 deferrable", "default_transaction_deferrable", "off"),
+        ("set xml option $1", "xmloption", None),
+        ("set transaction snapshot $1", None, None),
+    ],
+)
+def test_value_of_a_normalised_set_is_told_only_where_one_word_fits(
+    sql: str, parameter: str | None, value: str | None
+) -> None:
+    """A string's value is unknown; the grammar has a single word for most places of a transaction's modes."""
+    (finding,) = analyse(sql).findings
+    assert (finding.parameter, finding.value) == (parameter, value)
+    assert sql[finding.start : finding.end] == sql.split("; ")[-1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "listen $1",
+        "load $1",
+        "deallocate $1",
+        "execute $1",
+        "declare $1 cursor for select 1",
+        "discard $1",
+        "reset $1",
+        "set $1 to $2",
+        "set x to $1 $2",
+        "set time zone interval $1 fortnight",
+        "set transaction isolation level $1 only",
+        "set names '$1",
+        "set transaction isolation level " + ", isolation level ".join(["$1"] * 200),
+    ],
+)
+def test_name_in_place_of_a_constant_is_not_made_up(sql: str) -> None:
+    """Where no constant can have stood, or too many did, a text is not parsed, and PostgreSQL's first message stays."""
+    analysis = analyse(sql)
+    assert not analysis.findings
+    (broken,) = analysis.not_parsed
+    assert "syntax error at or near" in broken.message or "unterminated" in broken.message
 
 
 @pytest.mark.parametrize(
