@@ -25,6 +25,7 @@ from .pinning.conditions import Condition, Evidence
 from .pinning.log_lines import classify
 from .pinning.remedies import settings_line
 from .pinning.statements import Finding, analyse
+from .terminal import one_line
 
 _CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
@@ -147,7 +148,7 @@ def audit(dsn: str) -> Report:
             connection.read_only = True
             return _read(connection)
     except psycopg.Error as error:
-        raise AuditError(f"the database could not be audited: {_plain(str(error))}") from None
+        raise AuditError(f"the database could not be audited: {one_line(str(error))}") from None
 
 
 def judge(
@@ -274,21 +275,16 @@ def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     )
 
 
-def _plain(text: str) -> str:
-    """A text in one line, without the control characters with which a statement could write to a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
-
-
 def _print(report: Report, console: Console) -> None:
     console.print(
-        f"[bold]{escape(_plain(report.database))}[/], PostgreSQL {escape(report.server_version)}: {report.statements} "
-        f"statements, sent {_times(report.calls)}, by whatever way they came\n"
+        f"[bold]{escape(one_line(report.database))}[/], PostgreSQL {escape(report.server_version)}: "
+        f"{report.statements} statements, sent {_times(report.calls)}, by whatever way they came\n"
     )
     for pin in report.pins[:_SHOWN]:
         redundant = ", repeats what sessions start with" if pin.redundant else ""
         console.print(
             f"[bold]{_times(pin.calls)}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
-            f"by {escape(_plain(', '.join(pin.roles)))}"
+            f"by {escape(one_line(', '.join(pin.roles)))}"
         )
         _indented(console, pin.statement[:300])
         _indented(console, f"instead: {pin.remedy}")
@@ -305,7 +301,7 @@ def _print(report: Report, console: Console) -> None:
         _indented(console, settings_line(report.move))
         console.print()
     for line in _remarks(report):
-        console.print(escape(_plain(line)))
+        console.print(escape(one_line(line)))
 
 
 def _remarks(report: Report) -> list[str]:
@@ -333,4 +329,4 @@ def _times(number: int) -> str:
 
 
 def _indented(console: Console, text: str) -> None:
-    console.print(Padding(escape(_plain(text)), (0, 0, 0, 4), expand=False))
+    console.print(Padding(escape(one_line(text)), (0, 0, 0, 4), expand=False))

@@ -15,24 +15,26 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "dsn": set(),
+    "terminal": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
     "pages": {"errors", "pinning", "settings"},
-    "audit": {"dsn", "errors", "pinning"},
-    "lint": {"errors", "settings", "pinning"},
-    "logs": {"errors", "pinning"},
+    "audit": {"dsn", "errors", "pinning", "terminal"},
+    "lint": {"errors", "settings", "pinning", "terminal"},
+    "logs": {"errors", "pinning", "terminal"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier"},
-    "standin": {"dsn", "errors", "pinning"},
-    "rehearsal": {"errors", "pinning", "settings", "standin"},
-    "testing": {"dsn", "errors", "pinning", "standin"},
+    "standin": {"dsn", "errors", "pinning", "terminal"},
+    "rehearsal": {"errors", "pinning", "settings", "standin", "terminal"},
+    "testing": {"dsn", "errors", "pinning", "standin", "terminal"},
 }
 # At the door: it imports whom a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
     "dsn": {"psycopg"},
+    "terminal": set(),
     "settings": set(),
     "pinning": {"google", "postgast"},
     "pages": {"rich"},

@@ -1,13 +1,13 @@
 """What was found, for people: the line, a caret under what pins, and what to write instead."""
 
 import contextlib
-import unicodedata
 from collections.abc import Sequence
 from typing import Final, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
+from ..terminal import plain
 from .findings import FileReport, Finding
 
 __all__ = ["print_text"]
@@ -31,7 +31,7 @@ def _finding(path: str, finding: Finding) -> Text:
     excerpt, caret = _excerpt(finding)
     gutter = " " * len(str(line))
     text = Text()
-    text.append(f"{_shown(path)}:{line}:{column}: ", "bold")
+    text.append(f"{plain(path)}:{line}:{column}: ", "bold")
     text.append(finding.message)
     text.append(f" [{finding.rule.id}]\n", "bold red")
     text.append(f"{gutter} |\n{line} | ", "blue").append(excerpt + "\n")
@@ -50,25 +50,11 @@ def _excerpt(finding: Finding) -> tuple[str, str]:
     shown = finding.line
     last = end_column - 1 if end_line == line else len(shown)
     begin = max(first - _LEAD, 0) if len(shown) > _WIDEST else 0
-    cut = _shown(shown[begin : begin + _WIDEST])
+    cut = plain(shown[begin : begin + _WIDEST])
     before, marked = cut[: first - begin], cut[first - begin : max(last - begin, first - begin)]
     lead = "…" if begin else ""
     tail = "…" if len(shown) > begin + _WIDEST else ""
     return f"{lead}{cut}{tail}", " " * (_width(before) + len(lead)) + "^" * max(_width(marked), 1)
-
-
-def _shown(text: str) -> str:
-    """The text without characters that a terminal would act upon, each replaced by one that it shows."""
-    return "".join(_safe(character) for character in text)
-
-
-def _safe(character: str) -> str:
-    if character == "\t":
-        return " "
-    # Controls, and marks that turn the direction of writing around.
-    return (
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
-    )
 
 
 def _width(text: str) -> int:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import LogsError
+from ..terminal import one_line
 from .formats import as_line
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def events(
     except ClientError as error:
         raise LogsError(_refusal(error.response["Error"], group)) from None
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that cannot be, as of an empty region
-        raise LogsError(f"CloudWatch Logs cannot be asked: {_one_line(error)}: {_CONFIGURE}") from None
+        raise LogsError(f"CloudWatch Logs cannot be asked: {_short(error)}: {_CONFIGURE}") from None
 
 
 _CONFIGURE: Final = "see to AWS_PROFILE, AWS_REGION and `aws sts get-caller-identity`"
@@ -101,7 +102,7 @@ def _milliseconds(when: datetime) -> int:
 
 def _refusal(error: Any, group: str) -> str:
     code = error.get("Code", "")
-    message = _one_line(error.get("Message", ""))
+    message = _short(error.get("Message", ""))
     if code == "ResourceNotFoundException":
         return (
             f"there is no log group {group!r} in this account and region: RDS Proxy's is named /aws/rds/proxy/ and the "
@@ -112,5 +113,5 @@ def _refusal(error: Any, group: str) -> str:
     return f"CloudWatch Logs refused to read {group!r}: {code}: {message}: {_CONFIGURE}"
 
 
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split()).rstrip(".")[:500]
+def _short(text: object) -> str:
+    return one_line(str(text)).rstrip(".")[:500]

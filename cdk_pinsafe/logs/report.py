@@ -385,6 +385,7 @@ def _printable_lines(lines: Lines) -> Lines:
 
 
 def _printable(text: str) -> str:
+    # Not cdk_pinsafe.terminal's U+FFFD: what was logged can still be told, in JSON and on the page, too.
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

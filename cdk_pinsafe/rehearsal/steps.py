@@ -8,6 +8,7 @@ import pg8000.native
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import RehearsalError
+from ..terminal import one_line
 from .events import Reporter
 
 __all__ = ["step"]
@@ -25,11 +26,11 @@ def step(reporter: Reporter, name: str) -> Iterator[None]:
     try:
         yield
     except (pg8000.native.Error, BotoCoreError, ClientError, OSError) as error:
-        raise RehearsalError(f"{name}: {_one_line(error)}") from error
+        raise RehearsalError(f"{name}: {_message(error)}") from error
     reporter.end(name, time.monotonic() - start)
 
 
-def _one_line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """An error's message; PostgreSQL's come as a dictionary of fields."""
     fields = error.args[0] if error.args else None
-    return str(fields.get("M", fields)) if isinstance(fields, dict) else " ".join(str(error).split())
+    return one_line(str(fields.get("M", fields)) if isinstance(fields, dict) else str(error))

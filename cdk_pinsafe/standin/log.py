@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ..pinning import log_lines
+from ..terminal import one_line
 from .events import Observer, Pin
 
 __all__ = ["Log"]
@@ -21,7 +22,7 @@ class Log(Observer):
         self._write(log_lines.connected(datetime.now(UTC), client, address, endpoint=self._endpoint))
 
     def client_closed(self, client: int, reason: str) -> None:
-        self._write(log_lines.closed(datetime.now(UTC), client, _one_line(reason), endpoint=self._endpoint))
+        self._write(log_lines.closed(datetime.now(UTC), client, one_line(reason), endpoint=self._endpoint))
 
     def may_pin(self, pin: Pin) -> None:
         self._write(
@@ -30,7 +31,7 @@ class Log(Observer):
                 pin.client_connection,
                 pin.db_connection,
                 pin.reason,
-                _one_line(pin.digest or ""),
+                one_line(pin.digest or ""),
                 endpoint=self._endpoint,
             )
         )
@@ -43,12 +44,7 @@ class Log(Observer):
                     pin.client_connection,
                     pin.db_connection,
                     pin.reason,
-                    None if pin.digest is None else _one_line(pin.digest),
+                    None if pin.digest is None else one_line(pin.digest),
                     endpoint=self._endpoint,
                 )
             )
-
-
-def _one_line(text: str) -> str:
-    """A client's text as a part of a line: whatever it holds, it neither ends the line nor writes to a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))

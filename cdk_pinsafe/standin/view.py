@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..terminal import plain
 from .events import Pin
 from .snapshot import ClientState, Snapshot
 
@@ -51,20 +52,15 @@ def pin_text(pin: Pin) -> Text:
         "\n  ",
         _statement(pin),
         "\n  ",
-        (_plain(pin.remedy), "italic"),
+        (plain(pin.remedy), "italic"),
     )
 
 
 def _statement(pin: Pin) -> Text:
-    text = Text(_plain(pin.statement))
+    text = Text(plain(pin.statement))
     text.stylize("red underline", pin.start, pin.end)
     text.truncate(160, overflow="ellipsis")
     return text
-
-
-def _plain(text: str) -> str:
-    """A client's text in one line, letter for letter, without what could write to the terminal by itself."""
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
 
 
 def _lanes(moment: Snapshot) -> Text:
@@ -94,9 +90,9 @@ def _clients(moment: Snapshot, most: int) -> Table:
 def _row(client: ClientState) -> list[Text]:
     return [
         Text(str(client.number)),
-        Text(_plain(client.name) or "-"),
-        Text(_plain(client.user)),
-        Text(_plain(client.database)),
+        Text(plain(client.name) or "-"),
+        Text(plain(client.user)),
+        Text(plain(client.database)),
         Text(client.state, _STATES[client.state]),
         Text("" if client.connection is None else str(client.connection)),
         Text("") if client.pin is None else _statement(client.pin),

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ..terminal import plain
+
 if TYPE_CHECKING:
     from ..standin import Pin
 
@@ -98,7 +100,7 @@ def summary(tests: "Sequence[tuple[str, int, Sequence[Statement]]]") -> list[str
             groups.setdefault((one.condition, one.part or one.text), {}).setdefault(name, []).append(one)
     lines = []
     for (condition, text), by_test in sorted(groups.items()):
-        lines.append(f"{condition}: {_plain(textwrap.shorten(text, _WIDTH - 20, placeholder=' …'))}")
+        lines.append(f"{condition}: {plain(textwrap.shorten(text, _WIDTH - 20, placeholder=' …'))}")
         for name, same in by_test.items():
             times = sum(one.times for one in same)
             lines.append(f"  {name}" + f", {times} times" * (times > 1) + " (allowed)" * same[0].allowed)
@@ -145,7 +147,7 @@ def _client(pin: "Pin") -> str:
 
 def _row(name: str, text: str) -> list[str]:
     """A name and what there is to it, on as many lines as it has; no line at all for nothing."""
-    lines = [_plain(line).rstrip() for line in text.splitlines() if line.strip()]
+    lines = [plain(line).rstrip() for line in text.splitlines() if line.strip()]
     return [f"  {name:<11}{lines[0]}", *(_INDENT + line for line in lines[1:])] if lines else []
 
 
@@ -155,11 +157,6 @@ def _wrapped(text: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _AFTER else text[:_AFTER] + " …"
-
-
-def _plain(text: str) -> str:
-    """A line without what could write to the terminal by itself."""
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
 
 
 def _number(count: int, word: str) -> str:
