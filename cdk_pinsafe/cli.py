@@ -1,6 +1,7 @@
 """The command line ``pinsafe``: each command is a call into a room, which is imported when the command runs.
 
-Exit status: 0 clean, 1 findings or a failure, 2 usage, which includes a missing extra.
+Exit status: 0 clean, 1 something was found, 2 it could not be done: wrong usage, a missing extra, a file or a database
+that cannot be read.
 """
 
 import sys
@@ -63,7 +64,7 @@ def rehearse(app: str | None, keep: bool, timeline: Path | None, output_format: 
     changed setting, a bad one that must fail, destroy. Needs neither an AWS account nor Docker, Node or PostgreSQL,
     and leaves nothing running or on disk. The first run fetches the CDK CLI from npm.
 
-    Exit status: 0 if everything was as it should be, 1 if not, 130 if interrupted.
+    Exit status: 0 if everything was as it should be, 1 if not, 2 if it could not begin, 130 if interrupted.
     """
     with _extra("rehearsal"):
         from .rehearsal.run import run
@@ -134,7 +135,7 @@ def audit(dsn: str, output_format: str) -> None:
     Reads only, in one transaction. Connect to the database itself, as pg_monitor or the master user: it was sent the
     statements of all its clients, those that came past the proxy included.
 
-    Exit status: 0 if nothing pins, 1 if something does or the database could not be read.
+    Exit status: 0 if nothing pins, 1 if something does, 2 if the database cannot be read.
     """
     with _extra("tools"), _failure():
         from .audit import run
@@ -184,7 +185,7 @@ def drift(dsn: str, output_format: str) -> None:
     database itself, not to a proxy. Shows each setting that is stored otherwise, that a role's own value beats, or that
     a fresh session does not get.
 
-    Exit status: 0 if there is none, 1 if there is one or the database could not be read.
+    Exit status: 0 if there is none, 1 if there is one, 2 if the database cannot be read.
     """
     with _extra("tools"), _failure():
         from .drift import run
@@ -278,13 +279,17 @@ def _usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
+class _NotDoneError(click.ClickException):
+    exit_code = 2
+
+
 @contextmanager
 def _failure() -> Iterator[None]:
-    """Turns what went wrong into one line and exit status 1."""
+    """Turns what could not be done, though it was asked for rightly, into one line and exit status 2."""
     try:
         yield
     except PinSafeError as error:
-        raise click.ClickException(str(error)) from None
+        raise _NotDoneError(str(error)) from None
 
 
 @contextmanager

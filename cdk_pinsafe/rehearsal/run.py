@@ -16,14 +16,17 @@ from .story import Story
 
 __all__ = ["run"]
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED, NOT_BEGUN, INTERRUPTED = 0, 1, 2, 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
     app: str | None = None, *, keep: bool = False, timeline: Path | None = None, output_format: str = "text"
 ) -> int:
-    """Rehearse an app and return the exit status: 0 if all went as it should, 1 if not, 130 if interrupted.
+    """Rehearse an app and return the exit status.
+
+    That is 0 if all went as it should, 1 if not, 2 if it could not begin, for want of the app or of what it runs on,
+    130 if interrupted.
 
     Args:
         app: a folder with a `cdk.json`, or a command as for `cdk --app`; by default the `cdk.json` of this folder.
@@ -41,14 +44,15 @@ def run(
                 story = Story(App.of(app), directory, report)
                 story.tell(keep=keep, timeline=timeline)
         except RehearsalError as failure:
-            status, error = FAILED, str(failure)
+            status, error = FAILED if story is not None and story.has_begun else NOT_BEGUN, str(failure)
         except KeyboardInterrupt:
             kept = story is not None and story.is_waiting
             status, error = (OK, None) if kept else (INTERRUPTED, "interrupted")
         except BaseException:
             report.abandon()
             raise
-    report.finish(time.monotonic() - start, error, story.cli_output if status == FAILED and story is not None else [])
+    failed = status in (FAILED, NOT_BEGUN)
+    report.finish(time.monotonic() - start, error, story.cli_output if failed and story is not None else [])
     return status
 
 

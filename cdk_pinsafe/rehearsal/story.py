@@ -63,6 +63,7 @@ class Story:
         self._account = Account()
         self._shown: Pool | None = None
         self._scenes: list[Scene] = []
+        self.has_begun = False
         self.is_waiting = False
         (directory / "cli").mkdir()
         self._cli = CdkCli(directory / "cli", self._authority.certificate)
@@ -101,6 +102,7 @@ class Story:
     def _tell(self, cloud: LocalCloud, *, keep: bool) -> None:
         with step(self._reporter, "get the CDK CLI"):
             self._cli.install()
+        self.has_begun = True
         assembly = self._synth(cloud)
         with step(self._reporter, "cdk bootstrap"):
             self._cli.bootstrap(self._account, cloud.endpoint)

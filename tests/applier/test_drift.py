@@ -136,7 +136,7 @@ def test_hostile_settings_of_the_database_do_not_disturb(database: Database) -> 
 
 
 def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
-    """No connection, a bad string, a ledger of somebody else: exit status 1, no trace, no password."""
+    """No connection, a bad string, a ledger of somebody else: exit status 2, no trace, no password."""
     for dsn, expected in (
         ("host=127.0.0.1 port=1 password=hidden", "no connection"),
         ("nonsense", "the DSN is not understood"),
@@ -145,13 +145,13 @@ def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
         (f"host=127.0.0.1 port={database.cluster.server.port} user=nobody password=hidden", "no connection"),
     ):
         shown = CliRunner().invoke(main, ["drift", "--dsn", dsn])
-        assert shown.exit_code == 1
+        assert shown.exit_code == 2
         assert expected in shown.stderr
         assert shown.stderr.count("\n") == 1
         assert "hidden" not in shown.stderr
     database.rows("CREATE SCHEMA cdk_pinsafe")
     shown = drift(database)
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert 'schema cdk_pinsafe belongs to "postgres"' in shown.stderr
 
 

@@ -150,9 +150,9 @@ def test_statements_of_others_are_counted_as_hidden(used: PostgresServer) -> Non
 def test_what_is_missing_is_said_in_one_line(
     server: PostgresServer, database: str, user: str, password: str, message: str
 ) -> None:
-    """No extension, no database, no way in: an error that says so, exit status 1, no traceback, no password."""
+    """No extension, no database, no way in: an error that says so, exit status 2, no traceback, no password."""
     shown = run("--dsn", dsn(server, database, user, password))
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert message in shown.output
     assert "Traceback" not in shown.output
     assert PASSWORD not in shown.output
@@ -266,7 +266,7 @@ def test_malformed_dsn_never_shows_its_password(bad: str) -> None:
 def test_unreachable_database_is_an_error_of_one_line() -> None:
     """Nobody listens there: the error says where, without the password."""
     shown = run("--dsn", "postgresql://joe:s3cr3t@127.0.0.1:1/app")
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert len(shown.output.splitlines()) == 1
     assert "port 1 failed" in shown.output
     assert "s3cr3t" not in shown.output

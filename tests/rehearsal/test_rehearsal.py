@@ -300,6 +300,21 @@ def test_an_app_that_cannot_be_rehearsed_says_why(tmp_path: Path, program: str, 
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_rehearsal_that_cannot_begin_is_no_finding(tmp_path: Path) -> None:
+    """Where there is no app, or nowhere to draw, the exit status is 2, and nothing was tried."""
+    (tmp_path / "cdk.json").write_text('{"app": "false"}')
+    nowhere = str(tmp_path / "nowhere" / "timeline.svg")
+    surroundings = environment(tmp_path)
+    for arguments, message in (
+        (["--app", str(tmp_path / "tmp")], "no cdk.json in"),
+        (["--app", str(tmp_path), "--timeline", nowhere], "cannot write the timeline"),
+    ):
+        run = subprocess.run(command(*arguments), env=surroundings, capture_output=True, text=True, check=False)
+        assert run.returncode == 2
+        assert message in " ".join((run.stdout + run.stderr).split())
+        assert "start the local cloud" not in run.stdout + run.stderr
+
+
 def test_which_app_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No --app is this folder's cdk.json; a folder is its own; anything else is a command; an assembly is refused."""
     monkeypatch.chdir(tmp_path)
