@@ -22,7 +22,10 @@ STARTUP_PARAMETERS: Final = (
     "extra_float_digits",
     "search_path",
 )
-"""Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin."""
+"""Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin.
+
+Measured, as the row of :data:`LIMITS` says that shows them.
+"""
 
 
 class Evidence(StrEnum):
@@ -79,7 +82,7 @@ class Limit:
         id: Stable name.
         title: A few words, in sentence case.
         text: What is said of it, so that it reads on from the title.
-        evidence: How well it is known, best first.
+        evidence: How well its parts are known, in their order.
         source: Links to what says so; for what is in no list, to the list.
     """
 
@@ -371,7 +374,7 @@ LIMITS: Final[tuple[Limit, ...]] = (
         title="Bodies of functions and procedures, and by kinship of DO blocks",
         text="are not looked into: nothing in them pins, and what they change in the session beyond the transaction "
         "stays behind for the connection's next client",
-        evidence=(Evidence.DOCUMENTED,),
+        evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
         source=(AWS_PINNING,),
     ),
     Limit(
