@@ -394,6 +394,14 @@ LIMITS: Final[tuple[Limit, ...]] = (
         source=("https://github.com/n8n-io/n8n/issues/25705", "https://github.com/jackc/pgx/issues/1792"),
     ),
     Limit(
+        id="cancel",
+        title="Cancelling a statement",
+        text="from the client (CancelRequest, as Ctrl-C in psql and many drivers' timeouts send it) is not supported: "
+        "it runs on; statement_timeout, held by the database, ends it",
+        evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
+        source=("https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html",),
+    ),
+    Limit(
         id="wrong-results",
         title="Wrong results under load",
         text="are reported: 600 clients at once, each with one parameter in a statement of its own, got 29 results "
