@@ -152,10 +152,10 @@ def _transact(
 
     Without ``is_kept`` all is done but the COMMIT.
     """
-    first: Done | None = None
+    uncertain: Done | None = None
 
     def attempt() -> Done:
-        nonlocal first
+        nonlocal uncertain
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity)
             done = transaction.run(wish, is_ours)
@@ -167,16 +167,18 @@ def _transact(
                     "was changed; see what the server is busy with, then deploy again"
                 )
             # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
-            first = first or done
+            done = uncertain = done.after(uncertain)
             transaction.commit()
-            if wish and wish.recycles and (first.outcome.changed or first.outcome.reset):
-                first = first.at(session.run(sql.CLOCK)[0][0])
-        return replace(first, stored=done.stored)
+            if wish and wish.recycles and (done.outcome.changed or done.outcome.reset):
+                return done.at(session.run(sql.CLOCK)[0][0])
+        return done
 
     try:
         return persist(attempt, deadline, str(door.target))
-    except UnreachableError as error:
+    except PinSafeError as error:
         failure = error
-    if first:
-        failure = UnreachableError(f"{messages.clip(str(failure), 850)}; the change may have been committed")
-    raise failure
+    if uncertain is None:
+        raise failure
+    if in_time and not isinstance(failure, UnreachableError):
+        raise _undone(door, identity, uncertain, failure, deadline)
+    raise type(failure)(f"{messages.clip(str(failure), 850)}; the change may have been committed")

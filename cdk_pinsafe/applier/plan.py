@@ -129,6 +129,13 @@ class Trace:
     new_text: str | None
     new_row: LedgerRow | None
 
+    def after(self, earlier: "Trace") -> "Trace":
+        """What both did, if this one met the row that the earlier one left; else that one left nothing."""
+        if self.row != earlier.new_row:
+            return self
+        text = earlier.text if self.text == earlier.new_text else self.text
+        return Trace(text, earlier.row, self.new_text, self.new_row)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -62,6 +62,15 @@ class Done:
     stored: Mapping[Key, str] = field(default_factory=dict)
     traces: Mapping[Key, Trace] = field(default_factory=dict)
 
+    def after(self, earlier: "Done | None") -> "Done":
+        """What both did. Whether the earlier one's COMMIT was done, which nobody knows, shows in what this one met."""
+        if earlier is None:
+            return self
+        was = earlier.traces
+        both = {key: one.after(was[key]) if key in was else one for key, one in self.traces.items()}
+        is_done_anew = was.keys() <= self.traces.keys()
+        return Done(self.outcome if is_done_anew else earlier.outcome, self.stored, {**was, **both})
+
     def at(self, time: str) -> "Done":
         """The same, with the time of the commit."""
         return replace(self, outcome=replace(self.outcome, committed_at=time))
