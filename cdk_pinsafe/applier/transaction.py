@@ -97,10 +97,9 @@ class Transaction:
             self._installed = state.installed
             orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
             self._create(wish.extensions)
-            # What belongs to a role that is gone is neither asked for nor given up.
-            wanted = Wish({key: value for key, value in wish.settings.items() if key not in orphaned})
-            concerned = {key: row for key, row in ledger.items() if key not in orphaned}
-            todo = self._plan(wanted, concerned, ours & concerned.keys(), state.stored)
+            # What belongs to a role that is gone is neither set nor given up.
+            wanted = {key: value for key, value in wish.settings.items() if key not in orphaned}
+            todo = self._plan(wanted, orphaned, ledger, ours, state.stored)
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
             if not todo.is_empty:
@@ -115,7 +114,7 @@ class Transaction:
             unable = {key for key, _ in refused}
             managed = (ledger.keys() - set(todo.forgets)) | wish.settings.keys()
             outcome = Outcome(
-                applied=tuple(wanted.settings),
+                applied=tuple(wanted),
                 changed=todo.changed,
                 adopted=todo.adopted,
                 reset=tuple(key for key in todo.reset if key not in unable),
@@ -203,10 +202,15 @@ class Transaction:
         raise failure
 
     def _plan(
-        self, wish: Wish, ledger: Mapping[Key, LedgerRow], ours: Collection[Key], stored: Mapping[Key, str]
+        self,
+        wanted: Mapping[Key, Value],
+        orphaned: Collection[Key],
+        ledger: Mapping[Key, LedgerRow],
+        ours: Collection[Key],
+        stored: Mapping[Key, str],
     ) -> Plan:
         """Let the server check and canonicalise what is desired and what stands, then plan."""
-        standing, refused = judge(self._session, wish.settings, ledger, ours, stored)
+        standing, refused = judge(self._session, wanted, ledger, ours, stored)
         if refused:
             others = [str(Key(error.about, error.role)) for error in refused[1:]]
             raise ApplyError(
@@ -215,11 +219,12 @@ class Transaction:
         return plan(
             self._identity.owner,
             self._identity.physical_id,
-            wish.settings,
+            wanted,
             ledger=ledger,
             ours=ours,
             stored=stored,
             standing=standing,
+            orphaned=orphaned,
         )
 
     def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:

@@ -171,6 +171,24 @@ def test_a_role_dropped_later_holds_nothing_up(database: Database, capsys: pytes
     assert ledger(database) == []
 
 
+def test_what_was_asked_for_of_a_role_that_is_gone_goes_over_with_the_rest(database: Database) -> None:
+    """A construct that is renamed, and a resource that replaces another, keep it: the next way back needs it, too."""
+    with role_of(database) as role:
+        given = wish({role: {"jit": "off"}})
+        database.create({}, **given)
+    row = ["jit", role, "Chat/Renamed", database.physical_id, "off", "off", None, False]
+    database.update({}, {}, was=given, Owner="Chat/Renamed", **given)
+    assert ledger(database) == [row]
+    renamed: dict[str, Any] = {**given, "Owner": "Chat/Renamed"}
+    replaced = {**renamed, "Host": "localhost"}
+    for _ in range(2):
+        database.update({}, {}, was=renamed, **replaced)
+        database.delete({}, **renamed)
+        assert ledger(database) == [[*row[:3], database.physical_id.replace("127.0.0.1", "localhost"), *row[4:]]]
+    database.delete({}, **replaced)
+    assert ledger(database) == []
+
+
 def test_a_role_that_comes_back_gets_its_settings_again(database: Database) -> None:
     """Dropped and made anew, a role has none of its settings: the next update sets them."""
     with role_of(database) as role:
