@@ -102,9 +102,8 @@ class Transaction:
             todo = self._plan(wanted, orphaned, ledger, ours, state.stored)
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
+            self._may_do(todo, state)
             if not todo.is_empty:
-                if not state.may_alter:
-                    raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
                 stored, refused = self._act(todo, state.stored)
         except ServerError as error:
             failure = self._in_words(error.answer)
@@ -136,9 +135,12 @@ class Transaction:
         try:
             self._begin()
             ledger = read_ledger(self._session, self._target)
-            stored = read_state(self._session, (), ()).stored
-            judge(self._session, {}, {}, traces.keys(), stored)  # for the libraries that it loads
-            _, refused = self._act(way_back(traces, ledger=ledger, stored=stored), stored)
+            state = read_state(self._session, (), ())
+            todo = way_back(traces, ledger=ledger, stored=state.stored)
+            # Each refusal would be borne, and the ledger would forget what still stands.
+            self._may_do(todo, state)
+            judge(self._session, {}, {}, traces.keys(), state.stored)  # for the libraries that it loads
+            _, refused = self._act(todo, state.stored)
         except ServerError as error:
             failure = self._in_words(error.answer)
         else:
@@ -226,6 +228,10 @@ class Transaction:
             standing=standing,
             orphaned=orphaned,
         )
+
+    def _may_do(self, todo: Plan, state: State) -> None:
+        if not todo.is_empty and not state.may_alter:
+            raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
 
     def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
         """Change and note; answers with all that is stored now, and with what could not be taken back."""

@@ -147,6 +147,28 @@ def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, m
     }
 
 
+def test_an_undoing_that_is_not_allowed_leaves_the_ledger_to_a_later_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What still stands is still noted, so that it can be taken back once the database is ours again."""
+
+    def meanwhile(*_: object) -> None:
+        database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
+        raise UnreachableError("it cannot be verified")
+
+    database.alter("SET work_mem = '1MB'")
+    with monkeypatch.context() as patch:
+        patch.setattr(apply_module, "verify", meanwhile)
+        message = database.refuses(lambda: database.create({"work_mem": "8MB"}))
+    assert "undoing it failed too" in message
+    assert 'its owner is "postgres"' in message
+    assert database.stored() == {"work_mem": "8MB"}
+    database.admin.run(f"ALTER DATABASE {database.name} OWNER TO {MASTER}")
+    assert database.create({"work_mem": "8MB"}).counts == (1, 0, 0, 0)
+    assert database.delete({"work_mem": "8MB"}).counts == (0, 0, 0, 1)
+    assert database.stored() == {"work_mem": "1MB"}
+
+
 def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
