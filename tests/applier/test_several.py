@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +13,10 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import secret, several
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, PinSafeError, UnreachableError
 
-from .world import ARN, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
+from .world import ARN, MASTER, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
 
 ID = "pinsafe:127.0.0.1/*/c8a1f0"
 
@@ -287,6 +290,19 @@ def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, seconds=10), kind=UnreachableError)
     assert "no time was left" in message
     assert fleet.stored() == [{}, {}, {}]
+
+
+def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_there_is_time(vault: Secrets) -> None:
+    """However many databases are left when time runs out; each would otherwise take a tenth of a second more."""
+    vault.answers = [Credentials(MASTER, "hidden-password")]
+    names = [f"app_{number}" for number in range(400)]
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
+        given = properties({}, Database=None, Databases=names, Port=str(silent.getsockname()[1]))
+        event = {"RequestType": "Delete", "PhysicalResourceId": ID, "ResourceProperties": given}
+        start = time.monotonic()
+        message = refusal(lambda: on_event(event, Clock(4)), kind=UnreachableError, hidden="hidden-password")
+    assert message.startswith("400 of 400 databases")
+    assert time.monotonic() - start < 6
 
 
 def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
