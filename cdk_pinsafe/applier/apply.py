@@ -90,6 +90,8 @@ def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[s
 def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
     """Undo what was done, in the database and in the ledger, but for what is somebody else's by now.
 
+    In a database that was dropped nothing is left to undo.
+
     Raises:
         PinSafeError: why not; the change stands, or that of it which the message names.
     """
@@ -101,7 +103,12 @@ def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -
             transaction.commit()
         return refused
 
-    if done.traces and (refused := persist(attempt, deadline, str(door.target))):
+    try:
+        refused = persist(attempt, deadline, str(door.target)) if done.traces else []
+    except DatabaseMissingError:
+        log.warning("database_missing", database=identity.target.database)
+        return
+    if refused:
         raise ApplyError(f"{door.target}: PostgreSQL refuses to take back {messages.names(map(str, refused))}")
 
 

@@ -169,6 +169,18 @@ def test_an_undoing_that_is_not_allowed_leaves_the_ledger_to_a_later_one(
     assert database.stored() == {"work_mem": "1MB"}
 
 
+def test_in_a_database_that_was_dropped_nothing_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sent to look for values in it."""
+
+    def meanwhile(*_: object) -> None:
+        database.admin.run(f"DROP DATABASE {database.name}")
+        raise UnreachableError("it cannot be verified")
+
+    monkeypatch.setattr(apply_module, "verify", meanwhile)
+    message = database.refuses(lambda: database.create({"work_mem": "8MB"}))
+    assert message.endswith("it was undone")
+
+
 def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
