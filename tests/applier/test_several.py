@@ -201,6 +201,21 @@ def test_going_over_to_a_list_is_strict(fleet: Fleet) -> None:
     assert fleet.stored() == [wish, {}, {}]
 
 
+def test_going_over_to_another_host_is_strict(fleet: Fleet) -> None:
+    """It may be another name of the same server, where the old resource's deletion would take the settings away."""
+    one = fleet.databases[0]
+    wish, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
+    fleet.create(wish, OnError="continue")
+    one.admin.run(f"ALTER DATABASE {one.name} OWNER TO postgres")
+    message = fleet.refuses(lambda: fleet.update(more, wish, Host="localhost", OnError="continue"))
+    assert message.startswith("1 of 3 databases")
+    assert fleet.stored() == [wish] * 3
+    assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
+    # Nothing goes over where no database is in both.
+    done = fleet.update(more, wish, was={"names": ["another"]}, Host="localhost", OnError="continue")
+    assert done.raw["Data"]["Failed"] == one.name
+
+
 def test_a_deletion_goes_through_all_and_names_what_failed(fleet: Fleet) -> None:
     """A database that is gone needs nothing; one that was lost fails the deletion, and no other is held up by it."""
     wish = {"work_mem": "8MB"}
