@@ -280,6 +280,6 @@ def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], st
             actions.append(Action(key, trace.text, is_stored=True, tolerated=TOLERATED))
         if (row := trace.row) is not None:
             writes.append(Write.of(key, row))
-        elif trace.new_row is not None:
+        else:
             forgets.append(key)
     return Plan(tuple(actions), tuple(writes), tuple(forgets))

@@ -334,6 +334,18 @@ def test_a_role_of_another_construct_is_no_shadow_but_a_hands_is(database: Datab
     assert database.create({"jit": "off"}).shadowed == ["jit"]
 
 
+def test_a_value_that_is_given_up_and_left_to_a_hand_is_a_shadow_at_once(database: Database, role: str) -> None:
+    """The event that gives it up tells of it, and fails where shadows are not borne."""
+    given = wish({role: {"jit": "on"}})
+    database.create({}, **given)
+    database.hand(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = true")
+    before = stored(database), ledger(database)
+    message = database.refuses(lambda: database.update({"jit": "off"}, {}, was=given, OnShadow="fail"))
+    assert f'role "{role}" has a value of its own' in message
+    assert (stored(database), ledger(database)) == before
+    assert database.update({"jit": "off"}, {}, was=given).shadowed == ["jit"]
+
+
 def test_a_value_for_every_database_is_no_shadow_where_the_role_has_one_of_ours(database: Database, role: str) -> None:
     """A role's value in the database beats its value everywhere."""
     database.admin.run(f"ALTER ROLE {_quoted(role)} SET jit = on")
