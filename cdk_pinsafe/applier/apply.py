@@ -17,6 +17,7 @@ from .door import Door
 from .plan import Key, LedgerRow
 from .properties import Identity, Wish
 from .reading import extensions_of
+from .recycle import Change, recycle
 from .secret import SecretMissingError
 from .transaction import Done, Outcome, Transaction
 from .verify import Verified, verify
@@ -90,24 +91,31 @@ def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[s
 def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
     """Undo what was done, in the database and in the ledger, but for what is somebody else's by now.
 
+    Where idle sessions were to be ended after the change, those are that began between it and its undoing.
+
     In a database that was dropped nothing is left to undo.
 
     Raises:
         PinSafeError: why not; the change stands, or that of it which the message names.
     """
 
-    def attempt() -> list[Key]:
+    def attempt() -> tuple[list[Key], str]:
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity)
             refused = transaction.restore(done.traces)
             transaction.commit()
-        return refused
+            return refused, session.run(sql.CLOCK)[0][0] if done.outcome.committed_at else ""
 
+    if not done.traces:
+        return
     try:
-        refused = persist(attempt, deadline, str(door.target)) if done.traces else []
+        refused, now = persist(attempt, deadline, str(door.target))
     except DatabaseMissingError:
         log.warning("database_missing", database=identity.target.database)
         return
+    if now:
+        keys = (*done.outcome.changed, *done.outcome.reset)
+        recycle(door, [Change(identity.target.database, now, keys, begun=done.outcome.committed_at)], deadline)
     if refused:
         raise ApplyError(f"{door.target}: PostgreSQL refuses to take back {messages.names(map(str, refused))}")
 
