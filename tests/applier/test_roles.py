@@ -346,6 +346,14 @@ def test_a_value_that_is_given_up_and_left_to_a_hand_is_a_shadow_at_once(databas
     assert database.update({"jit": "off"}, {}, was=given).shadowed == ["jit"]
 
 
+def test_a_roles_new_value_does_not_bring_up_the_shadows_of_the_databases(database: Database, role: str) -> None:
+    """What stood before is only warned of: what another role is to have does not touch the database's value."""
+    database.create({"jit": "off"})
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET jit = on")
+    answer = database.update({"jit": "off"}, {}, OnShadow="fail", **wish({role: {"jit": "on"}}))
+    assert (answer.counts, answer.shadowed) == ((2, 1, 0, 0), ["jit"])
+
+
 def test_a_value_for_every_database_is_no_shadow_where_the_role_has_one_of_ours(database: Database, role: str) -> None:
     """A role's value in the database beats its value everywhere."""
     database.admin.run(f"ALTER ROLE {_quoted(role)} SET jit = on")

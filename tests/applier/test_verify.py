@@ -124,6 +124,20 @@ def test_a_failed_verification_is_undone_to_the_letter(database: Database, monke
         assert (database.stored(), database.ledger()) == before
 
 
+def test_where_nothing_was_changed_nothing_is_said_to_be_undone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment without a change may fail to be verified as well."""
+
+    def unverified(*_: object) -> None:
+        raise UnreachableError("it cannot be verified")
+
+    database.create({"jit": "off"})
+    monkeypatch.setattr(apply_module, "verify", unverified)
+    message = database.refuses(lambda: database.create({"jit": "off"}), kind=UnreachableError)
+    assert message == "it cannot be verified; nothing was changed"
+
+
 def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand's value stays; what another construct has taken over since stays as it has it, in the ledger too."""
 
