@@ -50,13 +50,13 @@ class Fleet:
         }
         return answer(on_event(event, Clock()))
 
-    def delete(self, settings: Settings, *, id: str = ID, **changes: Any) -> Answer:
+    def delete(self, settings: Settings, *, id: str = ID, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {
             "RequestType": "Delete",
             "PhysicalResourceId": id,
             "ResourceProperties": self.properties(settings, **changes),
         }
-        return answer(on_event(event, Clock()))
+        return answer(on_event(event, Clock(seconds)))
 
     def refuses(self, action: Any, *, kind: type[PinSafeError] = PinSafeError) -> str:
         return refusal(action, kind=kind, hidden=self.databases[0].cluster.password)
@@ -137,6 +137,16 @@ def test_from_one_to_a_list_and_back_nothing_is_lost(fleet: Fleet) -> None:
     assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
     one.delete(wish)
     assert fleet.stored() == [{}, {}, {}]
+
+
+def test_what_left_the_list_is_not_touched_where_another_failed(fleet: Fleet) -> None:
+    """There is no need to take away what would only be brought back."""
+    wish = {"work_mem": "8MB"}
+    fleet.create(wish)
+    message = fleet.refuses(lambda: fleet.update(wish, wish, names=["nosuch"], was={"names": fleet.names}))
+    assert "1 of 4 databases" in message
+    assert "nothing was changed in the others" in message
+    assert fleet.stored() == [wish] * 3
 
 
 def test_a_construct_that_was_renamed_keeps_its_list(fleet: Fleet) -> None:
@@ -318,6 +328,17 @@ def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_th
         message = refusal(lambda: on_event(event, Clock(4)), kind=UnreachableError, hidden="hidden-password")
     assert message.startswith("400 of 400 databases")
     assert time.monotonic() - start < 6
+
+
+def test_one_that_does_not_answer_leaves_time_for_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the lock of one database holds up none but that."""
+    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    fleet.create({"jit": "off"})
+    with fleet.databases[0].session() as session:
+        session.run("SELECT pg_advisory_lock(7227442026)")
+        message = fleet.refuses(lambda: fleet.delete({"jit": "off"}, seconds=4), kind=UnreachableError)
+    assert message.startswith("1 of 3 databases")
+    assert fleet.stored() == [{"jit": "off"}, {}, {}]
 
 
 def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
