@@ -73,6 +73,15 @@ def test_repair_sets_again_what_the_ledger_says(database: Database) -> None:
     assert look(database, repair=True) == counts()
 
 
+def test_drift_that_cannot_be_repaired_is_drift(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The alarm must not end because repairing fails."""
+    database.create(WISH)
+    database.alter("SET work_mem = '5MB'")
+    database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    assert look(database, repair=True) == counts(drifted=1)
+    assert '"level": "ERROR", "event": "not_repaired", "kind": "ApplyError"' in capsys.readouterr().out
+
+
 def test_a_ledger_that_is_gone_is_drift_that_is_not_repaired(database: Database) -> None:
     """Without a ledger nobody knows what was asked for last, so nothing is set."""
     database.create(WISH)
