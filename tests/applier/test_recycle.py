@@ -139,11 +139,12 @@ def test_what_began_between_a_change_and_its_undoing_is_ended(
     seeing.create({"jit": "off"})
     with contextlib.ExitStack() as stack, clients(seeing) as [older]:
         monkeypatch.setattr(apply_module, "verify", unverified)
-        for change in (IDLE, {}):
-            message = seeing.refuses(lambda given=change: seeing.update({"work_mem": "8MB"}, {}, **given))  # type: ignore[misc]
+        for wish, change in (({"jit": "off", "work_mem": "8MB"}, IDLE), ({}, IDLE), ({}, {})):
+            message = seeing.refuses(lambda wish=wish, change=change: seeing.update(wish, {}, **change))  # type: ignore[misc]
             assert message == "it cannot be verified; it was undone"
-        ended, left = meanwhile
-        assert is_ended(ended)
+        after_change, after_giving_up, left = meanwhile
+        assert is_ended(after_change)
+        assert is_ended(after_giving_up)
         assert is_alive(left)
         assert is_alive(older)
 
