@@ -11,7 +11,7 @@
              │   │   └─ plan     what to do, as a pure function
              │   └─ verify       what a fresh session really gets
              ├─ several          the same for many databases at once: all or none, or as many as can
-             └─ recycle          ending of idle sessions that hold old values
+             └─ recycle          ending of idle sessions that hold old values, or undone ones
     guard, drift a look on a schedule: whether all is still as asked for
     door         opens sessions with a secret's credentials
     connection   TLS and PostgreSQL's protocol; which errors pass by themselves

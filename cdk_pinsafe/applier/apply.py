@@ -17,6 +17,7 @@ from .door import Door
 from .plan import Key, LedgerRow
 from .properties import Identity, Wish
 from .reading import extensions_of
+from .recycle import Change, recycle
 from .secret import SecretMissingError
 from .transaction import Done, Outcome, Transaction
 from .verify import Verified, verify
@@ -90,18 +91,32 @@ def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[s
 def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
     """Undo what was done, in the database and in the ledger, but for what is somebody else's by now.
 
+    Where idle sessions were to be ended after the change, those are that began between it and its undoing.
+
+    In a database that was dropped nothing is left to undo.
+
     Raises:
         PinSafeError: why not; the change stands, or that of it which the message names.
     """
 
-    def attempt() -> list[Key]:
+    def attempt() -> tuple[list[Key], str]:
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity)
             refused = transaction.restore(done.traces)
             transaction.commit()
-        return refused
+            return refused, session.run(sql.CLOCK)[0][0] if done.outcome.committed_at else ""
 
-    if done.traces and (refused := persist(attempt, deadline, str(door.target))):
+    if not done.traces:
+        return
+    try:
+        refused, now = persist(attempt, deadline, str(door.target))
+    except DatabaseMissingError:
+        log.warning("database_missing", database=identity.target.database)
+        return
+    if now:
+        keys = (*done.outcome.changed, *done.outcome.reset)
+        recycle(door, [Change(identity.target.database, now, keys, begun=done.outcome.committed_at)], deadline)
+    if refused:
         raise ApplyError(f"{door.target}: PostgreSQL refuses to take back {messages.names(map(str, refused))}")
 
 
@@ -152,10 +167,10 @@ def _transact(
 
     Without ``is_kept`` all is done but the COMMIT.
     """
-    first: Done | None = None
+    uncertain: Done | None = None
 
     def attempt() -> Done:
-        nonlocal first
+        nonlocal uncertain
         with door.open(deadline, immune_options(deadline)) as session:
             transaction = Transaction(session, identity)
             done = transaction.run(wish, is_ours)
@@ -167,16 +182,18 @@ def _transact(
                     "was changed; see what the server is busy with, then deploy again"
                 )
             # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
-            first = first or done
+            done = uncertain = done.after(uncertain)
             transaction.commit()
-            if wish and wish.recycles and (first.outcome.changed or first.outcome.reset):
-                first = first.at(session.run(sql.CLOCK)[0][0])
-        return replace(first, stored=done.stored)
+            if wish and wish.recycles and (done.outcome.changed or done.outcome.reset):
+                return done.at(session.run(sql.CLOCK)[0][0])
+        return done
 
     try:
         return persist(attempt, deadline, str(door.target))
-    except UnreachableError as error:
+    except PinSafeError as error:
         failure = error
-    if first:
-        failure = UnreachableError(f"{messages.clip(str(failure), 850)}; the change may have been committed")
-    raise failure
+    if uncertain is None:
+        raise failure
+    if in_time and not isinstance(failure, UnreachableError):
+        raise _undone(door, identity, uncertain, failure, deadline)
+    raise type(failure)(f"{messages.clip(str(failure), 850)}; the change may have been committed")

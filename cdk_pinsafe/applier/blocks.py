@@ -279,9 +279,9 @@ BEGIN
   FOR v_session IN
     SELECT a.pid, a.backend_start
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
-           AS c(database text, since numeric, concerns_all boolean, roles jsonb)
+           AS c(database text, since numeric, begun numeric, concerns_all boolean, roles jsonb)
     JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
-    WHERE EXTRACT(epoch FROM a.backend_start) < c.since
+    WHERE EXTRACT(epoch FROM a.backend_start) >= c.begun AND EXTRACT(epoch FROM a.backend_start) < c.since
       AND a.backend_type = 'client backend' AND a.state = 'idle' AND a.xact_start IS NULL
       AND a.pid <> pg_catalog.pg_backend_pid()
       AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
@@ -306,10 +306,11 @@ BEGIN
     SELECT pg_catalog.jsonb_build_object('ended', pg_catalog.cardinality(v_ended), 'denied', v_denied,
              'stale', pg_catalog.count(*), 'unseen', pg_catalog.count(*) FILTER (WHERE a.backend_start IS NULL))
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
-           AS c(database text, since numeric, concerns_all boolean, roles jsonb)
+           AS c(database text, since numeric, begun numeric, concerns_all boolean, roles jsonb)
     JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
     WHERE (a.backend_start IS NULL
-           OR (EXTRACT(epoch FROM a.backend_start) < c.since AND a.backend_type = 'client backend'))
+           OR (EXTRACT(epoch FROM a.backend_start) >= c.begun AND EXTRACT(epoch FROM a.backend_start) < c.since
+               AND a.backend_type = 'client backend'))
       AND a.usename IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid() AND a.pid <> ALL (v_ended)
       AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
       AND (c.concerns_all OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
@@ -317,6 +318,6 @@ BEGIN
 END
 $pinsafe$
 """
-"""Request: ``changes`` (objects of database, since, whether sessions of all roles are concerned, roles) and ``spared``
-roles. Result: how many sessions were ``ended``, how many PostgreSQL ``denied``, how many from before are left
-(``stale``), and how many of these show neither age nor state (``unseen``)."""
+"""Request: ``changes`` (objects of database, begun and since, between which the sessions began, whether those of all
+roles are concerned, roles) and ``spared`` roles. Result: how many sessions were ``ended``, how many PostgreSQL
+``denied``, how many from before are left (``stale``), and how many of these show neither age nor state (``unseen``)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-from ..errors import ApplyError
+from ..errors import ApplyError, PinSafeError
 from . import drift, log, messages
 from .apply import repair
 from .connection import ServerError, immune_options
@@ -81,16 +81,12 @@ def check(
         patience = Deadline(min(_PATIENCE, most.left))
         rows = _compare(door, identity, patience)
         drifted = _drifted(door, rows, patience) | (set(managed) - {row.key for row in rows})
-        repaired = 0
+        shadowed = [row.key for row in rows if row.shadowed_by]
         if drifted:
             log.warning("drifted", names=sorted(drifted))
-        if drifted and repairs:
-            done = repair(door, identity, patience)
-            repaired = len(done.outcome.changed)
-            log.warning("repaired", names=done.outcome.changed)
-        shadowed = [row.key for row in rows if row.shadowed_by]
         if shadowed:
             log.warning("shadowed", names=shadowed)
+        repaired = _repaired(door, identity, patience) if drifted and repairs else 0
         findings.add(len(drifted), len(shadowed), repaired)
         return Done(Outcome())
 
@@ -109,6 +105,17 @@ def _compare(door: Door, identity: Identity, deadline: Deadline) -> list[Standin
     except ServerError as error:
         failure = ApplyError(messages.other_error(door.target, error.answer))
     raise failure
+
+
+def _repaired(door: Door, identity: Identity, deadline: Deadline) -> int:
+    """How many settings were set again. What was found counts all the same where that fails."""
+    try:
+        names = repair(door, identity, deadline).outcome.changed
+    except PinSafeError as error:
+        log.error("not_repaired", kind=type(error).__name__)
+        return 0
+    log.warning("repaired", names=names)
+    return len(names)
 
 
 def _drifted(door: Door, rows: list[Standing], deadline: Deadline) -> set[Key]:

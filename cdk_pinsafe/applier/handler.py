@@ -156,11 +156,13 @@ def _leaving(event: Mapping[str, Any], staying: Sequence[Identity]) -> list[Iden
 
 
 def _replaces(event: Mapping[str, Any], request: str, who: Sequence[Identity]) -> bool:
-    """Whether databases go over to another resource: one that failed would lose its settings with the old one."""
-    old = event.get("OldResourceProperties") or {}
+    """Whether databases go over to another resource: one that failed would lose its settings with the old one.
+
+    Another host may be another name of the same server.
+    """
     is_same = request == "Create" or event.get("PhysicalResourceId") == who[0].physical_id
-    stay = {identity.target.database for identity in who if identity.target.host == old.get("Host")}
-    return not is_same and not stay.isdisjoint(_databases(old))
+    stay = {identity.target.database for identity in who}
+    return not is_same and not stay.isdisjoint(_databases(event.get("OldResourceProperties") or {}))
 
 
 def _databases(old: Mapping[str, Any]) -> list[str]:

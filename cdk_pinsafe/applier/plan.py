@@ -14,7 +14,7 @@ The rules, for one construct (the owner):
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 Value: TypeAlias = str | tuple[str, ...]
@@ -108,9 +108,15 @@ class Write:
     adopted: bool
     applied: str | None = None
 
-    def row(self, stored: str) -> LedgerRow:
-        """What the ledger has then, with this text stored."""
-        return LedgerRow(self.owner, self.resource, self.desired, stored, self.previous, self.adopted)
+    @classmethod
+    def of(cls, key: Key, row: LedgerRow) -> "Write":
+        """Puts down just this row."""
+        return cls(key, row.owner, row.resource, row.desired, row.previous, row.adopted, row.applied)
+
+    def row(self, stored: Mapping[Key, str]) -> LedgerRow:
+        """What the ledger has then, with these texts stored."""
+        applied = stored[self.key] if self.applied is None else self.applied
+        return LedgerRow(self.owner, self.resource, self.desired, applied, self.previous, self.adopted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,13 @@ class Trace:
     row: LedgerRow | None
     new_text: str | None
     new_row: LedgerRow | None
+
+    def after(self, earlier: "Trace") -> "Trace":
+        """What both did, if this one met the row that the earlier one left; else that one left nothing."""
+        if self.row != earlier.new_row:
+            return self
+        text = earlier.text if self.text == earlier.new_text else self.text
+        return Trace(text, earlier.row, self.new_text, self.new_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +176,7 @@ class Plan:
         self, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str], now: Mapping[Key, str]
     ) -> dict[Key, Trace]:
         """What it did, by the ledger and the texts that it was made from, and by the texts that are stored since."""
-        rows = {one.key: one.row(now[one.key]) for one in self.writes}
+        rows = {one.key: one.row(now) for one in self.writes}
         return {
             key: Trace(stored.get(key), ledger.get(key), now.get(key), rows.get(key)) for key in (*rows, *self.forgets)
         }
@@ -178,6 +191,7 @@ def plan(
     ours: Collection[Key],
     stored: Mapping[Key, str],
     standing: Collection[Key],
+    orphaned: Collection[Key] = (),
 ) -> Plan:
     """Decide what brings a database to its settings.
 
@@ -189,6 +203,7 @@ def plan(
         ours: the settings in the ledger that the owner may change or give up.
         stored: the texts that are stored for the database and for roles in it, managed or not.
         standing: those of ``desired`` that stand already, compared by meaning.
+        orphaned: those of ``ours`` that are asked for as before, of roles that are gone: they are noted, nothing else.
 
     Raises:
         OwnedByAnotherError: something asked for is managed by another owner.
@@ -205,7 +220,7 @@ def plan(
     left: list[Key] = []
     repaired: list[Key] = []
 
-    forgets = [key for key in ledger if key in ours and key not in desired]
+    forgets = [key for key in ledger if key in ours and key not in desired and key not in orphaned]
     # Taking back comes first, so that an error of a new value cannot be confused with one of an old value.
     for key in forgets:
         row = ledger[key]
@@ -231,6 +246,11 @@ def plan(
             if known is None
             else Write(key, owner, resource, value, known.previous, known.adopted)
         )
+
+    for key in orphaned:
+        row = replace(ledger[key], owner=owner, resource=resource)
+        if row != ledger[key]:
+            writes.append(Write.of(key, row))
 
     return Plan(
         tuple(actions),
@@ -259,7 +279,7 @@ def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], st
         if stored.get(key) == trace.new_text != trace.text:
             actions.append(Action(key, trace.text, is_stored=True, tolerated=TOLERATED))
         if (row := trace.row) is not None:
-            writes.append(Write(key, row.owner, row.resource, row.desired, row.previous, row.adopted, row.applied))
-        elif trace.new_row is not None:
+            writes.append(Write.of(key, row))
+        else:
             forgets.append(key)
     return Plan(tuple(actions), tuple(writes), tuple(forgets))

@@ -29,11 +29,13 @@ class Change:
         database: its name.
         since: the server's time right after the commit, as seconds of Unix time.
         keys: what was changed.
+        begun: sessions that began before this time, of the same kind, do not matter.
     """
 
     database: str
     since: str
     keys: tuple[Key, ...]
+    begun: str = "0"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def recycle(door: Door, changes: Sequence[Change], deadline: Deadline) -> Recycl
             {
                 "database": change.database,
                 "since": change.since,
+                "begun": change.begun,
                 "concerns_all": any(not key.role for key in change.keys),
                 "roles": sorted({key.role for key in change.keys if key.role}),
             }

@@ -62,6 +62,15 @@ class Done:
     stored: Mapping[Key, str] = field(default_factory=dict)
     traces: Mapping[Key, Trace] = field(default_factory=dict)
 
+    def after(self, earlier: "Done | None") -> "Done":
+        """What both did. Whether the earlier one's COMMIT was done, which nobody knows, shows in what this one met."""
+        if earlier is None:
+            return self
+        was = earlier.traces
+        both = {key: one.after(was[key]) if key in was else one for key, one in self.traces.items()}
+        is_done_anew = was.keys() <= self.traces.keys()
+        return Done(self.outcome if is_done_anew else earlier.outcome, self.stored, {**was, **both})
+
     def at(self, time: str) -> "Done":
         """The same, with the time of the commit."""
         return replace(self, outcome=replace(self.outcome, committed_at=time))
@@ -88,15 +97,13 @@ class Transaction:
             self._installed = state.installed
             orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
             self._create(wish.extensions)
-            # What belongs to a role that is gone is neither asked for nor given up.
-            wanted = Wish({key: value for key, value in wish.settings.items() if key not in orphaned})
-            concerned = {key: row for key, row in ledger.items() if key not in orphaned}
-            todo = self._plan(wanted, concerned, ours & concerned.keys(), state.stored)
+            # What belongs to a role that is gone is neither set nor given up.
+            wanted = {key: value for key, value in wish.settings.items() if key not in orphaned}
+            todo = self._plan(wanted, orphaned, ledger, ours, state.stored)
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
+            self._may_do(todo, state)
             if not todo.is_empty:
-                if not state.may_alter:
-                    raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
                 stored, refused = self._act(todo, state.stored)
         except ServerError as error:
             failure = self._in_words(error.answer)
@@ -106,7 +113,7 @@ class Transaction:
             unable = {key for key, _ in refused}
             managed = (ledger.keys() - set(todo.forgets)) | wish.settings.keys()
             outcome = Outcome(
-                applied=tuple(wanted.settings),
+                applied=tuple(wanted),
                 changed=todo.changed,
                 adopted=todo.adopted,
                 reset=tuple(key for key in todo.reset if key not in unable),
@@ -128,9 +135,12 @@ class Transaction:
         try:
             self._begin()
             ledger = read_ledger(self._session, self._target)
-            stored = read_state(self._session, (), ()).stored
-            judge(self._session, {}, {}, traces.keys(), stored)  # for the libraries that it loads
-            _, refused = self._act(way_back(traces, ledger=ledger, stored=stored), stored)
+            state = read_state(self._session, (), ())
+            todo = way_back(traces, ledger=ledger, stored=state.stored)
+            # Each refusal would be borne, and the ledger would forget what still stands.
+            self._may_do(todo, state)
+            judge(self._session, {}, {}, traces.keys(), state.stored)  # for the libraries that it loads
+            _, refused = self._act(todo, state.stored)
         except ServerError as error:
             failure = self._in_words(error.answer)
         else:
@@ -194,10 +204,15 @@ class Transaction:
         raise failure
 
     def _plan(
-        self, wish: Wish, ledger: Mapping[Key, LedgerRow], ours: Collection[Key], stored: Mapping[Key, str]
+        self,
+        wanted: Mapping[Key, Value],
+        orphaned: Collection[Key],
+        ledger: Mapping[Key, LedgerRow],
+        ours: Collection[Key],
+        stored: Mapping[Key, str],
     ) -> Plan:
         """Let the server check and canonicalise what is desired and what stands, then plan."""
-        standing, refused = judge(self._session, wish.settings, ledger, ours, stored)
+        standing, refused = judge(self._session, wanted, ledger, ours, stored)
         if refused:
             others = [str(Key(error.about, error.role)) for error in refused[1:]]
             raise ApplyError(
@@ -206,12 +221,17 @@ class Transaction:
         return plan(
             self._identity.owner,
             self._identity.physical_id,
-            wish.settings,
+            wanted,
             ledger=ledger,
             ours=ours,
             stored=stored,
             standing=standing,
+            orphaned=orphaned,
         )
+
+    def _may_do(self, todo: Plan, state: State) -> None:
+        if not todo.is_empty and not state.may_alter:
+            raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
 
     def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
         """Change and note; answers with all that is stored now, and with what could not be taken back."""

@@ -57,9 +57,10 @@ class DatabaseSettings(Construct):
             they are to be, and the deployment succeeds unless all fail, since CloudFormation would take all of it back
             by itself if it failed; :attr:`failed` and the applier's log name what failed, and the next deployment that
             changes a prop tries again. What left the list and failed is not tried again, and keeps its settings: put it
-            back into the list, and take it out once more. The deployment that goes over from one name to a list is
-            always ``rollback``, since CloudFormation then deletes the resource of before, and with it the settings of a
-            database that failed. A deletion always goes through all, and fails if one does. Default: ``rollback``.
+            back into the list, and take it out once more. A deployment that replaces the resource, as the one that
+            goes over from one name to a list or to another host does, is always ``rollback``, since CloudFormation then
+            deletes the resource of before, and with it the settings of a database that failed. A deletion always goes
+            through all, and fails if one does. Default: ``rollback``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
             be tokens.

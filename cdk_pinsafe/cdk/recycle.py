@@ -17,6 +17,7 @@ class Recycle(Enum):
     IDLE = "idle"
     """Those of the changed database that are idle, outside a transaction, and were opened before the change; where only
     settings of roles changed, those of these roles. Never another database's, nor RDS's own, such as ``rdsproxyadmin``.
+    A deployment that fails and is undone ends those that were opened in between, and no others.
 
     Not only the proxy's: an application that is connected directly, or pinned, is cut off between two transactions as
     well, finds its connection closed by its next statement (SQLSTATE 57P01), and loses what the session kept, such as

@@ -195,6 +195,8 @@ class Model:
             raise RefusedError(*reasons)
 
         reset = self._give_up(wish, lambda row: row.owner in owners)
+        for key in orphans:
+            self.ledger[key].owner, self.ledger[key].resource = owner, resource
         new = wanted.keys() - self.ledger.keys()
         for key, asked in wanted.items():
             previous = self.ledger[key].previous if key in self.ledger else self.stored.get(key)

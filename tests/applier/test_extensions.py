@@ -4,7 +4,9 @@ from typing import Final
 
 import pytest
 
+from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import connection
+from cdk_pinsafe.errors import UnreachableError
 
 from .world import Database
 
@@ -29,6 +31,22 @@ def test_delete_resets_the_parameters_and_keeps_the_extension(vector_database: D
     assert vector_database.delete(WISH, Extensions=["vector"]).counts == (0, 0, 0, 3)
     assert vector_database.stored() == {}
     assert vector_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == [[1]]
+
+
+def test_an_undoing_loads_the_library_as_well(vector_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it PostgreSQL would refuse to take back what it let set, be it new, changed or given up."""
+
+    def unverified(*_: object) -> None:
+        raise UnreachableError("it cannot be verified")
+
+    database = vector_database
+    database.create({"hnsw.ef_search": "100", "ivfflat.probes": "10"}, Extensions=["vector"])
+    before = database.stored(), database.ledger()
+    monkeypatch.setattr(apply_module, "verify", unverified)
+    new = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "relaxed_order"}
+    message = database.refuses(lambda: database.update(new, {}, Extensions=["vector"]), kind=UnreachableError)
+    assert message.endswith("it was undone")
+    assert (database.stored(), database.ledger()) == before
 
 
 def test_another_spelling_of_an_extensions_value_is_no_change(vector_database: Database) -> None:

@@ -1,10 +1,13 @@
 """The look on a schedule: counts what drifted, publishes it by the log, repairs only where asked to."""
 
 import json
+import socket
+import time
 from typing import Any
 
 import pytest
 
+from cdk_pinsafe.applier import guard
 from cdk_pinsafe.applier.handler import on_event
 
 from .test_several import fleet_of
@@ -70,6 +73,15 @@ def test_repair_sets_again_what_the_ledger_says(database: Database) -> None:
     assert look(database, repair=True) == counts()
 
 
+def test_drift_that_cannot_be_repaired_is_drift(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The alarm must not end because repairing fails."""
+    database.create(WISH)
+    database.alter("SET work_mem = '5MB'")
+    database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    assert look(database, repair=True) == counts(drifted=1)
+    assert '"level": "ERROR", "event": "not_repaired", "kind": "ApplyError"' in capsys.readouterr().out
+
+
 def test_a_ledger_that_is_gone_is_drift_that_is_not_repaired(database: Database) -> None:
     """Without a ledger nobody knows what was asked for last, so nothing is set."""
     database.create(WISH)
@@ -77,6 +89,17 @@ def test_a_ledger_that_is_gone_is_drift_that_is_not_repaired(database: Database)
     database.alter("SET work_mem = '5MB'")
     assert look(database, repair=True) == counts(drifted=2)
     assert database.stored() == {"work_mem": "5MB", "jit": "off"}
+
+
+def test_one_that_does_not_answer_is_not_waited_for_as_a_deployment_would(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted, and the next look comes by itself."""
+    monkeypatch.setattr(guard, "_PATIENCE", 0.5)
+    start = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert look(database, Port=str(silent.getsockname()[1])) == counts(unchecked=1)
+    assert time.monotonic() - start < 5
 
 
 def test_shadows_are_counted_by_setting(database: Database) -> None:

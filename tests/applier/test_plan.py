@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdk_pinsafe.applier.plan import Key, LedgerRow, OwnedByAnotherError, Plan, plan
+from cdk_pinsafe.applier.plan import Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Write, plan
 
 NAMES = (Key("a"), Key("b"), Key("a", "role"))
 OWNERS = ("one", "two")
@@ -122,6 +122,29 @@ def test_a_rename_of_the_owner_is_written_down() -> None:
         standing={a},
     )
     assert kept.is_empty
+
+
+def test_what_is_of_a_role_that_is_gone_is_noted_only_where_it_goes_over() -> None:
+    """Under another owner or resource it is written as it was; else nothing is to be done, not even in the ledger."""
+    key = Key("a", "role")
+    row = LedgerRow("old", "id", "x", "x", "y", adopted=True)
+    for owner, resource in (("old", "id"), ("new", "id"), ("old", "id2")):
+        todo = plan(owner, resource, {}, ledger={key: row}, ours={key}, stored={}, standing=(), orphaned={key})
+        writes = () if (owner, resource) == ("old", "id") else (Write(key, owner, resource, "x", "y", True, "x"),)
+        assert todo == Plan((), writes, ())
+
+
+def test_what_two_attempts_did_is_told_by_the_row_that_the_second_met() -> None:
+    """What the first one met is what stood before, unless it left nothing, or a hand changed its text since."""
+    old, new = (LedgerRow("me", "id", text, text, None, adopted=False) for text in "xy")
+    first = Trace("x", old, "y", new)
+    for met, text, row in (
+        (Trace("y", new, "y", new), "x", old),
+        (Trace("z", new, "y", new), "z", old),
+        (Trace("y", old, "y", new), "y", old),
+        (Trace("z", None, "y", new), "z", None),
+    ):
+        assert met.after(first) == Trace(text, row, "y", new)
 
 
 def test_conflicts_are_all_named() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pg8000.native
 import pytest
 
+from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.errors import UnreachableError
 
 from .world import ARN, MASTER, Clock, Database, properties, refusal
 
@@ -122,6 +124,29 @@ def test_nothing_is_ended_for_what_was_only_adopted_or_refused(seeing: Database)
         assert counts(seeing.create({"work_mem": "8MB"}, **IDLE).raw["Data"]) == ("0", "unknown")
         seeing.refuses(lambda: seeing.update({"work_mem": "much"}, {}, **IDLE))
         assert is_alive(idle)
+
+
+def test_what_began_between_a_change_and_its_undoing_is_ended(
+    seeing: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds values that nobody has asked for; what is older has what it had, and what is younger what it should."""
+    meanwhile: list[pg8000.native.Connection] = []
+
+    def unverified(*_: object) -> None:
+        meanwhile.extend(stack.enter_context(clients(seeing)))
+        raise UnreachableError("it cannot be verified")
+
+    seeing.create({"jit": "off"})
+    with contextlib.ExitStack() as stack, clients(seeing) as [older]:
+        monkeypatch.setattr(apply_module, "verify", unverified)
+        for wish, change in (({"jit": "off", "work_mem": "8MB"}, IDLE), ({}, IDLE), ({}, {})):
+            message = seeing.refuses(lambda wish=wish, change=change: seeing.update(wish, {}, **change))  # type: ignore[misc]
+            assert message == "it cannot be verified; it was undone"
+        after_change, after_giving_up, left = meanwhile
+        assert is_ended(after_change)
+        assert is_ended(after_giving_up)
+        assert is_alive(left)
+        assert is_alive(older)
 
 
 def test_a_deletion_recycles_as_well(seeing: Database) -> None:

@@ -171,6 +171,24 @@ def test_a_role_dropped_later_holds_nothing_up(database: Database, capsys: pytes
     assert ledger(database) == []
 
 
+def test_what_was_asked_for_of_a_role_that_is_gone_goes_over_with_the_rest(database: Database) -> None:
+    """A construct that is renamed, and a resource that replaces another, keep it: the next way back needs it, too."""
+    with role_of(database) as role:
+        given = wish({role: {"jit": "off"}})
+        database.create({}, **given)
+    row = ["jit", role, "Chat/Renamed", database.physical_id, "off", "off", None, False]
+    database.update({}, {}, was=given, Owner="Chat/Renamed", **given)
+    assert ledger(database) == [row]
+    renamed: dict[str, Any] = {**given, "Owner": "Chat/Renamed"}
+    replaced = {**renamed, "Host": "localhost"}
+    for _ in range(2):
+        database.update({}, {}, was=renamed, **replaced)
+        database.delete({}, **renamed)
+        assert ledger(database) == [[*row[:3], database.physical_id.replace("127.0.0.1", "localhost"), *row[4:]]]
+    database.delete({}, **replaced)
+    assert ledger(database) == []
+
+
 def test_a_role_that_comes_back_gets_its_settings_again(database: Database) -> None:
     """Dropped and made anew, a role has none of its settings: the next update sets them."""
     with role_of(database) as role:
@@ -314,6 +332,26 @@ def test_a_role_of_another_construct_is_no_shadow_but_a_hands_is(database: Datab
     assert database.create({"jit": "off"}).shadowed == []
     database.delete({}, **given, **other)
     assert database.create({"jit": "off"}).shadowed == ["jit"]
+
+
+def test_a_value_that_is_given_up_and_left_to_a_hand_is_a_shadow_at_once(database: Database, role: str) -> None:
+    """The event that gives it up tells of it, and fails where shadows are not borne."""
+    given = wish({role: {"jit": "on"}})
+    database.create({}, **given)
+    database.hand(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = true")
+    before = stored(database), ledger(database)
+    message = database.refuses(lambda: database.update({"jit": "off"}, {}, was=given, OnShadow="fail"))
+    assert f'role "{role}" has a value of its own' in message
+    assert (stored(database), ledger(database)) == before
+    assert database.update({"jit": "off"}, {}, was=given).shadowed == ["jit"]
+
+
+def test_a_roles_new_value_does_not_bring_up_the_shadows_of_the_databases(database: Database, role: str) -> None:
+    """What stood before is only warned of: what another role is to have does not touch the database's value."""
+    database.create({"jit": "off"})
+    database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET jit = on")
+    answer = database.update({"jit": "off"}, {}, OnShadow="fail", **wish({role: {"jit": "on"}}))
+    assert (answer.counts, answer.shadowed) == ((2, 1, 0, 0), ["jit"])
 
 
 def test_a_value_for_every_database_is_no_shadow_where_the_role_has_one_of_ours(database: Database, role: str) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +13,10 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import secret, several
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
+from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, PinSafeError, UnreachableError
 
-from .world import ARN, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
+from .world import ARN, MASTER, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
 
 ID = "pinsafe:127.0.0.1/*/c8a1f0"
 
@@ -47,13 +50,13 @@ class Fleet:
         }
         return answer(on_event(event, Clock()))
 
-    def delete(self, settings: Settings, *, id: str = ID, **changes: Any) -> Answer:
+    def delete(self, settings: Settings, *, id: str = ID, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {
             "RequestType": "Delete",
             "PhysicalResourceId": id,
             "ResourceProperties": self.properties(settings, **changes),
         }
-        return answer(on_event(event, Clock()))
+        return answer(on_event(event, Clock(seconds)))
 
     def refuses(self, action: Any, *, kind: type[PinSafeError] = PinSafeError) -> str:
         return refusal(action, kind=kind, hidden=self.databases[0].cluster.password)
@@ -136,6 +139,16 @@ def test_from_one_to_a_list_and_back_nothing_is_lost(fleet: Fleet) -> None:
     assert fleet.stored() == [{}, {}, {}]
 
 
+def test_what_left_the_list_is_not_touched_where_another_failed(fleet: Fleet) -> None:
+    """There is no need to take away what would only be brought back."""
+    wish = {"work_mem": "8MB"}
+    fleet.create(wish)
+    message = fleet.refuses(lambda: fleet.update(wish, wish, names=["nosuch"], was={"names": fleet.names}))
+    assert "1 of 4 databases" in message
+    assert "nothing was changed in the others" in message
+    assert fleet.stored() == [wish] * 3
+
+
 def test_a_construct_that_was_renamed_keeps_its_list(fleet: Fleet) -> None:
     """The owner of before hands over in each database that was in the list."""
     wish = {"work_mem": "8MB"}
@@ -196,6 +209,21 @@ def test_going_over_to_a_list_is_strict(fleet: Fleet) -> None:
     message = fleet.refuses(lambda: fleet.update(more, wish, id=one.physical_id, was=single, OnError="continue"))
     assert message.startswith("1 of 3 databases")
     assert fleet.stored() == [wish, {}, {}]
+
+
+def test_going_over_to_another_host_is_strict(fleet: Fleet) -> None:
+    """It may be another name of the same server, where the old resource's deletion would take the settings away."""
+    one = fleet.databases[0]
+    wish, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
+    fleet.create(wish, OnError="continue")
+    one.admin.run(f"ALTER DATABASE {one.name} OWNER TO postgres")
+    message = fleet.refuses(lambda: fleet.update(more, wish, Host="localhost", OnError="continue"))
+    assert message.startswith("1 of 3 databases")
+    assert fleet.stored() == [wish] * 3
+    assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
+    # Nothing goes over where no database is in both.
+    done = fleet.update(more, wish, was={"names": ["another"]}, Host="localhost", OnError="continue")
+    assert done.raw["Data"]["Failed"] == one.name
 
 
 def test_a_deletion_goes_through_all_and_names_what_failed(fleet: Fleet) -> None:
@@ -287,6 +315,30 @@ def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, seconds=10), kind=UnreachableError)
     assert "no time was left" in message
     assert fleet.stored() == [{}, {}, {}]
+
+
+def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_there_is_time(vault: Secrets) -> None:
+    """However many databases are left when time runs out; each would otherwise take a tenth of a second more."""
+    vault.answers = [Credentials(MASTER, "hidden-password")]
+    names = [f"app_{number}" for number in range(400)]
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
+        given = properties({}, Database=None, Databases=names, Port=str(silent.getsockname()[1]))
+        event = {"RequestType": "Delete", "PhysicalResourceId": ID, "ResourceProperties": given}
+        start = time.monotonic()
+        message = refusal(lambda: on_event(event, Clock(4)), kind=UnreachableError, hidden="hidden-password")
+    assert message.startswith("400 of 400 databases")
+    assert time.monotonic() - start < 6
+
+
+def test_one_that_does_not_answer_leaves_time_for_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the lock of one database holds up none but that."""
+    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    fleet.create({"jit": "off"})
+    with fleet.databases[0].session() as session:
+        session.run("SELECT pg_advisory_lock(7227442026)")
+        message = fleet.refuses(lambda: fleet.delete({"jit": "off"}, seconds=4), kind=UnreachableError)
+    assert message.startswith("1 of 3 databases")
+    assert fleet.stored() == [{"jit": "off"}, {}, {}]
 
 
 def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

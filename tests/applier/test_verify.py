@@ -1,10 +1,12 @@
 """What a fresh session gets: shadows are told, and what does not take effect is an error."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from cdk_pinsafe.applier import apply as apply_module
+from cdk_pinsafe.applier import sql
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.deadline import TransientError
 from cdk_pinsafe.applier.verify import verify
@@ -122,6 +124,20 @@ def test_a_failed_verification_is_undone_to_the_letter(database: Database, monke
         assert (database.stored(), database.ledger()) == before
 
 
+def test_where_nothing_was_changed_nothing_is_said_to_be_undone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment without a change may fail to be verified as well."""
+
+    def unverified(*_: object) -> None:
+        raise UnreachableError("it cannot be verified")
+
+    database.create({"jit": "off"})
+    monkeypatch.setattr(apply_module, "verify", unverified)
+    message = database.refuses(lambda: database.create({"jit": "off"}), kind=UnreachableError)
+    assert message == "it cannot be verified; nothing was changed"
+
+
 def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand's value stays; what another construct has taken over since stays as it has it, in the ledger too."""
 
@@ -143,6 +159,40 @@ def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, m
         "work_mem": ("Another/Settings", "9MB"),
         "statement_timeout": (OWNER, "30s"),
     }
+
+
+def test_an_undoing_that_is_not_allowed_leaves_the_ledger_to_a_later_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What still stands is still noted, so that it can be taken back once the database is ours again."""
+
+    def meanwhile(*_: object) -> None:
+        database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
+        raise UnreachableError("it cannot be verified")
+
+    database.alter("SET work_mem = '1MB'")
+    with monkeypatch.context() as patch:
+        patch.setattr(apply_module, "verify", meanwhile)
+        message = database.refuses(lambda: database.create({"work_mem": "8MB"}))
+    assert "undoing it failed too" in message
+    assert 'its owner is "postgres"' in message
+    assert database.stored() == {"work_mem": "8MB"}
+    database.admin.run(f"ALTER DATABASE {database.name} OWNER TO {MASTER}")
+    assert database.create({"work_mem": "8MB"}).counts == (1, 0, 0, 0)
+    assert database.delete({"work_mem": "8MB"}).counts == (0, 0, 0, 1)
+    assert database.stored() == {"work_mem": "1MB"}
+
+
+def test_in_a_database_that_was_dropped_nothing_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sent to look for values in it."""
+
+    def meanwhile(*_: object) -> None:
+        database.admin.run(f"DROP DATABASE {database.name}")
+        raise UnreachableError("it cannot be verified")
+
+    monkeypatch.setattr(apply_module, "verify", meanwhile)
+    message = database.refuses(lambda: database.create({"work_mem": "8MB"}))
+    assert message.endswith("it was undone")
 
 
 def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
@@ -173,6 +223,85 @@ def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
         message = database.refuses(lambda: database.create({"jit": "on", "work_mem": "8MB"}))
     assert message.endswith("it was undone")
     assert (database.stored(), database.ledger()) == before
+
+
+def lose_commit(monkeypatch: pytest.MonkeyPatch, *, is_done: bool, meanwhile: Callable[[], object]) -> None:
+    """The first COMMIT is done, or is not, and its answer is lost; then something happens before the next attempt."""
+    original = Session.run
+    lost: list[str] = []
+
+    def run(self: Session, statement: str, **values: str) -> list[list[object]]:
+        if statement != sql.COMMIT or lost:
+            return original(self, statement, **values)
+        lost.append(statement)
+        original(self, sql.COMMIT if is_done else sql.ROLLBACK)
+        meanwhile()
+        raise TransientError("the connection was lost")
+
+    monkeypatch.setattr(Session, "run", run)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_what_a_hand_changed_after_a_commit_whose_answer_was_lost_is_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    """Undone is what each attempt did: a hand's value in between comes back, and so does what the ledger had first."""
+
+    def unverified(*_: object) -> None:
+        raise UnreachableError("it cannot be verified")
+
+    database.alter("SET jit = on")
+    database.create({"jit": "off", "work_mem": "4MB"})
+    ledger = database.ledger()
+    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.alter("SET work_mem = '5MB'"))
+    monkeypatch.setattr(apply_module, "verify", unverified)
+    message = database.refuses(lambda: database.update({"work_mem": "8MB", "lock_timeout": "1s"}, {}))
+    assert message.endswith("it was undone")
+    assert database.stored() == {"jit": "off", "work_mem": "5MB"}
+    assert database.ledger() == ledger
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_counts_are_those_of_the_attempt_that_was_committed(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    """The answer tells what was changed, whichever attempt did it."""
+    alter = f"ALTER DATABASE {database.name} SET jit = off"
+    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.hand(*([] if is_done else [alter])))
+    assert database.create({"jit": "off", "work_mem": "8MB"}).counts == ((2, 2, 0, 0) if is_done else (2, 1, 1, 0))
+
+
+def test_a_commit_whose_answer_was_lost_is_undone_where_the_next_attempt_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name may lead to another server by then: that nothing was changed would be said of the first one, too."""
+    refusals: list[str] = []
+    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: refusals.append(sql.IDENTITY))
+    original = Session.run
+
+    def run(self: Session, statement: str, **values: str) -> list[list[object]]:
+        if statement in refusals:
+            refusals.remove(statement)
+            return [[True, database.name]]
+        return original(self, statement, **values)
+
+    monkeypatch.setattr(Session, "run", run)
+    message = database.refuses(lambda: database.create({"jit": "off"}))
+    assert "it is a read replica" in message
+    assert message.endswith("it was undone")
+    assert (database.stored(), database.ledger()) == ({}, {})
+
+
+def test_a_removal_that_may_have_been_committed_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal is never undone: it is to be repeated."""
+    database.create({"jit": "off"})
+    lock = "GRANT INSERT ON cdk_pinsafe.setting TO PUBLIC"
+    database.create({"work_mem": "8MB"}, Owner="Another/Settings", Address="c8ffff")
+    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: database.hand(lock))
+    message = database.refuses(lambda: database.delete({"jit": "off"}))
+    assert "is not the one that this library makes" in message
+    assert message.endswith("the change may have been committed")
+    assert database.stored() == {"work_mem": "8MB"}
 
 
 def test_the_log_is_json_lines_without_values_or_secrets(
