@@ -207,6 +207,7 @@ class ClientEdge(asyncio.Protocol):
             self.number,
             result,
             self._house.surroundings,
+            self._house.pool.borrow,
             self._transport.write,
             address=self.address,
             tls=self.tls,

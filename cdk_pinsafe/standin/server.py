@@ -147,7 +147,7 @@ class StandIn:
         self.pool.close = _close
         self.pool.grant = self._grant
         self.pool.refuse = _refuse
-        self.surroundings = Surroundings(self.pool, self._observer, legacy=chosen.legacy)
+        self.surroundings = Surroundings(self._observer, legacy=chosen.legacy)
 
     async def __aenter__(self) -> Self:
         await self.start()
