@@ -46,6 +46,7 @@ from .asked import (
     Preparing,
 )
 from .database_login import DatabaseLogin
+from .edge import Edge
 from .events import Pin
 from .login import Key
 from .messages import ProtocolViolation, error_fields
@@ -78,7 +79,7 @@ class Borrower(Protocol):
     connection: "DatabaseConnection | None"
     pinned: Pin | None
     streaming: int
-    edge: object
+    edge: Edge | None
 
     def answer(self, data: bytes) -> None:
         """Pass answers on."""
@@ -97,6 +98,7 @@ class DatabaseConnection:
         number: as in the log.
         key: who may use it.
         login: what the database told when it was opened.
+        edge: its socket, for the one of its client's; it does not look at it itself.
         write: takes bytes for the database.
         session: who has borrowed it; None in the pool.
         status: of the last ReadyForQuery: `I`, `T` or `E`.
@@ -138,7 +140,7 @@ class DatabaseConnection:
     )
 
     def __init__(
-        self, number: int, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: object = None
+        self, number: int, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: Edge | None = None
     ) -> None:
         self.number = number
         self.key = key

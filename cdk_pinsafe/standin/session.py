@@ -41,6 +41,7 @@ from .asked import (
     Preparing,
 )
 from .connection import FAILED, DatabaseConnection
+from .edge import Edge
 from .events import Pin
 from .judgement import LEGACY, OVERSIZED, Verdict
 from .login import Key, Login
@@ -64,6 +65,7 @@ class Session:
         login: who it is.
         address: where it comes from.
         write: takes bytes for the client.
+        edge: its socket, for the one of its connection's; it does not look at it itself.
         connection: what it has borrowed.
         statements: what it has prepared.
         pinned: why it is pinned; None if it is not.
@@ -106,7 +108,7 @@ class Session:
         *,
         address: str = "",
         tls: bool = False,
-        edge: object = None,
+        edge: Edge | None = None,
     ) -> None:
         """Begin one. `lend` gives it a connection now, or None: then `granted` is called later."""
         self.number = number
