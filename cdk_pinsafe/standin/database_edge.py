@@ -74,6 +74,8 @@ class DatabaseEdge(Edge):
             connection.receive(data)
         except ProtocolViolation as violation:
             self.broken(violation)
+        if self._read_paused:
+            self.update_reading()  # the answer that was too much for its client may have been the transaction's last
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.logged_in.done():
