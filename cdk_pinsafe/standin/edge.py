@@ -53,7 +53,7 @@ class Edge(asyncio.Protocol):
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Takes bytes for the other end."""
+        """Takes bytes for the other end; once TLS has begun, it is another."""
         assert self._transport is not None  # noqa: S101 - it is connected
         return self._transport.write
 
@@ -72,6 +72,12 @@ class Edge(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _pass_on(self) -> None:
+        self.update_reading()
+        other = self._other()
+        if other is not None:
+            other.update_reading()
+
     # What differs.
 
     def _other(self) -> "Edge | None":
@@ -82,9 +88,3 @@ class Edge(asyncio.Protocol):
         """Whether it must not be read now."""
         other = self._other()
         return other is not None and other.write_full
-
-    def _pass_on(self) -> None:
-        self.update_reading()
-        other = self._other()
-        if other is not None:
-            other.update_reading()
