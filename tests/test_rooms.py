@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_room_imports_only_the_rooms_it_may(room: str) -> None:
         if name.startswith("cdk_pinsafe.") and name.split(".")[1] != room
     }
     assert used <= MAY_IMPORT[room]
+
+
+def test_modules_have_one_way_of_flow() -> None:
+    """No module imports one that imports it, through however many others, for types or within functions included."""
+    modules = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+    used = {
+        module: {name if name in modules else name.rpartition(".")[0] for name in imports(path)} & set(modules)
+        for module, path in modules.items()
+    }
+    TopologicalSorter(used).prepare()  # raises a CycleError, which names the circle
 
 
 @pytest.mark.parametrize("room", THIRD_PARTY)

@@ -1,8 +1,5 @@
 """A client's socket: an asyncio protocol that carries bytes between the client and its session.
 
-Memory is bounded by passing pressure on: a client that does not read stops its database connection from being read, a
-database that does not read stops its client, and a client whose session waits for a connection is not read either.
-
 It must not know what the bytes mean.
 """
 
@@ -11,52 +8,83 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .conversation import Talk
+from .edge import Edge
 from .login import ClientRules, Login, client_login
 from .messages import ProtocolViolation, Refusal, authentication, backend_key_data, parameter_status, ready_for_query
-from .session import Session
 
 if TYPE_CHECKING:
-    from .database_edge import DatabaseEdge
-    from .server import StandIn
+    from .session import Session
 
-__all__ = ["ClientEdge"]
+__all__ = ["ClientEdge", "House"]
 
 _TLS_PATIENCE: Final = 15.0
 _MOST_AHEAD: Final = 65_536  # bytes that a client may send before it knows that it is let in
 
 
-class ClientEdge(asyncio.Protocol):
-    """A client's socket."""
+class House(Protocol):
+    """Whom a client comes to.
 
-    def __init__(self, house: "StandIn", rules: ClientRules) -> None:
-        self.number = house.next_client()
+    Attributes:
+        sockets: all that are open.
+        tls_context: with which clients are offered TLS, where the rules say so.
+    """
+
+    sockets: set[Edge]
+    tls_context: ssl.SSLContext | None
+
+    def client_arrived(self, client: "ClientEdge") -> None:
+        """A client opened a connection."""
+
+    def log_in(self, client: "ClientEdge", login: Login) -> None:
+        """A client told who it is: give it a session, and then welcome or refuse it."""
+
+    def login_failed(self) -> None:
+        """A client was not let in."""
+
+    def client_ready(self, client: "ClientEdge") -> None:
+        """A client is logged in."""
+
+    def client_left(self, client: "ClientEdge", reason: str) -> None:
+        """A client's connection ended."""
+
+
+class ClientEdge(Edge):
+    """A client's socket.
+
+    Attributes:
+        number: the client connection's number, as in the log.
+        session: what its bytes go to, once it told who it is.
+        ready: it is logged in.
+        address: where it comes from.
+        born: when it came, on the monotonic clock.
+        closed: its connection ended.
+    """
+
+    def __init__(self, number: int, house: House, rules: ClientRules) -> None:
+        super().__init__(house.sockets)
+        self.number = number
         self.session: Session | None = None
         self.ready = False
         self.address = ""
         self.born = monotonic()
         self.closed = False
-        self.tls = False
         self._house = house
         self._rules = rules
-        self._transport: asyncio.Transport | None = None
         self._talk: Talk | None = None
-        self._write_full = False
-        self._read_paused = False
         self._tls_task: asyncio.Task[None] | None = None
 
     # asyncio's calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._house.sockets.add(self)
+        super().connection_made(transport)
         if self._talk is None:
             peer = transport.get_extra_info("peername") or ("", 0)
             self.address = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
             self._house.client_arrived(self)
-            self._talk = Talk(client_login(self._rules), self._transport.write)
+            self._talk = Talk(client_login(self._rules), self.write)
 
     def data_received(self, data: bytes) -> None:
         session = self.session
@@ -71,46 +99,11 @@ class ClientEdge(asyncio.Protocol):
         if session.waiting or session.ended:
             self.after()
 
-    def eof_received(self) -> None:
-        """Let the transport close."""
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self._house.sockets.discard(self)
+        super().connection_lost(exc)
         self.end("The client disconnected" if exc is None else "The client connection broke")
 
-    def pause_writing(self) -> None:
-        self._write_full = True
-        self.update_reading()
-        if self.session is not None and self.session.connection is not None:
-            cast("DatabaseEdge", self.session.connection.edge).update_reading()
-
-    def resume_writing(self) -> None:
-        self._write_full = False
-        self.update_reading()
-        if self.session is not None and self.session.connection is not None:
-            cast("DatabaseEdge", self.session.connection.edge).update_reading()
-
     # The house's.
-
-    @property
-    def write_full(self) -> bool:
-        """The client does not read as fast as it is answered."""
-        return self._write_full
-
-    def update_reading(self) -> None:
-        """Read from the client, or do not."""
-        session = self.session
-        pause = self._write_full
-        if session is not None:
-            pause = pause or session.waiting
-            if session.connection is not None:
-                pause = pause or cast("DatabaseEdge", session.connection.edge).write_full
-        if pause is not self._read_paused and self._transport is not None and not self._transport.is_closing():
-            self._read_paused = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
 
     def after(self) -> None:
         """Do what the session's new state asks for."""
@@ -158,10 +151,14 @@ class ClientEdge(asyncio.Protocol):
             self._tls_task.cancel()
         self._house.client_left(self, reason)
 
-    def abort(self) -> None:
-        """Close the socket without waiting until all is sent."""
-        if self._transport is not None:
-            self._transport.abort()
+    # Within.
+
+    def _other(self) -> Edge | None:
+        connection = self.session.connection if self.session is not None else None
+        return connection.edge if connection is not None else None
+
+    def _must_pause(self) -> bool:
+        return self.write_full or (self.session is not None and self.session.waiting) or super()._must_pause()
 
     def _log_in(self, data: bytes) -> None:
         talk = self._talk
@@ -202,14 +199,4 @@ class ClientEdge(asyncio.Protocol):
         if not isinstance(result, Login):
             self.end("A cancel request, which is not supported")
             return
-        assert self._transport is not None  # noqa: S101 - the login came through it
-        self.session = Session(
-            self.number,
-            result,
-            self._house.surroundings,
-            self._transport.write,
-            address=self.address,
-            tls=self.tls,
-            edge=self,
-        )
-        self._house.log_in(self, self.session)
+        self._house.log_in(self, result)

@@ -27,7 +27,7 @@ It must not know the pool's rules nor what pins.
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .asked import (
     BIND,
@@ -46,13 +46,12 @@ from .asked import (
     Preparing,
 )
 from .database_login import DatabaseLogin
+from .edge import Edge
+from .events import Pin
 from .login import Key
 from .messages import ProtocolViolation, error_fields
 
-if TYPE_CHECKING:
-    from .session import Session
-
-__all__ = ["FAILED", "IDLE", "IN_TRANSACTION", "DatabaseConnection"]
+__all__ = ["FAILED", "IDLE", "IN_TRANSACTION", "Borrower", "DatabaseConnection"]
 
 IDLE: Final = ord("I")
 IN_TRANSACTION: Final = ord("T")
@@ -73,6 +72,25 @@ _LOOK_ALL = frozenset(range(256))
 _LOOK_EXTENDED = frozenset(b"ZGE123CIsTn")
 
 
+class Borrower(Protocol):
+    """Who has borrowed a connection: a `Session`, as far as it matters to the connection and to who lends it."""
+
+    number: int
+    connection: "DatabaseConnection | None"
+    pinned: Pin | None
+    streaming: int
+    edge: Edge | None
+
+    def answer(self, data: bytes) -> None:
+        """Pass answers on."""
+
+    def answered(self) -> None:
+        """Everything that was asked is answered."""
+
+    def restore(self, name: bytes, before: PreparedStatement | None) -> None:
+        """Call `before` by that name again: what changed it failed or was left out."""
+
+
 class DatabaseConnection:
     """One connection to the database, after login.
 
@@ -80,6 +98,7 @@ class DatabaseConnection:
         number: as in the log.
         key: who may use it.
         login: what the database told when it was opened.
+        edge: its socket, for the one of its client's; it does not look at it itself.
         write: takes bytes for the database.
         session: who has borrowed it; None in the pool.
         status: of the last ReadyForQuery: `I`, `T` or `E`.
@@ -121,7 +140,7 @@ class DatabaseConnection:
     )
 
     def __init__(
-        self, number: int, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: object = None
+        self, number: int, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: Edge | None = None
     ) -> None:
         self.number = number
         self.key = key
@@ -129,7 +148,7 @@ class DatabaseConnection:
         self.write = write
         self.edge = edge
         self.free: Callable[[DatabaseConnection], object] = _nothing
-        self.session: Session | None = None
+        self.session: Borrower | None = None
         self.status = IDLE
         self.asked: deque[Asked] = deque()
         self.open_batch = False
@@ -309,7 +328,7 @@ class DatabaseConnection:
             left_out.append(asked.popleft())
         self._undo(left_out)
         if self.session is not None and type(head) is Preparing and head.name == b"":
-            self.session.statements.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
+            self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
         self.copying_in = False
         return bool(asked) and asked[0] is SYNC_OURS
 
@@ -322,12 +341,12 @@ class DatabaseConnection:
                 if one.wire == b"":
                     self.unnamed = None
                 if one.name is not None and session is not None:
-                    session.statements.restore(one.name, one.before)
+                    session.restore(one.name, one.before)
             elif type(one) is Closing:
                 if one.shared and one.before is not None:
                     self.prepared[one.before] = None
                 if session is not None:
-                    session.statements.restore(one.name, one.before)
+                    session.restore(one.name, one.before)
 
     def _copy_in_begins(self) -> None:
         """The database reads data from now on, and passes over Sync until they end."""

@@ -7,17 +7,18 @@ import asyncio
 import contextlib
 import ssl
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from .conversation import Talk
 from .database_login import DatabaseLogin, DatabaseRefusal, database_login
+from .edge import Edge
 from .login import Key
 from .messages import CANCEL_REQUEST, ProtocolViolation, Refusal, message
 from .target import Target
 
 if TYPE_CHECKING:
-    from .client_edge import ClientEdge
+    from collections.abc import Callable
+
     from .connection import DatabaseConnection
 
 __all__ = ["DatabaseEdge", "connect"]
@@ -27,31 +28,33 @@ _TLS_PATIENCE: Final = 15.0
 _TERMINATE: Final = message(b"X")
 
 
-class DatabaseEdge(asyncio.Protocol):
-    """A database connection's socket."""
+class DatabaseEdge(Edge):
+    """A database connection's socket.
 
-    def __init__(self, target: Target, key: Key, password: str | None, sockets: set[asyncio.BaseProtocol]) -> None:
+    Attributes:
+        connection: what its bytes go to; None before it is in the pool.
+        logged_in: what the database told at login, or why there was none.
+        lost: is called when it is closed.
+        broken: is called when the database said what cannot be understood.
+    """
+
+    def __init__(self, target: Target, key: Key, password: str | None, sockets: set[Edge]) -> None:
+        super().__init__(sockets)
         self.connection: DatabaseConnection | None = None
-        self.tls = False
-        self.write_full = False
         self.logged_in: asyncio.Future[DatabaseLogin] = asyncio.get_running_loop().create_future()
         self.lost: Callable[[], object] = _nothing
         self.broken: Callable[[Refusal], object] = _nothing
         self._target = target
         self._key = key
         self._password = password
-        self._transport: asyncio.Transport | None = None
         self._talk: Talk | None = None
         self._tls_task: asyncio.Task[None] | None = None
-        self._read_paused = False
         self._closing = False
         self._cancelling: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._sockets = sockets
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._sockets.add(self)
+        super().connection_made(transport)
         if self._talk is None:
             login = database_login(
                 self._key,
@@ -59,7 +62,7 @@ class DatabaseEdge(asyncio.Protocol):
                 ask_for_tls=self._target.asks_for_tls,
                 insist_on_tls=self._target.insists_on_tls,
             )
-            self._talk = Talk(login, self._transport.write)
+            self._talk = Talk(login, self.write)
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
@@ -71,9 +74,8 @@ class DatabaseEdge(asyncio.Protocol):
             connection.receive(data)
         except ProtocolViolation as violation:
             self.broken(violation)
-
-    def eof_received(self) -> None:
-        """Let the transport close."""
+        if self._read_paused:
+            self.update_reading()  # the answer that was too much for its client may have been the transaction's last
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.logged_in.done():
@@ -82,33 +84,8 @@ class DatabaseEdge(asyncio.Protocol):
         for work in (self._tls_task, self._cancelling, self._deadline):
             if work is not None:
                 work.cancel()
-        self._sockets.discard(self)
+        super().connection_lost(exc)
         self.lost()
-
-    def pause_writing(self) -> None:
-        self.write_full = True
-        self._update_client()
-
-    def resume_writing(self) -> None:
-        self.write_full = False
-        self._update_client()
-
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        """Takes bytes for the database."""
-        assert self._transport is not None  # noqa: S101 - it is connected
-        return self._transport.write
-
-    def update_reading(self) -> None:
-        """Read from the database, or do not."""
-        session = self.connection.session if self.connection is not None else None
-        pause = session is not None and cast("ClientEdge", session.edge).write_full
-        if pause is not self._read_paused and self._transport is not None and not self._transport.is_closing():
-            self._read_paused = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
 
     def close(self, *, cancel: bool, terminate: bool) -> None:
         """Close the connection once the database has let go of it, so that it does not have more than it was promised.
@@ -139,8 +116,7 @@ class DatabaseEdge(asyncio.Protocol):
     def abort(self) -> None:
         """Close the socket at once."""
         self._closing = True
-        if self._transport is not None:
-            self._transport.abort()
+        super().abort()
 
     async def _cancel(self, login: DatabaseLogin) -> None:
         """Have the database stop what it is doing. One that has not begun yet does not hear it: so again and again."""
@@ -160,9 +136,9 @@ class DatabaseEdge(asyncio.Protocol):
                         writer.transport.abort()
             await asyncio.sleep(0.2)
 
-    def _update_client(self) -> None:
-        if self.connection is not None and self.connection.session is not None:
-            cast("ClientEdge", self.connection.session.edge).update_reading()
+    def _other(self) -> Edge | None:
+        session = self.connection.session if self.connection is not None else None
+        return session.edge if session is not None else None
 
     def _log_in(self, talk: Talk, data: bytes) -> None:
         try:
@@ -201,7 +177,7 @@ class DatabaseEdge(asyncio.Protocol):
 
 
 async def connect(
-    target: Target, key: Key, password: str | None, sockets: set[asyncio.BaseProtocol]
+    target: Target, key: Key, password: str | None, sockets: set[Edge]
 ) -> tuple[DatabaseEdge, DatabaseLogin]:
     """Open a database connection, which is among `sockets` until it is lost.
 

@@ -4,13 +4,14 @@ The names and their statistics are AWS's (documented). Availability is not told:
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from .client_edge import ClientEdge
 from .connection import IDLE
-
-if TYPE_CHECKING:
-    from .server import StandIn
+from .pool import Pool
+from .surroundings import Counters
 
 __all__ = ["Metrics", "Tally"]
 
@@ -63,10 +64,9 @@ class Metrics:
         return self.values[name]
 
     @classmethod
-    def of(cls, stand_in: "StandIn") -> "Metrics":
-        """Count."""
-        pool, tally, counters = stand_in.pool, stand_in.tally, stand_in.surroundings.counters
-        clients = [client for client in stand_in.clients.values() if client.ready]
+    def of(cls, arrived: Iterable[ClientEdge], tally: Tally, pool: Pool, counters: Counters) -> "Metrics":
+        """Count. `arrived` are the clients that are there, those that are not logged in yet included."""
+        clients = [client for client in arrived if client.ready]
         encrypted = sum(1 for client in clients if client.tls)
         connections = list(pool.connections.values())
         borrowed = [connection for connection in connections if connection.session is not None]
@@ -85,7 +85,7 @@ class Metrics:
             "QueryDatabaseResponseLatency": _average(counters.database_seconds, counters.answered),
             "DatabaseConnections": len(connections) + len(pool.closing),
             "DatabaseConnectionsWithTLS": sum(
-                1 for connection in connections if getattr(connection.edge, "tls", False)
+                1 for connection in connections if connection.edge is not None and connection.edge.tls
             ),
             "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
             "DatabaseConnectionsCurrentlyInTransaction": sum(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from .connection import DatabaseConnection
 from .database_login import DatabaseLogin
+from .edge import Edge
 from .events import Observer
 from .login import Key
 from .messages import Refusal
@@ -80,7 +81,7 @@ class Pool:
         self._parameters: OrderedDict[Key, dict[str, str]] = OrderedDict()
         self.connections: dict[int, DatabaseConnection] = {}
         self.closing: set[DatabaseConnection] = set()
-        # Set by the edge.
+        # Set by the server.
         self.open: Callable[[Key, Session], object] = _unset
         self.close: Callable[[DatabaseConnection], object] = _unset
         self.grant: Callable[[Session, DatabaseConnection], object] = _unset
@@ -129,7 +130,7 @@ class Pool:
         else:
             self._idle.setdefault(connection.key, deque()).append(connection)
 
-    def add(self, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: object) -> DatabaseConnection:
+    def add(self, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: Edge) -> DatabaseConnection:
         """A connection was opened. The caller gives it away with `free`."""
         self._opening_ended(key)
         self.opened += 1
@@ -261,4 +262,4 @@ _MOST_KEYS: Final = 1000
 
 
 def _unset(*_: object) -> None:
-    raise RuntimeError("the pool has no edge")
+    raise RuntimeError("nobody opens or closes the pool's connections")

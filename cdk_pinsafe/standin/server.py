@@ -11,20 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from ..errors import StandInError
 from .client_edge import ClientEdge
-from .connection import DatabaseConnection
+from .connection import Borrower, DatabaseConnection
 from .database_edge import DatabaseEdge, connect
 from .events import Observer, Observers, Pin
-from .login import Authentication, ClientRules, Key
+from .login import Authentication, ClientRules, Key, Login
 from .messages import Refusal
 from .metrics import Metrics, Tally
 from .pool import Pool
 from .session import Session
 from .surroundings import Surroundings
 from .target import Target
+
+if TYPE_CHECKING:
+    from .edge import Edge
 
 __all__ = ["Options", "StandIn"]
 
@@ -126,7 +129,7 @@ class StandIn:
         self.pins: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.repeats: deque[Pin] = deque(maxlen=_MOST_PINS)
         self.tls_context: ssl.SSLContext | None = None
-        self.sockets: set[asyncio.BaseProtocol] = set()
+        self.sockets: set[Edge] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -146,8 +149,8 @@ class StandIn:
         self.pool.open = self._open
         self.pool.close = _close
         self.pool.grant = self._grant
-        self.pool.refuse = _refuse
-        self.surroundings = Surroundings(self.pool, self._observer, legacy=chosen.legacy)
+        self.pool.refuse = self._refuse
+        self.surroundings = Surroundings(self._observer, legacy=chosen.legacy)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -172,7 +175,7 @@ class StandIn:
         rules = ClientRules(chosen.authentication, self._users(), chosen.tls is not None, chosen.require_tls)
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: ClientEdge(self, rules), chosen.host, chosen.port, backlog=1024
+                lambda: ClientEdge(next(self._numbers), self, rules), chosen.host, chosen.port, backlog=1024
             )
         except OSError as error:
             raise StandInError(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}") from None
@@ -196,7 +199,7 @@ class StandIn:
         await asyncio.gather(*self._opening, return_exceptions=True)
         await self._until_closed(_GRACE)
         for socket in list(self.sockets):
-            cast("ClientEdge | DatabaseEdge", socket).abort()
+            socket.abort()
         # A loop that is closed before its sockets are may wait for them in vain.
         await self._until_closed(_GRACE)
 
@@ -218,23 +221,14 @@ class StandIn:
 
     def metrics(self) -> Metrics:
         """What CloudWatch would be told, as of now; counts are since the start."""
-        return Metrics.of(self)
+        return Metrics.of(self.clients.values(), self._tally, self.pool, self.surroundings.counters)
 
     def forget_pins(self) -> None:
         """Forget the pins so far. Sessions stay pinned."""
         self.pins.clear()
         self.repeats.clear()
 
-    @property
-    def tally(self) -> Tally:
-        """The counts that are not of the pool or of messages."""
-        return self._tally
-
-    # For the edge.
-
-    def next_client(self) -> int:
-        """A number for a client connection."""
-        return next(self._numbers)
+    # For the clients.
 
     def client_arrived(self, client: ClientEdge) -> None:
         """A client opened a connection."""
@@ -268,8 +262,22 @@ class StandIn:
                 self.pool.retire(connection)
         self._observer.client_closed(client.number, reason)
 
-    def log_in(self, client: ClientEdge, session: Session) -> None:
-        """Welcome a client that told who it is, as soon as it is known what the database tells its clients."""
+    def log_in(self, client: ClientEdge, login: Login) -> None:
+        """Give a client that told who it is a session, and welcome it once it may come in."""
+        client.session = Session(
+            client.number,
+            login,
+            self.surroundings,
+            self.pool.borrow,
+            client.write,
+            address=client.address,
+            tls=client.tls,
+            edge=client,
+        )
+        self._admit(client, client.session)
+
+    def _admit(self, client: ClientEdge, session: Session) -> None:
+        """Welcome a client, as soon as it is known what the database tells its clients."""
         session.waiting = True
         client.update_reading()
         if self.options.authentication is Authentication.PASS_THROUGH and not self._is_verified(session):
@@ -302,7 +310,7 @@ class StandIn:
         self.pool.free(connection)
 
     def _grant(self, session: Session, connection: DatabaseConnection) -> None:
-        client = cast("ClientEdge", session.edge)
+        client = self.clients[session.number]
         if not client.ready:
             session.connection, connection.session = connection, session
             self.pool.free(connection)
@@ -319,15 +327,17 @@ class StandIn:
         session = connection.session
         if session is not None:
             # What the database said last was passed on.
-            cast("ClientEdge", session.edge).end("The database connection was lost")
+            self.clients[session.number].end("The database connection was lost")
         self.pool.lost(connection)
         self._observer.connection_closed(connection.number)
 
     def _broken(self, connection: DatabaseConnection, refusal: Refusal) -> None:
-        session = connection.session
-        if session is not None:
-            cast("ClientEdge", session.edge).refuse(refusal)
+        if connection.session is not None:
+            self._refuse(connection.session, refusal)
         self.pool.retire(connection)
+
+    def _refuse(self, session: Borrower, refusal: Refusal) -> None:
+        self.clients[session.number].refuse(refusal)
 
     # Within.
 
@@ -359,7 +369,7 @@ class StandIn:
         edge.close(cancel=False, terminate=True)
         self._verified[session.key.user] = session.login.password or ""
         if not client.closed:
-            self.log_in(client, session)
+            self._admit(client, session)
 
     def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -405,10 +415,6 @@ class _Recorder(Observer):
 
 def _close(connection: DatabaseConnection) -> None:
     cast("DatabaseEdge", connection.edge).close(cancel=connection.abandoned, terminate=not connection.cut)
-
-
-def _refuse(session: Session, refusal: Refusal) -> None:
-    cast("ClientEdge", session.edge).refuse(refusal)
 
 
 def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:

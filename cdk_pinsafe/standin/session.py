@@ -41,6 +41,7 @@ from .asked import (
     Preparing,
 )
 from .connection import FAILED, DatabaseConnection
+from .edge import Edge
 from .events import Pin
 from .judgement import LEGACY, OVERSIZED, Verdict
 from .login import Key, Login
@@ -64,6 +65,7 @@ class Session:
         login: who it is.
         address: where it comes from.
         write: takes bytes for the client.
+        edge: its socket, for the one of its connection's; it does not look at it itself.
         connection: what it has borrowed.
         statements: what it has prepared.
         pinned: why it is pinned; None if it is not.
@@ -76,6 +78,7 @@ class Session:
     __slots__ = (
         "_asked_at",
         "_buffer",
+        "_lend",
         "_sent_at",
         "_surroundings",
         "_unsettled",
@@ -100,12 +103,14 @@ class Session:
         number: int,
         login: Login,
         surroundings: Surroundings,
+        lend: "Callable[[Session], DatabaseConnection | None]",
         write: Callable[[bytes], object],
         *,
         address: str = "",
         tls: bool = False,
-        edge: object = None,
+        edge: Edge | None = None,
     ) -> None:
+        """Begin one. `lend` gives it a connection now, or None: then `granted` is called later."""
         self.number = number
         self.login = login
         self.key: Key = login.key
@@ -119,6 +124,7 @@ class Session:
         self.ended = False
         self.active = monotonic()
         self._surroundings = surroundings
+        self._lend = lend
         self._buffer = b""
         self.streaming = 0
         self.statements = Statements()
@@ -196,12 +202,16 @@ class Session:
         counters.response_seconds += now - self._asked_at
         counters.database_seconds += now - self._sent_at
 
+    def restore(self, name: bytes, before: PreparedStatement | None) -> None:
+        """Call `before` by that name again: what changed it failed or was left out."""
+        self.statements.restore(name, before)
+
     # Within.
 
     def _borrow(self, data: bytes) -> DatabaseConnection | None:
         """A connection; or None, and `data` are kept until there is one."""
         self._asked_at = monotonic()
-        connection = self._surroundings.pool.borrow(self)
+        connection = self._lend(self)
         if connection is None:
             self.waiting = True
             self._buffer = data

@@ -1,26 +1,14 @@
-"""What all sessions of a stand-in share. Knows neither sockets nor how the pool chooses."""
+"""What all sessions of a stand-in share. Must not know sessions, connections or the pool."""
 
 import itertools
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
-from .connection import DatabaseConnection
 from .events import Observer
 from .judgement import Judge
 
-if TYPE_CHECKING:
-    from .session import Session
-
-__all__ = ["Counters", "Lender", "Surroundings"]
-
-
-class Lender(Protocol):
-    """What a session needs of the pool."""
-
-    def borrow(self, session: "Session") -> DatabaseConnection | None:
-        """A connection now, or None: then `Session.granted` or `Session.refused` is called later."""
+__all__ = ["Counters", "Surroundings"]
 
 
 @dataclass
@@ -44,12 +32,10 @@ class Surroundings:
     """What all sessions of a stand-in share.
 
     Attributes:
-        pool: lends database connections.
         observer: is told of pins.
         legacy: pin on every Parse message, as before November 2023.
     """
 
-    pool: Lender
     observer: Observer
     legacy: bool = False
     judge: Judge = field(default_factory=Judge)

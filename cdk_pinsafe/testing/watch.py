@@ -33,7 +33,7 @@ class Watch:
         try:
             from .proxy import watched
 
-            self.proxy = self._exit.enter_context(watched(dsn, self))
+            self.proxy = self._exit.enter_context(watched(dsn, tell=self._note, pins=self._pins_so_far))
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"{error.name} is not installed: pip install 'cdk-pinsafe[tools]'") from None
         return self.proxy
@@ -43,10 +43,6 @@ class Watch:
         self._requests -= self._all_requests()  # the last test's, which is asked for afterwards
         self.proxy = None
         self._exit.close()
-
-    def pinned(self, pin: "Pin") -> None:
-        """Note a pin. Called in the stand-in's thread, before the client gets its answer."""
-        self.pins.append((self._phase, pin))
 
     def enter(self, phase: str) -> None:
         """A phase of a test begins; with `setup`, another test."""
@@ -65,6 +61,13 @@ class Watch:
     def requests(self) -> int:
         """How many requests the test sent through the stand-in."""
         return int(self._all_requests() - self._requests)
+
+    def _note(self, pin: "Pin") -> None:
+        """A client pinned its session. Called in the stand-in's thread, before the client gets its answer."""
+        self.pins.append((self._phase, pin))
+
+    def _pins_so_far(self) -> "tuple[Pin, ...]":
+        return tuple(pin for _, pin in self.pins)
 
     def _all_requests(self) -> float:
         return self.proxy.metrics()["QueryRequests"] if self.proxy is not None else 0.0

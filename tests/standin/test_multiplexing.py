@@ -238,6 +238,24 @@ def test_a_client_that_does_not_read_holds_up_only_itself(proxy: RunningStandIn)
     assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlyBorrowed"] == 0)
 
 
+def test_a_client_that_stops_reading_leaves_a_connection_that_is_read(target: Target) -> None:
+    """A client that is full just as its transaction ends gives its connection back as it was, to the next client."""
+
+    async def story(connect: Connect) -> None:
+        slow, other = await connect(), await connect()
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        # In all more than the kernel keeps for it; each answer is one piece, so that the one that is too much is whole.
+        for _ in range(1000):
+            slow.writer.write(query("SELECT repeat('x', 8000)"))
+            async with asyncio.timeout(10):
+                assert await other.run("SELECT 1") == [["1"]]
+        assert proxy.metrics()["QueryRequests"] < 2000  # the slow one's are not read any more
+        slow.cut()
+
+    with running(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        serve(proxy, story)
+
+
 def test_a_big_copy_passes(proxy: RunningStandIn) -> None:
     """A COPY of many megabytes goes both ways."""
     block = "x" * 9_999 + "\n"

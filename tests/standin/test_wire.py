@@ -83,10 +83,10 @@ class House:
         self.connection = DatabaseConnection(1, key, DatabaseLogin(), self.to_database.extend)
         self.connection.free = self._free
         names = (f"n{number}".encode() for number in itertools.count(1))
-        surroundings = Surroundings(self, Observer(), legacy=legacy, names=names)
-        self.session = Session(1, Login(key, None, None), surroundings, self.to_client.extend)
+        surroundings = Surroundings(Observer(), legacy=legacy, names=names)
+        self.session = Session(1, Login(key, None, None), surroundings, self._lend, self.to_client.extend)
 
-    def borrow(self, session: Session) -> DatabaseConnection | None:
+    def _lend(self, session: Session) -> DatabaseConnection | None:
         return self.connection if self.lent else None
 
     def _free(self, connection: DatabaseConnection) -> None:
