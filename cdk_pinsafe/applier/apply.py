@@ -13,7 +13,7 @@ from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages, sql
 from .connection import DatabaseMissingError, immune_options
 from .deadline import Deadline, persist
-from .door import Door
+from .door import Door, HeldDoor
 from .plan import Key, LedgerRow
 from .properties import Identity, Wish
 from .reading import extensions_of
@@ -22,6 +22,8 @@ from .secret import SecretMissingError
 from .transaction import Done, Outcome, Transaction
 from .verify import Verified, verify
 
+_LOCKING: Final = frozenset({"session_preload_libraries"})
+"""Parameters of which a value that names something missing keeps everybody out of the database, the undoing too."""
 _LOOKING: Final = 0.6
 """The part of the time that is left which verification may use; the rest is for undoing."""
 _WAY_OUT: Final = (
@@ -46,6 +48,15 @@ def apply(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str
     Raises:
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
     """
+    if any(key.name in _LOCKING for key in wish.settings):
+        with door.open(deadline, immune_options(deadline)) as session:
+            return _apply(door, HeldDoor(door, session), identity, wish, predecessors, deadline)
+    return _apply(door, door, identity, wish, predecessors, deadline)
+
+
+def _apply(
+    door: Door, way_back: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline
+) -> Done:
     owners = {identity.owner, *predecessors}
     done = _transact(door, identity, wish, lambda row: row.owner in owners, deadline)
     try:
@@ -58,7 +69,7 @@ def apply(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str
         log.info("verified", names=len(wish.names), shadowed=verified.shadowed, drifted=verified.drifted)
         more = tuple((name, "") for name in verified.shadowed if name not in known)
         return replace(done, outcome=replace(done.outcome, shadows=done.outcome.shadows + more))
-    raise _undone(door, identity, done, failure, deadline)
+    raise _undone(way_back, identity, done, failure, deadline)
 
 
 def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Done:

@@ -75,3 +75,16 @@ class Door:
         raise ApplyError(
             f"{self.target}: {refused}; the secret {self._keys.arn} does not open it: correct or rotate the secret"
         )
+
+
+class HeldDoor(Door):
+    """A door with a foot in it: the first session that it opens is one that was open before."""
+
+    def __init__(self, door: Door, session: Session) -> None:
+        super().__init__(door.target, door._keys)
+        self._session: Session | None = session
+
+    def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
+        """The held session, whatever the options; after that, as any other door."""
+        held, self._session = self._session, None
+        return held or super().open(deadline, options)

@@ -225,6 +225,22 @@ def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
     assert (database.stored(), database.ledger()) == before
 
 
+def test_what_locks_everybody_out_is_undone(database: Database) -> None:
+    """No session can begin where a library to be preloaded is missing; one that was open before leads the way back."""
+    database.admin.run(f"GRANT SET ON PARAMETER session_preload_libraries TO {MASTER}")
+    try:
+        database.create({"jit": "off"})
+        before = database.ledger()
+        wish = {"session_preload_libraries": ["no_such_library"], "jit": "on"}
+        message = database.refuses(lambda: database.update(wish, {"jit": "off"}))
+        assert "no_such_library" in message
+        assert message.endswith("it was undone")
+        assert (database.stored(), database.ledger()) == ({"jit": "off"}, before)
+    finally:
+        database.admin.run(f"REVOKE SET ON PARAMETER session_preload_libraries FROM {MASTER}")
+        database.admin.run(f"ALTER DATABASE {database.name} RESET session_preload_libraries")
+
+
 def lose_commit(monkeypatch: pytest.MonkeyPatch, *, is_done: bool, meanwhile: Callable[[], object]) -> None:
     """The first COMMIT is done, or is not, and its answer is lost; then something happens before the next attempt."""
     original = Session.run
