@@ -49,7 +49,7 @@ def apply(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str
         PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
     """
     if any(key.name in _LOCKING for key in wish.settings):
-        with door.open(deadline, immune_options(deadline)) as session:
+        with persist(lambda: door.open(deadline, immune_options(deadline)), deadline, str(door.target)) as session:
             return _apply(door, HeldDoor(door, session), identity, wish, predecessors, deadline)
     return _apply(door, door, identity, wish, predecessors, deadline)
 
