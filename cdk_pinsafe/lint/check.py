@@ -17,7 +17,7 @@ from .kinds import Kind, kind_of
 from .languages import SourceTree, language_of
 from .psql import without_psql
 from .rules import RULES, UNKNOWN_IGNORE
-from .snippets import Context, Part, Snippet, renderings
+from .snippets import HOLES, Context, Part, Snippet, renderings
 from .strings import strings
 from .subject import Subject, without_comments
 from .surroundings import context, statement_start
@@ -123,7 +123,7 @@ class _Check:
         """The first reading of a string that the parser accepts, or the plainest one."""
         first: tuple[statements.Analysis, Snippet] | None = None
         for snippet in renderings(parts):
-            analysis = statements.analyse(snippet.sql, database_settings=self._settings)
+            analysis = statements.analyse(snippet.sql, database_settings=self._settings, holes=HOLES)
             if not analysis.not_parsed:
                 return analysis, snippet
             first = first or (analysis, snippet)
@@ -148,7 +148,7 @@ class _Check:
     def _without_holes(self, remedy: str, start: int, end: int) -> str:
         """The remedy, with ``...`` for what only the running program or psql knows."""
         names = {name for found in _PSQL_VARIABLE.finditer(self._source.text, start, end) for name in found.group(1, 2)}
-        texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"', '"$1"'}
+        texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"'}
         for text in texts:
             remedy = remedy.replace(text, "...")
         return remedy
