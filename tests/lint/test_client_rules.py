@@ -38,6 +38,9 @@ FOUND = [
         "PGOPTIONS: -c jit=",
     ),
     ("startup-options", "db.ini", "dsn = host=proxy options='-c geqo=off'\n", "options='-c geqo="),
+    ("startup-options", ".env", "PGOPTIONS='--statement-timeout=5s'\n", "PGOPTIONS='--statement-timeout="),
+    ("startup-options", ".env", "U=postgres://a/b?options=--jit%3Doff\n", "options=--jit%3D"),
+    ("startup-options", ".env", "PGOPTIONS=-c app.tenant=1\n", "PGOPTIONS=-c app.tenant="),
     (
         "node-postgres-startup",
         "db.ts",
@@ -69,6 +72,12 @@ FOUND = [
         "Db.cs",
         'var s = "User ID=u;Host=p;Database=d;Timeout=5";',
         "User ID=u;Host=p;Database=d;Timeout=5",
+    ),
+    (
+        "npgsql-reset",
+        "appsettings.json",
+        '{"A": "Server=p;Port=5432;Database=d;User Id=u;Password=x;"}',
+        "Server=p;Port=5432;Database=d;User Id=u;Password=x;",
     ),
     (
         "pgjdbc-set",
@@ -160,6 +169,7 @@ FOUND = [
         "import asyncpg\npool = await asyncpg.create_pool(dsn, min_size=1)",
         "asyncpg.create_pool",
     ),
+    ("asyncpg-pool-reset", "db.py", "import os, asyncpg\np = asyncpg.create_pool(dsn)", "asyncpg.create_pool"),
     ("psycopg-deallocate", "db.py", "import psycopg\nwith psycopg.connect(dsn) as c: ...", "psycopg.connect"),
     (
         "psycopg-deallocate",
@@ -173,6 +183,10 @@ CLEAN = [
     ("startup-options", "ci.yml", "services:\n  postgres:\n    options: >-\n      --health-cmd pg_isready -c 512\n"),
     ("startup-options", ".env", "# PGOPTIONS='-c jit=off'\nOPTIONS=-cool\n"),
     ("startup-options", "db.py", 'subprocess.run(options=["-c", "x=y"])  # options="-c jit=off"'),
+    ("startup-options", "db.py", 'run(options="-c key=value")  # no parameter of PostgreSQL'),
+    ("startup-options", "compose.yml", "options: -c max_connections=500\n"),
+    ("startup-options", "ci.yml", "options: --health-cmd=pg_isready --cpus=1\n"),
+    ("startup-options", ".env", "U=postgres://a/b?options=endpoint%3Dx\n"),
     (
         "node-postgres-startup",
         "db.ts",
@@ -187,6 +201,7 @@ CLEAN = [
     ("npgsql-reset", "appsettings.json", NPGSQL % ";No Reset On Close=true"),
     ("npgsql-reset", "appsettings.json", NPGSQL % ";Pooling=false"),
     ("npgsql-reset", "appsettings.json", '{"A": "Server=x;Database=y;User Id=z;Password=w"}'),
+    ("npgsql-reset", "appsettings.json", '{"A": "Server=tcp:x,1433;Database=y;User Id=z;Password=w;Port=3306"}'),
     ("npgsql-reset", "db.php", "new PDO('pgsql:host=a;port=5432;dbname=b')"),
     ("pgjdbc-set", "application.yml", "url: jdbc:postgresql://proxy/app?assumeMinServerVersion=9.0\n"),
     (
@@ -195,6 +210,7 @@ CLEAN = [
         "url: jdbc:postgresql://p/a\nhikari:\n  data-source-properties:\n    assumeMinServerVersion: 9.0\n",
     ),
     ("pgjdbc-set", "application.yml", "url: jdbc:mysql://proxy/app\n# jdbc:postgresql://p/a\n"),
+    ("pgjdbc-set", "Db.java", 'class Db { boolean f() { return url.startsWith("jdbc:postgresql://"); } }'),
     ("jdbc-session", "Xml.java", "import javax.xml.validation.*;\nclass Xml { void f() { x.setSchema(s); } }"),
     (
         "hikaricp-session",
@@ -228,6 +244,7 @@ CLEAN = [
     ("django-cursors", "settings.py", DJANGO % ("postgresql", "**more")),
     ("django-assume-role", "settings.py", DJANGO % ("postgresql", '"OPTIONS": {"assume_role": None}')),
     ("sqlalchemy-asyncpg", "db.py", "# postgresql+asyncpg://a\nurl = 'postgresql+psycopg://a'"),
+    ("sqlalchemy-asyncpg", "db.py", "url.startswith('postgresql+asyncpg://') or name == 'postgresql+asyncpg'"),
     (
         "sqlalchemy-sequence",
         "models.py",
