@@ -95,10 +95,10 @@ class _Check:
         """A string of a program that could be SQL."""
         about = context(tree, node)
         if about is not Context.PROSE:
-            self._judge(parts, about, statement_start(tree, node))
+            self._judge(parts, about, statement_start(tree, node), tree.offset(node.end_byte))
 
-    def _judge(self, parts: list[Part], about: Context, statement: int) -> None:
-        """A text that could be SQL, and where the statement of the program begins that it stands in."""
+    def _judge(self, parts: list[Part], about: Context, *around: int) -> None:
+        """A text that could be SQL, and where else a comment may be about it: where its statement begins, say."""
         analysis, snippet = self._read(parts)
         sure = about is Context.SQL
         if analysis.not_parsed:
@@ -117,7 +117,7 @@ class _Check:
         if sure or findings:
             self._report.statements += analysis.statements
         for finding in findings:
-            self._pin(finding, snippet, self._line(statement))
+            self._pin(finding, snippet, *map(self._line, around))
 
     def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Snippet]:
         """The first reading of a string that the parser accepts, or the plainest one."""
