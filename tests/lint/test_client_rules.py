@@ -244,6 +244,7 @@ CLEAN = [
     ("django-cursors", "settings.py", DJANGO % ("postgresql", "**more")),
     ("django-assume-role", "settings.py", DJANGO % ("postgresql", '"OPTIONS": {"assume_role": None}')),
     ("sqlalchemy-asyncpg", "db.py", "# postgresql+asyncpg://a\nurl = 'postgresql+psycopg://a'"),
+    ("sqlalchemy-asyncpg", "db.py", '"""Use postgresql+asyncpg://…"""\ndef f():\n    """As postgresql+asyncpg://a"""'),
     ("sqlalchemy-asyncpg", "db.py", "url.startswith('postgresql+asyncpg://') or name == 'postgresql+asyncpg'"),
     (
         "sqlalchemy-sequence",

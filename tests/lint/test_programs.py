@@ -98,6 +98,8 @@ ENGLISH = {
     "markup": ("a.tsx", 'const a = <b title="Reset all">SET search_path TO app;</b>'),
     "what is translated": ("a.py", 'x = _("RESET ALL;")'),
     "a label in a structure that is named after SQL": ("a.js", "const sqlOps = [{name: 'Execute query'}]"),
+    "a piece of an UPDATE": ("a.ts", "parts.push(`SET ${column} = ${value}`, `SET ${column} = 'x'`)"),
+    "a piece of a CREATE FUNCTION": ("a.js", "options.push(`SET ${name} FROM CURRENT`)"),
     "MySQL": ("a.py", 'cur.execute("SET foreign_key_checks = 0"); cur.execute("SET SESSION time_zone = \'+00:00\'")'),
     "Oracle": ("a.py", 'cur.execute("EXECUTE IMMEDIATE")'),
     "a long text that begins like SQL": ("a.py", f'x = "With {"great " * 4000}power"'),
