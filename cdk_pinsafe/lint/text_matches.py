@@ -31,10 +31,11 @@ _NPGSQL_SAFE: Final = re.compile(
 )
 _JDBC: Final = re.compile(rf"{_NO_TEST}(?P<at>jdbc:postgresql:{_URL_END}{{1,2000}})")
 _HIKARI: Final = re.compile(
-    r"^[ \t]*(?P<at>[\w.-]*hikari\.(?:schema|transaction-?isolation))[ \t]*=[ \t]*\S"
-    r"|^[ \t]+(?=transaction-?isolation:[ \t]*[\"']?TRANSACTION_)",
-    re.MULTILINE | re.IGNORECASE,
+    r"^[ \t]*(?P<at>[\w.-]*hikari\.(?:schema|transaction-?isolation))[ \t]*[=:][ \t]*\S", re.MULTILINE | re.IGNORECASE
 )
+_HIKARI_YAML: Final = re.compile(r"^(?P<indent>[ \t]*+)[\w.-]*hikari:[ \t\r]*$", re.MULTILINE)
+_YAML_KEY: Final = re.compile(r"(?P<indent>[ \t]*+)(?:(?P<key>[\w.-]++):[ \t]*(?P<value>\S?))?[^\n]*(?:\n|\Z)")
+_HIKARI_KEY: Final = re.compile(r"schema|transaction-?isolation", re.IGNORECASE)
 _ASYNCPG: Final = re.compile(rf"{_NO_TEST}postgresql\+asyncpg(?=://|[\"'])")
 _LARAVEL: Final = re.compile(r"""(?P<at>['"]search_path['"])\s*=>\s*+(?!null\b|''|"")""")
 _ADAPTER: Final = re.compile(
@@ -73,11 +74,18 @@ def pgjdbc(subject: Subject) -> Iterator[Span]:
 
 def hikaricp(subject: Subject) -> Iterator[Span]:
     """HikariCP's schema and isolation level."""
-    for match in _HIKARI.finditer(subject.text):
-        if match["at"]:
-            yield match.span("at")
-        elif "hikari" in subject.text:
-            yield match.end(), match.end() + len("transaction-isolation")
+    yield from subject.found(_HIKARI)
+    for block in _HIKARI_YAML.finditer(subject.text):
+        position, depth = block.end() + 1, 0
+        while position < len(subject.text) and (line := _YAML_KEY.match(subject.text, position)):
+            position = line.end()
+            indent = len(line["indent"])
+            if line[0].strip():
+                if indent <= len(block["indent"]):
+                    break
+                depth = depth or indent
+                if indent == depth and line["value"] and _HIKARI_KEY.fullmatch(line["key"]):
+                    yield line.span("key")
 
 
 def sqlalchemy_asyncpg(subject: Subject) -> Iterator[Span]:
