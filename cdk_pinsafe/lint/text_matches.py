@@ -8,8 +8,11 @@ from ..settings.catalogue import versions_of
 from .subject import Span, Subject
 
 _STARTUP_OPTIONS: Final = re.compile(
-    r"""\b(?P<at> (?:PG)?options ["']? \s* (?: => | [:=] ) \s* [fr]? \\? ["']? \s*
-        (?: (?: -c | %2[dD]c ) (?: \s | \+ | %20 | \\\s )* | -- | %2[dD]%2[dD] )
+    r"""\b(?P<at>
+        (?: (?:PG)?options ["']?+ \s*+ (?: => | [:=] )
+          | PGOPTIONS ["']?+ \s*+ (?: \] \s*+ = | , \s*+ (?: ["']value["'] \s*+ : )? | value: )? )
+        \s*+ [fr]?+ \\?+ ["']?+ \s*+
+        (?: (?: -c | %2[dD]c ) (?: \s | \+ | %20 | \\\s )*+ | -- | %2[dD]%2[dD] )
         (?P<parameter> [A-Za-z_][\w.-]* ) (?: = | %3[dD] ) )""",
     re.VERBOSE | re.IGNORECASE,
 )

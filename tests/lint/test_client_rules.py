@@ -39,6 +39,15 @@ FOUND = [
     ),
     ("startup-options", "db.ini", "dsn = host=proxy options='-c geqo=off'\n", "options='-c geqo="),
     ("startup-options", ".env", "PGOPTIONS='--statement-timeout=5s'\n", "PGOPTIONS='--statement-timeout="),
+    ("startup-options", "Dockerfile", 'ENV PGOPTIONS "-c jit=off"\n', 'PGOPTIONS "-c jit='),
+    ("startup-options", "db.py", "os.environ['PGOPTIONS'] = '-c jit=off'", "PGOPTIONS'] = '-c jit="),
+    ("startup-options", "db.py", "os.environ.setdefault('PGOPTIONS', '-c jit=off')", "PGOPTIONS', '-c jit="),
+    (
+        "startup-options",
+        "task.json",
+        '{"environment": [{"name": "PGOPTIONS", "value": "-c jit=off"}]}',
+        'PGOPTIONS", "value": "-c jit=',
+    ),
     ("startup-options", ".env", "U=postgres://a/b?options=--jit%3Doff\n", "options=--jit%3D"),
     ("startup-options", ".env", "PGOPTIONS=-c app.tenant=1\n", "PGOPTIONS=-c app.tenant="),
     (
@@ -113,7 +122,7 @@ FOUND = [
     (
         "hikaricp-session",
         "application.yml",
-        "spring:\r\n  datasource:\r\n    hikari:\r\n\r\n      pool-name: a\n      x:\n        y: 1\n      schema: app\n",
+        "spring:\r\n  datasource:\r\n    hikari:\r\n\r\n      pool-name: a\n      x:\n        y: 1\n      schema: b\n",
         "schema",
     ),
     (
@@ -294,6 +303,13 @@ def test_configuration_that_pins_is_found(rule: str, path: str, text: str, marke
 def test_configuration_that_is_right_is_left_alone(rule: str, path: str, text: str) -> None:
     """What looks alike and does not pin, or cannot be told, is not flagged."""
     assert [one for one in check(path, text, {}).findings if one.rule.id == rule] == []
+
+
+def test_options_of_kubernetes_are_found() -> None:
+    """A name and a value may stand on lines of their own."""
+    text = "env:\n  - name: PGOPTIONS\n    value: '-c statement_timeout=5s'\n"
+    [finding] = check("pod.yaml", text, {}).findings
+    assert (finding.rule.id, finding.start, finding.end[0]) == ("startup-options", (2, 11), 3)
 
 
 def test_every_rule_has_both_cases() -> None:
