@@ -27,7 +27,7 @@ __all__ = ["check"]
 
 _SQL_KEY: Final = re.compile(
     r"""^ [ \t]* [\w."'-]* (?: connection-?init-?sql | connection_init_sql | new-connection-sql ) ["']?
-    [ \t]* [:=] [ \t]* (?P<quote>["']?) (?P<sql>[^\n]*?) (?P=quote) [ \t\r]*,?[ \t\r]* $""",
+    [ \t]*+ [:=] [ \t]*+ (?P<quote>["']?+) (?P<sql>[^\n]*+)""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
 """HikariCP's and Quarkus's keys for what every new connection runs."""
@@ -88,8 +88,11 @@ class _Check:
     def _sql_keys(self, text: str) -> None:
         """Keys of configuration files whose value is SQL."""
         for match in _SQL_KEY.finditer(text):
-            start, end = match.span("sql")
-            self._judge([Part(text[start:end], start, end)], Context.SQL, start)
+            start, quote = match.start("sql"), match["quote"]
+            sql = match["sql"].rstrip(" \t\r").removesuffix(",").rstrip(" \t\r")
+            if sql.endswith(quote):
+                sql = sql.removesuffix(quote)
+                self._judge([Part(sql, start, start + len(sql))], Context.SQL, start)
 
     def _string(self, parts: list[Part], tree: SourceTree, node: tree_sitter.Node) -> None:
         """A string of a program that could be SQL."""

@@ -132,6 +132,7 @@ FOUND = [
         "spring.datasource.hikari.schema",
     ),
     ("set", "application.yml", "hikari:\n  connection-init-sql: SET search_path TO app\n", "SET search_path TO app"),
+    ("set", "a.json", '{\n  "connection-init-sql": "SET jit = off" ,\n}', "SET jit = off"),
     ("set", "application.properties", "quarkus.datasource.jdbc.new-connection-sql=SET jit = off\n", "SET jit = off"),
     ("sequelize-session", "db.js", SEQUELIZE % ("postgres", "logging: false"), "Sequelize"),
     ("sequelize-session", "db.ts", SEQUELIZE % ("postgres", QUIET), "Sequelize"),
