@@ -17,7 +17,7 @@ from .kinds import Kind, kind_of
 from .languages import SourceTree, language_of
 from .psql import without_psql
 from .rules import RULES, UNKNOWN_IGNORE
-from .snippets import Context, Part, Snippet, renderings
+from .snippets import HOLES, Context, Part, Snippet, renderings
 from .strings import strings
 from .subject import Subject, without_comments
 from .surroundings import context, statement_start
@@ -27,7 +27,7 @@ __all__ = ["check"]
 
 _SQL_KEY: Final = re.compile(
     r"""^ [ \t]* [\w."'-]* (?: connection-?init-?sql | connection_init_sql | new-connection-sql ) ["']?
-    [ \t]* [:=] [ \t]* (?P<quote>["']?) (?P<sql>[^\n]*?) (?P=quote) [ \t\r]*,?[ \t\r]* $""",
+    [ \t]*+ [:=] [ \t]*+ (?P<quote>["']?+) (?P<sql>[^\n]*+)""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
 """HikariCP's and Quarkus's keys for what every new connection runs."""
@@ -88,17 +88,20 @@ class _Check:
     def _sql_keys(self, text: str) -> None:
         """Keys of configuration files whose value is SQL."""
         for match in _SQL_KEY.finditer(text):
-            start, end = match.span("sql")
-            self._judge([Part(text[start:end], start, end)], Context.SQL, start)
+            start, quote = match.start("sql"), match["quote"]
+            sql = match["sql"].rstrip(" \t\r").removesuffix(",").rstrip(" \t\r")
+            if sql.endswith(quote):
+                sql = sql.removesuffix(quote)
+                self._judge([Part(sql, start, start + len(sql))], Context.SQL, start)
 
     def _string(self, parts: list[Part], tree: SourceTree, node: tree_sitter.Node) -> None:
         """A string of a program that could be SQL."""
         about = context(tree, node)
         if about is not Context.PROSE:
-            self._judge(parts, about, statement_start(tree, node))
+            self._judge(parts, about, statement_start(tree, node), tree.offset(node.end_byte))
 
-    def _judge(self, parts: list[Part], about: Context, statement: int) -> None:
-        """A text that could be SQL, and where the statement of the program begins that it stands in."""
+    def _judge(self, parts: list[Part], about: Context, *around: int) -> None:
+        """A text that could be SQL, and where else a comment may be about it: where its statement begins, say."""
         analysis, snippet = self._read(parts)
         sure = about is Context.SQL
         if analysis.not_parsed:
@@ -117,13 +120,13 @@ class _Check:
         if sure or findings:
             self._report.statements += analysis.statements
         for finding in findings:
-            self._pin(finding, snippet, self._line(statement))
+            self._pin(finding, snippet, *map(self._line, around))
 
     def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Snippet]:
         """The first reading of a string that the parser accepts, or the plainest one."""
         first: tuple[statements.Analysis, Snippet] | None = None
         for snippet in renderings(parts):
-            analysis = statements.analyse(snippet.sql, database_settings=self._settings)
+            analysis = statements.analyse(snippet.sql, database_settings=self._settings, holes=HOLES)
             if not analysis.not_parsed:
                 return analysis, snippet
             first = first or (analysis, snippet)
@@ -148,7 +151,7 @@ class _Check:
     def _without_holes(self, remedy: str, start: int, end: int) -> str:
         """The remedy, with ``...`` for what only the running program or psql knows."""
         names = {name for found in _PSQL_VARIABLE.finditer(self._source.text, start, end) for name in found.group(1, 2)}
-        texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"', '"$1"'}
+        texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"'}
         for text in texts:
             remedy = remedy.replace(text, "...")
         return remedy

@@ -97,7 +97,7 @@ def django_assume_role(subject: Subject) -> Iterator[Span]:
 
 def asyncpg_pool(subject: Subject) -> Iterator[Span]:
     """``create_pool`` of asyncpg without ``reset=``."""
-    if re.search(r"\bimport asyncpg\b|\bfrom asyncpg\b", subject.text):
+    if re.search(r"\bimport\b[^\n]*\basyncpg\b|\bfrom asyncpg\b", subject.text):
         yield from _without_keyword(subject, "create_pool", "reset", r"(?:asyncpg\.)?create_pool")
 
 

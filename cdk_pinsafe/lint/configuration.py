@@ -94,7 +94,7 @@ def _read(folder: Path) -> Configuration | None:
     if not os.path.isfile(path):  # noqa: PTH113 # raises nothing
         return None
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return None
     if "pinsafe" not in text:

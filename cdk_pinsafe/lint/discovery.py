@@ -120,7 +120,7 @@ def _patterns(path: Path) -> GitIgnoreSpec | None:
     if not os.path.isfile(path):  # noqa: PTH113 # raises nothing
         return None
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError:
         return None
     patterns = []

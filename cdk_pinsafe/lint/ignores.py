@@ -1,4 +1,6 @@
-"""Comments that silence the linter: ``-- pinsafe: ignore[set]``, on a finding's lines or before its statement."""
+"""Comments that silence the linter: ``-- pinsafe: ignore[set]``, on a finding's lines, before its statement or behind
+the string that it stands in.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +13,7 @@ from .text import SourceText
 __all__ = ["Ignores", "UnknownId"]
 
 _COMMENT: Final = re.compile(
-    r"(?:--|\#|//|/\*|<!--|;)[ \t]*pinsafe:[ \t]*ignore(?P<file>-file)?(?:[ \t]*\[(?P<ids>[^\]\n]{0,500})\])?"
+    r"(?:--|\#|//|/\*|<!--|;)[ \t]*pinsafe:[ \t]*ignore(?P<file>-file)?\b(?:[ \t]*\[(?P<ids>[^\]\n]{0,500})\])?"
 )
 
 

@@ -64,7 +64,9 @@ def is_unmistakable(sql: str, finding: Finding) -> bool:
         return True
     if sql[finding.statement_end :].lstrip().startswith(";"):
         return word.isupper() or word.islower()
-    return word.isupper() and (finding.parameter is not None or "'" in statement)
+    # A hole is no parameter's name: SET {column} = … is a piece of an UPDATE.
+    named = not finding.parameter.startswith("_") if finding.parameter is not None else "'" in statement
+    return word.isupper() and named
 
 
 def _is_parameter(name: str) -> bool:

@@ -22,7 +22,7 @@ class Language:
         name: As people write it.
         suffixes: Of its files, in lower case.
         grammar: Module, and the function of it that gives the grammar.
-        query: Finds strings (``@string``), comments (``@comment``) and calls (``@call``).
+        query: Finds strings (``@string``), comments and docstrings (``@comment``) and calls (``@call``).
     """
 
     name: str
@@ -40,7 +40,7 @@ LANGUAGES: Final = (
         "Python",
         (".py", ".pyi"),
         ("tree_sitter_python", "language"),
-        "(string) @string (comment) @comment [(call) (dictionary)] @call",
+        "(string) @string (comment) @comment (expression_statement (string) @comment) [(call) (dictionary)] @call",
     ),
     Language("JavaScript", (".js", ".mjs", ".cjs", ".jsx"), ("tree_sitter_javascript", "language"), _JAVASCRIPT),
     Language("TypeScript", (".ts", ".mts", ".cts"), ("tree_sitter_typescript", "language_typescript"), _JAVASCRIPT),
@@ -93,7 +93,7 @@ class SourceTree:
         self._tree = parser.parse(self._bytes)
         captures = tree_sitter.QueryCursor(query).captures(self._tree.root_node)
         self.strings = captures.get("string", [])
-        self.comments = captures.get("comment", [])
+        self.comments = sorted(captures.get("comment", []), key=lambda node: node.start_byte)
         self.calls = captures.get("call", [])
         # A heredoc's text stands behind the line that begins it; both come in the same order.
         bodies = (node for node in self.strings if node.type == "heredoc_body")

@@ -1,8 +1,9 @@
 r"""What psql keeps to itself in a script is blanked out, in a text of the same length: positions stay as they are.
 
-Blanked are meta-commands (``\set``, ``\i``, ``\copy``, ``\if``) and the data lines after ``COPY … FROM STDIN``. Those
-that send the statement (``\g``, ``\gexec``, ``\gset``, ``\watch``) end it. The variables ``:name``, ``:'name'`` and
-``:"name"`` stand for a name, a literal and a quoted name: ``_name``, ``'name'`` and ``"name"`` are read instead.
+Blanked are meta-commands (``\set``, ``\i``, ``\copy``, ``\if``) and the data lines after ``COPY … FROM STDIN`` and
+``\copy … from stdin``. Those that send the statement (``\g``, ``\gexec``, ``\gset``, ``\watch``) end it. The variables
+``:name``, ``:'name'`` and ``:"name"`` stand for a name, a literal and a quoted name: ``_name``, ``'name'`` and
+``"name"`` are read instead.
 """
 
 import re
@@ -28,8 +29,17 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-_SENDS: Final = re.compile(r"\\(?:gx?|gset|gexec|gdesc|crosstabview|watch)(?![\w])")
-_COMMAND: Final = re.compile(r"\\(?:\\|;|[^\n]*?(?=\\\\|\n|\Z))")
+_SENDS: Final = re.compile(r"\\(?:gx?|gset|gexec|gdesc|crosstabview|parse|sendpipeline|watch)(?![\w])")
+_COMMAND: Final = re.compile(
+    r"""
+    \\ (?: \\ | ;
+      | (?: ! | (?: copy | [es][fv] | h | help ) \b | (?: gx? | o | out | w | write ) [ \t]* \| ) [^\n]*+
+      | [^\n\\'"`]*+ (?: (?: '(?: [^'\\\n] | \\[^\n] | '' )*+'? | "[^"\n]*+"? | `[^`\n]*+`? ) [^\n\\'"`]*+ )*+
+    )""",
+    re.VERBOSE,
+)
+"""Some take the rest of the line, the others end where an unquoted backslash begins the next, as psql's manual says."""
+_COPY_COMMAND: Final = re.compile(r"\\copy\b.*\bfrom\s+stdin\b", re.IGNORECASE)
 _COPY_FROM_STDIN: Final = re.compile(
     r"(?>\s|--[^\n]*\n|/\*.*?\*/|\\[^\n]*)*+copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL
 )
@@ -51,6 +61,12 @@ def without_psql(text: str) -> str:
         pieces.append(replacement)
         done = end
 
+    def pass_data() -> None:
+        nonlocal position
+        if data := _DATA.match(text, position):
+            put(data.start("data"), data.end(), _blank(data["data"]))
+            position = data.end()
+
     while token := _TOKEN.search(text, position):
         start, position = token.span()
         match token.lastgroup:
@@ -62,10 +78,7 @@ def without_psql(text: str) -> str:
                 put(start, position, "true".ljust(position - start))
             case "end":
                 if start - statement < _LONGEST_COPY and _COPY_FROM_STDIN.match(text, statement, start):
-                    data = _DATA.match(text, position)
-                    if data:
-                        put(data.start("data"), data.end(), _blank(data["data"]))
-                        position = data.end()
+                    pass_data()
                 statement = position
             case "command":
                 command = _COMMAND.match(text, start)
@@ -76,6 +89,8 @@ def without_psql(text: str) -> str:
                     statement = position
                 else:
                     put(start, position, " " * (position - start))
+                    if _COPY_COMMAND.match(command[0]):
+                        pass_data()
     pieces.append(text[done:])
     return "".join(pieces)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["Context", "Part", "Snippet", "renderings"]
+__all__ = ["HOLES", "Context", "Part", "Snippet", "renderings"]
 
 
 class Context(Enum):
@@ -54,11 +54,17 @@ class Snippet:
         return part.start if offset == start else part.end
 
 
-_PLACEHOLDER: Final = re.compile(
-    r"""
-      %%
-    | %\(\w+\)s | %<\w+>s | %\{\w+\} | %[-+\#]?\d*(?:\[\d+\])?[sdivqLI]
+_FORMATTED: Final = r"""
+      %\(\w+\)s | %<\w+>s | %\{\w+\} | %[-+\#]?\d*(?:\[\d+\])?[sdivqLI]
     | \{ [\w.!:\[\]]* \} | \#\{[^}]*\} | \$\{[^}]*\}
+"""
+"""Placeholders that are filled wherever they stand, within quotes as well."""
+HOLES: Final = re.compile(rf"{_FORMATTED} | \$1 | (?<![A-Za-z0-9])_1", re.VERBOSE)
+"""What stands in a rendering for what only the running program knows."""
+_PLACEHOLDER: Final = re.compile(
+    rf"""
+      %%
+    | {_FORMATTED}
     | (?<![\w:\])"']) : [A-Za-z_]\w*
     | (?<![?@]) \? (?![?|&\w])
     | (?<!\w) @ [A-Za-z_]\w*

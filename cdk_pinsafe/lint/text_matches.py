@@ -4,30 +4,42 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from ..settings.catalogue import versions_of
 from .subject import Span, Subject
 
 _STARTUP_OPTIONS: Final = re.compile(
-    r"""\b(?P<at> (?:PG)?options ["']? \s* (?: => | [:=] ) \s* [fr]? \\? ["']? \s*
-        (?: -c | %2[dD]c ) (?: \s | \+ | %20 | \\\s )* [A-Za-z_][\w.]* (?: = | %3[dD] ) )""",
+    r"""\b(?P<at>
+        (?: (?:PG)?options ["']?+ \s*+ (?: => | [:=] )
+          | PGOPTIONS ["']?+ \s*+ (?: \] \s*+ = | , \s*+ (?: ["']value["'] \s*+ : )? | value: )? )
+        \s*+ [fr]?+ \\?+ ["']?+ \s*+
+        (?: (?: -c | %2[dD]c ) (?: \s | \+ | %20 | \\\s )*+ | -- | %2[dD]%2[dD] )
+        (?P<parameter> [A-Za-z_][\w.-]* ) (?: = | %3[dD] ) )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SERVERS: Final = frozenset({"postmaster", "sighup", "internal"})
+"""Contexts of parameters that no client sets: an option of one is the server's own, or another program's."""
+_NO_TEST: Final = r"""(?<!(?i:startswith)\(["'])(?<!==[ ]["'])"""
+"""What is compared to a name is no use of it."""
 _URL_END: Final = r"""[^\s"'`<>|,;]"""
 _PGBOUNCER: Final = re.compile(rf"postgres(?:ql)?://{_URL_END}{{0,2000}}[?&](?P<at>pgbouncer=true)\b")
 _NPGSQL: Final = re.compile(r"""(?<=["'=:\s])(?=[A-Za-z])(?P<at>[^;"'=\n]{2,20}=[^;"'\n]{0,500};[^"'\n]{1,2000})""")
 _NPGSQL_KEYS: Final = tuple(
     re.compile(rf"(?:^|;)\s*(?:{names})\s*=", re.IGNORECASE)
-    for names in ("host", "user ?name|user ?id|uid", "database|db")
+    for names in ("host|server", "user ?name|user ?id|uid", "database|db")
 )
+_NPGSQL_OWN: Final = re.compile(r"(?:^|;)\s*(?:host\s*=|port\s*=\s*5432)", re.IGNORECASE)
+"""What drivers of other databases do not have, whose connection strings begin with Server, too."""
 _NPGSQL_SAFE: Final = re.compile(
     r"no\s*reset\s*on\s*close\s*=\s*true|pooling\s*=\s*false|port\s*=\s*3306", re.IGNORECASE
 )
-_JDBC: Final = re.compile(rf"(?P<at>jdbc:postgresql:{_URL_END}{{1,2000}})")
+_JDBC: Final = re.compile(rf"{_NO_TEST}(?P<at>jdbc:postgresql:{_URL_END}{{1,2000}})")
 _HIKARI: Final = re.compile(
-    r"^[ \t]*(?P<at>[\w.-]*hikari\.(?:schema|transaction-?isolation))[ \t]*=[ \t]*\S"
-    r"|^[ \t]+(?=transaction-?isolation:[ \t]*[\"']?TRANSACTION_)",
-    re.MULTILINE | re.IGNORECASE,
+    r"^[ \t]*(?P<at>[\w.-]*hikari\.(?:schema|transaction-?isolation))[ \t]*[=:][ \t]*\S", re.MULTILINE | re.IGNORECASE
 )
-_ASYNCPG: Final = re.compile(r"postgresql\+asyncpg(?=://|[\"'])")
+_HIKARI_YAML: Final = re.compile(r"^(?P<indent>[ \t]*+)[\w.-]*hikari:[ \t\r]*$", re.MULTILINE)
+_YAML_KEY: Final = re.compile(r"(?P<indent>[ \t]*+)(?:(?P<key>[\w.-]++):[ \t]*(?P<value>\S?))?[^\n]*(?:\n|\Z)")
+_HIKARI_KEY: Final = re.compile(r"schema|transaction-?isolation", re.IGNORECASE)
+_ASYNCPG: Final = re.compile(rf"{_NO_TEST}postgresql\+asyncpg(?=://|[\"'])")
 _LARAVEL: Final = re.compile(r"""(?P<at>['"]search_path['"])\s*=>\s*+(?!null\b|''|"")""")
 _ADAPTER: Final = re.compile(
     r"^(?P<indent>[ \t]+)(?P<at>adapter:[ \t]*[\"']?(?:postgresql|postgis)\b[\"']?)", re.MULTILINE
@@ -36,8 +48,11 @@ _RAILS_KEYS: Final = re.compile(r"^[ \t]+(?P<at>schema_search_path:(?![ \t]*(?:f
 
 
 def startup_options(subject: Subject) -> Iterator[Span]:
-    """``options='-c …'`` in whatever form."""
-    return subject.found(_STARTUP_OPTIONS)
+    """``options='-c …'`` in whatever form, where PostgreSQL could take it from a client."""
+    for match in _STARTUP_OPTIONS.finditer(subject.text):
+        name = match["parameter"].replace("-", "_")
+        if "." in name or any(row.context not in _SERVERS for row in versions_of(name)):
+            yield match.span("at")
 
 
 def prisma_pgbouncer(subject: Subject) -> Iterator[Span]:
@@ -49,7 +64,8 @@ def npgsql(subject: Subject) -> Iterator[Span]:
     """An ADO.NET connection string of Npgsql: its keys are Host, Username and Database."""
     for start, end in subject.found(_NPGSQL):
         string = subject.text[start:end]
-        if all(key.search(string) for key in _NPGSQL_KEYS) and not _NPGSQL_SAFE.search(string):
+        named = all(key.search(string) for key in (_NPGSQL_OWN, *_NPGSQL_KEYS))
+        if named and not _NPGSQL_SAFE.search(string):
             yield start, start + len(string.rstrip())
 
 
@@ -61,11 +77,18 @@ def pgjdbc(subject: Subject) -> Iterator[Span]:
 
 def hikaricp(subject: Subject) -> Iterator[Span]:
     """HikariCP's schema and isolation level."""
-    for match in _HIKARI.finditer(subject.text):
-        if match["at"]:
-            yield match.span("at")
-        elif "hikari" in subject.text:
-            yield match.end(), match.end() + len("transaction-isolation")
+    yield from subject.found(_HIKARI)
+    for block in _HIKARI_YAML.finditer(subject.text):
+        position, depth = block.end() + 1, 0
+        while position < len(subject.text) and (line := _YAML_KEY.match(subject.text, position)):
+            position = line.end()
+            indent = len(line["indent"])
+            if line[0].strip():
+                if indent <= len(block["indent"]):
+                    break
+                depth = depth or indent
+                if indent == depth and line["value"] and _HIKARI_KEY.fullmatch(line["key"]):
+                    yield line.span("key")
 
 
 def sqlalchemy_asyncpg(subject: Subject) -> Iterator[Span]:

@@ -4,12 +4,15 @@ Plain lines pass through untouched, whatever a tool put before them (`aws logs t
 export to S3 a time). Two forms are unpacked, told apart by how the input begins:
 
 - JSON: one object a line, the answer of `aws logs filter-log-events` or `get-log-events`, results of Logs Insights,
-  what a subscription delivers; truncated or strung together without line ends, too. Each `message` becomes a line.
+  what a subscription delivers; truncated or strung together without line ends, too. Each `message` becomes a line, and
+  each text that begins as the proxy's lines do, as `--query 'events[].message'` gives them.
 - CSV with a column `message` or `@message`, as the console downloads it.
 
+UTF-16, which Windows PowerShell's `>` writes, is made UTF-8 before.
 A message without a time of its own gets that of its event.
 """
 
+import codecs
 import csv
 import json
 import re
@@ -22,14 +25,15 @@ __all__ = ["as_line", "as_lines"]
 TAIL_LIMIT: Final = 1024 * 1024
 """Bytes without the end of a message after which it is given up."""
 
-_JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*[\[{\]])")
+_JSON_START: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*[\[{\]"])')
 _CSV_START: Final = re.compile(
     rb'(?:\xef\xbb\xbf)?(?:"?@?\w{1,64}"?,){0,32}"?@?message"?(?:,"?@?\w{1,64}"?){0,32}\r?\n', re.ASCII
 )
 _MESSAGE: Final = re.compile(
     rb'(?:"timestamp"\s*+:\s*+"?(?P<time>\d{10,13})"?\s*+,\s*+)?'
     rb'"(?:@?message|field"\s*+:\s*+"@message"\s*+,\s*+"value)"\s*+:\s*+'
-    rb'"(?P<text>(?:[^"\\]++|\\.)*+)"',
+    rb'"(?P<text>(?:[^"\\]++|\\.)*+)"'
+    rb'|"(?P<line>\d{4}-\d\d-\d\d[T ][^"\\\s]{5,30} \[[A-Za-z]{1,10}\] \[(?:[^"\\]++|\\.)*+)"',
     re.DOTALL,
 )
 _BEGINNING: Final = 4096
@@ -43,6 +47,10 @@ def as_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     first = b""
     while len(first) < _BEGINNING and (block := next(blocks, b"")):
         first += block
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        texts = codecs.iterdecode(_chain(first, blocks), "utf-16", "replace")
+        blocks = (text.encode("utf-8", "replace") for text in texts)
+        return as_lines(blocks)
     if _JSON_START.match(first):
         return _from_json(first, blocks)
     if _CSV_START.match(first):
@@ -87,7 +95,7 @@ def _from_json(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _json_line(found: "re.Match[bytes]") -> bytes:
-    text = found["text"].decode("utf-8", "replace")
+    text = (found["text"] if found["line"] is None else found["line"]).decode("utf-8", "replace")
     try:
         message = json.loads(f'"{text}"', strict=False)
     except ValueError:  # an escape that JSON does not know

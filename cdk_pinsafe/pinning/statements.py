@@ -110,13 +110,17 @@ _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 _WHITE_SPACE: Final = b" \t\r\n\f\v"
 
 
-def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> Analysis:
+def analyse(
+    sql: str, *, database_settings: Mapping[str, str] | None = None, holes: re.Pattern[str] | None = None
+) -> Analysis:
     """The conditions that a text of one or more statements meets.
 
     Args:
         sql: SQL; a normalised text with ``$1`` in place of constants will do.
         database_settings: What the database holds already: parameter to text, as ``pg_db_role_setting`` or ``SHOW``
             have it. A SET that repeats it is marked as redundant.
+        holes: What stands in the text for something that only the running program knows. A value that has one in it,
+            as ``'$1MB'``, is not known.
 
     Never raises for what the text holds. Takes time linear in the text's length, and about a microsecond for a
     statement without a word that can pin.
@@ -154,7 +158,7 @@ def analyse(sql: str, *, database_settings: Mapping[str, str] | None = None) -> 
                 not_parsed.append(NotParsed(*where, problem))
         if len(piece) > STATEMENT_LIMIT:
             found.insert(0, _tree.Found("oversized", 0, len(piece)))
-        findings.extend(_finding(item, start, where, offsets, held) for item in found)
+        findings.extend(_finding(_known(item, holes), start, where, offsets, held) for item in found)
         notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in remarks)
     return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), count)
 
@@ -272,6 +276,19 @@ class _Characters:
             self._bytes.append(position)
             self._characters.append(character)
         return character
+
+
+def _known(found: _tree.Found, holes: re.Pattern[str] | None) -> _tree.Found:
+    """The same, without the values that have a hole in them."""
+    if holes is None or not found.settings:
+        return found
+    return replace(
+        found,
+        settings={
+            name: None if any(map(holes.search, (value,) if isinstance(value, str) else value or ())) else value
+            for name, value in found.settings.items()
+        },
+    )
 
 
 def _finding(

@@ -38,6 +38,18 @@ FOUND = [
         "PGOPTIONS: -c jit=",
     ),
     ("startup-options", "db.ini", "dsn = host=proxy options='-c geqo=off'\n", "options='-c geqo="),
+    ("startup-options", ".env", "PGOPTIONS='--statement-timeout=5s'\n", "PGOPTIONS='--statement-timeout="),
+    ("startup-options", "Dockerfile", 'ENV PGOPTIONS "-c jit=off"\n', 'PGOPTIONS "-c jit='),
+    ("startup-options", "db.py", "os.environ['PGOPTIONS'] = '-c jit=off'", "PGOPTIONS'] = '-c jit="),
+    ("startup-options", "db.py", "os.environ.setdefault('PGOPTIONS', '-c jit=off')", "PGOPTIONS', '-c jit="),
+    (
+        "startup-options",
+        "task.json",
+        '{"environment": [{"name": "PGOPTIONS", "value": "-c jit=off"}]}',
+        'PGOPTIONS", "value": "-c jit=',
+    ),
+    ("startup-options", ".env", "U=postgres://a/b?options=--jit%3Doff\n", "options=--jit%3D"),
+    ("startup-options", ".env", "PGOPTIONS=-c app.tenant=1\n", "PGOPTIONS=-c app.tenant="),
     (
         "node-postgres-startup",
         "db.ts",
@@ -71,6 +83,12 @@ FOUND = [
         "User ID=u;Host=p;Database=d;Timeout=5",
     ),
     (
+        "npgsql-reset",
+        "appsettings.json",
+        '{"A": "Server=p;Port=5432;Database=d;User Id=u;Password=x;"}',
+        "Server=p;Port=5432;Database=d;User Id=u;Password=x;",
+    ),
+    (
         "pgjdbc-set",
         "application.properties",
         "spring.datasource.url=jdbc:postgresql://proxy/app\n",
@@ -101,7 +119,20 @@ FOUND = [
         "hikari:\n  transaction-isolation: TRANSACTION_SERIALIZABLE\n",
         "transaction-isolation",
     ),
+    (
+        "hikaricp-session",
+        "application.yml",
+        "spring:\r\n  datasource:\r\n    hikari:\r\n\r\n      pool-name: a\n      x:\n        y: 1\n      schema: b\n",
+        "schema",
+    ),
+    (
+        "hikaricp-session",
+        "application.yml",
+        "spring.datasource.hikari.schema: app\n",
+        "spring.datasource.hikari.schema",
+    ),
     ("set", "application.yml", "hikari:\n  connection-init-sql: SET search_path TO app\n", "SET search_path TO app"),
+    ("set", "a.json", '{\n  "connection-init-sql": "SET jit = off" ,\n}', "SET jit = off"),
     ("set", "application.properties", "quarkus.datasource.jdbc.new-connection-sql=SET jit = off\n", "SET jit = off"),
     ("sequelize-session", "db.js", SEQUELIZE % ("postgres", "logging: false"), "Sequelize"),
     ("sequelize-session", "db.ts", SEQUELIZE % ("postgres", QUIET), "Sequelize"),
@@ -160,6 +191,7 @@ FOUND = [
         "import asyncpg\npool = await asyncpg.create_pool(dsn, min_size=1)",
         "asyncpg.create_pool",
     ),
+    ("asyncpg-pool-reset", "db.py", "import os, asyncpg\np = asyncpg.create_pool(dsn)", "asyncpg.create_pool"),
     ("psycopg-deallocate", "db.py", "import psycopg\nwith psycopg.connect(dsn) as c: ...", "psycopg.connect"),
     (
         "psycopg-deallocate",
@@ -173,6 +205,10 @@ CLEAN = [
     ("startup-options", "ci.yml", "services:\n  postgres:\n    options: >-\n      --health-cmd pg_isready -c 512\n"),
     ("startup-options", ".env", "# PGOPTIONS='-c jit=off'\nOPTIONS=-cool\n"),
     ("startup-options", "db.py", 'subprocess.run(options=["-c", "x=y"])  # options="-c jit=off"'),
+    ("startup-options", "db.py", 'run(options="-c key=value")  # no parameter of PostgreSQL'),
+    ("startup-options", "compose.yml", "options: -c max_connections=500\n"),
+    ("startup-options", "ci.yml", "options: --health-cmd=pg_isready --cpus=1\n"),
+    ("startup-options", ".env", "U=postgres://a/b?options=endpoint%3Dx\n"),
     (
         "node-postgres-startup",
         "db.ts",
@@ -187,6 +223,7 @@ CLEAN = [
     ("npgsql-reset", "appsettings.json", NPGSQL % ";No Reset On Close=true"),
     ("npgsql-reset", "appsettings.json", NPGSQL % ";Pooling=false"),
     ("npgsql-reset", "appsettings.json", '{"A": "Server=x;Database=y;User Id=z;Password=w"}'),
+    ("npgsql-reset", "appsettings.json", '{"A": "Server=tcp:x,1433;Database=y;User Id=z;Password=w;Port=3306"}'),
     ("npgsql-reset", "db.php", "new PDO('pgsql:host=a;port=5432;dbname=b')"),
     ("pgjdbc-set", "application.yml", "url: jdbc:postgresql://proxy/app?assumeMinServerVersion=9.0\n"),
     (
@@ -195,11 +232,17 @@ CLEAN = [
         "url: jdbc:postgresql://p/a\nhikari:\n  data-source-properties:\n    assumeMinServerVersion: 9.0\n",
     ),
     ("pgjdbc-set", "application.yml", "url: jdbc:mysql://proxy/app\n# jdbc:postgresql://p/a\n"),
+    ("pgjdbc-set", "Db.java", 'class Db { boolean f() { return url.startsWith("jdbc:postgresql://"); } }'),
     ("jdbc-session", "Xml.java", "import javax.xml.validation.*;\nclass Xml { void f() { x.setSchema(s); } }"),
     (
         "hikaricp-session",
         "application.yml",
         "hikari:\n  maximum-pool-size: 5\nspring.jpa.properties.hibernate.default_schema: app\n",
+    ),
+    (
+        "hikaricp-session",
+        "application.yml",
+        "hikari:\n  schema:\n  data-source-properties:\n    schema: a\nother:\n  schema: a\n",
     ),
     ("hikaricp-session", "other.yml", "  transaction-isolation: TRANSACTION_SERIALIZABLE\n"),
     ("set", "application.yml", "hikari:\n  connection-init-sql: SELECT 1\n"),
@@ -228,6 +271,8 @@ CLEAN = [
     ("django-cursors", "settings.py", DJANGO % ("postgresql", "**more")),
     ("django-assume-role", "settings.py", DJANGO % ("postgresql", '"OPTIONS": {"assume_role": None}')),
     ("sqlalchemy-asyncpg", "db.py", "# postgresql+asyncpg://a\nurl = 'postgresql+psycopg://a'"),
+    ("sqlalchemy-asyncpg", "db.py", '"""Use postgresql+asyncpg://…"""\ndef f():\n    """As postgresql+asyncpg://a"""'),
+    ("sqlalchemy-asyncpg", "db.py", "url.startswith('postgresql+asyncpg://') or name == 'postgresql+asyncpg'"),
     (
         "sqlalchemy-sequence",
         "models.py",
@@ -259,6 +304,13 @@ def test_configuration_that_pins_is_found(rule: str, path: str, text: str, marke
 def test_configuration_that_is_right_is_left_alone(rule: str, path: str, text: str) -> None:
     """What looks alike and does not pin, or cannot be told, is not flagged."""
     assert [one for one in check(path, text, {}).findings if one.rule.id == rule] == []
+
+
+def test_options_of_kubernetes_are_found() -> None:
+    """A name and a value may stand on lines of their own."""
+    text = "env:\n  - name: PGOPTIONS\n    value: '-c statement_timeout=5s'\n"
+    [finding] = check("pod.yaml", text, {}).findings
+    assert (finding.rule.id, finding.start, finding.end[0]) == ("startup-options", (2, 11), 3)
 
 
 def test_every_rule_has_both_cases() -> None:

@@ -43,6 +43,14 @@ def test_named_file_is_read_whatever_it_is(tree: Path) -> None:
     assert len(dump.findings) == 1
 
 
+def test_gitignore_of_windows(tree: Path) -> None:
+    """A byte order mark is no part of the first pattern, nor of a configuration."""
+    make(tree, "a.sql", "b.sql", "c.sql")
+    (tree / ".gitignore").write_text("\N{BOM}a.sql\n", encoding="utf-8")
+    (tree / "pyproject.toml").write_text('\N{BOM}[tool.pinsafe]\nexclude = ["b.sql"]\n', encoding="utf-8")
+    assert read(".") == ["c.sql", "pyproject.toml"]
+
+
 def test_gitignore_as_git_reads_it(tree: Path) -> None:
     """The files read of a repository are those that git does not ignore."""
     names = [

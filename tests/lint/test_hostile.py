@@ -186,6 +186,8 @@ HOSTILE = {
     "a long line": ("a.json", '{"a": "' + "Host=a;/*" * 200_000 + '"}'),
     "one long word": ("appsettings.json", "a" * 3_000_000),
     "spaces": ("application.properties", " " * 2_000_000),
+    "spaces behind an option": (".env", "options:" + " " * 200_000 + "PGOPTIONS" + " " * 200_000),
+    "spaces in a key's SQL": ("a.yml", "connection-init-sql:" + " " * 200_000 + "'" + " " * 200_000 + "x"),
     "many URLs": (".env", "postgresql://a?" * 100_000),
     "many equals": (".env", "Host=" * 300_000),
     "many ignores": ("a.sql", "-- pinsafe: ignore[x]\n" * 20_000),

@@ -21,6 +21,10 @@ SILENT = {
     "in Python, before the statement": ("a.py", '# pinsafe: ignore[set]\nexecute(\n    "SET a.b = 1",\n)'),
     "in Python, at the statement's first line": ("a.py", 'execute(  # pinsafe: ignore[set]\n    "SET a.b = 1",\n)'),
     "in the SQL of Python": ("a.py", 'execute("""\n-- pinsafe: ignore[set]\nSET a.b = 1""")'),
+    "in Python, behind a string of several lines": (
+        "a.py",
+        'execute("""\n    SET a.b = 1;\n    SELECT 1\n""")  # pinsafe: ignore[set]',
+    ),
     "in TypeScript": ("a.ts", "// pinsafe: ignore[listen]\nawait client.query('LISTEN x');"),
     "in YAML": ("database.yml", "a:\n  adapter: postgresql # pinsafe: ignore[rails-session]\n"),
     "in an environment file": (".env", "# pinsafe: ignore[startup-options]\nPGOPTIONS='-c jit=off'\n"),
@@ -30,6 +34,7 @@ HEARD = {
     "behind the statement before": ("a.sql", "SELECT 1; -- pinsafe: ignore[set]\nSET a = 1;"),
     "a line too early": ("a.sql", "-- pinsafe: ignore[set]\nSELECT 1;\nSET a = 1;"),
     "after the statement": ("a.sql", "SET a = 1;\n-- pinsafe: ignore[set]\n"),
+    "a longer word": ("a.sql", "SET a = 1; -- pinsafe: ignored by our team"),
     "no ids": ("a.sql", "SET a = 1; -- pinsafe: ignore[]"),
     "not a comment": ("a.py", 'execute("SET a.b = 1", "pinsafe: ignore[set]")'),
     "on another string of a long statement": (

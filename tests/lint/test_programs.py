@@ -98,6 +98,8 @@ ENGLISH = {
     "markup": ("a.tsx", 'const a = <b title="Reset all">SET search_path TO app;</b>'),
     "what is translated": ("a.py", 'x = _("RESET ALL;")'),
     "a label in a structure that is named after SQL": ("a.js", "const sqlOps = [{name: 'Execute query'}]"),
+    "a piece of an UPDATE": ("a.ts", "parts.push(`SET ${column} = ${value}`, `SET ${column} = 'x'`)"),
+    "a piece of a CREATE FUNCTION": ("a.js", "options.push(`SET ${name} FROM CURRENT`)"),
     "MySQL": ("a.py", 'cur.execute("SET foreign_key_checks = 0"); cur.execute("SET SESSION time_zone = \'+00:00\'")'),
     "Oracle": ("a.py", 'cur.execute("EXECUTE IMMEDIATE")'),
     "a long text that begins like SQL": ("a.py", f'x = "With {"great " * 4000}power"'),
@@ -128,6 +130,30 @@ def test_hole_is_no_value() -> None:
     assert 'settings={"search_path": ...}' in finding.remedy or 'settings={"search_path": [...]}' in finding.remedy
     [finding] = check("a.py", 'execute(f"LISTEN {channel}")', {}).findings
     assert finding.message == "LISTEN … pins the session"
+
+
+QUOTED_HOLES = {
+    "%s": ("a.py", "execute(\"SET work_mem = '%s'\" % size)"),
+    "%dMB": ("a.go", "package a\nfunc f() { db.Exec(fmt.Sprintf(\"SET work_mem = '%dMB'\", n)) }"),
+    "{}": ("a.py", "execute(\"SET work_mem = '{}MB'\".format(size))"),
+    "an f-string": ("a.py", "execute(f\"SET work_mem = '{size}MB'\")"),
+    "a template": ("a.ts", "db.query(`SET work_mem = '${size}MB'`)"),
+    "a sum": ("A.java", 'class A { void f() { st.execute("SET work_mem = \'" + n + "MB\'"); } }'),
+    "Ruby": ("a.rb", "execute(\"SELECT set_config('work_mem', '#{n}MB', false)\")"),
+}
+
+
+@pytest.mark.parametrize("name", QUOTED_HOLES)
+def test_hole_in_a_quoted_value_is_no_value(name: str) -> None:
+    """A value that the program makes up is not known, be it written within SQL's quotes."""
+    [finding] = check(*QUOTED_HOLES[name], {"work_mem": "%sMB"}).findings
+    assert finding.remedy.startswith('if one value suits every session, settings={"work_mem": ...} in the database')
+
+
+def test_value_that_resembles_a_hole_is_a_value() -> None:
+    """A constant value stays in the remedy, a parameter's mark within quotes too: no driver fills it there."""
+    [finding] = check("a.py", "execute(\"SET a.b = 'node_1 100% :x what?'\")", {}).findings
+    assert 'settings={"a.b": "node_1 100% :x what?"}' in finding.remedy
 
 
 def test_unparsed_sql_is_counted() -> None:

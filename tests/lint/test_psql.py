@@ -13,6 +13,21 @@ SCRIPTS = {
     "\\gexec sends the statement": ("SELECT 1 \\gexec\nSET a = b", "SELECT 1 ;     \nSET a = b"),
     "\\g with a file sends the statement": ("SELECT 1 \\g out.txt\nSET a = b", "SELECT 1 ;         \nSET a = b"),
     "\\gset is not \\g": ("SELECT 1 \\gset p_\nSELECT 2", "SELECT 1 ;       \nSELECT 2"),
+    "a meta-command ends where the next begins": (
+        "SELECT $1 \\bind 5 \\g\nSELECT 2 \\set a b \\gx\nSET a = b;",
+        "SELECT $1         ; \nSELECT 2          ;  \nSET a = b;",
+    ),
+    "a backslash in quotes begins none": (
+        "SELECT 1 \\set a 'it\\'s \\g' \\set b \"\\g\" `\\g`\n, 2;",
+        "SELECT 1                                   \n, 2;",
+    ),
+    "a quote without an end ends with its line": ("\\echo it's\nSET a = b;", "          \nSET a = b;"),
+    "a pipe takes the line": ("SELECT 1 \\g | sed 's/\\\\x//'\nSET a = b", "SELECT 1 ;                 \nSET a = b"),
+    "\\parse sends the statement": ("SELECT $1 \\parse s\nSET a = b", "SELECT $1 ;       \nSET a = b"),
+    "\\copy has data, too": (
+        "\\copy t from stdin csv\nSET a;\n\\.\nSET a = b;",
+        "                      \n      \n  \nSET a = b;",
+    ),
     "\\copy takes the line": ("\\copy t from 'f' ;\nSELECT 1", "                  \nSELECT 1"),
     "\\; separates": ("SELECT 1\\; SELECT 2;", "SELECT 1;  SELECT 2;"),
     "a variable is a name": ("SELECT :a + :'b' + :\"c\"", "SELECT _a +  'b' +  \"c\""),

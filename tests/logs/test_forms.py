@@ -1,5 +1,6 @@
 """Every form that a pin's line was seen in, and every form that logs are exported in."""
 
+import codecs
 import csv
 import io
 import json
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdk_pinsafe.logs.formats import as_lines
 from cdk_pinsafe.logs.report import Report
+from cdk_pinsafe.logs.scan import Scanner
 from cdk_pinsafe.pinning.log_lines import (
     REASON_OVERSIZED,
     REASON_PARSE,
@@ -139,6 +142,10 @@ EXPORTS = {
     "JSON in one line": json.dumps({"messageType": "DATA_MESSAGE", "logEvents": EVENTS}) * 1,
     "JSON strung together": "".join(json.dumps(event) for event in EVENTS),
     "JSON without its end": json.dumps({"events": EVENTS, "x": "y"})[:-9],
+    "aws logs --query events[].message": json.dumps(MESSAGES, indent=4),
+    "aws logs --query events[].[timestamp,message]": json.dumps([list(event.values()) for event in EVENTS], indent=4),
+    "aws logs --query events[].{m:message}": json.dumps([{"m": message} for message in MESSAGES]),
+    "a collector's JSON lines": "\n".join(json.dumps({"log": message, "stream": "x"}) for message in MESSAGES),
     "Logs Insights JSON": json.dumps(
         {"results": [[{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": m}] for m in MESSAGES]}
     ),
@@ -157,6 +164,19 @@ def test_export_form(form: str, block: int) -> None:
     assert group.first == group.last == int(WHEN.timestamp())
     lines = scanner.lines
     assert (lines.total, lines.pins, lines.ordinary, lines.unknown) == (4, 1, 3, 0)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("form", ["CRLF", "aws logs --output json", "console's CSV"])
+def test_utf_16_is_read(form: str, encoding: str) -> None:
+    """What Windows PowerShell wrote to a file tells what the same tells elsewhere."""
+    data = EXPORTS[form].encode(encoding)
+    data = data if encoding == "utf-16" else codecs.BOM_UTF16_BE + data
+    scanner = Scanner()
+    scanner.read(as_lines(data[start : start + 7] for start in range(0, len(data), 7)))
+    scanner.finish()
+    ((key, group),) = scanner.tally.groups.items()
+    assert (key.digest, group.count, scanner.lines.unknown) == ("set search_path to $1,$2,$3", 1, 0)
 
 
 def test_a_message_without_a_time_has_its_events() -> None:

@@ -88,7 +88,14 @@ def _pinning_filters(app: Templates) -> Iterator[Finding]:
 
 
 _SET: Final = re.compile(
-    r"\s*SET\s+(?:SESSION\s+)?(?:(?P<zone>TIME\s+ZONE)\b|(?P<name>[\w.]+|\"[^\"]+\")\s*(?:=|\bTO\b))", re.IGNORECASE
+    r"""
+    (?: \s | --[^\n]*(?:\n|\Z) | /\*.*?\*/ )*+
+    SET \s+ (?: SESSION \s+ (?!CHARACTERISTICS\b) )?
+    (?: (?P<timezone> TIME\s+ZONE\b ) | (?P<client_encoding> NAMES\b )
+      | (?P<default_transaction_isolation> SESSION \s+ CHARACTERISTICS \s.*? \bISOLATION\b )
+      | (?P<default_transaction_read_only> SESSION \s+ CHARACTERISTICS \s.*? \bREAD \s+ (?:ONLY|WRITE)\b )
+      | (?P<name> [\w.]+ | \"[^\"]+\" ) \s* (?: = | \bTO\b ) )""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
 
@@ -97,7 +104,7 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         query = group.text(_POOL, "InitQuery") or ""
         # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
         found = [match for match in map(_SET.match, query.split(";")) if match]
-        names = ["timezone" if match["zone"] else match["name"].strip('"') for match in found]
+        names = [match["name"].strip('"') if match["name"] else str(match.lastgroup) for match in found]
         if settable := [name for name in names if is_known(name) and movable(name)]:
             yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
 
@@ -132,10 +139,14 @@ def _pinning_alarm(app: Templates) -> Iterator[Finding]:
                 yield Finding(alarm, location, detail)
 
 
+_CALLERS: Final = ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "AWS::Events::Rule")
+"""What can call RDS; a rule does by the function of CDK's ``targets.AwsApi``, which is told the call."""
+
+
 def _debug_logging(app: Templates) -> Iterator[Finding]:
     calls = [
         (caller, text)
-        for caller in app.resources("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine")
+        for caller in app.resources(*_CALLERS)
         for text in [" ".join(caller.template.text(value) for value in _leaves(caller.properties))]
         if "modifydbproxy" in text.lower()
     ]

@@ -7,9 +7,12 @@ import pytest
 from aws_cdk import (
     App,
     CfnResource,
+    Duration,
     Stack,
 )
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 
@@ -99,12 +102,25 @@ def test_only_a_call_for_this_proxy_renews_its_logging(
     assert ("DebugLogging" not in rules_of(app)) is renewed
 
 
+def test_rule_that_calls_rds_renews(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """So does a rule of EventBridge with CDK's target for calls of AWS."""
+    proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
+    call = {"DBProxyName": proxy.db_proxy_name, "DebugLogging": True}
+    target = targets.AwsApi(service="rds", action="modifyDBProxy", parameters=call)
+    events.Rule(stack, "Rule", schedule=events.Schedule.rate(Duration.hours(12)), targets=[target])
+    assert "DebugLogging" not in rules_of(app)
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
         ("SET timezone = 'UTC'", "timezone"),
         ("set session  Search_Path to app; SET TIME ZONE 'UTC'", "Search_Path, timezone"),
         ('SET "app.user" = 1', "app.user"),
+        ("-- ours\n/* and */ SET jit = off", "jit"),
+        ("SET NAMES 'utf8'", "client_encoding"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", "default_transaction_isolation"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only"),
         ("SET ROLE reader", None),
         ("SET role = 'reader'", None),
         ("SELECT 1", None),
