@@ -61,7 +61,10 @@ def discover(paths: list[Path], configurations: Configurations) -> Iterator[Path
         except (OSError, ValueError) as error:
             raise LintError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if stat.S_ISDIR(mode):
-            found: Iterator[Path] = _walk(path, _above(path.resolve()), configurations)
+            above = _above(path.resolve())
+            if above.matches(path.resolve(), folder=True):
+                above = _Ignored()
+            found: Iterator[Path] = _walk(path, above, configurations)
         elif stat.S_ISREG(mode):
             absolute = Path(os.path.abspath(path))  # noqa: PTH100 # a link's own name decides, not its target's
             found = iter(() if configurations.of(absolute.parent).excludes(absolute) else (path,))

@@ -81,6 +81,8 @@ def test_gitignore_as_git_reads_it(tree: Path) -> None:
     # From below, the patterns above count, too.
     assert read("x") == ["x/keep.sql", "x/y/z.sql"]
     assert read("q") == []
+    # But not those by which the folder itself is ignored: it was asked for.
+    assert read("build") == ["build/b.sql"]
 
 
 def test_links_in_folders_are_not_followed(tree: Path) -> None:
