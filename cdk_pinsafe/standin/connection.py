@@ -40,6 +40,7 @@ from .asked import (
     QUERY_OURS,
     SYNC,
     SYNC_OURS,
+    UNKNOWN,
     Asked,
     Closing,
     PreparedStatement,
@@ -104,10 +105,11 @@ class DatabaseConnection:
         status: of the last ReadyForQuery: `I`, `T` or `E`.
         asked: what has not been answered yet.
         open_batch: extended messages were sent after the last Sync.
+        skipping: one of them failed, and the database passes over whatever comes before a Sync.
         copying_in: the database reads a COPY's data, and the client has not ended them.
         name: the application_name that it was given; None for the one that it came with.
         prepared: the clients' statements that are prepared on it by their `name`, the least recently used first.
-        unnamed: the statement that is its unnamed one; None if it has none or one that is not known.
+        unnamed: the statement that is its unnamed one, `UNKNOWN` if that is not known; None if it has none.
         spoilt: it must not be used by another client.
         abandoned: its client vanished while it was busy for it.
         cut: its client left in the middle of a message.
@@ -133,6 +135,7 @@ class DatabaseConnection:
         "prepared",
         "session",
         "since",
+        "skipping",
         "spoilt",
         "status",
         "unnamed",
@@ -152,6 +155,7 @@ class DatabaseConnection:
         self.status = IDLE
         self.asked: deque[Asked] = deque()
         self.open_batch = False
+        self.skipping = False
         self.copying_in = False
         self.prepared: dict[PreparedStatement, None] = {}
         self.unnamed: PreparedStatement | None = None
@@ -327,6 +331,8 @@ class DatabaseConnection:
         while asked and asked[0] is not SYNC and asked[0] is not SYNC_OURS:
             left_out.append(asked.popleft())
         self._undo(left_out)
+        if not asked:
+            self.skipping = self.open_batch = True
         if self.session is not None and type(head) is Preparing and head.name == b"":
             self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
         self.copying_in = False
@@ -339,14 +345,18 @@ class DatabaseConnection:
             if type(one) is Preparing:
                 self.prepared.pop(one.statement, None)
                 if one.wire == b"":
-                    self.unnamed = None
+                    self.unnamed = UNKNOWN
                 if one.name is not None and session is not None:
                     session.restore(one.name, one.before)
             elif type(one) is Closing:
                 if one.shared and one.before is not None:
                     self.prepared[one.before] = None
+                if one.name == b"":
+                    self.unnamed = UNKNOWN
                 if session is not None:
                     session.restore(one.name, one.before)
+            elif one is QUERY or one is CLOSE_OURS:
+                self.unnamed = UNKNOWN  # it would have dropped it
 
     def _copy_in_begins(self) -> None:
         """The database reads data from now on, and passes over Sync until they end."""

@@ -161,6 +161,9 @@ class Session:
                 connection = self._borrow(data)
                 if connection is None:
                     return
+            elif connection.skipping:
+                connection.write(data)
+                return
             elif not connection.asked:
                 self._asked_at = self._sent_at = monotonic()
             elif connection.copying_in:
@@ -285,6 +288,8 @@ class Session:
             connection.free_if_done()
 
     def _query(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+        if connection.skipping:
+            return
         _no_copy(connection)
         begin = position + 5
         verdict: Verdict | None
@@ -304,6 +309,8 @@ class Session:
         connection.asked.append(QUERY)
 
     def _function_call(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+        if connection.skipping:
+            return
         _no_copy(connection)
         connection.open_batch = False
         self._ask()
@@ -376,6 +383,8 @@ class Session:
         name_end = string_end(out.data, position + 5, end)
         if name_end + 5 != end:
             raise ProtocolViolation("invalid message format")
+        if connection.skipping:
+            return
         self._begin_batch(connection, out, position)
         self._ask()
         if self.statements.portals:
@@ -407,7 +416,7 @@ class Session:
     def _sync(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
         if connection.copying_in:
             return  # the database passes over it
-        connection.open_batch = False
+        connection.open_batch = connection.skipping = False
         connection.asked.append(SYNC)
 
     def _flush(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:

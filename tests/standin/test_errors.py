@@ -1,0 +1,59 @@
+"""What an error in the midst leaves behind: nothing that another client could see, or would wait for in vain."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
+
+from .conftest import PASSWORD, USER
+from .test_multiplexing import Connect, serve
+from .wire import FLUSH, SYNC, bind, close, errors, execute, kinds, parse, query, rows
+
+
+@pytest.fixture
+def single(target: Target) -> Iterator[RunningStandIn]:
+    """A stand-in with one database connection."""
+    with running(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_query_in_a_failed_batch_is_passed_over(single: RunningStandIn, at_once: bool) -> None:
+    """The database passes over all requests up to Sync: none of them is waited for or pins, and the batch holds on."""
+
+    async def story(connect: Connect) -> None:
+        failing, other = await connect(), await connect()
+        requests = query("SELECT 1") + query("SET work_mem = '5MB'") + execute()
+        failing.writer.write(parse("wrong") + FLUSH + (query("SELECT 1") if at_once else b""))
+        assert (await failing.read())[0] == "E"
+        failing.writer.write(requests + FLUSH)
+        waiting = asyncio.create_task(other.run("SELECT 2"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        assert kinds(await failing.ask(SYNC)) == "Z"
+        async with asyncio.timeout(5):
+            assert await waiting == [["2"]]
+        assert errors(await failing.ask(bind("none"), execute(), SYNC)) == ["26000"]
+        assert single.pins == ()
+
+    serve(single, story)
+
+
+@pytest.mark.parametrize("left_out", [parse("SELECT 1"), close(), query("SELECT 1"), bind() + SYNC + bind()])
+def test_nobody_runs_another_clients_unnamed_statement(single: RunningStandIn, left_out: bytes) -> None:
+    """What would have replaced or dropped an unnamed statement did not, after an error: it is still not the next's."""
+
+    async def story(connect: Connect) -> None:
+        first, second = await connect(), await connect()
+        assert errors(await first.ask(parse("SELECT 'secret'"), SYNC)) == []
+        answer = await first.ask(execute("none"), left_out, SYNC, times=1 + left_out.count(SYNC))
+        assert errors(answer) == ["34000"]
+        for _ in range(2):
+            assert errors(await second.ask(execute("none"), bind(), SYNC)) == ["34000"]
+            answer = await second.ask(bind(), execute(), SYNC)
+            assert rows(answer) == []
+            assert errors(answer) == ["26000"]
+
+    serve(single, story)
