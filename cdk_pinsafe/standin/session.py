@@ -425,7 +425,7 @@ class Session:
     def _copy_end(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
         if connection.copying_in:
             connection.copying_in = False
-        else:
+        elif connection.asked:  # else there is no COPY that it could end
             connection.asked.append(COPY_END)
 
     def _begin_batch(self, connection: DatabaseConnection, out: Outgoing, position: int) -> None:

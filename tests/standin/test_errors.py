@@ -9,7 +9,20 @@ from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
 
 from .conftest import PASSWORD, USER
 from .test_multiplexing import Connect, serve
-from .wire import FLUSH, SYNC, bind, close, errors, execute, kinds, parse, query, rows
+from .wire import (
+    COPY_DONE,
+    FLUSH,
+    SYNC,
+    bind,
+    close,
+    copy_data,
+    errors,
+    execute,
+    kinds,
+    parse,
+    query,
+    rows,
+)
 
 
 @pytest.fixture
@@ -55,5 +68,24 @@ def test_nobody_runs_another_clients_unnamed_statement(single: RunningStandIn, l
             answer = await second.ask(bind(), execute(), SYNC)
             assert rows(answer) == []
             assert errors(answer) == ["26000"]
+
+    serve(single, story)
+
+
+def test_the_end_of_a_copy_that_did_not_begin_is_not_waited_for(single: RunningStandIn) -> None:
+    """A COPY that fails at once leaves its data and their end unanswered, in a transaction as well as outside."""
+
+    async def story(connect: Connect) -> None:
+        failing, other = await connect(), await connect()
+        copy = query("COPY none FROM STDIN") + copy_data(b"1\n") + COPY_DONE
+        assert errors(await failing.ask(copy)) == ["42P01"]
+        async with asyncio.timeout(5):
+            assert await other.run("SELECT 1") == [["1"]]
+        await failing.run("BEGIN")
+        assert errors(await failing.ask(copy)) == ["42P01"]
+        failing.writer.write(COPY_DONE)
+        await failing.run("ROLLBACK")
+        async with asyncio.timeout(5):
+            assert await other.run("SELECT 1") == [["1"]]
 
     serve(single, story)
