@@ -14,8 +14,8 @@ pinned     a database connection, for good        the client's end; the connecti
 A statement pins when it is run: a Query at once, a prepared one at Execute. From then on messages go through as they
 came. Before, prepared statements travel: the database knows them by names of the stand-in, and one that is missing
 where it is needed is prepared in the same batch, before the message that needs it. When a session is pinned, its
-statements get the client's own names on its connection, and those of other clients are closed there, so that from then
-on EXECUTE, DEALLOCATE and pg_prepared_statements find what they would find without a proxy.
+statements get the client's own names on its connection, and no others stay there, so that from then on EXECUTE,
+DEALLOCATE and pg_prepared_statements find what they would find without a proxy.
 
 It must not know sockets, nor how the pool chooses.
 """

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import pg8000.native
 import pytest
 
 from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
@@ -87,5 +88,39 @@ def test_the_end_of_a_copy_that_did_not_begin_is_not_waited_for(single: RunningS
         await failing.run("ROLLBACK")
         async with asyncio.timeout(5):
             assert await other.run("SELECT 1") == [["1"]]
+
+    serve(single, story)
+
+
+def test_a_statement_that_cannot_be_prepared_any_more_leaves_the_others(
+    single: RunningStandIn, admin: pg8000.native.Connection
+) -> None:
+    """A client that is pinned finds its other statements, though the table of one of them is gone."""
+    admin.run("CREATE TABLE gone (a integer)")
+    admin.run(f"GRANT ALL ON gone TO {USER}")
+
+    async def story(connect: Connect) -> None:
+        client, other = await connect(), await connect()
+        assert errors(await other.ask(parse("SELECT 'other'", "other"), SYNC)) == []
+        statements = [parse("SELECT 1", "first"), parse("SELECT * FROM gone", "gone"), parse("SELECT 2", "last")]
+        assert errors(await client.ask(*statements, SYNC)) == []
+        admin.run("DROP TABLE gone")
+        await client.run("SET work_mem = '5MB'")
+        assert rows(await client.ask(bind("first"), execute(), bind("last"), execute(), SYNC)) == [["1"], ["2"]]
+        assert await client.run("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["first"], ["last"]]
+
+    serve(single, story)
+
+
+def test_a_portal_outlives_the_pin_of_its_client(single: RunningStandIn) -> None:
+    """A client that is pinned within a transaction goes on with a portal that it opened before."""
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        await client.run("BEGIN")
+        portal = [parse("SELECT generate_series(1, 4)", "s"), bind("s", "p"), execute("p", 2)]
+        assert rows(await client.ask(*portal, SYNC)) == [["1"], ["2"]]
+        await client.run("SET work_mem = '5MB'")
+        assert rows(await client.ask(execute("p"), SYNC)) == [["3"], ["4"]]
 
     serve(single, story)

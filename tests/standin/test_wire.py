@@ -173,8 +173,16 @@ CONVERSATIONS: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
     "nothing but what needs no answer": (FLUSH + COPY_DONE + copy_data(b"late"), b"", b"", b"", False),
     "pin with statements prepared": (
         parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        parse("SELECT 1", "n1") + SYNC + parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        PARSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
+        parse("SELECT 1", "n1")
+        + SYNC
+        + close("n1")
+        + SYNC
+        + parse("SELECT 1", "s")
+        + SYNC
+        + query("SET a.b = 1")
+        + bind("s")
+        + SYNC,
+        PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
         PARSED + READY + DONE + READY + BOUND + READY,
         False,
     ),
