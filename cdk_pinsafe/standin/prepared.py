@@ -57,6 +57,17 @@ class Statements:
         if self.kept > LONGEST_KEPT:
             raise Refusal("54000", f"the client keeps more than {LONGEST_KEPT} bytes of prepared statements")
 
+    def keep_verdict(self, name: bytes, statement: PreparedStatement) -> None:
+        """Note what a pinned client prepared, if it pins: nobody has to prepare it again.
+
+        The client may have dropped it by a DEALLOCATE, of which nothing is known here, so the oldest are forgotten.
+        """
+        self.forget(name)
+        if statement.pins is not None:
+            self._note(name, statement)
+            while self.kept > LONGEST_KEPT:
+                self.forget(next(iter(self._named)))
+
     def forget(self, name: bytes) -> PreparedStatement | None:
         """Note that the client closed it."""
         statement = self._named.pop(name, None)

@@ -343,7 +343,7 @@ class Session:
         if name == b"":
             self.statements.unnamed = connection.unnamed = statement
         elif verdict is OVERSIZED or (self.pinned is not None and not self._unsettled):
-            self.statements.keep(name, statement)
+            self.statements.keep_verdict(name, statement)
         elif before is None:
             wire = statement.name
             connection.prepared[statement] = None

@@ -7,6 +7,7 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.standin.prepared import LONGEST_KEPT
 
 from .conftest import PASSWORD, USER
 from .test_multiplexing import Connect, serve
@@ -124,3 +125,20 @@ def test_a_portal_outlives_the_pin_of_its_client(single: RunningStandIn) -> None
         assert rows(await client.ask(execute("p"), SYNC)) == [["3"], ["4"]]
 
     serve(single, story)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "SELECT set_config('work_mem', '5MB', false)"])
+def test_a_pinned_client_may_prepare_without_end(single: RunningStandIn, sql: str) -> None:
+    """What a pinned client drops by DEALLOCATE, as drivers do, is not held against it."""
+    text = f"{sql} /*{'x' * 16_000}*/"
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        await client.run("SET work_mem = '5MB'")
+        for number in range(LONGEST_KEPT // 16_000 + 10):
+            answer = await client.ask(parse(text, f"s{number}"), query("DEALLOCATE ALL"), bind(""), SYNC, times=2)
+            assert errors(answer) == ["26000"]
+        assert errors(await client.ask(parse(text, "s"), bind("s"), execute(), SYNC)) == []
+
+    serve(single, story)
+    assert single.statements[-1].statement == (text if "set" in sql else "DEALLOCATE ALL")
