@@ -200,6 +200,8 @@ class Session:
     def answered(self) -> None:
         """Everything that was asked is answered."""
         self.active = now = monotonic()
+        if self.connection is not None and not self.connection.in_transaction:
+            self.statements.portals.clear()  # they ended with the transaction
         counters = self._surroundings.counters
         counters.answered += 1
         counters.response_seconds += now - self._asked_at
