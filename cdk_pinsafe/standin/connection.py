@@ -59,7 +59,7 @@ IN_TRANSACTION: Final = ord("T")
 FAILED: Final = ord("E")
 
 _STATEMENT_GONE: Final = frozenset({"26000", "42P05"})  # not what our own book says: the connection is not trusted then
-_LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole, an error say, is never longer
+_LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole is never longer
 
 _HEADER = struct.Struct(">I").unpack_from
 
@@ -208,6 +208,8 @@ class DatabaseConnection:
                     break
                 continue
             if after > size:
+                if kind == _E and size - position > _LONGEST_HEADED and not self._look(kind, data, position + 5, size):
+                    position = after  # what matters stands at its beginning; the rest passes in pieces
                 break
             if kind == _Z:
                 ours = self._ready()

@@ -142,3 +142,33 @@ def test_a_pinned_client_may_prepare_without_end(single: RunningStandIn, sql: st
 
     serve(single, story)
     assert single.statements[-1].statement == (text if "set" in sql else "DEALLOCATE ALL")
+
+
+def test_a_portal_that_is_gone_does_not_pin(single: RunningStandIn) -> None:
+    """Portals end with their transaction: to execute one afterwards is an error, whatever it was of."""
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        assert errors(await client.ask(parse("SET work_mem = '5MB'", "s"), bind("s", "p"), SYNC)) == []
+        assert errors(await client.ask(execute("p"), SYNC)) == ["34000"]
+        assert single.pins == ()
+        await client.run("BEGIN")
+        assert errors(await client.ask(bind("s", "p"), SYNC)) == []
+        assert errors(await client.ask(execute("p"), SYNC)) == []
+        assert len(single.pins) == 1
+
+    serve(single, story)
+
+
+def test_an_error_may_be_long(single: RunningStandIn) -> None:
+    """An error that holds a value of megabytes reaches its client like any other, and the session goes on."""
+
+    async def story(connect: Connect) -> None:
+        client, other = await connect(), await connect()
+        value = "x" * 3_000_000
+        answer = await client.ask(parse("SELECT $1::text::int"), bind("", "", [value]), execute(), SYNC)
+        assert errors(answer) == ["22P02"]
+        assert sum(value.encode() in body for _, body in answer) == 1
+        assert await other.run("SELECT 1") == [["1"]]
+
+    serve(single, story)
