@@ -172,3 +172,30 @@ def test_an_error_may_be_long(single: RunningStandIn) -> None:
         assert await other.run("SELECT 1") == [["1"]]
 
     serve(single, story)
+
+
+def test_a_client_is_read_again_after_its_copy_failed(single: RunningStandIn, admin: pg8000.native.Connection) -> None:
+    """A COPY that fails while its data wait for the database leaves a client that is read, to its last piece."""
+    admin.run("CREATE TABLE slow (line text)")
+    admin.run(f"GRANT ALL ON slow TO {USER}")
+    admin.run(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(0.5); RAISE 'not wanted'; END $$"
+    )
+    admin.run("CREATE TRIGGER fail BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION fail()")
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        client.writer.write(query("COPY slow FROM STDIN"))
+        while (await client.read())[0] != "G":
+            pass
+        # The smallest messages: wherever a piece of the bytes ends, one of them is likely to end, too.
+        client.writer.write(copy_data(b"line\n" * 20_000))
+        for _ in range(20):
+            client.writer.write(copy_data(b"") * 100_000)
+            await client.writer.drain()
+        client.writer.write(COPY_DONE)
+        assert errors(await client.until_ready()) == ["P0001"]
+        assert await client.run("SELECT 1") == [["1"]]
+
+    serve(single, story, seconds=20)
