@@ -151,6 +151,7 @@ def test_a_portal_that_is_gone_does_not_pin(single: RunningStandIn) -> None:
         client = await connect()
         assert errors(await client.ask(parse("SET work_mem = '5MB'", "s"), bind("s", "p"), SYNC)) == []
         assert errors(await client.ask(execute("p"), SYNC)) == ["34000"]
+        assert errors(await client.ask(bind("s", "p"), close("p", "P"), execute("p"), SYNC)) == ["34000"]
         assert single.pins == ()
         await client.run("BEGIN")
         assert errors(await client.ask(bind("s", "p"), SYNC)) == []
@@ -199,3 +200,51 @@ def test_a_client_is_read_again_after_its_copy_failed(single: RunningStandIn, ad
         assert await client.run("SELECT 1") == [["1"]]
 
     serve(single, story, seconds=20)
+
+
+def test_an_unnamed_statement_lasts_until_its_own_client_replaces_it(single: RunningStandIn) -> None:
+    """As without a proxy: what other clients do leaves it alone; one's own Query, or a Parse that fails, drops it."""
+
+    async def story(connect: Connect) -> None:
+        first, second = await connect(application_name="first"), await connect(application_name="second")
+        for others in (query("SELECT 2"), parse("SELECT 2") + SYNC, SYNC):
+            assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
+            await second.ask(others)
+            assert rows(await first.ask(bind(), execute(), SYNC)) == [["1"]]
+        alike = await connect(application_name="first")
+        assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
+        assert await alike.run("SELECT 2") == [["2"]]
+        assert rows(await first.ask(bind(), execute(), SYNC)) == [["1"]]
+        for own in (query("SELECT 2"), parse("wrong") + SYNC):
+            assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
+            await first.ask(own)
+            assert errors(await first.ask(bind(), execute(), SYNC)) == ["26000"]
+
+    serve(single, story)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_a_pin_in_a_failed_transaction_is_settled_after_it(
+    single: RunningStandIn, admin: pg8000.native.Connection, batch: bool
+) -> None:
+    """The client's statements get its own names outside a transaction: one that is gone fails nothing of what it asks."""
+    admin.run("CREATE TABLE gone (a integer)")
+    admin.run(f"GRANT ALL ON gone TO {USER}")
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        statements = [parse("SELECT * FROM gone", "gone"), parse("SELECT 2", "last")]
+        assert errors(await client.ask(*statements, SYNC)) == []
+        admin.run("DROP TABLE gone")
+        await client.run("BEGIN")
+        assert errors(await client.ask(query("wrong"))) == ["42601"]
+        assert errors(await client.ask(query("SET work_mem = '5MB'"))) == ["25P02"]
+        await client.run("ROLLBACK")
+        if batch:
+            assert rows(await client.ask(parse("SELECT 1"), bind(), execute(), SYNC)) == [["1"]]
+        await client.run("BEGIN")
+        assert await client.run("EXECUTE last") == [["2"]]
+        await client.run("COMMIT")
+
+    serve(single, story)
+    assert [pin.condition.id for pin in single.pins if pin.condition] == ["set"]
