@@ -199,9 +199,9 @@ class DatabaseConnection:
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
+            if after < position + 5:
+                raise ProtocolViolation("the database sent a message of an impossible length")
             if kind not in look:
-                if after <= position:
-                    raise ProtocolViolation("the database sent a message of no length")
                 position = after
                 free = False
                 if after > size:
@@ -212,6 +212,8 @@ class DatabaseConnection:
                     position = after  # what matters stands at its beginning; the rest passes in pieces
                 break
             if kind == _Z:
+                if after != position + 6:
+                    raise ProtocolViolation("the database sent a message of an impossible length")
                 ours = self._ready()
                 self.status = data[position + 5]
                 free = not ours

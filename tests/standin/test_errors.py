@@ -227,7 +227,7 @@ def test_an_unnamed_statement_lasts_until_its_own_client_replaces_it(single: Run
 def test_a_pin_in_a_failed_transaction_is_settled_after_it(
     single: RunningStandIn, admin: pg8000.native.Connection, batch: bool
 ) -> None:
-    """The client's statements get its own names outside a transaction: one that is gone fails nothing of what it asks."""
+    """The client's statements get its own names outside a transaction: one that is gone fails nothing of it."""
     admin.run("CREATE TABLE gone (a integer)")
     admin.run(f"GRANT ALL ON gone TO {USER}")
 

@@ -313,6 +313,17 @@ def test_a_waiting_client_keeps_its_messages() -> None:
     assert bytes(house.to_database) == query("SELECT 1") + query("SELECT 2")
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("impossible", [b"Z\0\0\0\0I", b"Z\0\0\0\4", b"Z\0\0\0\6II", b"C\0\0\0\3", b"E\0\0\0\0"])
+def test_a_database_that_is_none_is_refused(impossible: bytes, feed: Feed) -> None:
+    """A message that no PostgreSQL sends ends the connection with one kind of refusal, like a client's."""
+    for request in (query("SELECT 1"), bind() + execute() + SYNC):
+        house = House()
+        house.session.receive(request)
+        with pytest.raises(ProtocolViolation):
+            take(house.connection.receive, feed(impossible + READY))
+
+
 def test_what_a_client_prepares_is_bounded() -> None:
     """A client that prepares without end is refused with PostgreSQL's code for a limit of the program."""
     house = House()
