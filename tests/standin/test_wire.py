@@ -340,6 +340,15 @@ def test_what_a_client_prepares_is_bounded() -> None:
     assert refused.value.sqlstate == "54000"
 
 
+def test_what_a_client_closed_is_not_counted() -> None:
+    """A client that closes what it prepares may go on for ever."""
+    house = House()
+    for _ in range(LONGEST_KEPT // 16_000 + 10):
+        house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", "s") + close("s") + SYNC)
+        house.connection.receive(PARSED + CLOSED + READY)
+    assert house.session.statements.kept == 0
+
+
 MALFORMED = {
     "unknown type": message("!"),
     "password after login": message("p", b"secret\0"),
