@@ -22,7 +22,7 @@ from typing import Final, Self
 
 from ..standin import Options, RunningStandIn, Target, running
 from ..standin.log import Log
-from ..standin.metrics import NAMES
+from ..standin.metrics import NAMES, Metrics
 from ..standin.timeline import Recording
 from .databases import HOST_NAME, Database
 
@@ -32,12 +32,6 @@ PINNED: Final = "DatabaseConnectionsCurrentlySessionPinned"
 _MINUTE: Final = 1.0  # seconds
 _HOST: Final = "127.0.0.1"
 _MOST_LINES: Final = 10_000
-# What the averages are averages of.
-_AVERAGED: Final = {
-    "DatabaseConnectionsBorrowLatency": "DatabaseConnectionRequests",
-    "QueryResponseLatency": "QueryRequests",
-    "QueryDatabaseResponseLatency": "QueryRequests",
-}
 
 
 @dataclass(frozen=True)
@@ -160,11 +154,11 @@ class _Serving:
         self._running = contextlib.ExitStack()
         observers = [self._recording, *([Log(self._write)] if log else [])]
         self._stand_in: RunningStandIn = self._running.enter_context(running(target, options, observers=observers))
-        self._before = self._stand_in.metrics().values
+        self._before = self._stand_in.metrics()
 
     def tell(self, minute: int) -> None:
         """Tell of a minute that is over."""
-        now = self._stand_in.metrics().values
+        now = self._stand_in.metrics()
         lines, self._lines = self._lines, []
         self._publish(Minute(minute, over_a_minute(self._before, now), lines))
         self._before = now
@@ -195,14 +189,14 @@ def _traffic(directory: Path, proxy: str) -> Path:
     return directory / f"{proxy}.traffic"
 
 
-def over_a_minute(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+def over_a_minute(before: Metrics, now: Metrics) -> dict[str, float]:
     """A minute's metrics, from what a stand-in counted until its beginning and until its end."""
     told = {}
     for name, (kind, _) in NAMES.items():
-        if name in _AVERAGED:
-            was, number = before[_AVERAGED[name]], now[_AVERAGED[name]]
-            if number > was:
-                told[name] = max(0.0, (now[name] * number - before[name] * was) / (number - was))
+        if name in now.averaged:
+            (was, until), (total, number) = before.averaged[name], now.averaged[name]
+            if number > until:
+                told[name] = (total - was) / (number - until)
         elif kind == "counter":
             told[name] = now[name] - before[name]
         elif name != PINNED or now[name]:

@@ -38,8 +38,8 @@ ahead or kept warm, initialization queries, other engines, the delay of metrics,
 (`sslnegotiation=direct`), client certificates, channel binding, protocol 3.2, streaming replication. It is neither
 hardened nor tuned to stand before a production database.
 
-What must be whole before it is looked at is bounded (a statement that does not pin, error messages); everything else
-goes through in pieces. The machine without sockets is `session` and the `connection` that it borrows, which knows its
+What must be whole before it is looked at is bounded (a statement that does not pin, say); everything else goes through
+in pieces. The machine without sockets is `session` and the `connection` that it borrows, which knows its
 borrower only as whom it answers. The rules of lending are `pool`. The sockets are `client_edge` and `database_edge`,
 which know each other only as an `edge` that may be full. `server` puts them together in one event loop, and finds the
 client of a session by its number; `host` runs that in a thread. With uvloop installed it is faster.

@@ -13,6 +13,7 @@ __all__ = [
     "QUERY_OURS",
     "SYNC",
     "SYNC_OURS",
+    "UNKNOWN",
     "Asked",
     "Closing",
     "PreparedStatement",
@@ -48,6 +49,10 @@ class PreparedStatement:
         self.rest = rest
         self.sql = sql
         self.pins = pins
+
+
+UNKNOWN: Final = PreparedStatement(b"", b"", b"", None)
+"""Stands for an unnamed statement of which it is not known whose it is, nor whether it is there."""
 
 
 class Preparing:

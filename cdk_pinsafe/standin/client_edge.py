@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientEdge", "House"]
 
 _TLS_PATIENCE: Final = 15.0
+_CLOSE_PATIENCE: Final = 5.0
 _MOST_AHEAD: Final = 65_536  # bytes that a client may send before it knows that it is let in
 
 
@@ -75,6 +76,7 @@ class ClientEdge(Edge):
         self._rules = rules
         self._talk: Talk | None = None
         self._tls_task: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     # asyncio's calls.
 
@@ -101,6 +103,8 @@ class ClientEdge(Edge):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
         self.end("The client disconnected" if exc is None else "The client connection broke")
 
     # The house's.
@@ -145,8 +149,10 @@ class ClientEdge(Edge):
         if self.closed:
             return
         self.closed = True
-        if self._transport is not None:
+        if self._transport is not None and self in self._sockets:
             self._transport.close()
+            # One that reads nothing any more would never be sent all, and would stay open.
+            self._deadline = asyncio.get_running_loop().call_later(_CLOSE_PATIENCE, self.abort)
         if self._tls_task is not None:
             self._tls_task.cancel()
         self._house.client_left(self, reason)

@@ -40,6 +40,7 @@ from .asked import (
     QUERY_OURS,
     SYNC,
     SYNC_OURS,
+    UNKNOWN,
     Asked,
     Closing,
     PreparedStatement,
@@ -58,7 +59,7 @@ IN_TRANSACTION: Final = ord("T")
 FAILED: Final = ord("E")
 
 _STATEMENT_GONE: Final = frozenset({"26000", "42P05"})  # not what our own book says: the connection is not trusted then
-_LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole, an error say, is never longer
+_LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole is never longer
 
 _HEADER = struct.Struct(">I").unpack_from
 
@@ -104,10 +105,11 @@ class DatabaseConnection:
         status: of the last ReadyForQuery: `I`, `T` or `E`.
         asked: what has not been answered yet.
         open_batch: extended messages were sent after the last Sync.
+        skipping: one of them failed, and the database passes over whatever comes before a Sync.
         copying_in: the database reads a COPY's data, and the client has not ended them.
         name: the application_name that it was given; None for the one that it came with.
         prepared: the clients' statements that are prepared on it by their `name`, the least recently used first.
-        unnamed: the statement that is its unnamed one; None if it has none or one that is not known.
+        unnamed: the statement that is its unnamed one, `UNKNOWN` if that is not known; None if it has none.
         spoilt: it must not be used by another client.
         abandoned: its client vanished while it was busy for it.
         cut: its client left in the middle of a message.
@@ -133,6 +135,7 @@ class DatabaseConnection:
         "prepared",
         "session",
         "since",
+        "skipping",
         "spoilt",
         "status",
         "unnamed",
@@ -152,6 +155,7 @@ class DatabaseConnection:
         self.status = IDLE
         self.asked: deque[Asked] = deque()
         self.open_batch = False
+        self.skipping = False
         self.copying_in = False
         self.prepared: dict[PreparedStatement, None] = {}
         self.unnamed: PreparedStatement | None = None
@@ -195,17 +199,21 @@ class DatabaseConnection:
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
+            if after < position + 5:
+                raise ProtocolViolation("the database sent a message of an impossible length")
             if kind not in look:
-                if after <= position:
-                    raise ProtocolViolation("the database sent a message of no length")
                 position = after
                 free = False
                 if after > size:
                     break
                 continue
             if after > size:
+                if kind == _E and size - position > _LONGEST_HEADED and not self._look(kind, data, position + 5, size):
+                    position = after  # what matters stands at its beginning; the rest passes in pieces
                 break
             if kind == _Z:
+                if after != position + 6:
+                    raise ProtocolViolation("the database sent a message of an impossible length")
                 ours = self._ready()
                 self.status = data[position + 5]
                 free = not ours
@@ -283,6 +291,8 @@ class DatabaseConnection:
                 ours = True
                 break
             left_out.append(one)
+        while asked and asked[0] is COPY_END:
+            asked.popleft()  # of a COPY that failed before it began: the database passes over it
         self._undo(left_out)
         return ours
 
@@ -327,6 +337,8 @@ class DatabaseConnection:
         while asked and asked[0] is not SYNC and asked[0] is not SYNC_OURS:
             left_out.append(asked.popleft())
         self._undo(left_out)
+        if not asked:
+            self.skipping = self.open_batch = True
         if self.session is not None and type(head) is Preparing and head.name == b"":
             self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
         self.copying_in = False
@@ -339,14 +351,18 @@ class DatabaseConnection:
             if type(one) is Preparing:
                 self.prepared.pop(one.statement, None)
                 if one.wire == b"":
-                    self.unnamed = None
+                    self.unnamed = UNKNOWN
                 if one.name is not None and session is not None:
                     session.restore(one.name, one.before)
             elif type(one) is Closing:
                 if one.shared and one.before is not None:
                     self.prepared[one.before] = None
+                if one.name == b"":
+                    self.unnamed = UNKNOWN
                 if session is not None:
                     session.restore(one.name, one.before)
+            elif one is QUERY or one is CLOSE_OURS:
+                self.unnamed = UNKNOWN  # it would have dropped it
 
     def _copy_in_begins(self) -> None:
         """The database reads data from now on, and passes over Sync until they end."""

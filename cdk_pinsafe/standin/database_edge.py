@@ -70,12 +70,17 @@ class DatabaseEdge(Edge):
             if self._talk is not None and not self._closing:
                 self._log_in(self._talk, data)
             return
+        borrower = connection.session
         try:
             connection.receive(data)
         except ProtocolViolation as violation:
             self.broken(violation)
-        if self._read_paused:
+        if self.read_paused:
             self.update_reading()  # the answer that was too much for its client may have been the transaction's last
+        if borrower is not None and borrower is not connection.session:
+            edge = borrower.edge
+            if edge is not None and edge.read_paused:
+                edge.update_reading()  # it sent a COPY's data faster than they were read, and the COPY failed
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.logged_in.done():
@@ -98,8 +103,8 @@ class DatabaseEdge(Edge):
         if self._closing or transport is None:
             return
         self._closing = True
-        if self._read_paused:
-            self._read_paused = False
+        if self.read_paused:
+            self.read_paused = False
             transport.resume_reading()
         loop = asyncio.get_running_loop()
         if cancel and self.connection is not None:

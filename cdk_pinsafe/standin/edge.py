@@ -19,6 +19,7 @@ class Edge(asyncio.Protocol):
     Attributes:
         tls: what goes through it is encrypted.
         write_full: the other end does not read as fast as it is written to.
+        read_paused: it is not read now.
     """
 
     def __init__(self, sockets: "set[Edge]") -> None:
@@ -27,7 +28,7 @@ class Edge(asyncio.Protocol):
         self.write_full = False
         self._sockets = sockets
         self._transport: asyncio.Transport | None = None
-        self._read_paused = False
+        self.read_paused = False
 
     # asyncio's calls.
 
@@ -60,8 +61,8 @@ class Edge(asyncio.Protocol):
     def update_reading(self) -> None:
         """Read, or do not."""
         pause = self._must_pause()
-        if pause is not self._read_paused and self._transport is not None and not self._transport.is_closing():
-            self._read_paused = pause
+        if pause is not self.read_paused and self._transport is not None and not self._transport.is_closing():
+            self.read_paused = pause
             if pause:
                 self._transport.pause_reading()
             else:

@@ -56,9 +56,15 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Metrics:
-    """A moment's values by CloudWatch's names; times in microseconds, averages since the start."""
+    """A moment's values by CloudWatch's names; times in microseconds, averages since the start.
+
+    Attributes:
+        values: all of them.
+        averaged: of each average the sum, in microseconds, and of how many it is.
+    """
 
     values: dict[str, float]
+    averaged: dict[str, tuple[float, int]]
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -69,6 +75,11 @@ class Metrics:
         clients = [client for client in arrived if client.ready]
         encrypted = sum(1 for client in clients if client.tls)
         connections = list(pool.connections.values())
+        averaged = {
+            "QueryResponseLatency": (counters.response_seconds * 1e6, counters.answered),
+            "QueryDatabaseResponseLatency": (counters.database_seconds * 1e6, counters.answered),
+            "DatabaseConnectionsBorrowLatency": (counters.borrow_seconds * 1e6, counters.borrows),
+        }
         borrowed = [connection for connection in connections if connection.session is not None]
         values: dict[str, float] = {
             "ClientConnections": len(clients),
@@ -81,8 +92,6 @@ class Metrics:
             "QueryRequests": counters.queries,
             "QueryRequestsTLS": counters.queries_tls,
             "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
-            "QueryResponseLatency": _average(counters.response_seconds, counters.answered),
-            "QueryDatabaseResponseLatency": _average(counters.database_seconds, counters.answered),
             "DatabaseConnections": len(connections) + len(pool.closing),
             "DatabaseConnectionsWithTLS": sum(
                 1 for connection in connections if connection.edge is not None and connection.edge.tls
@@ -95,12 +104,12 @@ class Metrics:
                 1 for connection in borrowed if connection.session is not None and connection.session.pinned
             ),
             "DatabaseConnectionRequests": counters.borrows,
-            "DatabaseConnectionsBorrowLatency": _average(counters.borrow_seconds, counters.borrows),
             "DatabaseConnectionsSetupSucceeded": pool.opened,
             "DatabaseConnectionsSetupFailed": pool.failed,
             "MaxDatabaseConnectionsAllowed": pool.size,
+            **{name: round(total / number, 1) if number else 0.0 for name, (total, number) in averaged.items()},
         }
-        return cls(values)
+        return cls({name: values[name] for name in NAMES}, averaged)
 
     def as_json(self) -> str:
         """One JSON object: names and numbers."""
@@ -113,10 +122,6 @@ class Metrics:
             snake = "aws_rds_" + _snake(name)
             lines += [f"# HELP {snake} {text}.", f"# TYPE {snake} {kind}", f"{snake} {self.values[name]:g}"]
         return "\n".join(lines) + "\n"
-
-
-def _average(seconds: float, number: int) -> float:
-    return round(seconds / number * 1e6, 1) if number else 0.0
 
 
 def _snake(name: str) -> str:

@@ -57,6 +57,17 @@ class Statements:
         if self.kept > LONGEST_KEPT:
             raise Refusal("54000", f"the client keeps more than {LONGEST_KEPT} bytes of prepared statements")
 
+    def keep_verdict(self, name: bytes, statement: PreparedStatement) -> None:
+        """Note what a pinned client prepared, if it pins: nobody has to prepare it again.
+
+        The client may have dropped it by a DEALLOCATE, of which nothing is known here, so the oldest are forgotten.
+        """
+        self.forget(name)
+        if statement.pins is not None:
+            self._note(name, statement)
+            while self.kept > LONGEST_KEPT:
+                self.forget(next(iter(self._named)))
+
     def forget(self, name: bytes) -> PreparedStatement | None:
         """Note that the client closed it."""
         statement = self._named.pop(name, None)
@@ -112,25 +123,29 @@ class Statements:
         return statement, statement.name
 
     def hand_over(self, connection: DatabaseConnection) -> bytes:
-        """Give all of them the client's own names on a connection, and close those of others there.
+        """Give all of them the client's own names on a connection, and close all others there.
 
         Within a batch no Sync may follow, as it would end the batch's transaction; a statement that cannot be prepared
-        any more then fails the batch. Outside it fails nothing, unless a transaction is open.
+        any more then fails the batch. Outside, where each has its own, it fails nothing, unless a transaction is open.
         """
-        own = set(self._named.values())
         messages = []
+
+        def sync() -> None:
+            if not connection.open_batch:
+                messages.append(message(b"S"))
+                connection.asked.append(SYNC_OURS)
+
         for statement in connection.prepared:
-            if statement not in own:
-                messages.append(close_statement(statement.name))
-                connection.asked.append(CLOSE_OURS)
+            messages.append(close_statement(statement.name))
+            connection.asked.append(CLOSE_OURS)
+        if messages:
+            sync()
         for name, statement in self._named.items():
             if statement.rest:
                 messages.append(parse(name, statement.rest))
                 connection.asked.append(Preparing(statement, name, None, None))
+                sync()
         connection.prepared.clear()
-        if not connection.open_batch:
-            messages.append(message(b"S"))
-            connection.asked.append(SYNC_OURS)
         return b"".join(messages)
 
     def _note(self, name: bytes, statement: PreparedStatement) -> None:

@@ -14,8 +14,8 @@ pinned     a database connection, for good        the client's end; the connecti
 A statement pins when it is run: a Query at once, a prepared one at Execute. From then on messages go through as they
 came. Before, prepared statements travel: the database knows them by names of the stand-in, and one that is missing
 where it is needed is prepared in the same batch, before the message that needs it. When a session is pinned, its
-statements get the client's own names on its connection, and those of other clients are closed there, so that from then
-on EXECUTE, DEALLOCATE and pg_prepared_statements find what they would find without a proxy.
+statements get the client's own names on its connection, and no others stay there, so that from then on EXECUTE,
+DEALLOCATE and pg_prepared_statements find what they would find without a proxy.
 
 It must not know sockets, nor how the pool chooses.
 """
@@ -161,6 +161,9 @@ class Session:
                 connection = self._borrow(data)
                 if connection is None:
                     return
+            elif connection.skipping:
+                connection.write(data)
+                return
             elif not connection.asked:
                 self._asked_at = self._sent_at = monotonic()
             elif connection.copying_in:
@@ -197,6 +200,8 @@ class Session:
     def answered(self) -> None:
         """Everything that was asked is answered."""
         self.active = now = monotonic()
+        if self.connection is not None and not self.connection.in_transaction:
+            self.statements.portals.clear()  # they ended with the transaction
         counters = self._surroundings.counters
         counters.answered += 1
         counters.response_seconds += now - self._asked_at
@@ -285,6 +290,8 @@ class Session:
             connection.free_if_done()
 
     def _query(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+        if connection.skipping:
+            return
         _no_copy(connection)
         begin = position + 5
         verdict: Verdict | None
@@ -304,6 +311,8 @@ class Session:
         connection.asked.append(QUERY)
 
     def _function_call(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+        if connection.skipping:
+            return
         _no_copy(connection)
         connection.open_batch = False
         self._ask()
@@ -336,7 +345,7 @@ class Session:
         if name == b"":
             self.statements.unnamed = connection.unnamed = statement
         elif verdict is OVERSIZED or (self.pinned is not None and not self._unsettled):
-            self.statements.keep(name, statement)
+            self.statements.keep_verdict(name, statement)
         elif before is None:
             wire = statement.name
             connection.prepared[statement] = None
@@ -376,6 +385,8 @@ class Session:
         name_end = string_end(out.data, position + 5, end)
         if name_end + 5 != end:
             raise ProtocolViolation("invalid message format")
+        if connection.skipping:
+            return
         self._begin_batch(connection, out, position)
         self._ask()
         if self.statements.portals:
@@ -407,7 +418,7 @@ class Session:
     def _sync(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
         if connection.copying_in:
             return  # the database passes over it
-        connection.open_batch = False
+        connection.open_batch = connection.skipping = False
         connection.asked.append(SYNC)
 
     def _flush(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
@@ -416,7 +427,7 @@ class Session:
     def _copy_end(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
         if connection.copying_in:
             connection.copying_in = False
-        else:
+        elif connection.asked:  # else there is no COPY that it could end
             connection.asked.append(COPY_END)
 
     def _begin_batch(self, connection: DatabaseConnection, out: Outgoing, position: int) -> None:

@@ -11,7 +11,16 @@ from ..errors import StandInError
 __all__ = ["libpq_dsn", "through"]
 
 _PLACE: Final = {"host", "hostaddr", "port"}
-_TLS: Final = {"channel_binding", "sslcert", "sslcrl", "sslkey", "sslnegotiation", "sslpassword", "sslrootcert"}
+_DEMANDS: Final = {
+    "channel_binding",
+    "require_auth",
+    "sslcert",
+    "sslcrl",
+    "sslkey",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+}
 _TLS_MODE: Final = {"ssl", "sslmode"}
 
 
@@ -37,13 +46,13 @@ def through(dsn: str, host: str, port: int) -> str:
     if url is None:
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-        kept = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in _PLACE | _TLS}
+        kept = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in _PLACE | _DEMANDS}
         return make_conninfo("", **{**kept, "host": host, "port": port, "sslmode": "disable"})
     account = url.netloc.rpartition("@")[0]
     parameters = [
         (name, "disable" if name in _TLS_MODE else value)
         for name, value in _parameters(url)
-        if name not in _PLACE | _TLS
+        if name not in _PLACE | _DEMANDS
     ]
     netloc = f"{account}@{host}:{port}" if account else f"{host}:{port}"
     return _text(url._replace(netloc=netloc, query=urlencode(parameters, quote_via=quote)))

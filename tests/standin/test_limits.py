@@ -150,3 +150,23 @@ def test_a_port_that_is_taken_is_named(target: Target, proxy: RunningStandIn) ->
         running(target, port=proxy.port),
     ):
         pass
+
+
+def test_a_client_that_reads_nothing_is_let_go(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that has to leave and does not read is cut off in the end; its socket does not stay open."""
+    monkeypatch.setattr("cdk_pinsafe.standin.client_edge._CLOSE_PATIENCE", 0.2)
+
+    async def story() -> None:
+        async with StandIn(
+            target, client_lifetime=0.3, authentication=Authentication.TRUST, users={USER: PASSWORD}
+        ) as proxy:
+            slow = await Client.connect(proxy.port, USER, DATABASE)
+            slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            slow.writer.write(query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)"))
+            await slow.writer.drain()
+            async with asyncio.timeout(10):
+                while proxy.sockets:
+                    await asyncio.sleep(0.02)
+            slow.cut()
+
+    asyncio.run(story())

@@ -47,7 +47,8 @@ MOST_HELD = 300_000  # bytes: a statement that does not pin, with as many types 
 
 
 def whole(data: bytes) -> Iterator[bytes]:
-    yield data
+    if data:  # a socket gives no empty piece
+        yield data
 
 
 def by_bytes(data: bytes) -> Iterator[bytes]:
@@ -173,8 +174,16 @@ CONVERSATIONS: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
     "nothing but what needs no answer": (FLUSH + COPY_DONE + copy_data(b"late"), b"", b"", b"", False),
     "pin with statements prepared": (
         parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        parse("SELECT 1", "n1") + SYNC + parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        PARSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
+        parse("SELECT 1", "n1")
+        + SYNC
+        + close("n1")
+        + SYNC
+        + parse("SELECT 1", "s")
+        + SYNC
+        + query("SET a.b = 1")
+        + bind("s")
+        + SYNC,
+        PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
         PARSED + READY + DONE + READY + BOUND + READY,
         False,
     ),
@@ -304,6 +313,17 @@ def test_a_waiting_client_keeps_its_messages() -> None:
     assert bytes(house.to_database) == query("SELECT 1") + query("SELECT 2")
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("impossible", [b"Z\0\0\0\0I", b"Z\0\0\0\4", b"Z\0\0\0\6II", b"C\0\0\0\3", b"E\0\0\0\0"])
+def test_a_database_that_is_none_is_refused(impossible: bytes, feed: Feed) -> None:
+    """A message that no PostgreSQL sends ends the connection with one kind of refusal, like a client's."""
+    for request in (query("SELECT 1"), bind() + execute() + SYNC):
+        house = House()
+        house.session.receive(request)
+        with pytest.raises(ProtocolViolation):
+            take(house.connection.receive, feed(impossible + READY))
+
+
 def test_what_a_client_prepares_is_bounded() -> None:
     """A client that prepares without end is refused with PostgreSQL's code for a limit of the program."""
     house = House()
@@ -318,6 +338,15 @@ def test_what_a_client_prepares_is_bounded() -> None:
     with pytest.raises(Refusal) as refused:
         prepare()
     assert refused.value.sqlstate == "54000"
+
+
+def test_what_a_client_closed_is_not_counted() -> None:
+    """A client that closes what it prepares may go on for ever."""
+    house = House()
+    for _ in range(LONGEST_KEPT // 16_000 + 10):
+        house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", "s") + close("s") + SYNC)
+        house.connection.receive(PARSED + CLOSED + READY)
+    assert house.session.statements.kept == 0
 
 
 MALFORMED = {

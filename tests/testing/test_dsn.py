@@ -1,10 +1,12 @@
 """DSNs as drivers and frameworks write them, and the same through a stand-in."""
 
+import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdk_pinsafe.errors import StandInError
 from cdk_pinsafe.testing.dsn import libpq_dsn, through
+from cdk_pinsafe.testing.proxy import watched
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,16 @@ def test_refusal_shows_no_password() -> None:
     with pytest.raises(StandInError, match="the DSN is not understood") as caught:
         libpq_dsn("postgresql://app:pa[ss@db.example/shop")
     assert "pa[ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_what_a_client_demands_of_the_database_is_not_demanded_of_the_stand_in(dsn: str, pairs: bool) -> None:
+    """A DSN that insists on a way to log in leads through the stand-in, which asks in another."""
+    given = f"{dsn}?require_auth=scram-sha-256"
+    if pairs:
+        given = make_conninfo("", **conninfo_to_dict(given))
+    with (
+        watched(given, tell=lambda _: None, pins=tuple) as proxy,
+        psycopg.connect(proxy.dsn) as connection,
+    ):
+        assert connection.execute("SELECT 1").fetchone() == (1,)
