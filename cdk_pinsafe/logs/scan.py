@@ -42,6 +42,7 @@ _BEFORE: Final = 2048
 """Bytes before the words of a pin in which its line begins."""
 
 _PINNED: Final = b" pinned to the database connection ["
+_WAS: Final = b"] The client session was"
 _OTHERWISE: Final = _PINNED.removesuffix(b" [")
 """What only lines of other forms have, which are looked at one by one as they are not ordinary."""
 _MARKS: Final = (b" [INFO] [proxyEndpoint=", b" [INFO] [clientConnection=")
@@ -67,8 +68,9 @@ _EXPORTED_TIME: Final = re.compile(r"\t\d{13}$")
 """What `aws logs … --output text` puts after a message."""
 _Pin = tuple[bytes | None, bytes | None]
 """Moment, in UTC to the millisecond as the proxy writes it, and client connection."""
-_MINUTE: Final = len("2023-09-06T08:15")
-_SECOND: Final = len("2023-09-06T08:15:30")
+_MINUTE, _SECOND, _MOMENT = map(len, ("2023-09-06T08:15", "2023-09-06T08:15:30", "2023-09-06T08:15:30.685"))
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
+_DIGITS_OF_MOMENT: Final = b"0000-00-00T00:00:00.000"
 _VARIABLE: Final = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 
 
@@ -110,6 +112,8 @@ class Scanner:
         self.tally = Tally()
         self._joins = Joins(self._settle)
         self._mark = _MARKS[0]
+        self._form = b"\n"
+        """What stood between moment and client connection in the last line of a pin that had the usual form."""
         self._waiting: dict[Key, list[_Pin]] = {}
         """Pins that were noted and not counted yet: many at once cost half of what one by one does."""
         self._noted: dict[bytes, list[_Pin]] = {}
@@ -175,32 +179,41 @@ class Scanner:
 
     def _pin_lines(self, block: bytes, start: int, end: int) -> list[int]:
         """Take the lines apart that mention a pin. Returns where those are that have not the mark of ordinary lines."""
-        find, rfind, usual = block.find, block.rfind, _USUAL.match
-        minutes, noted, seen = self._minutes, self._noted, self._seen
+        find, rfind, startswith = block.find, block.rfind, block.startswith
+        noted, seen = self._noted, self._seen
+        form, length = self._form, len(self._form)
         pins = repeated = 0
         unmarked = []
         at = find(_PINNED, start, end)
         while at >= 0:
             left = rfind(b"\n", start, at) + 1 or start
-            if found := usual(block, left, end):
-                moment, minute, connection, announced, ending = found.groups()
-                if not announced and minute in minutes and (waiting := noted.get(ending)) is not None:
-                    # What most pins come to; nothing here but what every one of them needs.
+            moment_end, connection_end = left + _MOMENT, at - len(_WAS)
+            if startswith(form, moment_end) and startswith(_WAS, connection_end):
+                # A line that begins as the last one of the usual form; most end as one that was seen before, too.
+                bracket = find(b"]", at, end)
+                right = find(b"\n", bracket, end)
+                if (waiting := noted.get(block[bracket + 1 : right])) is not None:
+                    # Nothing here but what every pin needs.
                     unmarked.append(at)
+                    moment, connection = block[left:moment_end], block[moment_end + length : connection_end]
                     if seen.get(connection) == moment:
                         repeated += 1
                     else:
                         seen[connection] = moment
                         pins += 1
                         waiting.append((moment, connection))
-                    at = find(_PINNED, found.end(), end)
+                    at = find(_PINNED, right, end)
                     continue
             right = find(b"\n", at, end) + 1
+            found = _USUAL.match(block, left, end)
             line = block[max(left, at - _BEFORE) : right]
             if self._mark not in line:
                 unmarked.append(at)
             if not (found and self._usual(line, *found.groups())):
                 self._unusual(line)
+            elif not found[4]:
+                self._form = form = block[found.end(1) : found.start(3)]
+                length = len(form)
             at = find(_PINNED, right, end)
         self.lines.pins += pins
         self.lines.repeated += repeated
@@ -279,27 +292,38 @@ class Scanner:
         self._waiting.setdefault(key, []).append((moment, connection))
 
     def _count_waiting(self) -> None:
-        # Where a bucket is of minutes, seconds are not looked at: to make numbers of so many moments is slow.
-        length = _MINUTE if self.tally.width % 60 == 0 else _SECOND
         for key, pins in self._waiting.items():
-            if not pins:
-                continue
-            moments = [moment for moment, _ in pins if moment is not None]
-            self.tally.add(
-                self.tally.group(key),
-                len(pins),
-                (self._second(min(moments)), self._second(max(moments))) if moments else None,
-                {self._second(moment): count for moment, count in Counter([one[:length] for one in moments]).items()},
-                _numbers([connection for _, connection in pins if connection is not None]),
-            )
-            pins.clear()
+            if pins:
+                span, seconds = self._times([moment for moment, _ in pins if moment is not None])
+                connections = _numbers([connection for _, connection in pins if connection is not None])
+                self.tally.add(self.tally.group(key), len(pins), span, seconds, connections)
+                pins.clear()
         if len(self._noted) >= _NOTED or len(self._waiting) >= _NOTED:
             self._noted.clear()
             self._waiting.clear()
 
-    def _second(self, moment: bytes) -> int:
-        """Seconds since 1970 of a moment that was found to be one, or of the minute that it begins with."""
-        return (self._minute(moment[:_MINUTE]) or 0) // 1000 + int(moment[_MINUTE + 1 : _SECOND] or 0)
+    def _times(self, moments: list[bytes]) -> tuple[tuple[int, int] | None, dict[int, int]]:
+        """The first and the last second, and how many moments are when; without those that no clock shows.
+
+        Where the tally counts by minutes, so does this: to make numbers of so many moments is slow.
+        """
+        if b"".join(moments).translate(_DIGITS) != _DIGITS_OF_MOMENT * len(moments):
+            moments = [one for one in moments if one.translate(_DIGITS) == _DIGITS_OF_MOMENT]
+        length = _MINUTE if self.tally.width % 60 == 0 else _SECOND
+        counts = Counter([one[:length] for one in moments])
+        seconds = {text: second for text in counts if (second := self._second(text)) is not None}
+        if len(seconds) < len(counts):
+            moments = [one for one in moments if one[:length] in seconds]
+        if not moments:
+            return None, {}
+        span = self._second(min(moments)) or 0, self._second(max(moments)) or 0
+        return span, {second: counts[text] for text, second in seconds.items()}
+
+    def _second(self, moment: bytes) -> int | None:
+        """Seconds since 1970 of a moment, or of the minute that it begins with; None if no calendar has it."""
+        if (base := self._minute(moment[:_MINUTE])) is None:
+            return None
+        return base // 1000 + int(moment[_MINUTE + 1 : _SECOND] or 0)
 
     def _minute(self, minute: bytes) -> int | None:
         """Milliseconds since 1970 of `2023-09-06T08:15`; None if there is no such minute."""

@@ -18,8 +18,8 @@ from ..errors import LogsError
 
 __all__ = ["Source", "find_sources"]
 
-BLOCK: Final = 512 * 1024
-"""Bytes that are read at once; it fits into a processor's second cache, which matters for speed."""
+BLOCK: Final = 1024 * 1024
+"""Bytes that are read at once: with less, what each block costs shows; with more, it leaves a processor's caches."""
 STDIN: Final = "-"
 _GZIP: Final = b"\x1f\x8b"
 

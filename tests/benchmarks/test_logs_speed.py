@@ -66,10 +66,10 @@ def seconds(*command: str) -> tuple[float, str, str]:
 
 @pytest.mark.benchmark
 def test_reading_keeps_up_with_grep(big_log: Path, long: bool) -> None:
-    """1 GB is read, counted and reported at no less than 0.17 of what `grep -c` reads; 100 MB without the start.
+    """1 GB is read, counted and reported at no less than a quarter of what `grep -c` reads; 100 MB without the start.
 
-    The aim is a quarter, which is missed: on a log of which three lines in a hundred are pins, it is about 0.2, and
-    about 0.25 without the start of Python and of the packages, which takes 0.15 s whatever the size.
+    That takes 0.1 s whatever the size. With three pins in a hundred lines it was 0.26 to 0.27 on a machine with nothing
+    else to do; each pin costs as much as 40 other lines.
     """
     empty = big_log.with_name("empty.log")
     empty.touch()
@@ -88,7 +88,7 @@ def test_reading_keeps_up_with_grep(big_log: Path, long: bool) -> None:
         f"({logs:.2f} s, of which {start:.2f} s to start), {ratio:.3f} of grep's throughput"
     )
     assert f'"pins": {pins},' in rounds[0]["logs"][1]
-    assert ratio >= 0.17
+    assert ratio >= 0.25
 
 
 @pytest.mark.benchmark
