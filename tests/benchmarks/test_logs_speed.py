@@ -69,7 +69,7 @@ def test_reading_keeps_up_with_grep(big_log: Path, long: bool) -> None:
     """1 GB is read, counted and reported at no less than a quarter of what `grep -c` reads; 100 MB without the start.
 
     That takes 0.1 s whatever the size. With three pins in a hundred lines it was 0.26 to 0.27 on a machine with nothing
-    else to do; each pin costs as much as 40 other lines.
+    else to do; each pin costs as much as some 25 other lines.
     """
     empty = big_log.with_name("empty.log")
     empty.touch()
