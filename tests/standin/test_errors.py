@@ -248,3 +248,32 @@ def test_a_pin_in_a_failed_transaction_is_settled_after_it(
 
     serve(single, story)
     assert [pin.condition.id for pin in single.pins if pin.condition] == ["set"]
+
+
+def test_a_name_that_is_taken_stays_with_its_client(single: RunningStandIn) -> None:
+    """The database refuses a name that is taken in its own words, and the next client finds no trace of that name."""
+
+    async def story(connect: Connect) -> None:
+        owner, other = await connect(), await connect()
+        assert errors(await owner.ask(parse("SELECT 1", "mine"), SYNC)) == []
+        assert errors(await owner.ask(parse("SELECT 2", "mine"), SYNC)) == ["42P05"]
+        assert rows(await owner.ask(bind("mine"), execute(), SYNC)) == [["1"]]
+        assert await other.run("SELECT name FROM pg_prepared_statements") == []
+
+    serve(single, story)
+
+
+def test_an_idle_connection_that_ends_is_lent_to_nobody(
+    single: RunningStandIn, admin: pg8000.native.Connection
+) -> None:
+    """A client between transactions notices nothing of a database that ended the connection in the pool."""
+
+    async def story(connect: Connect) -> None:
+        client = await connect()
+        first = await client.run("SELECT pg_backend_pid()")
+        admin.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :user", user=USER)
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            assert await client.run("SELECT pg_backend_pid()") != first
+
+    serve(single, story)
