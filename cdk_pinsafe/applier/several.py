@@ -9,7 +9,7 @@ have what they had:
 * Then what was changed before is brought back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -20,6 +20,7 @@ from . import log, messages
 from .apply import apply, bring_back, remove, try_out
 from .deadline import Deadline
 from .door import Door, Keys
+from .plan import Key, Trace
 from .properties import Identity, Wish
 from .transaction import Done
 
@@ -128,6 +129,7 @@ def each(
     outlast the deadline.
     """
     found = Result()
+    alike = _Alike()
 
     def one(identity: Identity) -> None:
         name = identity.target.database
@@ -139,8 +141,8 @@ def each(
                         "spread the databases over several DatabaseSettings"
                     )
                 if done := work(identity, Door(identity.target, keys), phase.share(_ONE)):
-                    # Without what only verification needs, as there may be hundreds.
-                    found.done[name] = replace(done, stored={})
+                    # There may be hundreds: without what only verification needs, and what is the same but once.
+                    found.done[name] = replace(done, stored={}, traces=alike.of(done.traces))
                 return
             except PinSafeError as error:
                 failure = error
@@ -160,6 +162,17 @@ def each(
         {name: found.done[name] for name in names if name in found.done},
         {name: found.failed[name] for name in names if name in found.failed},
     )
+
+
+class _Alike:
+    """Keeps of traces that are equal one."""
+
+    def __init__(self) -> None:
+        self._traces: dict[Trace, Trace] = {}
+
+    def of(self, traces: Mapping[Key, Trace]) -> dict[Key, Trace]:
+        """The same traces."""
+        return {key: self._traces.setdefault(trace, trace) for key, trace in traces.items()}
 
 
 def _bring_all_back(keys: Keys, identities: Sequence[Identity], result: Result, deadline: Deadline) -> str:

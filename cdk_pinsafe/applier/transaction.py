@@ -4,7 +4,7 @@ Each step is one statement or block, however many settings there are.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import ApplyError
 from ..settings import extension_of
@@ -248,7 +248,18 @@ class Transaction:
                     }
                     for action in todo.actions
                 ],
-                "writes": [{**asdict(write), **_names(write.key)} for write in todo.writes],
+                "writes": [
+                    {
+                        **_names(row.key),
+                        "owner": row.owner,
+                        "resource": row.resource,
+                        "desired": row.desired,
+                        "applied": row.applied,
+                        "previous": row.previous,
+                        "adopted": row.adopted,
+                    }
+                    for row in todo.writes
+                ],
                 "forgets": [_names(key) for key in todo.forgets],
             },
         )
