@@ -7,13 +7,14 @@ It must not know what the bytes mean, nor whose they are.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
 __all__ = ["Edge"]
 
 
-class Edge(asyncio.Protocol):
+class Edge(asyncio.Protocol, ABC):
     """A socket.
 
     Attributes:
@@ -81,9 +82,9 @@ class Edge(asyncio.Protocol):
 
     # What differs.
 
+    @abstractmethod
     def _other(self) -> "Edge | None":
         """The socket on the other side, if there is one now."""
-        raise NotImplementedError
 
     def _must_pause(self) -> bool:
         """Whether it must not be read now."""
