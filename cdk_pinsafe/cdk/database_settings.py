@@ -17,7 +17,7 @@ from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
-from .drift_guard import DriftGuard
+from .drift_guard import DriftGuard, dimension_value
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 
@@ -183,6 +183,7 @@ class DatabaseSettings(Construct):
             **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
             **({"OnError": on_error} if on_error != "rollback" else {}),
             **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
+            **({"DriftCheck": dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
             self,

@@ -192,11 +192,8 @@ class PinSafePostgres(Construct):
             extensions=extensions,
             ca_bundle=ca_bundle,
         )
-        if guard := self.settings.drift_guard:
-            for alarm in (guard.drifted, guard.unchecked):
-                if alarm_actions:
-                    alarm.add_alarm_action(*alarm_actions)
-                    alarm.add_ok_action(*alarm_actions)
+        if self.settings.drift_guard and alarm_actions:
+            self.settings.drift_guard.add_alarm_action(*alarm_actions)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",
