@@ -129,7 +129,7 @@ def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
     )
 
 
-_FILL_WITH_VALUE: Final = re.compile(r"\bFILL\s*\([^,]*,\s*(?!REPEAT\b|LINEAR\b)", re.IGNORECASE)
+_FILL_WITH_VALUE: Final = re.compile(r"\bFILL\s*\([^,]*,\s*+(?!REPEAT\b|LINEAR\b)", re.IGNORECASE)
 _SECONDS_LATE: Final = 120
 """RDS's metrics come two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
 elastic/beats issue 30915 (measured by others)."""

@@ -7,7 +7,7 @@ Where CloudFormation decides a value at deployment, a rule gives the benefit of 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -148,18 +148,26 @@ def _filled_alarm(app: Templates) -> Iterator[Finding]:
 
 def _alarm_topic(app: Templates) -> Iterator[Finding]:
     topics = Topics(app)
-    for notice in topics.notices():
-        if topics.is_silent(notice):
-            yield Finding(
-                notice.alarm, notice.location, f"the policy of {notice.topic.logical_id} does not let it publish"
-            )
+    for topic, notifying in topics.notified():
+        silent = [(alarm, policy) for alarm in notifying if (policy := topics.refusing(topic, alarm))]
+        if silent:
+            alarm, policy = silent[0]
+            detail = f"{_counted(alarm, silent)} may not publish to {topic.logical_id}"
+            yield Finding(policy, "Properties/PolicyDocument", detail)
 
 
 def _alarm_topic_key(app: Templates) -> Iterator[Finding]:
     topics = Topics(app)
-    for notice in topics.notices():
-        if fault := topics.unusable_key(notice):
-            yield Finding(notice.alarm, notice.location, f"it notifies {notice.topic.logical_id}: {fault}")
+    for topic, notifying in topics.notified():
+        silent = [(alarm, fault) for alarm in notifying if (fault := topics.unusable_key(topic, alarm))]
+        if silent:
+            alarm, fault = silent[0]
+            yield Finding(topic, "Properties/KmsMasterKeyId", f"{fault}, and {_counted(alarm, silent)} may not publish")
+
+
+def _counted(first: Resource, all_: Sequence[object]) -> str:
+    others = len(all_) - 1
+    return first.logical_id + (f" and {others} other{'s' if others > 1 else ''}" if others else "")
 
 
 _CALLERS: Final = ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "AWS::Events::Rule")
@@ -328,7 +336,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="AlarmTopic",
         severity="error",
-        finds="an alarm that notifies a topic of the app whose policy does not let CloudWatch publish",
+        finds="a topic that alarms of the app notify, and whose policy does not let CloudWatch publish",
         why="a topic's own policy replaces the one by which SNS lets the account's alarms publish, and a policy that "
         "only denies, as enforce_ssl makes it, allows nothing: the alarm goes off and nobody is notified",
         instead="allow sns:Publish to the service cloudwatch.amazonaws.com in the topic's policy, with the condition "
@@ -344,7 +352,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="AlarmTopicKey",
         severity="error",
-        finds="an alarm that notifies a topic of the app whose key CloudWatch cannot use",
+        finds="a topic that alarms of the app notify, and whose key CloudWatch cannot use",
         why="CloudWatch encrypts what it publishes with the topic's key: alias/aws/sns lets no other service use it, "
         "and a key of your own only those whom its policy names; the alarm goes off and nobody is notified",
         instead="encrypt the topic with a key of your own, and allow kms:Decrypt and kms:GenerateDataKey* to the "

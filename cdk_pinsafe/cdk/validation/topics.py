@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import policies
@@ -16,21 +15,6 @@ _SEGMENT: Final = r"((?:\0[^\0]*\0|[^:\0])*)"
 _ARN: Final = re.compile(rf"arn:{_SEGMENT}:sns:{_SEGMENT}:{_SEGMENT}:{_SEGMENT}", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Notice:
-    """A topic of the app that an alarm of the app notifies.
-
-    Attributes:
-        alarm: the alarm.
-        location: of its property.
-        topic: the topic.
-    """
-
-    alarm: Resource
-    location: str
-    topic: Resource
-
-
 class Topics:
     """The topics of an app, found by the many texts that mean one of them."""
 
@@ -42,12 +26,15 @@ class Topics:
             for form in ({"Ref": topic.logical_id}, {"Fn::GetAtt": [topic.logical_id, "TopicArn"]}):
                 self._by_reference[topic.template.text(form)] = topic
 
-    def notices(self) -> Iterator[Notice]:
-        """What alarms notify, each property and topic once."""
+    def notified(self) -> Iterator[tuple[Resource, Sequence[Resource]]]:
+        """The topics that alarms notify, each with its alarms."""
+        found: dict[int, tuple[Resource, list[Resource]]] = {}
         for alarm in self._app.resources(*ALARMS):
-            for name in () if as_bool(alarm.get("ActionsEnabled")) is False else _ACTIONS:
-                found = {id(topic): topic for text in _texts(alarm, name) if (topic := self.named(text))}
-                yield from (Notice(alarm, f"Properties/{name}", topic) for topic in found.values())
+            if as_bool(alarm.get("ActionsEnabled")) is not False:
+                texts = [text for name in _ACTIONS for text in _texts(alarm, name)]
+                for topic in {id(topic): topic for text in texts if (topic := self.named(text))}.values():
+                    found.setdefault(id(topic), (topic, []))[1].append(alarm)
+        yield from found.values()
 
     def named(self, text: str) -> Resource | None:
         """The topic that a reference or an ARN means."""
@@ -62,36 +49,37 @@ class Topics:
                     return topic
         return None
 
-    def is_silent(self, notice: Notice) -> bool:
-        """Whether the topic has policies, none of which lets the alarm publish; without one it has SNS's own."""
+    def refusing(self, topic: Resource, alarm: Resource) -> Resource | None:
+        """A policy of the topic, if none of its policies lets the alarm publish; without one it has SNS's own."""
         own, others = [], []
         for policy in self._app.resources(*_POLICIES):
             texts = _texts(policy, _POLICIES[policy.type])
-            if any(self.named(text) is notice.topic for text in texts):
+            if any(self.named(text) is topic for text in texts):
                 own.append(policy)
             elif any(not is_known(text) and self.named(text) is None for text in texts):
                 # For a topic that is known at deployment only, which may be this one.
                 others.append(policy)
-        return bool(own) and not any(
-            policies.lets_publish(policy.get("PolicyDocument"), notice.alarm.template.account, policy.template.text)
+        account = alarm.template.account
+        lets = (
+            policies.lets_publish(policy.get("PolicyDocument"), account, policy.template.text)
             for policy in (*own, *others)
         )
+        return own[0] if own and not any(lets) else None
 
-    def unusable_key(self, notice: Notice) -> str | None:
-        """What is wrong with the key that encrypts the topic; None if nothing is, or the key is none of the app's."""
-        name = notice.topic.text("KmsMasterKeyId")
+    def unusable_key(self, topic: Resource, alarm: Resource) -> str | None:
+        """What keeps the alarm from using the topic's key; None if nothing does, or the key is none of the app's."""
+        name = topic.text("KmsMasterKeyId")
         if name is None:
             return None
         if re.fullmatch(rf"(.*:)?{policies.AWS_MANAGED_KEY}", name, re.DOTALL):
-            return f"it is encrypted with {policies.AWS_MANAGED_KEY}, which CloudWatch cannot use"
-        key = self._key(name, notice.topic)
+            return f"{policies.AWS_MANAGED_KEY} is for SNS alone"
+        key = self._key(name, topic)
         if key is None:
             return None
         # A key without a policy gets one that lets the account alone use it.
         policy = key.get("KeyPolicy") or {"Statement": []}
-        if policies.lets_use_key(policy, notice.alarm.template.account, key.template.text):
-            return None
-        return f"its key, {key.logical_id}, does not let {policies.SERVICE} use it"
+        lets = policies.lets_use_key(policy, alarm.template.account, key.template.text)
+        return None if lets else f"the policy of {key.logical_id} does not let {policies.SERVICE} use it"
 
     def _key(self, name: str, topic: Resource) -> Resource | None:
         for alias in self._app.resources("AWS::KMS::Alias"):
