@@ -91,7 +91,9 @@ class DatabaseSettings(Construct):
             another function: to change it, remove the settings in one deployment and add them in the next. Default:
             CDK's, private subnets.
         removal_policy: ``DESTROY`` gives the database back what it had when this is removed from the stack;
-            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``.
+            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. With the last of a
+            stack in the same subnets goes the applier: CloudFormation waits up to 40 minutes for the network interfaces
+            of a Lambda function in a VPC (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
             RDS's authorities of 27 commercial regions; a stack of another region is warned.

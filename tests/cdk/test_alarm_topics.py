@@ -17,6 +17,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 from cdk_pinsafe import PinningAlarms
 from cdk_pinsafe.cdk import policies
 
+from ..docs.pages import blocks, page
 from .test_database_settings import add
 from .validation.helpers import rules_of
 
@@ -190,7 +191,13 @@ def test_other_actions_are_let_be(app: App, stack: Stack) -> None:
 
 
 def test_drift_guard_does_the_same(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By the call that docs/alarms.md shows."""
     settings = add(stack, vpc, instance, drift_check=Duration.hours(1))
     assert settings.drift_guard is not None
-    settings.drift_guard.add_alarm_action(actions.SnsAction(sns.Topic(stack, "Topic", enforce_ssl=True)))
+    topic = sns.Topic(stack, "Topic", enforce_ssl=True)
+    [call] = [block.text for block in blocks(page("alarms")) if block.kind == "text"]
+    exec(call, {"settings": settings, "actions": actions, "topic": topic})
     [[_]] = of_topics(stack)
+    Template.from_stack(stack).resource_properties_count_is(
+        "AWS::CloudWatch::Alarm", {"AlarmActions": [stack.resolve(topic.topic_arn)]}, 2
+    )
