@@ -45,12 +45,6 @@ def check_range(
         )
 
 
-def check_choice(construct: IConstruct, prop: str, value: str, *choices: str) -> None:
-    """Refuses what is none of the choices."""
-    if value not in choices:
-        refuse(construct, f"'{prop}' should be {' or '.join(repr(choice) for choice in choices)}, got {value!r}")
-
-
 def check_seconds(construct: IConstruct, prop: str, value: Duration | None, minimum: int, maximum: int) -> None:
     """Refuses a duration outside ``minimum`` to ``maximum`` seconds, or of a fraction of a second."""
     if value is None or value.is_unresolved():

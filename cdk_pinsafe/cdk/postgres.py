@@ -22,6 +22,7 @@ from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
+from .props import checked
 from .proxy import PinSafeProxy
 from .recycle import Recycle
 
@@ -94,6 +95,7 @@ class PinSafePostgres(Construct):
         ConfigurationError: a prop that cannot work.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -130,13 +132,6 @@ class PinSafePostgres(Construct):
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
-        if vpc is None:
-            refuse(
-                self,
-                "'vpc' should be the VPC to put the database into, got None; "
-                "pass ec2.Vpc(self, 'Vpc') for a new one, or ec2.Vpc.from_lookup(self, 'Vpc', vpc_id=...) for one that "
-                "has private or isolated subnets",
-            )
         vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
         self._check_numbers(allocated_storage, max_allocated_storage, backup_retention)
         fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name)
@@ -232,6 +227,7 @@ class PinSafePostgres(Construct):
         """The proxy's security groups: what applications connect to."""
         return self.proxy.connections
 
+    @checked
     def grant_connect(self, grantee: iam.IGrantable, db_user: str | None = None) -> iam.Grant:
         """Lets ``grantee`` connect to the proxy; see :meth:`PinSafeProxy.grant_connect`.
 
