@@ -86,7 +86,7 @@ class PostgresDatabase:
             instance_identifier=instance_identifier,
             instance_endpoint_address=endpoint_address,
             port=port,
-            security_groups=security_groups,
+            security_groups=list(security_groups),
             engine=engine,
         )
         check_range(instance, "port", port, 1, _LARGEST_PORT, whole=True)
@@ -128,7 +128,7 @@ class PostgresDatabase:
             cluster_identifier=cluster_identifier,
             cluster_endpoint_address=endpoint_address,
             port=port,
-            security_groups=security_groups,
+            security_groups=list(security_groups),
             engine=engine,
         )
         check_range(cluster, "port", port, 1, _LARGEST_PORT, whole=True)

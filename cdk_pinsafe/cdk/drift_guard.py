@@ -32,7 +32,6 @@ class DriftGuard(Construct):
         unchecked: alarm; databases could not be looked at, or there was no check three times in a row.
     """
 
-    @checked
     def __init__(
         self,
         scope: Construct,

@@ -17,7 +17,7 @@ from constructs import Construct
 from ..settings import SettingValue
 from . import network
 from .alarms import PinningAlarms
-from .checks import check_range, refuse
+from .checks import check_range, is_token, refuse
 from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
@@ -241,7 +241,7 @@ class PinSafePostgres(Construct):
         check_range(self, "allocated_storage", allocated, 20, _LARGEST_GP3, unit="GiB", whole=True)
         # A token is a number far below 20.
         check_range(self, "max_allocated_storage", most, max(20, allocated), _LARGEST_GP3, unit="GiB", whole=True)
-        if backup_retention and not backup_retention.is_unresolved():
+        if backup_retention and not is_token(self, "backup_retention", backup_retention, "days"):
             days = backup_retention.to_days(integral=False)
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 

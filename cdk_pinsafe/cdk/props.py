@@ -57,9 +57,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """A constructor or method that refuses arguments that are not what their annotations say.
 
     None passes where the annotation has it, and an empty string nowhere. A bool is no number, and neither are NaN and
-    infinity; whether a number has to be whole, and its range, is checked elsewhere. Tokens pass as the strings, numbers
-    and lists that they are. A jsii interface is taken from whatever implements it: CDK's classes, what it imports,
-    subclasses, and classes under ``@jsii.implements``.
+    infinity; an int may be written as 20.0. Tokens pass as the strings, numbers and lists that they are. A jsii
+    interface is taken from whatever implements it: CDK's classes, what it imports, subclasses, and classes under
+    ``@jsii.implements``.
 
     Raises:
         ConfigurationError: of the wrapped function; the message has the construct's path, the prop, what it should be
@@ -119,9 +119,6 @@ def _misfit(name: str, kind: Any, value: object) -> _Misfit | None:
         key_kind, value_kind = get_args(kind)
         wrong_key = _first(_misfit(f"{name}.keys()", key_kind, key) for key in value)
         return wrong_key or _first(_misfit(f"{name}[{key}]", value_kind, item) for key, item in value.items())
-    if origin is tuple and isinstance(value, tuple) and len(value) == len(get_args(kind)):
-        kinds = zip(get_args(kind), value, strict=True)
-        return _first(_misfit(f"{name}[{index}]", *pair) for index, pair in enumerate(kinds))
     if origin is Literal:
         fits = isinstance(value, str) and value in get_args(kind)
     else:
@@ -135,7 +132,10 @@ def _first(misfits: Iterator[_Misfit | None]) -> _Misfit | None:
 
 def _is_a(kind: type, value: object) -> bool:
     if kind in (int, float):
-        return isinstance(value, int | float) and not isinstance(value, bool) and _is_double(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_double(value):
+            return False
+        # A token is a number without a fraction.
+        return kind is float or value == int(value)
     classes = _classes(value)
     return not classes or any(_is_class_of(candidate, kind) for candidate in classes)
 
@@ -238,9 +238,8 @@ _WORDS: Final = {
 
 def _name(kind: Any) -> str:
     """A class as a program names it, with the alias of CDK's module that its documentation uses: ``ec2.IVpc``."""
-    origin = get_origin(kind)
-    if origin is not None:
-        return {Sequence: "list", Mapping: "dict"}.get(origin, "tuple")
+    if origin := get_origin(kind):
+        return "list" if origin is Sequence else "dict"
     service = kind.__module__.partition("aws_cdk.aws_")[2]
     return f"{service}.{kind.__name__}" if service else str(kind.__name__)
 

@@ -264,7 +264,7 @@ class PinSafeProxy(ConnectableProxy):
             proxy_target=proxy_target,
             vpc=vpc,
             vpc_subnets=vpc_subnets,
-            security_groups=security_groups,
+            security_groups=list(security_groups) if security_groups is not None else None,
             secrets=secrets,
             db_proxy_name=self.proxy_name,
             iam_auth=iam_auth,
@@ -326,7 +326,9 @@ class PinSafeProxy(ConnectableProxy):
         imported.proxy_name = proxy_name
         imported.proxy_arn = proxy_arn
         imported.endpoint = endpoint
-        imported._connections = ec2.Connections(security_groups=security_groups, default_port=ec2.Port.tcp(PROXY_PORT))
+        imported._connections = ec2.Connections(
+            security_groups=list(security_groups), default_port=ec2.Port.tcp(PROXY_PORT)
+        )
         return imported
 
     @checked
