@@ -509,6 +509,89 @@ def world() -> World:
     return World()
 
 
+@pytest.mark.parametrize(
+    ("name", "prop", "value", "message"),
+    [
+        (
+            "PinSafePostgres",
+            "vpc",
+            "group",
+            "an ec2.IVpc, got an ISecurityGroup; for example ec2.Vpc(self, 'Vpc') or "
+            "ec2.Vpc.from_lookup(self, 'Vpc', vpc_id='vpc-...')",
+        ),
+        (
+            "PinSafePostgres",
+            "enhanced_logging",
+            "ALWAYS",
+            "EnhancedLogging.ALWAYS, EnhancedLogging.ONE_DAY, EnhancedLogging.ON_ALARM or EnhancedLogging.OFF, "
+            "got 'ALWAYS'",
+        ),
+        (
+            "PinSafePostgres",
+            "log_retention",
+            "20",
+            "a logs.RetentionDays, got 20; for example logs.RetentionDays.ONE_DAY",
+        ),
+        (
+            "PinSafePostgres",
+            "borrow_timeout",
+            "30 seconds",
+            "a Duration or None, got '30 seconds'; for example Duration.minutes(5)",
+        ),
+        ("PinSafePostgres", "allocated_storage", "string token", "a whole number, got the token '${Token["),
+        ("PinSafePostgres", "database_name", "number token", "a str, got a token of a number"),
+        ("PinSafePostgres", "multi_az", "None", "True or False, got None"),
+        ("PinSafePostgres", "backup_retention", "method", "a Duration or None, got a method; for example Duration."),
+        ("PinSafePostgres", "settings", "list of str", "a dict or None, got a list"),
+        ("PinSafePostgres", "parameters", "dict of dicts", "a str, got a dict"),
+        ("PinSafeProxy", "secrets", "connection string", "a list of secretsmanager.ISecret, got a str; for example "),
+        ("ConnectableProxy.grant_connect", "db_user", "empty str", "a str or None, got an empty str"),
+        ("DatabaseSettings", "database", "vpc", "a PostgresDatabase, an rds.IDatabaseInstance or an rds.IDatabaseClus"),
+        ("DatabaseSettings", "on_error", "fail", "'rollback' or 'continue', got 'fail'"),
+        ("PinningAlarms", "proxy_name", "proxy", "a str, got a PinSafeProxy"),
+        (
+            "PinningDashboard",
+            "log_group",
+            "object of a class that CDK does not export",
+            "a logs.ILogGroup or None, got a Resource; an object whose class CDK does not export is passed by "
+            "jsii.unsafe_cast(object, interface)",
+        ),
+        (
+            "PinningAlarms",
+            "actions",
+            "list of groups",
+            "a cloudwatch.IAlarmAction, got an ISecurityGroup; for example ",
+        ),
+    ],
+)
+def test_message(world: World, name: str, prop: str, value: str, message: str) -> None:
+    """It says what the prop may be, what it got, and how to get such a value."""
+    received = world.call(name, {**CALLS[name].needs, prop: value})
+    assert f" should be {message}" in str(received)
+
+
+def test_scope_and_id_are_checked(stack: Stack) -> None:
+    """The id is part of the path; without a scope there is none, and the construct's name stands for it."""
+    wrong: Any = None
+    with pytest.raises(ConfigurationError, match="^PinningAlarms: 'scope' should be a Construct, got None"):
+        PinningAlarms(wrong, "Alarms", proxy_name="orders")
+    with pytest.raises(ConfigurationError, match="^Test: 'id' should be a str, got an empty str"):
+        PinningAlarms(stack, "", proxy_name="orders")
+
+
+def test_refused_construct_is_not_in_the_tree(stack: Stack) -> None:
+    """A program that catches the error can make the construct with other props."""
+    with pytest.raises(ConfigurationError, match="^Test/Alarms: 'pinned_threshold' should be a whole number, got True"):
+        PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_threshold=True)
+    PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_threshold=1)
+
+
+def test_objects_of_a_later_jsii_pass(stack: Stack) -> None:
+    """Where jsii keeps what an object is made of is not documented: should that change, imports are not refused."""
+    imported: Any = type("InterfaceDynamicProxy", (), {"log_group_name": "/aws/rds/proxy/orders"})()
+    PinningDashboard(stack, "Dashboard", proxy_name="orders", log_group=imported)
+
+
 def taken(kind: str) -> Sequence[str]:
     return (*(("None",) if kind.endswith("?") else ()), *KINDS[kind.removesuffix("?")])
 
