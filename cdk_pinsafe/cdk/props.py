@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 _ANYTHING: Final = (Any, object, SettingValue)
 """What is not judged here: a setting's value has its own check, which names the setting."""
-_EXAMPLES: Final = {
+EXAMPLES: Final = {
     "Duration": "Duration.minutes(5)",
     "cloudwatch.IAlarm": "PinningAlarms(...).pinned",
     "cloudwatch.IAlarmAction": "cloudwatch_actions.SnsAction(topic)",
@@ -122,7 +122,7 @@ def _misfit(name: str, kind: Any, value: object) -> _Misfit | None:
     if origin is Literal:
         fits = isinstance(value, str) and value in get_args(kind)
     else:
-        fits = isinstance(kind, type) and _is_a(kind, value)
+        fits = isinstance(kind, type) and is_a(kind, value)
     return None if fits else _Misfit(name, kind, value)
 
 
@@ -130,7 +130,8 @@ def _first(misfits: Iterator[_Misfit | None]) -> _Misfit | None:
     return next(filter(None, misfits), None)
 
 
-def _is_a(kind: type, value: object) -> bool:
+def is_a(kind: type, value: object) -> bool:
+    """Whether a value is of a class, implements a jsii interface, or is such a number."""
     if kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not _is_double(value):
             return False
@@ -203,7 +204,7 @@ def _example(kind: Any, value: object) -> str | None:
     if isinstance(kind, type) and issubclass(kind, enum.Enum) and len(kind) > _MOST_MEMBERS:
         member = str(value).upper()
         return f"{_name(kind)}.{member if member in kind.__members__ else next(iter(kind)).name}"
-    return _EXAMPLES.get(_name(kind))
+    return EXAMPLES.get(_name(kind))
 
 
 def _one(kind: Any) -> str:

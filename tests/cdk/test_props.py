@@ -49,6 +49,7 @@ from cdk_pinsafe import (
     PostgresDatabase,
     Recycle,
 )
+from cdk_pinsafe.cdk import props
 from cdk_pinsafe.cdk.drift_guard import DriftGuard
 from cdk_pinsafe.cdk.proxy import ConnectableProxy
 from cdk_pinsafe.errors import ConfigurationError, SettingError
@@ -370,6 +371,7 @@ class World:
         )
         guard = postgres.settings.drift_guard
         assert guard is not None
+        self.alarms = PinningAlarms(stack, "Alarms", proxy_name="orders")
         number = CfnParameter(stack, "Number", type="Number")
         topic = sns.Topic(stack, "Topic")
         self.values: Mapping[str, Any] = {
@@ -453,7 +455,7 @@ class World:
             "instance type": ec2.InstanceType("m7g.large"),
             "log group": log_group,
             "imported log group": logs.LogGroup.from_log_group_name(stack, "ImportedLogGroup", "/aws/rds/proxy/orders"),
-            "alarm": PinningAlarms(stack, "Alarms", proxy_name="orders").pinned,
+            "alarm": self.alarms.pinned,
             "imported alarm": cloudwatch.Alarm.from_alarm_arn(
                 stack, "ImportedAlarm", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:orders"
             ),
@@ -568,6 +570,22 @@ def test_message(world: World, name: str, prop: str, value: str, message: str) -
     """It says what the prop may be, what it got, and how to get such a value."""
     received = world.call(name, {**CALLS[name].needs, prop: value})
     assert f" should be {message}" in str(received)
+
+
+@pytest.mark.parametrize("name", sorted(set(props.EXAMPLES) - {"iam.IGrantable"}))
+def test_example_is_one(world: World, name: str) -> None:
+    """What a message advises to write is of the kind that it names."""
+    known = {
+        **globals(),
+        "PinningAlarms": lambda _: world.alarms,
+        "self": Stack(App(), "Examples"),
+        "topic": world.values["topic"],
+    }
+    kind = eval(name, known)
+    for example in props.EXAMPLES[name].split(" or "):
+        # A look-up of the context needs a stack with an account.
+        value = world.values["imported vpc"] if "from_lookup" in example else eval(example, known)
+        assert props.is_a(kind, value), example
 
 
 def test_scope_and_id_are_checked(stack: Stack) -> None:
