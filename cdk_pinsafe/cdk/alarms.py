@@ -10,6 +10,7 @@ from constructs import Construct
 from . import metrics
 from .alarm_topics import let_alarms_publish
 from .checks import check_proxy_name, check_range, refuse
+from .props import checked
 
 _PERCENT: Final = (0, 100)
 _DAY: Final = 24 * 60
@@ -61,6 +62,7 @@ class PinningAlarms(Construct):
         ConfigurationError: a number is out of its range, or the name cannot be a proxy's.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
+from .props import checked
 from .service_role import service_role
 
 NAMESPACE: Final = "cdk-pinsafe"
@@ -115,6 +116,7 @@ class DriftGuard(Construct):
             alarm.add_ok_action(*actions)
         self.unchecked.add_insufficient_data_action(*actions)
 
+    @checked
     def metric(self, name: str) -> cloudwatch.Metric:
         """The most of ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked`` in the time between two checks."""
         return cloudwatch.Metric(
