@@ -150,7 +150,8 @@ def test_metric_math(expression: str, part: list[float | None], whole: list[floa
 )
 def test_missing_values_in_metric_math(expression: str, wanted: list[float | None]) -> None:
     """The examples of "Using metric math", by the state of an alarm that needs just the one value."""
-    part, whole = [30, 20, 0, 0], [20, None, 20, None]
+    part: list[float | None] = [30, 20, 0, 0]
+    whole: list[float | None] = [20, None, 20, None]
     for number, value in enumerate(wanted):
         history = {PINNED: [part[number]], "DatabaseConnections": [whole[number]]}
         one = {"EvaluationPeriods": 1, "TreatMissingData": "missing"}
