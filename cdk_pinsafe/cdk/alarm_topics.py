@@ -19,10 +19,11 @@ _ACTIONS: Final = ("_alarm_action_arns", "_ok_action_arns", "_insufficient_data_
 def let_alarms_publish(*alarms: cloudwatch.AlarmBase) -> None:
     """See to it that the topics of this app which these alarms notify let CloudWatch publish.
 
-    It is decided when all constructs are there, whatever was added to an alarm or a topic after this call. The policy
-    that a topic has gets a statement for the alarms' account, and so does the policy of its key, both if they lack it.
-    A topic without a policy keeps the one of SNS. Imported topics and keys are left to their owners. What cannot be
-    mended is warned of at the alarm, as ``cdk-pinsafe:SilentAlarm``.
+    It is decided when all constructs are there, whatever was added to an alarm or a topic after this call. If a topic
+    has a policy that does not let the alarms publish, the policy gets a statement for the alarms' account; if the
+    policy of its key does not let CloudWatch use the key, that gets one as well. A topic without a policy keeps SNS's
+    own. Imported topics and keys are left to their owners. Where neither is possible, the alarm gets the warning
+    ``cdk-pinsafe:SilentAlarm``.
     """
     # At one leaf, so that CDK asks once.
     leaf = alarms[0].node.default_child or alarms[0]

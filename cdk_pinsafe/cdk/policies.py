@@ -2,8 +2,9 @@
 
 Knows JSON alone, and nothing of CDK. What CloudFormation decides at deployment has the benefit of the doubt.
 
-Source: "Why didn't I receive an SNS notification for my CloudWatch alarm trigger?", AWS re:Post; "Encrypting messages
-published to Amazon SNS with AWS KMS", AWS Compute Blog (documented; not tried on AWS).
+Source: "Why didn't I receive an SNS notification for my CloudWatch alarm trigger?", AWS re:Post (documented);
+aws-solutions/automated-security-response-on-aws issue 43, awslabs/landing-zone-accelerator-on-aws issue 31 (measured by
+others). Not tried on AWS.
 """
 
 import fnmatch
@@ -29,6 +30,9 @@ _ACCOUNT: Final = re.compile(r"\d{12}|arn:.*:root|\0[^\0]*(?<!Arn)\0", re.DOTALL
 """What can mean an account; a mark that ends with Arn is a role's."""
 _ARN_OF_ANOTHER_SERVICE: Final = re.compile(r"arn:(\0[^\0]*\0|[^:*?\0]*):(?!cloudwatch:)[^:*?\0]+:")
 _POSITIVE: Final = re.compile(r"(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|Bool)(IfExists)?")
+_ABSENT: Final = ("aws:principalorgid", "kms:calleraccount")
+"""Keys that CloudWatch does not send, or not with your account: it calls as a principal of AWS's own (measured by
+others: PRX/Infrastructure issue 335; "How Does the kms:CallerAccount Condition work", AWS re:Post)."""
 
 
 def lets_publish(document: Any, account: str | None, text: Text) -> bool:
@@ -102,6 +106,7 @@ def _can_hold(condition: Any, account: str | None, text: Text) -> bool:
     tests = condition.items() if isinstance(condition, Mapping) else ()
     return all(
         _can_be(key.lower(), [text(value) for value in _list(values)], account)
+        or (operator.endswith("IfExists") and key.lower() in _ABSENT)
         for operator, keys in tests
         if _POSITIVE.fullmatch(operator.rpartition(":")[2]) and isinstance(keys, Mapping)
         for key, values in keys.items()
@@ -110,6 +115,8 @@ def _can_hold(condition: Any, account: str | None, text: Text) -> bool:
 
 def _can_be(key: str, values: Sequence[str], account: str | None) -> bool:
     match key:
+        case _ if key in _ABSENT:
+            return False
         case "aws:sourcearn":
             return not all(map(_ARN_OF_ANOTHER_SERVICE.match, values))
         case _ if any(UNDECIDED in value for value in values):

@@ -25,7 +25,14 @@ def let_publish(alarm: cloudwatch.AlarmBase, action_arn: str) -> None:
     if documents and not any(policies.lets_publish(_resolved(topic, one), known, _text) for one in documents):
         mendable = next((one for one in documents if isinstance(one, iam.PolicyDocument)), None)
         if mendable:
-            mendable.add_statements(_statement([policies.PUBLISH], topic.ref, account))
+            mendable.add_statements(
+                iam.PolicyStatement(
+                    actions=[policies.PUBLISH],
+                    resources=[topic.ref],
+                    principals=[iam.ServicePrincipal(policies.SERVICE)],
+                    conditions={"StringEquals": {"aws:SourceAccount": account}},
+                )
+            )
         else:
             _warn(
                 alarm,
@@ -43,7 +50,14 @@ def let_publish(alarm: cloudwatch.AlarmBase, action_arn: str) -> None:
     key = _key_of(topic)
     if key and not policies.lets_use_key(_resolved(key, key.key_policy), known, _text):
         if isinstance(key.key_policy, iam.PolicyDocument):
-            key.key_policy.add_statements(_statement(policies.KEY_ACTIONS, "*", account))
+            # Without a condition, as AWS documents it: EventBridge, for one, does not send aws:SourceAccount to KMS.
+            key.key_policy.add_statements(
+                iam.PolicyStatement(
+                    actions=list(policies.KEY_ACTIONS),
+                    resources=["*"],
+                    principals=[iam.ServicePrincipal(policies.SERVICE)],
+                )
+            )
         else:
             _warn(
                 alarm,
@@ -80,15 +94,6 @@ def _policies_of(topic: sns.CfnTopic) -> Sequence[Any]:
         if isinstance(policy, sns.CfnTopicPolicy)
         and any((named := _target(arn)) is not None and named.node.path == path for arn in policy.topics)
     ]
-
-
-def _statement(actions: Sequence[str], resource: str, account: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        actions=list(actions),
-        resources=[resource],
-        principals=[iam.ServicePrincipal(policies.SERVICE)],
-        conditions={"StringEquals": {"aws:SourceAccount": account}},
-    )
 
 
 def _target(token: str) -> IConstruct | None:

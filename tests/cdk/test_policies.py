@@ -54,7 +54,8 @@ def equal(key: str, value: Any, operator: str = "StringEquals") -> dict[str, Any
         publish(**equal("aws:SourceArn", f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:*", "ArnLike")),
         publish(**equal("aws:SourceArn", f"arn:*:*:*:{ACCOUNT}:*", "ArnLike")),
         publish(**equal("aws:SecureTransport", "true", "Bool")),
-        publish(**equal("aws:PrincipalOrgID", "o-1")),
+        publish(**equal("aws:PrincipalOrgID", "o-1", "StringEqualsIfExists")),
+        publish(**equal("aws:PrincipalTag/team", "x")),
         publish(**equal("aws:SourceAccount", OTHER, "StringNotEquals")),
         # What CloudFormation decides.
         publish(Effect={"Ref": "Effect"}),
@@ -86,6 +87,7 @@ def test_statement_that_lets_publish(statement: dict[str, Any]) -> None:
         publish(Principal={"Federated": "cognito-identity.amazonaws.com"}),
         publish(**equal("aws:SourceAccount", OTHER)),
         publish(**equal("AWS:SourceOwner", [OTHER])),
+        publish(Principal="*", **equal("aws:PrincipalOrgID", "o-1")),
         publish(**equal("aws:SourceArn", "arn:aws:s3:::bucket", "ArnLike")),
         publish(**equal("aws:SourceArn", "arn:\0AWS::Partition\0:s3:::bucket", "ArnLike")),
         publish(**equal("aws:SecureTransport", "false", "Bool")),
@@ -132,6 +134,8 @@ ROOT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
         ([ROOT, {**KEY, "Action": ["kms:Decrypt", "kms:GenerateDataKey"]}], True),
         ([{**KEY, "Action": "kms:Decrypt"}, {**KEY, "Action": "kms:GenerateDataKey*"}], True),
         ([{**KEY, "Principal": {"AWS": "*"}}], True),
+        # The policy of SNS's own key.
+        ([{**KEY, "Principal": {"AWS": "*"}, **equal("kms:CallerAccount", ACCOUNT)}], False),
         # An account stands for its roles and users, not for a service.
         ([ROOT], False),
         ([{**ROOT, "Principal": {"AWS": "arn:\0AWS::Partition\0:iam::\0AWS::AccountId\0:root"}}], False),
