@@ -97,12 +97,14 @@ class DriftGuard(Construct):
         )
         self.drifted = self._alarm(
             "Drifted",
+            "Drifted",
             f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
         self.unchecked = self._alarm(
             f"Unchecked{minutes}",
+            "Unchecked",
             f"Whether settings of {name} drifted cannot be told; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
@@ -127,11 +129,13 @@ class DriftGuard(Construct):
             period=self._period,
         )
 
-    def _alarm(self, id: str, description: str, periods: int, missing: cloudwatch.TreatMissingData) -> cloudwatch.Alarm:
+    def _alarm(
+        self, id: str, metric: str, description: str, periods: int, missing: cloudwatch.TreatMissingData
+    ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
             id,
-            metric=self.metric(id.rstrip("0123456789")),
+            metric=self.metric(metric),
             threshold=0,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             evaluation_periods=periods,
