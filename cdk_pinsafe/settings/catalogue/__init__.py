@@ -4,6 +4,7 @@
 
     parameters   the data, which a script wrote from real servers, and how to look a parameter up
     reading      how PostgreSQL reads a value's text
+    rds          what RDS denies its master user
     check        a setting against one version: errors, and doubts that do not stop it
 
 The constructs and the command line use it. It is no part of the applier, which asks the server itself.
@@ -11,5 +12,6 @@ The constructs and the command line use it. It is no part of the applier, which 
 
 from .check import Doubt, check
 from .parameters import MAJORS, Parameter, find, measured_on, names, versions_of
+from .rds import rds_denies
 
-__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "versions_of"]
+__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "rds_denies", "versions_of"]
