@@ -32,6 +32,7 @@ from cdk_pinsafe.standin.metrics import NAMES
 from cdk_pinsafe.standin.timeline import Recording, draw
 from cdk_pinsafe.standin.view import view
 
+from ..docs.pages import page
 from .conftest import DATABASE, PASSWORD, USER, eventually
 
 PINSAFE = str(Path(sys.executable).with_name("pinsafe"))
@@ -95,10 +96,8 @@ def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
     assert PASSWORD not in log.read_text() + picture.read_text() + "\n".join(lines)
 
 
-def test_the_readme_shows_what_happens(target: Target) -> None:
-    """The example in the README is what the command prints."""
-    readme = Path("README.md").read_text(encoding="utf-8")
-    block = re.search(r"```console\n\$ pinsafe standin [^\n]*\n(.*?)```", readme, re.DOTALL)
+def test_guide_shows_the_output(target: Target) -> None:
+    block = re.search(r"```console\n\$ pinsafe standin [^\n]*\n(.*?)```", page("emulator"), re.DOTALL)
     assert block
     with command(target) as (process, lines):
         port = int(re.findall(r":(\d+)", lines[0])[0])
