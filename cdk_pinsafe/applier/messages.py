@@ -253,8 +253,8 @@ def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
 def _unlocked(error: ServerMessage) -> str:
     """What lets the user alter the role.
 
-    A member of ``rds_iam`` logs in by IAM only, and the user would become one through the role. On RDS ``INHERIT FALSE``
-    was enough to keep the password login (https://github.com/crossplane-contrib/provider-sql/issues/359).
+    A member of ``rds_iam`` logs in by IAM only, and the user would become one through the role. ``INHERIT FALSE`` was
+    enough on RDS to keep the password login (https://github.com/crossplane-contrib/provider-sql/issues/359).
     """
     role, user = _quoted(error.role), _quoted(error.user)
     if error.role_lock == "superuser":
