@@ -148,8 +148,8 @@ class DatabaseSettings(Construct):
             warn(
                 self,
                 "NothingToDo",
-                "'settings' should name a parameter, got an empty dict, and neither 'role_settings' nor 'extensions': "
-                "there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
+                "'settings' should name a parameter, got an empty dict, and 'role_settings' and 'extensions' are empty "
+                "too: there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
                 "'annotation::cdk-pinsafe:NothingToDo'",
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
