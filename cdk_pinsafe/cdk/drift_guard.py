@@ -42,7 +42,7 @@ class DriftGuard(Construct):
         unchecked: alarm. It goes off after three checks in a row that could not look at a database. Without any check
             for three intervals and the time that CloudWatch looks further back, which is two more in AWS's examples,
             its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
-            :meth:`add_alarm_action` adds it. A new alarm begins in that state, which is no change and no action, so
+            :meth:`add_alarm_actions` adds it. A new alarm begins in that state, which is no change and no action, so
             nothing goes off before the first check. Another interval makes another alarm, since the new one would look
             for checks where the old schedule had none.
     """
@@ -111,7 +111,8 @@ class DriftGuard(Construct):
         )
         let_alarms_publish(self.drifted, self.unchecked)
 
-    def add_alarm_action(self, *actions: cloudwatch.IAlarmAction) -> None:
+    @checked
+    def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
         """Take actions when settings drift, when checks fail or stop, and when that is over."""
         for alarm in (self.drifted, self.unchecked):
             alarm.add_alarm_action(*actions)

@@ -191,8 +191,8 @@ class PinSafePostgres(Construct):
             Validations.of(self.settings).acknowledge(
                 Acknowledgment(id="annotation::cdk-pinsafe:NothingToDo", reason="'settings' was left out")
             )
-        if self.settings.drift_guard and alarm_actions:
-            self.settings.drift_guard.add_alarm_action(*alarm_actions)
+        if self.settings.drift_guard:
+            self.settings.drift_guard.add_alarm_actions(alarm_actions)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",

@@ -228,6 +228,7 @@ CALLS: Mapping[str, Call] = {
             "ca_bundle": "path?",
         },
     ),
+    "DriftGuard.add_alarm_actions": Call("Test/Postgres/Settings/DriftGuard", {}, {"actions": "actions"}),
     "DriftGuard.metric": Call("Test/Postgres/Settings/DriftGuard", {}, {"name": "text"}),
     "PinningAlarms": Call(
         "Test/{id}",
@@ -483,6 +484,7 @@ class World:
             "ConnectableProxy.metric": proxy.metric,
             "ConnectableProxy.log_on_alarm": imported_proxy.log_on_alarm,
             "DatabaseSettings": DatabaseSettings,
+            "DriftGuard.add_alarm_actions": guard.add_alarm_actions,
             "DriftGuard.metric": guard.metric,
             "PinningAlarms": PinningAlarms,
             "PinningDashboard": PinningDashboard,
