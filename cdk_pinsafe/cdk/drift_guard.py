@@ -114,6 +114,8 @@ class DriftGuard(Construct):
     @checked
     def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
         """Take actions when settings drift, when checks fail or stop, and when that is over."""
+        if not actions:
+            return
         for alarm in (self.drifted, self.unchecked):
             alarm.add_alarm_action(*actions)
             alarm.add_ok_action(*actions)
