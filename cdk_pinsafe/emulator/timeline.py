@@ -1,7 +1,7 @@
-"""Who had which database connection when, recorded from real traffic and drawn as SVG.
+"""Records which client had which database connection when, and draws it as SVG.
 
-One lane for each database connection, one colour for each client. What is filled is a transaction; what is hatched is
-a pin: the connection serves nobody else until its client leaves.
+Each database connection has a lane, each client a color. Filled areas are transactions; hatched areas are pins: the
+connection serves no other client until its client disconnects.
 """
 
 import html
@@ -11,16 +11,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from .events import Observer, Pin
+from .events import Observer, PinEvent
 
 __all__ = ["Band", "Recording", "Span", "draw"]
 
-_MOST_SPANS: Final = 200_000
+_MAX_SPANS: Final = 200_000
 
 
 @dataclass(slots=True)
 class Span:
-    """A client's use of a connection, in seconds since the recording began; `end` is None while it lasts."""
+    """A client's use of a connection, in seconds since the start of the recording; `end` is None while it lasts."""
 
     client: int
     connection: int
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Something to say about a while, above the lanes; in seconds since the recording began."""
+    """A labeled period above the lanes, in seconds since the start of the recording."""
 
     start: float
     end: float
@@ -41,22 +41,22 @@ class Band:
 @dataclass(frozen=True, slots=True)
 class _Pinned:
     at: float
-    pin: Pin
+    pin: PinEvent
 
 
 class Recording(Observer):
-    """Records who has which connection. What comes after 200,000 uses is left out, and said to be.
+    """Records the use of connections. After 200,000 uses the rest is counted in `left_out`.
 
     Attributes:
-        began: when, by the clock `time.monotonic`.
+        started_at: the start, by `time.monotonic`.
         spans: the uses, by their start.
-        names: what clients call themselves, by number.
-        pins: what pinned, by client.
+        names: the application names, or else the users, by client number.
+        pins: the pins by client number.
         left_out: how many uses were not recorded.
     """
 
     def __init__(self) -> None:
-        self.began = monotonic()
+        self.started_at = monotonic()
         self.spans: list[Span] = []
         self.names: dict[int, str] = {}
         self.pins: dict[int, _Pinned] = {}
@@ -65,14 +65,14 @@ class Recording(Observer):
 
     @property
     def seconds(self) -> float:
-        """How long the recording has gone on."""
-        return monotonic() - self.began
+        """The time since the start, in seconds."""
+        return monotonic() - self.started_at
 
     def client_ready(self, client: int, user: str, database: str, application_name: str) -> None:
         self.names[client] = application_name or user
 
     def borrowed(self, client: int, connection: int) -> None:
-        if len(self.spans) >= _MOST_SPANS:
+        if len(self.spans) >= _MAX_SPANS:
             self.left_out += 1
             return
         span = self._open[connection] = Span(client, connection, self.seconds)
@@ -83,12 +83,12 @@ class Recording(Observer):
         if span is not None:
             span.end = self.seconds
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         if not pin.repeated:
             self.pins[pin.client_connection] = _Pinned(self.seconds, pin)
 
     def save(self, path: Path) -> None:
-        """Draw what was recorded so far into a file."""
+        """Draw the recording into a file."""
         path.write_text(draw(self), encoding="utf-8")
 
 
@@ -98,10 +98,10 @@ _RIGHT: Final = 24
 _LANE: Final = 24
 _GAP: Final = 8
 _TOP: Final = 92
-_SHARP: Final = 1.5  # pixels: uses of one client that are nearer than this are drawn as one
+_MERGE_DISTANCE: Final = 1.5  # pixels: uses of one client that are closer together are drawn as one
 _SHOWN_PINS: Final = 12
 _SHOWN_CLIENTS: Final = 24
-# Told apart by most eyes, the first eight also without red or green (after Okabe and Ito).
+# The first eight are Okabe and Ito's, which people with color blindness can distinguish.
 _COLOURS: Final = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6fc9", "#b8a800",
     "#8c564b", "#17a2a2", "#c0392b", "#5d6d7e",
@@ -114,12 +114,12 @@ _STYLE: Final = (
 
 
 def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, Sequence[Band]] | None = None) -> str:
-    """The recording as an SVG document of its own: no script, no fonts, nothing from elsewhere.
+    """Return the recording as a standalone SVG document: no scripts, no external resources.
 
     Args:
         recording: what to draw.
-        title: in place of the numbers of clients, connections and pins.
-        bands: what to say above the lanes, by the name of each row; in place of the clients' names below them.
+        title: replaces the default title, the numbers of clients, connections and pins.
+        bands: labeled periods to draw above the lanes, by the name of their row; replaces the legend of clients.
     """
     first = min((span.start for span in recording.spans), default=0.0)
     last = max((span.end if span.end is not None else recording.seconds for span in recording.spans), default=1.0)
@@ -163,7 +163,7 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
 
 
 class _Scale:
-    """Seconds to pixels."""
+    """Converts seconds to pixels."""
 
     def __init__(self, first: float, last: float) -> None:
         self.first = first
@@ -174,7 +174,7 @@ class _Scale:
         return _LEFT + (min(max(seconds, self.first), self.last) - self.first) * self._factor
 
     def ticks(self) -> list[float]:
-        """Round numbers of seconds from the first use."""
+        """Return round numbers of seconds since the first use."""
         span = self.last - self.first
         unit = 1e-4
         while span / unit > 10:
@@ -257,14 +257,14 @@ def _box(x: float, y: int, width: float, fill: str, stroke: str | None = None) -
 
 
 def _merged(spans: Sequence[Span], recording: Recording, scale: _Scale) -> list[tuple[int, float, float]]:
-    """Uses, those of one client that would run into each other as one."""
+    """Return the uses; those of one client that would overlap in the picture are merged."""
     merged: list[tuple[int, float, float]] = []
     for span in spans:
         end = span.end if span.end is not None else recording.seconds
-        if merged and merged[-1][0] == span.client and scale(span.start) - scale(merged[-1][2]) < _SHARP:
+        if merged and merged[-1][0] == span.client and scale(span.start) - scale(merged[-1][2]) < _MERGE_DISTANCE:
             merged[-1] = (span.client, merged[-1][1], end)
-        elif merged and scale(end) - scale(merged[-1][1]) < _SHARP / 2:
-            continue  # more uses than pixels: the first of each pixel stands for all
+        elif merged and scale(end) - scale(merged[-1][1]) < _MERGE_DISTANCE / 2:
+            continue  # more uses than pixels: draw only the first in each pixel
         else:
             merged.append((span.client, span.start, end))
     return merged
@@ -303,12 +303,12 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
 
 def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
     parts = []
-    # Who does the same in the same words is told of together.
-    alike: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
+    # Clients that pinned by the same statement share a line.
+    groups: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
     for client, pinned in sorted(recording.pins.items(), key=lambda item: item[1].at):
         what = pinned.pin.condition.title if pinned.pin.condition is not None else "a Parse message"
-        alike.setdefault((what, " ".join(pinned.pin.statement.split())), []).append((client, pinned))
-    for (what, statement), pins in list(alike.items())[:_SHOWN_PINS]:
+        groups.setdefault((what, " ".join(pinned.pin.statement.split())), []).append((client, pinned))
+    for (what, statement), pins in list(groups.items())[:_SHOWN_PINS]:
         client, first = pins[0]
         at = f"{first.at - scale.first:.2f}"
         lead = f"client {client} pinned connection {first.pin.db_connection} at {at} s: {what}"
@@ -320,7 +320,7 @@ def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) 
         parts.append(f'<text x="{_LEFT + 20}" y="{y}">{html.escape(lead)}</text>')
         parts.append(f'<text class="mono" x="{_LEFT + 400}" y="{y}">{html.escape(statement)}</text>')
         y += 20
-    if len(alike) > _SHOWN_PINS:
-        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(alike) - _SHOWN_PINS} more kinds</text>')
+    if len(groups) > _SHOWN_PINS:
+        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(groups) - _SHOWN_PINS} more kinds</text>')
         y += 20
     return parts, y + 8

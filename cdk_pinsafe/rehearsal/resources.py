@@ -19,7 +19,7 @@ from typing import Any
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
-from ..emulator import Authentication, Options
+from ..emulator import Authentication, EmulatorOptions
 from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases
@@ -307,7 +307,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
     pool = proxy["TargetGroup"]["ConnectionPoolConfig"]
     most = target.max_connections()
     methods = {one.get("ClientPasswordAuthType") for one in proxy["Auth"]}
-    options = Options(
+    options = EmulatorOptions(
         # How RDS rounds is not known.
         pool_size=max(1, most * int(pool["MaxConnectionsPercent"]) // 100),
         max_idle=most * int(pool["MaxIdleConnectionsPercent"]) // 100,

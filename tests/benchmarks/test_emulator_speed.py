@@ -105,7 +105,7 @@ def pgbouncer(server: PostgresServer) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def stand_in(server: PostgresServer, *options: str) -> Iterator[tuple[int, int]]:
+def emulator(server: PostgresServer, *options: str) -> Iterator[tuple[int, int]]:
     """`pinsafe emulator` in a process of its own, as PgBouncer is: its port and process id."""
     port = free_port()
     target = f"postgresql://{USER}:secret@127.0.0.1:{server.port}/{DATABASE}?sslmode=disable"
@@ -140,7 +140,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
     """pgbench -S with 20 clients of the simple protocol: at least 0.6 of PgBouncer's transactions a second, and a 99th
     percentile of latency at most 2 times its.
     """
-    with pgbouncer(server) as bouncer, stand_in(server) as (proxy, _):
+    with pgbouncer(server) as bouncer, emulator(server) as (proxy, _):
         for port in (bouncer, proxy):
             measure(port, tmp_path)
         # In turns, so that whatever else the machine does falls on both.
@@ -168,10 +168,10 @@ def test_memory_of_a_thousand_idle_clients(server: PostgresServer) -> None:
             await client.run("SELECT 1")
         taken = resident(process)
         for client in clients:
-            await client.leave()
+            await client.close()
         return taken
 
-    with stand_in(server, "--authentication", "password") as (port, process):
+    with emulator(server, "--authentication", "password") as (port, process):
         alone = resident(process)
         taken = asyncio.run(many(port, process))
     print(f"\n{taken / 2**20:.0f} MB with {IDLE_CLIENTS} idle clients, {alone / 2**20:.0f} MB with none")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.emulator import Target
+from cdk_pinsafe.emulator import ProxyTarget
 from cdk_pinsafe.rehearsal import toolchain
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
@@ -23,7 +23,7 @@ class Shop:
     """The database behind the stand-in, past which it is looked at."""
 
     def __init__(self, server: PostgresServer) -> None:
-        self.target = Target(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")
+        self.target = ProxyTarget(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")
         self._server = server
 
     def prepare(self, settings: Mapping[str, str]) -> None:
