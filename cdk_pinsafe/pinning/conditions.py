@@ -1,4 +1,4 @@
-"""What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the stand-in and the README.
+"""What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the emulator and the README.
 
 Data first. Each row says what pins, what looks alike and is safe, what to write instead, and how well that is known:
 nothing here was tried on a real proxy by this project. Its examples are valid SQL and are the test cases of
@@ -36,7 +36,7 @@ class Evidence(StrEnum):
     MEASURED = "measured"
     """Somebody published a log or a metric of a real proxy."""
     LOCAL = "local"
-    """Measured on PostgreSQL itself, or on a client through this project's stand-in, without a real proxy."""
+    """Measured on PostgreSQL itself, or on a client through this project's emulator, without a real proxy."""
     INFERRED = "inferred"
     """Follows from what is documented or measured, but was seen nowhere."""
     CONFLICTING = "conflicting"

@@ -1,4 +1,4 @@
-"""The picture of the chapter on the proxy: the timeline of a stand-in, and above it who came and what the alarm was."""
+"""Draws the demo of the proxy: the timeline of the emulator, and above it its clients and the state of the alarm."""
 
 from collections.abc import Sequence
 from typing import Final

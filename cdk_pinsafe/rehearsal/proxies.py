@@ -1,9 +1,9 @@
-"""The proxies of the local cloud: for each a stand-in that multiplexes and pins, before the database of its target.
+"""The proxies of the local cloud: for each an emulator that multiplexes and pins, before the database of its target.
 
 A proxy has its address from the start, and is served there as soon as it has a target: `localhost` and a port of its
 own. On AWS it is a host name alone and the port is 5432, which here may be somebody's own PostgreSQL, and of which a
 machine like macOS has but one. Clients log in with the passwords of the proxy's secrets, where AWS may ask for IAM
-tokens, which a stand-in does not have. What else it does not imitate is said by `emulator`.
+tokens, which an emulator does not have. What else it does not imitate is said by `emulator`.
 
 A change of its options starts a proxy anew at the same address; on AWS clients stay connected.
 
@@ -142,7 +142,7 @@ class Proxies:
 
 
 class _Serving:
-    """A stand-in at work."""
+    """An emulator at work."""
 
     def __init__(
         self, asked: tuple[Database, EmulatorOptions, bool], target: ProxyTarget, publish: Publish, traffic: Path
@@ -194,7 +194,7 @@ def _traffic(directory: Path, proxy: str) -> Path:
 
 
 def over_a_minute(before: Metrics, now: Metrics) -> dict[str, float]:
-    """A minute's metrics, from what a stand-in counted until its beginning and until its end."""
+    """A minute's metrics, from what an emulator counted until its beginning and until its end."""
     told = {}
     for name, (kind, _) in NAMES.items():
         if name in now.averaged:

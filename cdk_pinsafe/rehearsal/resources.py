@@ -39,7 +39,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
 
     Args:
         databases: starts the databases behind instances and clusters.
-        proxies: starts the stand-ins behind proxies.
+        proxies: starts the emulators behind proxies.
         report: is told of every request to a `DatabaseSettings` resource, with its properties.
     """
     table = provisioners._RESOURCE_HANDLERS
@@ -315,7 +315,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
         users=_users(proxy),
         tls=proxies.tls,
         require_tls=proxy["RequireTLS"],
-        # A stand-in wants more than the 0 that AWS allows.
+        # An emulator wants more than the 0 that AWS allows.
         borrow_timeout=max(0.001, float(pool["ConnectionBorrowTimeout"])),
         idle_client_timeout=float(proxy["IdleClientTimeout"]),
     )

@@ -1,4 +1,4 @@
-"""The stand-in against Debian's PgBouncer: transactions a second, latency, memory, in one run on the same server."""
+"""The emulator against Debian's PgBouncer: transactions a second, latency, memory, in one run on the same server."""
 
 import asyncio
 import contextlib
@@ -74,7 +74,7 @@ def wait_for(port: int) -> None:
 
 @contextlib.contextmanager
 def pgbouncer(server: PostgresServer) -> Iterator[int]:
-    """PgBouncer in transaction mode, with the stand-in's pool and authentication."""
+    """PgBouncer in transaction mode, with the emulator's pool and authentication."""
     port = free_port()
     folder = Path("/tmp") / f"pinsafe-bouncer-{secrets.token_hex(6)}"
     folder.mkdir()
@@ -149,7 +149,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
     latency = statistics.median(ours[1] / theirs[1] for theirs, ours in rounds)
     theirs, ours = ([statistics.median(each[side][what] for each in rounds) for what in (0, 1)] for side in (0, 1))
     print(
-        f"\nPgBouncer {theirs[0]:,.0f} tps, p99 {theirs[1]:.2f} ms; stand-in {ours[0]:,.0f} tps, p99 {ours[1]:.2f} ms; "
+        f"\nPgBouncer {theirs[0]:,.0f} tps, p99 {theirs[1]:.2f} ms; emulator {ours[0]:,.0f} tps, p99 {ours[1]:.2f} ms; "
         f"median ratios {speed:.2f} and {latency:.2f}"
     )
     assert speed >= 0.6
@@ -157,7 +157,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
 
 
 def test_memory_of_a_thousand_idle_clients(server: PostgresServer) -> None:
-    """With 1,000 idle clients, each of which has run a query, the stand-in takes less than 100 MB."""
+    """With 1,000 idle clients, each of which has run a query, the emulator takes less than 100 MB."""
 
     async def many(port: int, process: int) -> int:
         clients: list[Client] = []

@@ -32,6 +32,7 @@ from cdk_pinsafe.emulator.timeline import Recording, draw
 from cdk_pinsafe.errors import EmulatorError
 from cdk_pinsafe.pinning.log_lines import parse_line
 
+from ..docs.pages import page
 from .conftest import DATABASE, PASSWORD, USER, eventually
 
 PINSAFE = str(Path(sys.executable).with_name("pinsafe"))
@@ -95,10 +96,8 @@ def test_text_log_metrics_and_timeline(target: ProxyTarget, tmp_path: Path) -> N
     assert PASSWORD not in log.read_text() + picture.read_text() + "\n".join(lines)
 
 
-def test_documented_output_is_real(target: ProxyTarget) -> None:
-    """The example in the documentation is what the command prints."""
-    readme = Path("README.md").read_text(encoding="utf-8")
-    block = re.search(r"```console\n\$ pinsafe emulator [^\n]*\n(.*?)```", readme, re.DOTALL)
+def test_guide_shows_the_output(target: ProxyTarget) -> None:
+    block = re.search(r"```console\n\$ pinsafe emulator [^\n]*\n(.*?)```", page("emulator"), re.DOTALL)
     assert block
     with command(target) as (process, lines):
         port = int(re.findall(r":(\d+)", lines[0])[0])

@@ -20,7 +20,7 @@ DATABASE = "shop"
 
 
 class Shop:
-    """The database behind the stand-in, past which it is looked at."""
+    """The database behind the emulator, past which it is looked at."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.target = ProxyTarget(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")

@@ -1,4 +1,4 @@
-"""Each client through the stand-in, as it comes and as the catalogue of clients recommends."""
+"""Each client through the emulator, as it comes and as the catalogue of clients recommends."""
 
 import os
 import shutil

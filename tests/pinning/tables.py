@@ -1,15 +1,13 @@
-"""The README's table of conditions, and what stands beside it, rendered from the knowledge.
+"""The table of conditions in ``docs/pinning.md``; ``python -m tests.pinning.tables`` writes it."""
 
-``python -m tests.pinning.readme`` writes it.
-"""
-
-from pathlib import Path
 from typing import Final
 
 from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS
 
-README: Final = Path("README.md")
-START: Final = "<!-- conditions: python -m tests.pinning.readme -->\n"
+from ..docs.pages import page, path, replace_between
+
+PAGE: Final = "pinning"
+START: Final = "<!-- conditions: python -m tests.pinning.tables -->\n"
 END: Final = "<!-- end of conditions -->\n"
 
 
@@ -32,12 +30,10 @@ def limits() -> str:
     )
 
 
-def with_table(readme: str) -> str:
-    """The README with the table of today between its markers."""
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table()}\nBeside the table:\n\n{limits()}\n{END}{after}"
+def with_table(text: str) -> str:
+    """The page with today's table between its markers."""
+    return replace_between(text, START, END, f"{table()}\nBeside the table:\n\n{limits()}")
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    path(PAGE).write_text(with_table(page(PAGE)), encoding="utf-8")

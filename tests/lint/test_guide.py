@@ -1,23 +1,21 @@
-"""The README's part on the linter is a real run, and its table the rules themselves."""
+"""``docs/lint.md`` shows a real run, and its table has the rules' own words."""
 
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-from cdk_pinsafe.lint.client_rules import CLIENT_RULES
 from cdk_pinsafe.lint.configuration import Configurations
 
-README = Path(__file__).parents[2] / "README.md"
-[SECTION] = re.findall(
-    r"^## Find what pins before it is deployed\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+from ..docs.pages import blocks, page
+from .tables import END, START, with_table
+
+PAGE = page("lint")
+BLOCKS = [(block.kind, block.text) for block in blocks(PAGE)]
 
 
 def test_example_is_what_the_command_prints(tmp_path: Path) -> None:
-    """The files of the README, each named by its first line, give the output of the README."""
+    """The page's files, each named by its first line, give the page's output."""
     shown = []
     for kind, text in BLOCKS:
         if kind in ("sql", "js"):
@@ -33,7 +31,6 @@ def test_example_is_what_the_command_prints(tmp_path: Path) -> None:
 
 
 def test_configuration_is_accepted(tmp_path: Path) -> None:
-    """The configuration of the README says what its text says."""
     [toml] = [text for kind, text in BLOCKS if kind == "toml"]
     assert tomllib.loads(toml)
     (tmp_path / "pyproject.toml").write_text(toml)
@@ -46,7 +43,5 @@ def test_configuration_is_accepted(tmp_path: Path) -> None:
 
 
 def test_table_of_client_rules() -> None:
-    """The table has every rule, in its own words."""
-    rows = [f"| `{rule.id}` | {rule.files} | {rule.why} |" for rule in CLIENT_RULES]
-    table = "\n".join(["| rule | looked for in | why |", "|---|---|---|", *rows])
-    assert f"<!-- client rules -->\n{table}\n<!-- end of client rules -->" in SECTION
+    assert PAGE.count(START) == PAGE.count(END) == 1
+    assert with_table(PAGE) == PAGE, "run: python -m tests.lint.tables"

@@ -1,14 +1,14 @@
-"""The README's table of driven clients, rendered from the matrix; ``python -m tests.matrix.readme`` writes it."""
+"""The table of driven clients in ``docs/pinning.md``; ``python -m tests.matrix.tables`` writes it."""
 
-from pathlib import Path
 from typing import Final
 
 from cdk_pinsafe.pinning.clients import Pins
 
+from ..docs.pages import page, path, replace_between
 from .matrix import MATRIX, Driven
 
-README: Final = Path("README.md")
-START: Final = "<!-- driven clients: python -m tests.matrix.readme -->\n"
+PAGE: Final = "pinning"
+START: Final = "<!-- driven clients: python -m tests.matrix.tables -->\n"
 END: Final = "<!-- end of driven clients -->\n"
 
 
@@ -19,11 +19,9 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README with the table of today between its markers."""
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table()}\n{END}{after}"
+def with_table(text: str) -> str:
+    """The page with today's table between its markers."""
+    return replace_between(text, START, END, table())
 
 
 def _by_default(one: Driven) -> str:
@@ -40,4 +38,4 @@ def _recommended(one: Driven) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    path(PAGE).write_text(with_table(page(PAGE)), encoding="utf-8")
