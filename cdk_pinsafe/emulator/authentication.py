@@ -52,7 +52,7 @@ class ScramServer:
         flag, _, rest = client_first.partition(",")
         name, _, bare = rest.partition(",")
         if flag not in ("n", "y") or name:
-            raise ScramError("the client asks for channel binding or another user's rights, which are not offered")
+            raise ScramError("channel binding and authorization identities are not supported")
         attributes = _attributes(bare)
         self._header = f"{flag},{name},"
         self._nonce = attributes.get("r", "") + secrets.token_urlsafe(18)
@@ -105,7 +105,7 @@ class ScramClient:
         if not nonce.startswith(self._nonce) or not iterations.isascii() or not iterations.isdigit():
             raise ScramError("the server's first message does not belong to this login")
         if not 1 <= int(iterations) <= _MAX_ITERATIONS:
-            raise ScramError(f"the server asks for {iterations[:20]} iterations")
+            raise ScramError(f"the server requires {iterations[:20]} iterations")
         salted = _salted(self._password, _unb64(attributes.get("s", "")), int(iterations))
         without_proof = f"c={_b64(b'n,,')},r={nonce}"
         signed = f"{self._bare},{server_first},{without_proof}".encode()
@@ -132,10 +132,10 @@ def _verifier(password: str) -> _Verifier:
 
 @functools.lru_cache(maxsize=256)
 def _salted(password: str, salt: bytes, iterations: int) -> bytes:
-    return hashlib.pbkdf2_hmac("sha256", _prepared(password), salt, iterations)
+    return hashlib.pbkdf2_hmac("sha256", _saslprep(password), salt, iterations)
 
 
-def _prepared(password: str) -> bytes:
+def _saslprep(password: str) -> bytes:
     """Apply SASLprep; if it prohibits the password, use the raw UTF-8 bytes, as PostgreSQL does."""
     if password.isascii():
         return password.encode()

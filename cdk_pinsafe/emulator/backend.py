@@ -52,19 +52,19 @@ class DatabaseProtocol(FlowControlledProtocol):
         self._handshake_runner: HandshakeRunner | None = None
         self._tls_task: asyncio.Task[None] | None = None
         self._closing = False
-        self._cancelling: asyncio.Task[None] | None = None
+        self._cancel_task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._handshake_runner is None:
-            login = backend_handshake(
+            handshake = backend_handshake(
                 self._key,
                 self._password,
-                ask_for_tls=self._target.asks_for_tls,
-                insist_on_tls=self._target.insists_on_tls,
+                request_tls=self._target.requests_tls,
+                require_tls=self._target.requires_tls,
             )
-            self._handshake_runner = HandshakeRunner(login, self.write)
+            self._handshake_runner = HandshakeRunner(handshake, self.write)
 
     def data_received(self, data: bytes) -> None:
         connection = self.connection
@@ -90,9 +90,9 @@ class DatabaseProtocol(FlowControlledProtocol):
                 DatabaseConnectError("08006", "the database closed the connection during login")
             )
             self.logged_in.exception()  # marks the exception as retrieved, in case nobody awaits the future
-        for work in (self._tls_task, self._cancelling, self._deadline):
-            if work is not None:
-                work.cancel()
+        for task in (self._tls_task, self._cancel_task, self._deadline):
+            if task is not None:
+                task.cancel()
         super().connection_lost(exc)
         self.lost()
 
@@ -112,7 +112,7 @@ class DatabaseProtocol(FlowControlledProtocol):
             transport.resume_reading()
         loop = asyncio.get_running_loop()
         if cancel and self.connection is not None:
-            self._cancelling = loop.create_task(self._cancel(self.connection.login))
+            self._cancel_task = loop.create_task(self._cancel(self.connection.info))
         if terminate:
             transport.write(_TERMINATE)
         if transport.can_write_eof():
@@ -127,11 +127,9 @@ class DatabaseProtocol(FlowControlledProtocol):
         self._closing = True
         super().abort()
 
-    async def _cancel(self, login: BackendInfo) -> None:
-        """Send cancel requests until the database has stopped: one that comes before the statement starts has no
-        effect.
-        """
-        request = struct.pack(">III", 12 + len(login.secret), CANCEL_REQUEST, login.process) + login.secret
+    async def _cancel(self, info: BackendInfo) -> None:
+        """Send cancel requests until the connection ends: one that comes before the statement starts has no effect."""
+        request = struct.pack(">III", 12 + len(info.secret), CANCEL_REQUEST, info.process) + info.secret
         for _ in range(10):
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -154,9 +152,9 @@ class DatabaseProtocol(FlowControlledProtocol):
     def _log_in(self, handshake: HandshakeRunner, data: bytes) -> None:
         try:
             handshake.receive(data)
-        except FatalError as refusal:
+        except FatalError as error:
             if not self.logged_in.done():
-                self.logged_in.set_exception(refusal)
+                self.logged_in.set_exception(error)
             self.abort()
             return
         if handshake.wants_tls and self._tls_task is None:
@@ -193,9 +191,7 @@ async def connect(
     """Open a database connection. Its protocol is in `sockets` until the socket is closed.
 
     Raises:
-        DatabaseConnectError: the database cannot be reached or rejects the login; with the database's message if there
-            is
-            one.
+        DatabaseConnectError: the database cannot be reached or rejects the login; with the database's message, if any.
     """
     loop = asyncio.get_running_loop()
     protocol: DatabaseProtocol | None = None
@@ -210,7 +206,7 @@ async def connect(
                 _, protocol = await loop.create_connection(
                     lambda: DatabaseProtocol(target, key, password, sockets), target.host, target.port
                 )
-            login = await protocol.logged_in
+            info = await protocol.logged_in
     except (asyncio.CancelledError, TimeoutError) as error:
         if protocol is not None:
             protocol.abort()
@@ -223,7 +219,7 @@ async def connect(
         raise DatabaseConnectError(
             "08001", f"the database at {target.host}:{target.port} cannot be reached: {error.strerror or error}"
         ) from None
-    return protocol, login
+    return protocol, info
 
 
 def _noop(*_: object) -> None:

@@ -33,19 +33,19 @@ class BackendInfo:
 
 
 def backend_handshake(
-    key: PoolKey, password: str | None, *, ask_for_tls: bool, insist_on_tls: bool
+    key: PoolKey, password: str | None, *, request_tls: bool, require_tls: bool
 ) -> Handshake[BackendInfo]:
     """Log in at the database.
 
     Raises:
         DatabaseConnectError: the database rejects the login.
     """
-    if ask_for_tls:
+    if request_tls:
         answer = yield Step(struct.pack(">II", 8, SSL_REQUEST), Read.BYTE)
         if answer == b"S":
             yield Step(b"", Read.TLS)
-        elif answer != b"N" or insist_on_tls:
-            raise DatabaseConnectError("08001", "the database does not offer TLS, which the target's sslmode asks for")
+        elif answer != b"N" or require_tls:
+            raise DatabaseConnectError("08001", "the database does not offer TLS, which the target's sslmode requires")
     info = BackendInfo()
     scram: ScramClient | None = None
     answer = yield Step(key.startup_message(), Read.MESSAGE, MAX_AUTH_TOKEN_LENGTH)
@@ -76,7 +76,7 @@ def _answer(
     if code == 0:
         return b"", scram
     if password is None:
-        raise DatabaseConnectError("28P01", f"the database asks for a password of {user}, and none is known")
+        raise DatabaseConnectError("28P01", f"the database requires a password of {user}, but none is known")
     if code == 3:
         return message(b"p", password.encode() + b"\0"), scram
     if code == 5:
@@ -93,4 +93,4 @@ def _answer(
             return b"", scram
     except ScramError as error:
         raise DatabaseConnectError("28000", str(error)) from None
-    raise DatabaseConnectError("28000", f"the database asks for authentication of kind {code}, which is not supported")
+    raise DatabaseConnectError("28000", f"the database requires authentication method {code}, which is not supported")

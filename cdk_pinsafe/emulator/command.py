@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from ..errors import EmulatorError
+from ..terminal import plural
 from .events import Observer, PinEvent
 from .frontend_login import Authentication
 from .log import LogWriter
@@ -139,17 +140,13 @@ def _print_summary(proxy: ThreadedEmulator, console: Console) -> None:
     snapshot, metrics = proxy.snapshot(), proxy.metrics()
     pins = snapshot.pins
     console.print(
-        f"{_count(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
-        f"{_count(metrics['QueryRequests'], 'request')}, {_count(snapshot.peak, 'database connection')} at most, "
-        f"{_count(len(pins), 'session')} pinned"
+        f"{plural(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
+        f"{plural(metrics['QueryRequests'], 'request')}, {plural(snapshot.peak, 'database connection')} at most, "
+        f"{plural(len(pins), 'session')} pinned"
     )
     if console.is_terminal:
         for pin in pins[-5:]:
             console.print(pin_text(pin))
-
-
-def _count(number: float, what: str) -> str:
-    return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
 
 
 def _json(proxy: ThreadedEmulator, metrics_port: int | None, stopped: threading.Event, new_pins: _NewPins) -> None:

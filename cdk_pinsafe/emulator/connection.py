@@ -52,10 +52,9 @@ from .pending import (
     PreparedStatement,
 )
 
-__all__ = ["FAILED", "IDLE", "IN_TRANSACTION", "Borrower", "DatabaseConnection"]
+__all__ = ["FAILED", "IDLE", "Borrower", "DatabaseConnection"]
 
 IDLE: Final = ord("I")
-IN_TRANSACTION: Final = ord("T")
 FAILED: Final = ord("E")
 
 # invalid_sql_statement_name and duplicate_prepared_statement: the database's statements may differ from `prepared`.
@@ -99,7 +98,7 @@ class DatabaseConnection:
     Attributes:
         number: the connection's number, as in the log.
         key: the sessions with an equal key may use it.
-        login: what the database reported at login.
+        info: what the database reported at login.
         protocol: the asyncio protocol of its socket; kept here for the client's protocol, not used by this class.
         write: sends bytes to the database.
         release: called when the connection can go back to the pool.
@@ -126,8 +125,8 @@ class DatabaseConnection:
         "client_gone",
         "copying_in",
         "created_at",
+        "info",
         "key",
-        "login",
         "mid_message",
         "number",
         "open_batch",
@@ -148,13 +147,13 @@ class DatabaseConnection:
         self,
         number: int,
         key: PoolKey,
-        login: BackendInfo,
+        info: BackendInfo,
         write: Callable[[bytes], object],
         protocol: FlowControlledProtocol | None = None,
     ) -> None:
         self.number = number
         self.key = key
-        self.login = login
+        self.info = info
         self.write = write
         self.protocol = protocol
         self.release: Callable[[DatabaseConnection], object] = _noop
@@ -207,7 +206,7 @@ class DatabaseConnection:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
             if after < position + 5:
-                raise ProtocolViolation("the database sent a message of an impossible length")
+                raise ProtocolViolation("the database sent a message with an invalid length")
             if kind not in inspected:
                 position = after
                 completed = False
@@ -220,7 +219,7 @@ class DatabaseConnection:
                 break
             if kind == _Z:
                 if after != position + 6:
-                    raise ProtocolViolation("the database sent a message of an impossible length")
+                    raise ProtocolViolation("the database sent a message with an invalid length")
                 internal = self._ready()
                 self.status = data[position + 5]
                 completed = not internal
@@ -240,7 +239,7 @@ class DatabaseConnection:
             self._skip_bytes = 0
             if position < size:
                 if size - position > _MAX_BUFFERED:
-                    raise ProtocolViolation("the database sent an overlong message")
+                    raise ProtocolViolation("the database sent a message that is too long")
                 self._buffer = data[position:]
         if start == 0 and position == size:
             self.session.answer(data)
@@ -276,13 +275,13 @@ class DatabaseConnection:
             kind = data[position]
             if kind == _S:
                 name, _, value = data[position + 5 : after - 1].partition(b"\0")
-                self.login.parameters[name.decode(errors="replace")] = value.decode(errors="replace")
+                self.info.parameters[name.decode(errors="replace")] = value.decode(errors="replace")
             elif kind not in b"NA":
                 raise ProtocolViolation("the database sent a message that was not requested")
             position = after
         self._buffer = data[position:]
         if len(self._buffer) > _MAX_BUFFERED:
-            raise ProtocolViolation("the database sent an overlong message")
+            raise ProtocolViolation("the database sent a message that is too long")
 
     def _ready(self) -> bool:
         """Remove what a ReadyForQuery completes from the queue. Return whether the request was internal."""

@@ -64,15 +64,15 @@ class ClientProtocol(FlowControlledProtocol):
         closed: the connection ended.
     """
 
-    def __init__(self, number: int, house: ProxyCallbacks, rules: LoginRules) -> None:
-        super().__init__(house.sockets)
+    def __init__(self, number: int, callbacks: ProxyCallbacks, rules: LoginRules) -> None:
+        super().__init__(callbacks.sockets)
         self.number = number
         self.session: ClientSession | None = None
         self.ready = False
         self.address = ""
         self.connected_at = monotonic()
         self.closed = False
-        self._callbacks = house
+        self._callbacks = callbacks
         self._rules = rules
         self._handshake_runner: HandshakeRunner | None = None
         self._tls_task: asyncio.Task[None] | None = None
@@ -151,7 +151,7 @@ class ClientProtocol(FlowControlledProtocol):
         self.closed = True
         if self._transport is not None and self in self._sockets:
             self._transport.close()
-            # A client that does not read would keep the socket open for ever.
+            # A client that does not read would keep the socket open forever.
             self._deadline = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
         if self._tls_task is not None:
             self._tls_task.cancel()

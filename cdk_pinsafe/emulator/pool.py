@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BORROW_TIMED_OUT", "Pool"]
 
 FAIRNESS_MARGIN: Final = 0.05  # seconds
+_MAX_KEYS: Final = 1000  # keys whose ParameterStatus values are remembered
 
 _TOO_MANY_CONNECTIONS: Final = "53300"  # too_many_connections: a limit of the server, the database or the role
 
@@ -119,12 +120,7 @@ class Pool:
 
     def release(self, connection: DatabaseConnection) -> None:
         """Return a connection to the pool, pass it to a waiting session, or close it."""
-        session = connection.session
-        if session is not None:
-            session.connection = None
-            connection.session = None
-            for observer in self._observers:
-                observer.released(session.number, connection.number)
+        self._detach(connection)
         now = connection.released_at = monotonic()
         if connection.tainted or now - connection.created_at > self._lifetime:
             self.retire(connection)
@@ -134,17 +130,17 @@ class Pool:
             self._idle.setdefault(connection.key, deque()).append(connection)
 
     def add(
-        self, key: PoolKey, login: BackendInfo, write: Callable[[bytes], object], protocol: FlowControlledProtocol
+        self, key: PoolKey, info: BackendInfo, write: Callable[[bytes], object], protocol: FlowControlledProtocol
     ) -> DatabaseConnection:
         """Add a connection that was opened. The caller makes it available with `release`."""
         self._opening_ended(key)
         self.opened += 1
-        connection = DatabaseConnection(next(self._numbers), key, login, write, protocol)
+        connection = DatabaseConnection(next(self._numbers), key, info, write, protocol)
         connection.release = self.release
         connection.created_at = monotonic()
         self.connections[connection.number] = connection
         self.peak = max(self.peak, len(self.connections) + len(self.closing))
-        self._parameters[key] = login.parameters
+        self._parameters[key] = info.parameters
         self._parameters.move_to_end(key)
         while len(self._parameters) > _MAX_KEYS:
             self._parameters.popitem(last=False)
@@ -163,12 +159,7 @@ class Pool:
 
     def retire(self, connection: DatabaseConnection) -> None:
         """Close a connection, whatever its state. It counts until `lost`."""
-        session = connection.session
-        if session is not None:
-            session.connection = None
-            connection.session = None
-            for observer in self._observers:
-                observer.released(session.number, connection.number)
+        self._detach(connection)
         if self.connections.pop(connection.number, None) is None:
             return
         idle = self._idle.get(connection.key)
@@ -210,6 +201,14 @@ class Pool:
             observer.borrowed(session.number, connection.number)
         return connection
 
+    def _detach(self, connection: DatabaseConnection) -> None:
+        session = connection.session
+        if session is not None:
+            session.connection = None
+            connection.session = None
+            for observer in self._observers:
+                observer.released(session.number, connection.number)
+
     def _pass_on(self, connection: DatabaseConnection, now: float) -> None:
         """Give a released connection to a waiting session."""
         first, since = next(iter(self._waiting.items()))
@@ -245,7 +244,7 @@ class Pool:
                     return
 
     def _make_room(self, key: PoolKey) -> bool:
-        """Open a connection for sessions that wait for this key; if the pool is full, close an idle one of another
+        """Open a connection for sessions that wait for this key. If the pool is full, close an idle one of another
         key.
         """
         if self.total >= self.size:
@@ -265,9 +264,6 @@ class Pool:
         self._opening[key] -= 1
         if not self._opening[key]:
             del self._opening[key]
-
-
-_MAX_KEYS: Final = 1000
 
 
 def _unset(*_: object) -> None:

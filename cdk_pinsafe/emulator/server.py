@@ -175,7 +175,7 @@ class ProxyEmulator:
         options = self.options
         if options.tls is not None:
             self.tls_context = _server_context(*options.tls)
-        if self.target.asks_for_tls:
+        if self.target.requests_tls:
             self.target.tls_context()  # an error is raised here, not at the first client
         rules = LoginRules(options.authentication, self._users(), options.tls is not None, options.require_tls)
         try:
@@ -319,7 +319,7 @@ class ProxyEmulator:
         if not client.ready:
             session.connection, connection.session = connection, session
             self.pool.release(connection)
-            client.welcome(connection.login.parameters)
+            client.welcome(connection.info.parameters)
             return
         try:
             session.connection_granted(connection)

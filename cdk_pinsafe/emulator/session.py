@@ -330,18 +330,18 @@ class ClientSession:
             if min(end, len(data)) - name_end - 1 <= STATEMENT_LIMIT:
                 raise ProtocolViolation("invalid string in message")
             # Too long to keep for other connections; this is why the 16 KB limit exists.
-            sql, rest = data[name_end + 1 : name_end + 1 + _MAX_PIN_TEXT], b""
+            sql, definition = data[name_end + 1 : name_end + 1 + _MAX_PIN_TEXT], b""
             reason: PinReason | None = OVERSIZED
             self._pin(connection, OVERSIZED, sql)
         else:
-            sql, rest = data[name_end + 1 : sql_end], data[name_end + 1 : end]
+            sql, definition = data[name_end + 1 : sql_end], data[name_end + 1 : end]
             reason = self._shared.classifier.classify(sql)
             if self._shared.legacy:
                 self._pin(connection, LEGACY, sql)
             elif reason is not None and self.pinned is None:
                 self._shared.observer.pin_announced(self._pin_event(connection, reason, sql))
         self._restore_names(connection, rewriter, position)
-        statement = PreparedStatement(next(self._shared.names) if name else b"", rest, sql, reason)
+        statement = PreparedStatement(next(self._shared.names) if name else b"", definition, sql, reason)
         previous = self.statements.get(name)
         wire_name = name
         if name == b"":
@@ -352,9 +352,9 @@ class ClientSession:
             wire_name = statement.name
             connection.prepared[statement] = None
             self.statements.keep(name, statement)
-            rewriter.replace(position, end, parse(wire_name, rest))
+            rewriter.replace(position, end, parse(wire_name, definition))
         else:
-            # The server knows the existing statement by another name: define this one twice to get the server's own
+            # The server knows the existing statement by another name. Defining the name twice gets the server's own
             # error.
             connection.tainted = True
             rewriter.insert(position, parse(name, b"\0\0\0"))
@@ -479,9 +479,7 @@ class ClientSession:
     def _restore_names(
         self, connection: DatabaseConnection, rewriter: MessageRewriter | None = None, position: int = 0
     ) -> None:
-        """Give a pinned client's statements their own names; in a failed transaction, where that is impossible, do it
-        later.
-        """
+        """Give a pinned client's statements their own names, but not in a failed transaction, where that fails."""
         if not self._rename_pending or connection.status == FAILED:
             return
         self._rename_pending = False

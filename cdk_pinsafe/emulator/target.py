@@ -80,12 +80,12 @@ class ProxyTarget:
         )
 
     @property
-    def asks_for_tls(self) -> bool:
+    def requests_tls(self) -> bool:
         """Whether to request TLS."""
         return self.sslmode != "disable" and not self.host.startswith("/")
 
     @property
-    def insists_on_tls(self) -> bool:
+    def requires_tls(self) -> bool:
         """Whether to reject a server without TLS."""
         return self.sslmode in ("require", "verify-ca", "verify-full") and not self.host.startswith("/")
 

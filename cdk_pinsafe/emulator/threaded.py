@@ -1,7 +1,7 @@
 """Runs an emulator in a thread, for synchronous programs: tests, the rehearsal, the command line.
 
 A client in the same process must release the GIL while it waits, as drivers do. psycopg 3's `Connection.cancel()` does
-not, and would wait for ever; use `cancel_safe()`.
+not, and would wait forever; use `cancel_safe()`.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class Band:
     start: float
     end: float
     text: str
-    colour: str = "#57606a"
+    color: str = "#57606a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ _MERGE_DISTANCE: Final = 1.5  # pixels: uses of one client that are closer toget
 _SHOWN_PINS: Final = 12
 _SHOWN_CLIENTS: Final = 24
 # The first eight are Okabe and Ito's, which people with color blindness can distinguish.
-_COLOURS: Final = (
+_COLORS: Final = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6fc9", "#b8a800",
     "#8c564b", "#17a2a2", "#c0392b", "#5d6d7e",
 )  # fmt: skip
@@ -126,7 +126,7 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
     scale = _Scale(first, max(last, first + 1e-3))
     connections = sorted({span.connection for span in recording.spans})
     clients = list(dict.fromkeys(span.client for span in recording.spans))
-    colours = {client: _COLOURS[position % len(_COLOURS)] for position, client in enumerate(clients)}
+    colors = {client: _COLORS[position % len(_COLORS)] for position, client in enumerate(clients)}
     top = _TOP + len(bands or ()) * (_LANE + _GAP)
     bottom = top + len(connections) * (_LANE + _GAP)
     parts = [*_axis(scale, top, bottom)]
@@ -135,16 +135,16 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
     for position, connection in enumerate(connections):
         y = top + position * (_LANE + _GAP)
         spans = [span for span in recording.spans if span.connection == connection]
-        parts += _lane(connection, y, spans, recording, scale, colours)
+        parts += _lane(connection, y, spans, recording, scale, colors)
     y = bottom + 34
     if not bands:
-        legend, y = _legend(clients, recording, colours, bottom + 44)
+        legend, y = _legend(clients, recording, colors, bottom + 44)
         parts += legend
-    table, y = _pins(recording, colours, scale, y + 10)
+    table, y = _pins(recording, colors, scale, y + 10)
     parts += table
     pinned = f"{len(recording.pins)} pinned" if recording.pins else "none pinned"
     heading = title or f"{len(clients)} clients share {len(connections)} database connections, {pinned}"
-    about = "Each lane is a database connection, each colour a client; filled: a transaction, hatched: pinned."
+    about = "Each lane is a database connection, each color a client; filled: a transaction, hatched: pinned."
     if recording.left_out:
         about += f" {recording.left_out:,} later uses were not recorded."
     return "\n".join(
@@ -152,7 +152,7 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" viewBox="0 0 {_WIDTH} {y}" '
             f'role="img" aria-label="{html.escape(heading)}">',
             f"<style>{_STYLE}</style>",
-            *_hatches(sorted(set(colours.values()))),
+            *_hatches(sorted(set(colors.values()))),
             f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>',
             f'<text class="title" x="24" y="34">{html.escape(heading)}</text>',
             f'<text class="quiet" x="24" y="56">{html.escape(about)}</text>',
@@ -203,8 +203,8 @@ def _band(name: str, y: int, row: Sequence[Band], scale: _Scale) -> list[str]:
         x, right = scale(band.start), scale(band.end)
         if right > x:
             parts.append(
-                f'<rect x="{x:.2f}" y="{y}" width="{right - x:.2f}" height="{_LANE}" rx="4" fill="{band.colour}" '
-                f'fill-opacity="0.14" stroke="{band.colour}"/>'
+                f'<rect x="{x:.2f}" y="{y}" width="{right - x:.2f}" height="{_LANE}" rx="4" fill="{band.color}" '
+                f'fill-opacity="0.14" stroke="{band.color}"/>'
             )
             parts.append(
                 f'<text x="{(x + right) / 2:.1f}" y="{y + 16}" text-anchor="middle">{html.escape(band.text)}</text>'
@@ -213,7 +213,7 @@ def _band(name: str, y: int, row: Sequence[Band], scale: _Scale) -> list[str]:
 
 
 def _lane(
-    connection: int, y: int, spans: Sequence[Span], recording: Recording, scale: _Scale, colours: dict[int, str]
+    connection: int, y: int, spans: Sequence[Span], recording: Recording, scale: _Scale, colors: dict[int, str]
 ) -> list[str]:
     parts = [
         f'<text x="{_LEFT - 12}" y="{y + 16}" text-anchor="end">connection {connection}</text>',
@@ -221,7 +221,7 @@ def _lane(
     ]
     for client, start, end in _merged(spans, recording, scale):
         name = html.escape(recording.names.get(client, ""))
-        colour = colours[client]
+        color = colors[client]
         pinned = recording.pins.get(client)
         hatched = pinned is not None and pinned.pin.db_connection == connection and end > pinned.at
         x, right = scale(start), scale(end)
@@ -230,9 +230,9 @@ def _lane(
             middle = min(max(scale(pinned.at), x), right)
         parts.append(f"<g><title>client {client} {name}, {end - start:.4g} s</title>")
         if middle > x:
-            parts.append(_box(x, y, max(middle - x, 1.0), colour))
+            parts.append(_box(x, y, max(middle - x, 1.0), color))
         if hatched:
-            parts.append(_box(middle, y, max(right - middle, 1.0), f"url(#hatch{colour[1:]})", colour))
+            parts.append(_box(middle, y, max(right - middle, 1.0), f"url(#hatch{color[1:]})", color))
         if right - x > 22:
             text = f"{client}"
             label = f'<text class="inside" x="{(x + right) / 2:.1f}" y="{y + 16}" text-anchor="middle">{text}</text>'
@@ -240,7 +240,7 @@ def _lane(
                 size = 8 * len(text) + 8
                 parts.append(
                     f'<rect x="{(x + right - size) / 2:.1f}" y="{y + 4}" width="{size}" height="16" rx="3" '
-                    f'fill="{colour}"/>'
+                    f'fill="{color}"/>'
                 )
             parts.append(label)
         if hatched:
@@ -270,20 +270,20 @@ def _merged(spans: Sequence[Span], recording: Recording, scale: _Scale) -> list[
     return merged
 
 
-def _hatches(colours: Sequence[str]) -> list[str]:
+def _hatches(colors: Sequence[str]) -> list[str]:
     return [
         "<defs>",
         *(
-            f'<pattern id="hatch{colour[1:]}" width="8" height="8" patternUnits="userSpaceOnUse" '
-            f'patternTransform="rotate(45)"><rect width="8" height="8" fill="{colour}" fill-opacity="0.25"/>'
-            f'<rect width="3.5" height="8" fill="{colour}"/></pattern>'
-            for colour in colours
+            f'<pattern id="hatch{color[1:]}" width="8" height="8" patternUnits="userSpaceOnUse" '
+            f'patternTransform="rotate(45)"><rect width="8" height="8" fill="{color}" fill-opacity="0.25"/>'
+            f'<rect width="3.5" height="8" fill="{color}"/></pattern>'
+            for color in colors
         ),
         "</defs>",
     ]
 
 
-def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str], y: int) -> tuple[list[str], int]:
+def _legend(clients: Sequence[int], recording: Recording, colors: dict[int, str], y: int) -> tuple[list[str], int]:
     parts = []
     x = _LEFT
     for client in clients[:_SHOWN_CLIENTS]:
@@ -292,8 +292,8 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
         width = 34 + 6.6 * len(text)
         if x + width > _WIDTH - _RIGHT:
             x, y = _LEFT, y + 22
-        fill = f"url(#hatch{colours[client][1:]})" if client in recording.pins else colours[client]
-        parts.append(f'<rect x="{x}" y="{y - 11}" width="14" height="14" fill="{fill}" stroke="{colours[client]}"/>')
+        fill = f"url(#hatch{colors[client][1:]})" if client in recording.pins else colors[client]
+        parts.append(f'<rect x="{x}" y="{y - 11}" width="14" height="14" fill="{fill}" stroke="{colors[client]}"/>')
         parts.append(f'<text x="{x + 20}" y="{y}">{html.escape(text)}</text>')
         x += int(width)
     if len(clients) > _SHOWN_CLIENTS:
@@ -301,7 +301,7 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
     return parts, y + 22
 
 
-def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
+def _pins(recording: Recording, colors: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
     parts = []
     # Clients that pinned by the same statement share a line.
     groups: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
@@ -315,8 +315,8 @@ def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) 
         if len(pins) > 1:
             lead = f"{len(pins)} clients pinned a connection each: {what}"
         statement = statement if len(statement) <= 84 else statement[:83] + "…"
-        colour = colours.get(client, "#24292f") if len(pins) == 1 else "#24292f"
-        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{colour}"/>')
+        color = colors.get(client, "#24292f") if len(pins) == 1 else "#24292f"
+        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{color}"/>')
         parts.append(f'<text x="{_LEFT + 20}" y="{y}">{html.escape(lead)}</text>')
         parts.append(f'<text class="mono" x="{_LEFT + 400}" y="{y}">{html.escape(statement)}</text>')
         y += 20

@@ -22,7 +22,7 @@ def draw(recording: Recording, scenes: Sequence[Scene]) -> str:
     """
     bands: dict[str, list[Band]] = {}
     for scene in scenes:
-        colour = _BAD if scene.is_bad else _GOOD
+        color = _BAD if scene.is_bad else _GOOD
         start, end = scene.start - recording.started_at, scene.end - recording.started_at
-        bands.setdefault(scene.row, []).append(Band(start, end, scene.text, colour))
+        bands.setdefault(scene.row, []).append(Band(start, end, scene.text, color))
     return draw_timeline(recording, title="What a SET costs behind RDS Proxy", bands=bands)

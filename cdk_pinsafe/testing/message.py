@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..terminal import plain
+from ..terminal import plain, plural
 
 if TYPE_CHECKING:
     from ..emulator import PinEvent
@@ -77,7 +77,7 @@ def failure(found: Sequence[PinningStatement]) -> str:
             lines += ["", *_row("statement", one.text), *_row("pins by", one.part), *_row("when", one.when)]
             lines += [*_row("client", "\n".join(one.clients)), *_row("remedy", _wrapped(one.remedy))]
         if len(same) > _MAX_STATEMENTS:
-            lines += ["", *_row("and", f"{_number(len(same) - _MAX_STATEMENTS, 'statement')} more")]
+            lines += ["", *_row("and", f"{plural(len(same) - _MAX_STATEMENTS, 'statement')} more")]
         lines += ["", *_row("condition", _wrapped(f"{name}: {same[0].meaning}"))]
         lines += _row("evidence", _wrapped(same[0].evidence))
     listed = ", ".join(f'"{name}"' for name in ids)
@@ -93,7 +93,7 @@ def summary(tests: "Sequence[tuple[str, int, Sequence[PinningStatement]]]") -> l
     """
     through = [test for test in tests if test[1]]
     if not through:
-        return [f"{_number(len(tests), 'test')} sent nothing through the emulator: check that they use its DSN"]
+        return [f"{plural(len(tests), 'test')} sent nothing through the emulator: check that they use its DSN"]
     groups: dict[tuple[str, str], dict[str, list[PinningStatement]]] = {}
     for name, _, found in through:
         for one in found:
@@ -108,7 +108,7 @@ def summary(tests: "Sequence[tuple[str, int, Sequence[PinningStatement]]]") -> l
     allowed = sum(1 for found in pinning if all(one.allowed for one in found))
     requests = sum(number for _, number, _ in through)
     lines.append(
-        f"{_number(len(through), 'test')} sent {_number(requests, 'request')} through the emulator; "
+        f"{plural(len(through), 'test')} sent {plural(requests, 'request')} through the emulator; "
         f"{len(pinning)} pinned, {allowed} of them as allowed"
     )
     return lines
@@ -157,7 +157,3 @@ def _wrapped(text: str) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _AFTER else text[:_AFTER] + " …"
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}" + "s" * (count != 1)

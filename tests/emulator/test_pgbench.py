@@ -83,7 +83,7 @@ def test_legacy_mode_pins_hundred_clients(target: ProxyTarget, admin: pg8000.nat
     """In legacy mode a hundred clients of the extended protocol pin a hundred connections."""
     assert eventually(lambda: backends(admin) == 0)
     with run_in_thread(target, pool_size=CLIENTS, legacy=True) as proxy, PeakSampler(proxy, admin) as peaks:
-        pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-T", "2", "--protocol", "extended")
+        pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-t", "50", "--protocol", "extended")
         assert len(proxy.pins) == CLIENTS
     assert peaks.pinned == CLIENTS
     assert peaks.backends == CLIENTS

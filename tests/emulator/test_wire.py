@@ -457,7 +457,7 @@ def test_fuzzed_logins(data: bytes, feed: Feed, authentication: Authentication) 
 def test_fuzzed_databases(data: bytes, feed: Feed) -> None:
     """Any data from a database at login is accepted or rejected with one exception."""
     handshake = HandshakeRunner(
-        backend_handshake(PoolKey("app", "shop"), "secret", ask_for_tls=False, insist_on_tls=False), lambda _: None
+        backend_handshake(PoolKey("app", "shop"), "secret", request_tls=False, require_tls=False), lambda _: None
     )
     try:
         for piece in feed(data):
