@@ -59,17 +59,21 @@ from .events import Observer, PinEvent
 from .frontend_login import Authentication
 from .metrics import Metrics
 from .server import EmulatorOptions, ProxyEmulator
+from .snapshot import ClientState, ConnectionState, Snapshot
 from .target import ProxyTarget
 from .threaded import ThreadedEmulator, run_in_thread
 
 __all__ = [
     "Authentication",
+    "ClientState",
+    "ConnectionState",
     "EmulatorOptions",
     "Metrics",
     "Observer",
     "PinEvent",
     "ProxyEmulator",
     "ProxyTarget",
+    "Snapshot",
     "ThreadedEmulator",
     "run_in_thread",
 ]

@@ -13,7 +13,7 @@ from .frontend import ClientProtocol
 from .pool import Pool
 from .shared import TrafficCounters
 
-__all__ = ["ClientCounters", "Metrics"]
+__all__ = ["ClientCounters", "Metrics", "collect"]
 
 
 @dataclass
@@ -72,50 +72,6 @@ class Metrics:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
-    @classmethod
-    def collect(
-        cls, connected: Iterable[ClientProtocol], tally: ClientCounters, pool: Pool, counters: TrafficCounters
-    ) -> "Metrics":
-        """Collect the metrics; `connected` are all client connections, including those that have not logged in yet."""
-        clients = [client for client in connected if client.ready]
-        encrypted = sum(1 for client in clients if client.tls)
-        connections = list(pool.connections.values())
-        averaged = {
-            "QueryResponseLatency": (counters.response_seconds * 1e6, counters.answered),
-            "QueryDatabaseResponseLatency": (counters.database_seconds * 1e6, counters.answered),
-            "DatabaseConnectionsBorrowLatency": (counters.borrow_seconds * 1e6, counters.borrows),
-        }
-        borrowed = [connection for connection in connections if connection.session is not None]
-        values: dict[str, float] = {
-            "ClientConnections": len(clients),
-            "ClientConnectionsTLS": encrypted,
-            "ClientConnectionsNoTLS": len(clients) - encrypted,
-            "ClientConnectionsReceived": tally.received,
-            "ClientConnectionsSetupSucceeded": tally.succeeded,
-            "ClientConnectionsSetupFailedAuth": tally.failed,
-            "ClientConnectionsClosed": tally.closed,
-            "QueryRequests": counters.queries,
-            "QueryRequestsTLS": counters.queries_tls,
-            "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
-            "DatabaseConnections": len(connections) + len(pool.closing),
-            "DatabaseConnectionsWithTLS": sum(
-                1 for connection in connections if connection.protocol is not None and connection.protocol.tls
-            ),
-            "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
-            "DatabaseConnectionsCurrentlyInTransaction": sum(
-                1 for connection in borrowed if connection.status != IDLE or connection.pending
-            ),
-            "DatabaseConnectionsCurrentlySessionPinned": sum(
-                1 for connection in borrowed if connection.session is not None and connection.session.pinned
-            ),
-            "DatabaseConnectionRequests": counters.borrows,
-            "DatabaseConnectionsSetupSucceeded": pool.opened,
-            "DatabaseConnectionsSetupFailed": pool.failed,
-            "MaxDatabaseConnectionsAllowed": pool.size,
-            **{name: round(total / number, 1) if number else 0.0 for name, (total, number) in averaged.items()},
-        }
-        return cls({name: values[name] for name in NAMES}, averaged)
-
     def as_json(self) -> str:
         """Return one JSON object of names and numbers."""
         return json.dumps(self.values, indent=2)
@@ -127,6 +83,50 @@ class Metrics:
             snake = "aws_rds_" + _snake(name)
             lines += [f"# HELP {snake} {text}.", f"# TYPE {snake} {kind}", f"{snake} {self.values[name]:g}"]
         return "\n".join(lines) + "\n"
+
+
+def collect(
+    connected: Iterable[ClientProtocol], client_counters: ClientCounters, pool: Pool, counters: TrafficCounters
+) -> Metrics:
+    """Collect the metrics; `connected` are all client connections, including those that have not logged in yet."""
+    clients = [client for client in connected if client.ready]
+    encrypted = sum(1 for client in clients if client.tls)
+    connections = list(pool.connections.values())
+    averaged = {
+        "QueryResponseLatency": (counters.response_seconds * 1e6, counters.answered),
+        "QueryDatabaseResponseLatency": (counters.database_seconds * 1e6, counters.answered),
+        "DatabaseConnectionsBorrowLatency": (counters.borrow_seconds * 1e6, counters.borrows),
+    }
+    borrowed = [connection for connection in connections if connection.session is not None]
+    values: dict[str, float] = {
+        "ClientConnections": len(clients),
+        "ClientConnectionsTLS": encrypted,
+        "ClientConnectionsNoTLS": len(clients) - encrypted,
+        "ClientConnectionsReceived": client_counters.received,
+        "ClientConnectionsSetupSucceeded": client_counters.succeeded,
+        "ClientConnectionsSetupFailedAuth": client_counters.failed,
+        "ClientConnectionsClosed": client_counters.closed,
+        "QueryRequests": counters.queries,
+        "QueryRequestsTLS": counters.queries_tls,
+        "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
+        "DatabaseConnections": len(connections) + len(pool.closing),
+        "DatabaseConnectionsWithTLS": sum(
+            1 for connection in connections if connection.protocol is not None and connection.protocol.tls
+        ),
+        "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
+        "DatabaseConnectionsCurrentlyInTransaction": sum(
+            1 for connection in borrowed if connection.status != IDLE or connection.pending
+        ),
+        "DatabaseConnectionsCurrentlySessionPinned": sum(
+            1 for connection in borrowed if connection.session is not None and connection.session.pinned
+        ),
+        "DatabaseConnectionRequests": counters.borrows,
+        "DatabaseConnectionsSetupSucceeded": pool.opened,
+        "DatabaseConnectionsSetupFailed": pool.failed,
+        "MaxDatabaseConnectionsAllowed": pool.size,
+        **{name: round(total / number, 1) if number else 0.0 for name, (total, number) in averaged.items()},
+    }
+    return Metrics({name: values[name] for name in NAMES}, averaged)
 
 
 def _snake(name: str) -> str:

@@ -20,7 +20,7 @@ from .events import Observer, Observers, PinEvent
 from .frontend import ClientProtocol
 from .frontend_login import Authentication, ClientLogin, LoginRules, PoolKey
 from .messages import FatalError
-from .metrics import ClientCounters, Metrics
+from .metrics import ClientCounters, Metrics, collect
 from .pool import Pool
 from .session import ClientSession
 from .shared import SharedState
@@ -226,7 +226,7 @@ class ProxyEmulator:
 
     def metrics(self) -> Metrics:
         """Return the current metrics; counts are since the start."""
-        return Metrics.collect(self.clients.values(), self._client_counters, self.pool, self.shared.counters)
+        return collect(self.clients.values(), self._client_counters, self.pool, self.shared.counters)
 
     def forget_pins(self) -> None:
         """Clear `pins` and `repeats`. Sessions stay pinned."""
@@ -236,24 +236,36 @@ class ProxyEmulator:
     # Callbacks of the clients' protocols.
 
     def client_connected(self, client: ClientProtocol) -> None:
-        """Register a client that has opened a connection."""
+        """Register a client that has opened a connection.
+
+        :meta private:
+        """
         self.clients[client.number] = client
         self._client_counters.received += 1
         self._observer.client_connected(client.number, client.address)
 
     def client_ready(self, client: ClientProtocol) -> None:
-        """Record that a client has logged in."""
+        """Record that a client has logged in.
+
+        :meta private:
+        """
         self._client_counters.succeeded += 1
         assert client.session is not None  # noqa: S101 - a client that is ready has a session
         login = client.session.login
         self._observer.client_ready(client.number, login.key.user, login.key.database, login.application_name or "")
 
     def login_failed(self) -> None:
-        """Count a failed login."""
+        """Count a failed login.
+
+        :meta private:
+        """
         self._client_counters.failed += 1
 
     def client_disconnected(self, client: ClientProtocol, reason: str) -> None:
-        """Remove a client, and close the database connection that it holds."""
+        """Remove a client, and close the database connection that it holds.
+
+        :meta private:
+        """
         del self.clients[client.number]
         self._client_counters.closed += 1
         session = client.session
@@ -268,7 +280,10 @@ class ProxyEmulator:
         self._observer.client_closed(client.number, reason)
 
     def client_identified(self, client: ClientProtocol, login: ClientLogin) -> None:
-        """Create the session of a client that has authenticated, and welcome it once its login is complete."""
+        """Create the session of a client that has authenticated, and welcome it once its login is complete.
+
+        :meta private:
+        """
         client.session = ClientSession(
             client.number,
             login,

@@ -33,12 +33,12 @@ Limits:
 - The plugin sees what the tests run, not everything that the application can run. `pinsafe lint` and `pinsafe audit`
   cover what no test runs.
 - A statement belongs to the test that is running when it reaches the proxy. What a fixture of a wider scope runs
-belongs
-  to the test during whose setup or teardown it runs; what a thread or a task runs later, to the test that is running
-  then. Migrations and the like, which do not go through the proxy in production either, should use `pinsafe_target`.
+  belongs to the test during whose setup or teardown it runs; what a thread or a task runs later, to the test that is
+  running then. Migrations and the like, which do not go through the proxy in production either, should use
+  `pinsafe_target`.
 - Every statement that pins is reported, even if an earlier test already pinned its session. But that session stays
   pinned, and holds a database connection, until its client disconnects: a suite that keeps 30 of them exhausts the
-      pool.
+  pool.
 - If one text contains several statements, the first one that pins is reported, as RDS Proxy does.
 - Clients log in with their own name and password if the target's DSN has a password (in the DSN or PGPASSWORD;
   ``~/.pgpass`` is not read), otherwise without a password. TLS is not offered.

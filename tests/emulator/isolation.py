@@ -64,7 +64,6 @@ class SimulatedClient:
         self.state: dict[str, str] = {}
         self.prepared: dict[str, str] = {}
         self.unnamed: str | None = None
-        self.inserted: list[str] = []
         self.listens = False
         self.counter = 0
 
@@ -116,10 +115,8 @@ class SimulatedClient:
         sql, nothing = DEFAULT_STATE[kind]
         if kind in self.state:
             await self.run(sql, [[self.state[kind]]])
-        elif kind == "sql":
-            # EXECUTE pins; the session has its own connection from here on, and must still find nothing.
-            await self.run(sql, nothing)
         else:
+            # EXECUTE pins; the session has its own connection from here on, and must still find nothing.
             await self.run(sql, nothing)
 
     async def read_application_name(self) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -100,10 +101,6 @@ class ProtocolHarness:
         return len(self.session._buffer)
 
 
-def answer(*parts: bytes) -> bytes:
-    return b"".join(parts)
-
-
 READY = message("Z", b"I")
 IN_TRANSACTION = message("Z", b"T")
 FAILED = message("E", b"SERROR\0VERROR\0C22012\0Mdivision by zero\0\0")
@@ -111,70 +108,95 @@ PARSED, BOUND, CLOSED, NO_DATA = message("1"), message("2"), message("3"), messa
 ROW = message("T", b"\0\0") + message("D", b"\0\0")
 DONE = message("C", b"SELECT 1\0")
 
-# Sent by the client, received by the database, the database's responses, received by the client, connection released.
-EXCHANGES: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
-    "simple query": (query("SELECT 1"), query("SELECT 1"), ROW + DONE + READY, ROW + DONE + READY, True),
-    "transaction": (query("BEGIN"), query("BEGIN"), DONE + IN_TRANSACTION, DONE + IN_TRANSACTION, False),
-    "two queries": (
-        query("SELECT 1") + query("SELECT 2"),
-        query("SELECT 1") + query("SELECT 2"),
-        DONE + READY + DONE + READY,
-        DONE + READY + DONE + READY,
-        True,
+
+@dataclass(frozen=True)
+class Exchange:
+    """Messages between a client, the emulator and the database.
+
+    Attributes:
+        sent: what the client sends.
+        responses: what the database responds.
+        forwarded: what the database receives; None if it is `sent`.
+        received: what the client receives; None if it is `responses`.
+        released: the connection is released in the end.
+    """
+
+    sent: bytes
+    responses: bytes
+    forwarded: bytes | None = None
+    received: bytes | None = None
+    released: bool = True
+
+    @property
+    def to_database(self) -> bytes:
+        return self.sent if self.forwarded is None else self.forwarded
+
+    @property
+    def to_client(self) -> bytes:
+        return self.responses if self.received is None else self.received
+
+
+EXCHANGES: dict[str, Exchange] = {
+    "simple query": Exchange(
+        sent=query("SELECT 1"),
+        responses=ROW + DONE + READY,
     ),
-    "unnamed statement": (
-        parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
-        parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
-        PARSED + BOUND + NO_DATA + DONE + READY,
-        PARSED + BOUND + NO_DATA + DONE + READY,
-        True,
+    "transaction": Exchange(
+        sent=query("BEGIN"),
+        responses=DONE + IN_TRANSACTION,
+        released=False,
     ),
-    "named statement": (
-        parse("SELECT $1", "s", [23]) + describe("s") + bind("s", "p", ["1"]) + execute("p") + close("s") + SYNC,
-        parse("SELECT $1", "n1", [23]) + describe("n1") + bind("n1", "p", ["1"]) + execute("p") + close("n1") + SYNC,
-        PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
-        PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
-        True,
+    "two queries": Exchange(
+        sent=query("SELECT 1") + query("SELECT 2"),
+        responses=DONE + READY + DONE + READY,
     ),
-    "no Sync yet": (
-        parse("SELECT 1") + describe() + FLUSH,
-        parse("SELECT 1") + describe() + FLUSH,
-        PARSED + message("t", b"\0\0") + ROW,
-        PARSED + message("t", b"\0\0") + ROW,
-        False,
+    "unnamed statement": Exchange(
+        sent=parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
+        responses=PARSED + BOUND + NO_DATA + DONE + READY,
     ),
-    "name that is taken": (
-        parse("SELECT 1", "s") + SYNC + parse("SELECT 2", "s") + SYNC,
-        parse("SELECT 1", "n1") + SYNC + parse("", "s") + parse("SELECT 2", "s") + SYNC,
-        PARSED + READY + PARSED + FAILED + READY,
-        PARSED + READY + FAILED + READY,
-        True,
+    "named statement": Exchange(
+        sent=parse("SELECT $1", "s", [23]) + describe("s") + bind("s", "p", ["1"]) + execute("p") + close("s") + SYNC,
+        forwarded=parse("SELECT $1", "n1", [23])
+        + describe("n1")
+        + bind("n1", "p", ["1"])
+        + execute("p")
+        + close("n1")
+        + SYNC,
+        responses=PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
     ),
-    "statement of another's connection": (
-        bind() + execute() + SYNC,
-        bind() + execute() + SYNC,
-        FAILED + READY,
-        FAILED + READY,
-        True,
+    "no Sync yet": Exchange(
+        sent=parse("SELECT 1") + describe() + FLUSH,
+        responses=PARSED + message("t", b"\0\0") + ROW,
+        released=False,
     ),
-    "copy in, as libpq does it": (
-        parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
-        parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
-        PARSED + BOUND + message("G", b"\0\0\0"),
-        PARSED + BOUND + message("G", b"\0\0\0"),
-        False,
+    "duplicate name": Exchange(
+        sent=parse("SELECT 1", "s") + SYNC + parse("SELECT 2", "s") + SYNC,
+        forwarded=parse("SELECT 1", "n1") + SYNC + parse("", "s") + parse("SELECT 2", "s") + SYNC,
+        responses=PARSED + READY + PARSED + FAILED + READY,
+        received=PARSED + READY + FAILED + READY,
     ),
-    "function call": (
-        message("F", b"\0" * 12),
-        message("F", b"\0" * 12),
-        message("V", b"") + READY,
-        message("V", b"") + READY,
-        True,
+    "unknown statement": Exchange(
+        sent=bind() + execute() + SYNC,
+        responses=FAILED + READY,
     ),
-    "nothing but what needs no answer": (FLUSH + COPY_DONE + copy_data(b"late"), b"", b"", b"", False),
-    "pin with statements prepared": (
-        parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        parse("SELECT 1", "n1")
+    "COPY as libpq sends it": Exchange(
+        sent=parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
+        responses=PARSED + BOUND + message("G", b"\0\0\0"),
+        released=False,
+    ),
+    "function call": Exchange(
+        sent=message("F", b"\0" * 12),
+        responses=message("V", b"") + READY,
+    ),
+    "messages without a response": Exchange(
+        sent=FLUSH + COPY_DONE + copy_data(b"late"),
+        forwarded=b"",
+        responses=b"",
+        released=False,
+    ),
+    "pin with statements prepared": Exchange(
+        sent=parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
+        forwarded=parse("SELECT 1", "n1")
         + SYNC
         + close("n1")
         + SYNC
@@ -183,9 +205,9 @@ EXCHANGES: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
         + query("SET a.b = 1")
         + bind("s")
         + SYNC,
-        PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
-        PARSED + READY + DONE + READY + BOUND + READY,
-        False,
+        responses=PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
+        received=PARSED + READY + DONE + READY + BOUND + READY,
+        released=False,
     ),
 }
 
@@ -194,32 +216,32 @@ EXCHANGES: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_data_in_any_pieces(name: str, feed: Feed) -> None:
     """Both sides can send messages whole, byte by byte, or several at once."""
-    sent, got, answers, passed, free = EXCHANGES[name]
+    exchange = EXCHANGES[name]
     harness = ProtocolHarness()
-    for piece in feed(sent):
+    for piece in feed(exchange.sent):
         harness.session.receive(piece)
-    assert bytes(harness.to_database) == got
-    for piece in feed(answers):
+    assert bytes(harness.to_database) == exchange.to_database
+    for piece in feed(exchange.responses):
         harness.connection.receive(piece)
-    assert bytes(harness.to_client) == passed
-    assert bool(harness.released) == free
-    assert (harness.session.connection is None) == (free or not got)
+    assert bytes(harness.to_client) == exchange.to_client
+    assert bool(harness.released) == exchange.released
+    assert (harness.session.connection is None) == (exchange.released or not exchange.to_database)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_incomplete_message_is_buffered(name: str, feed: Feed) -> None:
     """The beginning of the next message changes nothing and is buffered until the message is complete."""
-    sent, got, answers, passed, _ = EXCHANGES[name]
+    exchange = EXCHANGES[name]
     harness = ProtocolHarness()
     trailing = query("SELECT 'trailing'")[:-3]
-    for piece in feed(sent + trailing):
+    for piece in feed(exchange.sent + trailing):
         harness.session.receive(piece)
-    assert bytes(harness.to_database) == got
+    assert bytes(harness.to_database) == exchange.to_database
     assert harness.buffered == len(trailing)
-    for piece in feed(answers):
+    for piece in feed(exchange.responses):
         harness.connection.receive(piece)
-    assert bytes(harness.to_client) == passed
+    assert bytes(harness.to_client) == exchange.to_client
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -383,8 +405,8 @@ def test_malformed_messages_are_rejected(name: str, feed: Feed) -> None:
     assert raised.value.sqlstate == "08P01"
 
 
-VALID = [sent for sent, *_ in EXCHANGES.values()] + [TERMINATE]
-ANSWERS = [answers for _, _, answers, _, _ in EXCHANGES.values()]
+VALID = [exchange.sent for exchange in EXCHANGES.values()] + [TERMINATE]
+RESPONSES = [exchange.responses for exchange in EXCHANGES.values()]
 
 
 @st.composite
@@ -404,7 +426,7 @@ def mangled(draw: st.DrawFn, source: list[bytes]) -> bytes:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.one_of(st.binary(min_size=1, max_size=300), mangled(VALID)), st.sampled_from(FEEDS), mangled(ANSWERS))
+@given(st.one_of(st.binary(min_size=1, max_size=300), mangled(VALID)), st.sampled_from(FEEDS), mangled(RESPONSES))
 def test_fuzzed_clients(data: bytes, feed: Feed, answers: bytes) -> None:
     """Any client data is accepted or rejected with one exception, and the buffer stays small."""
     harness = ProtocolHarness()
@@ -473,27 +495,27 @@ def test_login_in_any_pieces(authentication: Authentication, feed: Feed) -> None
     sent = bytearray()
     handshake = HandshakeRunner(frontend_handshake(rules(authentication)), sent.extend)
 
-    def tell(data: bytes) -> list[tuple[str, bytes]]:
+    def feed_login(data: bytes) -> list[tuple[str, bytes]]:
         del sent[:]
         for piece in feed(data):
             handshake.receive(piece)
         return split(bytes(sent))[0]
 
-    asked = tell(struct.pack(">II", 8, 80877103))  # SSLRequest
+    answers = feed_login(struct.pack(">II", 8, 80877103))  # SSLRequest
     assert bytes(sent) == b"N"
-    asked = tell(LOGIN)
+    answers = feed_login(LOGIN)
     if authentication is Authentication.SCRAM:
         scram = ScramClient("secret")
         first = scram.first().encode()
-        asked = tell(message("p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first)) + first))
-        asked = tell(message("p", scram.final(asked[0][1][4:].decode()).encode()))
-        scram.verify(asked[0][1][4:].decode())
+        answers = feed_login(message("p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first)) + first))
+        answers = feed_login(message("p", scram.final(answers[0][1][4:].decode()).encode()))
+        scram.verify(answers[0][1][4:].decode())
     elif authentication is Authentication.PASS_THROUGH:
-        tell(message("p", b"secret\0"))
+        feed_login(message("p", b"secret\0"))
     elif authentication is Authentication.MD5:
         from cdk_pinsafe.emulator.authentication import md5_response
 
-        tell(message("p", md5_response("app", "secret", asked[0][1][4:]).encode() + b"\0"))
+        feed_login(message("p", md5_response("app", "secret", answers[0][1][4:]).encode() + b"\0"))
     assert handshake.done
     assert isinstance(handshake.result, ClientLogin)
     assert handshake.result.key == PoolKey("app", "shop")
