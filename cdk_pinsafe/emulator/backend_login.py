@@ -12,9 +12,7 @@ __all__ = ["BackendInfo", "DatabaseConnectError", "backend_handshake"]
 
 
 class DatabaseConnectError(FatalError):
-    """The database rejected the login or could not be reached; with the database's SQLSTATE and message if there are
-    any.
-    """
+    """The database rejected the login or could not be reached; with its SQLSTATE and message, if any."""
 
 
 @dataclass

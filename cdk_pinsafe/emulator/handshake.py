@@ -32,9 +32,7 @@ class Read(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """The next step of a handshake: bytes to send, then something to read. `limit` bounds the length field of a
-    message.
-    """
+    """The bytes to send, then something to read. `limit` bounds the length field of the message."""
 
     send: bytes
     read: Read
@@ -48,8 +46,8 @@ Handshake: TypeAlias = Generator[Step, bytes, Result]
 class HandshakeRunner:
     """Runs a handshake over bytes that arrive in pieces. `result` is valid once `done` is true."""
 
-    def __init__(self, conversation: Handshake[object], write: Callable[[bytes], object]) -> None:
-        self._handshake = conversation
+    def __init__(self, handshake: Handshake[object], write: Callable[[bytes], object]) -> None:
+        self._handshake = handshake
         self._write = write
         self._buffer = b""
         self.result: object = None

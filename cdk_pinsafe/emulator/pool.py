@@ -244,9 +244,7 @@ class Pool:
                     return
 
     def _make_room(self, key: PoolKey) -> bool:
-        """Open a connection for sessions that wait for this key. If the pool is full, close an idle one of another
-        key.
-        """
+        """Open a connection for sessions that wait for this key; in a full pool, first close one of another key."""
         if self.total >= self.size:
             others = [each[0] for each in self._idle.values() if each]
             if not others or len(self.closing) >= len(self._waiting):

@@ -18,9 +18,7 @@ MAX_PREPARED: Final = 500
 """The number of statements that a shared connection keeps prepared; above it the least recently used are closed."""
 
 MAX_KEPT_BYTES: Final = 8 << 20
-"""The limit of a client's prepared statements in bytes: queries, types and names. A client that exceeds it gets an
-error.
-"""
+"""The limit of a client's prepared statements in bytes: queries, types and names. More is an error."""
 
 _OVERHEAD: Final = 250  # bytes of a statement besides its text
 
@@ -131,14 +129,12 @@ class ClientStatements:
         return statement, statement.name
 
     def rename_to_client_names(self, connection: DatabaseConnection) -> bytes:
-        """Return messages that prepare all statements under the client's own names, and close all others on the
+        """Return messages that prepare all statements under the client's names, and close all others on the
         connection.
 
         Inside a batch no Sync may follow, because it would end the batch's transaction; a statement that cannot be
-        prepared any
-        more then fails the batch. Outside a batch each statement has its own Sync, so that one that fails affects no
-        other,
-        unless a transaction is open.
+        prepared any more then fails the batch. Outside a batch each statement has its own Sync, so that one that fails
+        affects no other, unless a transaction is open.
         """
         messages = []
 

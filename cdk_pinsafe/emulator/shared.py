@@ -47,8 +47,6 @@ class SharedState:
 
 
 def _names() -> Iterator[bytes]:
-    """Yield names for prepared statements. They cannot be guessed, so that no client can run another's statement by
-    name.
-    """
+    """Yield names for prepared statements that cannot be guessed, so that no client can run another's statement."""
     prefix = f"pinsafe_{secrets.token_hex(8)}_".encode()
     return (prefix + str(number).encode() for number in itertools.count(1))

@@ -22,11 +22,9 @@ class ProxyTarget:
         password: that user's password; None if not known.
         database: the database in the target's DSN; clients may connect to any.
         sslmode: as in libpq: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`. `allow` is treated
-            as
-            `prefer`.
+            as `prefer`.
         sslrootcert: a PEM file of trusted authorities, or `system`. None means the system's authorities with
-            `verify-…`, and
-            no verification with `require`.
+            `verify-…`, and no verification with `require`.
         connect_timeout: seconds until a connection must be open.
     """
 

@@ -29,8 +29,7 @@ class WatchedProxy:
         """The statements that pinned during the running test so far, in order, including its fixtures'.
 
         Every statement that pins is listed: `PinEvent.repeated` is true if its session was already pinned, in this test
-        or an
-        earlier one.
+        or an earlier one.
         """
         return self._pins()
 

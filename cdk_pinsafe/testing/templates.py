@@ -16,8 +16,7 @@ def masked_template(stack: "Stack") -> dict[str, Any]:
     """Return the stack's CloudFormation template with masked asset hashes, for a snapshot test.
 
     The same code and versions give the same template everywhere. What changes between versions without a meaning for
-    the
-    stack is the hash of an asset, such as the applier's package or CDK's provider framework: each is replaced by
+    the stack is the hash of an asset, such as the applier's package or CDK's provider framework: each is replaced by
     ``<asset hash>``, as is any other run of 64 hexadecimal digits. Everything else is unchanged.
 
     An app that has been synthesized cannot be changed: call this when all its stacks are complete.

@@ -218,9 +218,7 @@ def test_metrics_over_http(proxy: ThreadedEmulator) -> None:
 
 
 def test_timeline_shows_recorded_traffic(target: ProxyTarget, tmp_path: Path) -> None:
-    """A lane for each connection, a color for each client, a hatch from the pin to the client's end, no external
-    resources.
-    """
+    """A lane for each connection, a color for each client, a hatch for the pin, no external resources."""
     recording = Recording()
     with run_in_thread(target, pool_size=2, observers=[recording]) as proxy:
         for name in ("one", "two & <three>"):

@@ -167,10 +167,7 @@ def test_legacy_mode_pins_on_parse(target: ProxyTarget) -> None:
 
 
 def test_pinned_session_finds_its_statements_by_name(proxy: ThreadedEmulator) -> None:
-    """After a pin, EXECUTE, DEALLOCATE and pg_prepared_statements find the client's prepared statements by their own
-    names,
-    and no other client's.
-    """
+    """EXECUTE, DEALLOCATE and pg_prepared_statements find the client's statements by its names, and no others."""
 
     async def go() -> None:
         other = await Client.connect(proxy.port, USER, DATABASE)
