@@ -10,7 +10,7 @@ from typing import Final
 
 from .connection import IDLE
 from .frontend import ClientProtocol
-from .pool import Pool
+from .pool import ConnectionPool
 from .shared import TrafficCounters
 
 __all__ = ["ClientCounters", "Metrics", "collect"]
@@ -86,7 +86,10 @@ class Metrics:
 
 
 def collect(
-    connected: Iterable[ClientProtocol], client_counters: ClientCounters, pool: Pool, counters: TrafficCounters
+    connected: Iterable[ClientProtocol],
+    client_counters: ClientCounters,
+    pool: ConnectionPool,
+    counters: TrafficCounters,
 ) -> Metrics:
     """Collect the metrics; `connected` are all client connections, including those that have not logged in yet."""
     clients = [client for client in connected if client.ready]

@@ -26,7 +26,7 @@ from .messages import FatalError
 if TYPE_CHECKING:
     from .session import ClientSession
 
-__all__ = ["BORROW_TIMED_OUT", "Pool"]
+__all__ = ["BORROW_TIMED_OUT", "ConnectionPool"]
 
 FAIRNESS_MARGIN: Final = 0.05  # seconds
 _MAX_KEYS: Final = 1000  # keys whose ParameterStatus values are remembered
@@ -38,7 +38,7 @@ _TOO_MANY_CONNECTIONS: Final = "53300"  # too_many_connections: a limit of the s
 BORROW_TIMED_OUT: Final = FatalError("08000", "Timed-out waiting to acquire database connection.")
 
 
-class Pool:
+class ConnectionPool:
     """The database connections of one target.
 
     Attributes:

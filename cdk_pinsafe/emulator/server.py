@@ -21,7 +21,7 @@ from .frontend import ClientProtocol
 from .frontend_login import Authentication, ClientLogin, LoginRules, PoolKey
 from .messages import FatalError
 from .metrics import ClientCounters, Metrics, collect
-from .pool import Pool
+from .pool import ConnectionPool
 from .session import ClientSession
 from .shared import SharedState
 from .target import ProxyTarget
@@ -143,7 +143,7 @@ class ProxyEmulator:
         self._client_counters = ClientCounters()
         self._observer = Observers([_PinRecorder(self.pins, self.repeats), *observers])
         options = self.options
-        self.pool = Pool(
+        self.pool = ConnectionPool(
             size=options.pool_size,
             max_idle=options.pool_size // 2 if options.max_idle is None else options.max_idle,
             borrow_timeout=options.borrow_timeout,
