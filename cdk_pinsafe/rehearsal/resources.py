@@ -19,7 +19,7 @@ from typing import Any
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
-from ..emulator import Authentication, Options
+from ..emulator import Authentication, EmulatorOptions
 from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases
@@ -39,7 +39,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
 
     Args:
         databases: starts the databases behind instances and clusters.
-        proxies: starts the stand-ins behind proxies.
+        proxies: starts the emulators behind proxies.
         report: is told of every request to a `DatabaseSettings` resource, with its properties.
     """
     table = provisioners._RESOURCE_HANDLERS
@@ -307,7 +307,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
     pool = proxy["TargetGroup"]["ConnectionPoolConfig"]
     most = target.max_connections()
     methods = {one.get("ClientPasswordAuthType") for one in proxy["Auth"]}
-    options = Options(
+    options = EmulatorOptions(
         # How RDS rounds is not known.
         pool_size=max(1, most * int(pool["MaxConnectionsPercent"]) // 100),
         max_idle=most * int(pool["MaxIdleConnectionsPercent"]) // 100,
@@ -315,7 +315,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
         users=_users(proxy),
         tls=proxies.tls,
         require_tls=proxy["RequireTLS"],
-        # A stand-in wants more than the 0 that AWS allows.
+        # An emulator wants more than the 0 that AWS allows.
         borrow_timeout=max(0.001, float(pool["ConnectionBorrowTimeout"])),
         idle_client_timeout=float(proxy["IdleClientTimeout"]),
     )
