@@ -83,7 +83,8 @@ def _pools(app: Templates) -> Iterator[tuple[Resource, str]]:
 def _pinning_filters(app: Templates) -> Iterator[Finding]:
     for group, location in _pools(app):
         if filters := group.get(_POOL, "SessionPinningFilters"):
-            listed = ", ".join(map(str, filters)) if isinstance(filters, list) else "decided at deployment"
+            known = isinstance(filters, list) and all(isinstance(one, str) for one in filters)
+            listed = ", ".join(filters) if known else "decided at deployment"
             yield Finding(group, f"{location}/SessionPinningFilters", f"the filters are {listed}")
 
 
@@ -157,16 +158,17 @@ def _debug_logging(app: Templates) -> Iterator[Finding]:
             yield Finding(proxy, "Properties/DebugLogging", "nothing in the app calls rds:ModifyDBProxy to renew it")
 
 
-def _leaves(value: object) -> Iterator[object]:
-    """The values within a property that CloudFormation makes one text of each."""
-    if isinstance(value, dict) and not any(name == "Ref" or name.startswith("Fn::") for name in value):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _leaves(part)
-    else:
-        yield value
+def _leaves(properties: object) -> Iterator[object]:
+    """The values within properties that CloudFormation makes one text of each, in the order they are written."""
+    waiting = [properties]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and not any(name == "Ref" or name.startswith("Fn::") for name in value):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+        else:
+            yield value
 
 
 def _require_tls(app: Templates) -> Iterator[Finding]:
