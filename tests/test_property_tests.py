@@ -25,9 +25,9 @@ def test_print():
 def test_examples_are_new_with_long_only(tmp_path: Path, options: list[str], same: bool) -> None:
     """Two runs draw the same numbers, but for `--long`."""
     (tmp_path / "test_it.py").write_text(PRINTING)
-    command = [sys.executable, "-m", "pytest", "-s", "-c", ROOT / "pyproject.toml", "-p", "tests.conftest", *options]
+    command = [sys.executable, "-m", "pytest", "-s", "-c", "pyproject.toml", "-p", "tests.conftest", *options]
     runs = [
-        subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for _ in range(2)
     ]
     first, second = ([line for line in run.splitlines() if "drawn:" in line] for run in runs)
