@@ -14,7 +14,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
@@ -52,6 +52,8 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
         table[resource_type] = {**table.get(resource_type, {}), **handlers}
     for resource_type in filter(_is_recordable, table):
         table[resource_type] = _with_any_attribute(table[resource_type])
+    provisioners._REPLACING_PROPERTIES.update(_CREATE_ONLY)
+    provisioners._CUSTOM_NAME_REPLACEMENT["AWS::RDS::DBProxy"] = {"name": "DBProxyName"}
     # `changesets` is the one other module that binds the table when it is imported.
     provisioners._RESOURCE_HANDLERS = changesets._RESOURCE_HANDLERS = _AnyType(table)
     _report_settings(report)
@@ -241,6 +243,20 @@ def _with_secret(attributes: Attributes, secret_arn: str | None) -> Attributes:
 # --- Proxies -------------------------------------------------------------------------------------
 
 
+_CREATE_ONLY: Final = {
+    "AWS::RDS::DBProxy": (
+        "DBProxyName",
+        "EngineFamily",
+        "VpcSubnetIds",
+        "EndpointNetworkType",
+        "TargetConnectionNetworkType",
+    ),
+    "AWS::RDS::DBProxyTargetGroup": ("DBProxyName", "TargetGroupName"),
+}
+"""A change of these is a replacement, which CloudFormation refuses where a proxy keeps its name. Source: the types'
+schemas, ``createOnlyProperties``; aws-cdk issue 28369 for the refusal."""
+
+
 def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handlers]:
     def create(logical_id: str, props: Props, stack_name: str) -> Created:
         name = props["DBProxyName"]
@@ -249,8 +265,6 @@ def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handler
         return name, _proxy_attributes(name)
 
     def update(name: str, old: Props, new: Props, stack_name: str) -> Created:
-        if new["DBProxyName"] != name:
-            return create("", new, stack_name)
         _call(rds._modify_db_proxy, {**new, "SecurityGroups": new.get("VpcSecurityGroupIds", [])})
         _serve(name, databases, proxies)
         return name, _proxy_attributes(name)
