@@ -19,10 +19,7 @@ from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Tokenization
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IConstruct, IValidation
 
-from .checks import warn
-
-DUMMY_VPC_ID: Final = "vpc-12345"
-"""Of every VPC that CDK has not looked up yet."""
+from .checks import DUMMY_VPC_ID, warn
 
 _OWN: Final = "PinSafeSecretsManager"
 _SERVICE: Final = re.compile(r'\.secretsmanager"')

@@ -47,6 +47,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
         **_database_handlers(databases),
         **_proxy_handlers(databases, proxies),
         **_security_group_rule_handlers(),
+        **_vpc_endpoint_handlers(),
         **alarm_handlers(),
     }.items():
         table[resource_type] = {**table.get(resource_type, {}), **handlers}
@@ -381,6 +382,34 @@ def _security_group_rule_handlers() -> dict[str, Handlers]:
         "AWS::EC2::SecurityGroupIngress": handlers("IpPermissions"),
         "AWS::EC2::SecurityGroupEgress": handlers("IpPermissionsEgress"),
     }
+
+
+# --- VPC endpoints -------------------------------------------------------------------------------
+
+
+def _vpc_endpoint_handlers() -> dict[str, Handlers]:
+    """Endpoints of which, as on AWS, one of a service and VPC has private DNS.
+
+    Source of the message: terraform-provider-aws issue 17535.
+    """
+
+    def create(logical_id: str, props: Props, stack_name: str) -> Created:
+        vpc, service = props.get("VpcId"), props.get("ServiceName")
+        for endpoint_id, other in ec2._vpc_endpoints.items():
+            same = (other["VpcId"], other["ServiceName"]) == (vpc, service)
+            if same and _has_private_dns(other) and _has_private_dns(props):
+                raise ValueError(
+                    "private-dns-enabled cannot be set because there is already a conflicting DNS domain for "
+                    f"{service} in the VPC {vpc} ({endpoint_id})"
+                )
+        created: Created = provisioners._ec2_vpc_endpoint_create(logical_id, props, stack_name)
+        return created
+
+    return {"AWS::EC2::VPCEndpoint": {"create": create}}
+
+
+def _has_private_dns(endpoint: Props) -> bool:
+    return bool(provisioners._cfn_bool(endpoint.get("PrivateDnsEnabled", False)))
 
 
 def _digest(*parts: str) -> str:

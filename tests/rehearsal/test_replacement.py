@@ -46,17 +46,15 @@ app.synth()
 class Deployments:
     """The app, deployed with one number of zones after the other."""
 
-    def __init__(self, folder: Path, cli: CdkCli, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, cli: CdkCli, cloud: LocalCloud) -> None:
         (folder / "app").mkdir()
         (folder / "app" / "app.py").write_text(APP)
         (folder / "app" / "cdk.json").write_text('{"app": "python3 app.py"}')
-        self._folder, self._cli, self._cloud, self._monkeypatch = folder, cli, cloud, monkeypatch
+        self._folder, self._cli, self._cloud = folder, cli, cloud
         cli.bootstrap(ACCOUNT, cloud.endpoint)
 
     def deploy(self, zones: int, **environment: str) -> None:
-        # Of this process, which the CDK CLI passes on to the app.
-        for name, value in {"ZONES": str(zones), **environment}.items():
-            self._cli._environment[name] = value
+        self._cli._environment.update(environment, ZONES=str(zones))
         assembly = self._folder / f"zones-{zones}"
         self._cli.synth(App(self._folder / "app", None), assembly, ACCOUNT, self._cloud.endpoint)
         self._cli.deploy(assembly, ACCOUNT, self._cloud.endpoint)
@@ -72,11 +70,9 @@ class Deployments:
 
 
 @pytest.fixture
-def deployments(
-    tmp_path: Path, authority: CertificateAuthority, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> Deployments:
+def deployments(tmp_path: Path, authority: CertificateAuthority, cloud: LocalCloud) -> Deployments:
     (tmp_path / "cli").mkdir()
-    return Deployments(tmp_path, CdkCli(tmp_path / "cli", authority.certificate), cloud, monkeypatch)
+    return Deployments(tmp_path, CdkCli(tmp_path / "cli", authority.certificate), cloud)
 
 
 def test_a_zone_more_replaces_the_proxy(deployments: Deployments) -> None:
@@ -120,8 +116,7 @@ def test_a_zone_more_replaces_the_proxy(deployments: Deployments) -> None:
     [schedule] = scheduler.list_schedules()["Schedules"]
     call = scheduler.get_schedule(Name=schedule["Name"])["Target"]["Input"]
     assert json.loads(call) == {"DbProxyName": new, "DebugLogging": True}
-    role = deployments.resources("Default")
-    [role_name] = [physical for name, (type_, physical) in role.items() if name.startswith("ProxyEnhancedLoggingRole")]
+    [role_name] = [one for name, (_, one) in after.items() if name.startswith("ProxyEnhancedLoggingRole")]
     iam = deployments.client("iam")
     [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     document = iam.get_role_policy(RoleName=role_name, PolicyName=policy)["PolicyDocument"]
@@ -129,7 +124,7 @@ def test_a_zone_more_replaces_the_proxy(deployments: Deployments) -> None:
     for text in (watched, body, call):
         assert old not in text
     [stack] = deployments.client("cloudformation").describe_stacks(StackName="Default")["Stacks"]
-    assert stack["Outputs"] == [{"OutputKey": "Endpoint", "OutputValue": proxy["Endpoint"]}]
+    assert [output["OutputValue"] for output in stack["Outputs"]] == [proxy["Endpoint"]]
 
 
 def test_a_fixed_name_is_refused_as_cloudformation_does(deployments: Deployments) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
 from ...pinning.remedies import movable
+from ..checks import DUMMY_VPC_ID
 from . import alarms
 from .templates import Resource, Templates, as_bool, as_number, is_known, together
 
@@ -219,6 +220,31 @@ def _idle_over_max(app: Templates) -> Iterator[Finding]:
             yield Finding(group, location, f"{idle:g} percent may be idle, and {limit:g} be open")
 
 
+def _private_dns(app: Templates) -> Iterator[Finding]:
+    first: dict[tuple[str, str], list[Resource]] = {}
+    for endpoint in app.resources("AWS::EC2::VPCEndpoint"):
+        vpc, service = endpoint.text("VpcId"), endpoint.text("ServiceName")
+        # Before CDK has looked VPCs up, all have the same id.
+        if not vpc or not service or vpc == DUMMY_VPC_ID or as_bool(endpoint.get("PrivateDnsEnabled")) is not True:
+            continue
+        others = first.setdefault((vpc, service), [])
+        # Of two with conditions of their own, CloudFormation may make one only.
+        both = [
+            other
+            for other in others
+            if together(endpoint, other)
+            and (other.condition == endpoint.condition or None in (other.condition, endpoint.condition))
+        ]
+        if both:
+            found = f"its VPC has {both[0].logical_id} for {_service(service)} already"
+            yield Finding(endpoint, "Properties/PrivateDnsEnabled", found)
+        others.append(endpoint)
+
+
+def _service(name: str) -> str:
+    return name.rpartition(".")[2] if is_known(name.rpartition(".")[2]) else "the same service"
+
+
 _PLAIN_PROXY: Final = (
     "proxy = rds.DatabaseProxy(stack, 'Proxy', db_proxy_name='plain', vpc=vpc, secrets=[database.secret], "
     "proxy_target=rds.ProxyTarget.from_instance(database))\n"
@@ -343,5 +369,19 @@ RULES: Final[tuple[Rule, ...]] = (
         good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 90, 'maxIdleConnectionsPercent': 10})",
         find=_idle_over_max,
+    ),
+    Rule(
+        id="PrivateDnsConflict",
+        severity="error",
+        finds="two interface endpoints of one service with private DNS in one VPC",
+        why="AWS refuses the second, as the service's domain is taken in that VPC, and the deployment fails",
+        instead="keep one of them, or give the others private_dns_enabled=False",
+        evidence=Evidence.MEASURED,
+        bad="for name in ('One', 'Two'):\n"
+        "    vpc.add_interface_endpoint(name, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)",
+        good="service = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER\n"
+        "vpc.add_interface_endpoint('One', service=service)\n"
+        "vpc.add_interface_endpoint('Two', service=service, private_dns_enabled=False)",
+        find=_private_dns,
     ),
 )

@@ -36,6 +36,7 @@ class Resource:
     type: str
     properties: Properties
     depends_on: Sequence[str]
+    condition: str | None = None
 
     def text(self, *path: str) -> str | None:
         """A property as text, marks and all; None where it is absent."""
@@ -75,6 +76,7 @@ class Template:
                 type_ if isinstance(type_ := resource.get("Type"), str) else "",
                 _mapping(resource.get("Properties")),
                 _list(resource.get("DependsOn")),
+                condition if isinstance(condition := resource.get("Condition"), str) else None,
             )
             for logical_id, resource in _mapping(self.content.get("Resources")).items()
             if isinstance(resource, Mapping)
