@@ -33,9 +33,9 @@ def add_endpoint(vpc: ec2.Vpc, subnets: ec2.SubnetSelection | None) -> None:
 
 def wait_for_endpoint(settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:
     """Lets a resource wait for the VPC's endpoint, once the app is complete; without one, warns ``settings``."""
-    way = _Way(settings, resource, vpc)
-    Aspects.of(resource).add(way)
-    settings.node.add_validation(way)
+    dependency = _EndpointDependency(settings, resource, vpc)
+    Aspects.of(resource).add(dependency)
+    settings.node.add_validation(dependency)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _endpoints(root: IConstruct) -> _Endpoints:
     if root not in _found:
         found = _found[root] = _Endpoints()
         for construct in root.node.find_all():
-            # Without private DNS, an endpoint is neither a way for the applier nor in the way of another.
+            # The applier does not use an endpoint without private DNS, and AWS allows any number of them.
             if isinstance(construct, ec2.CfnVPCEndpoint) and construct.private_dns_enabled and _serves(construct):
                 scope = construct.node.scope
                 holder = scope if isinstance(scope, ec2.InterfaceVpcEndpoint) else construct
@@ -91,7 +91,7 @@ def _identity(vpc_id: str) -> str:
 
 
 @jsii.implements(IAspect, IValidation)
-class _Way:
+class _EndpointDependency:
     """What becomes of one resource once the app is complete."""
 
     def __init__(self, settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:

@@ -183,7 +183,7 @@ def test_the_apps_own_endpoint_is_the_only_one(
 
 
 def test_the_endpoint_that_is_added_has_the_apps_tags(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """It is there when the app's aspects come by."""
+    """It is made before the aspects run."""
     Tags.of(app).add("team", "data")
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     Template.from_stack(stack).has_resource_properties(
@@ -198,8 +198,8 @@ def test_the_endpoint_that_is_added_has_the_apps_tags(app: App, stack: Stack, is
         {"service": ec2.InterfaceVpcEndpointService("com.amazonaws.eu-west-1.secretsmanager-fips")},
     ],
 )
-def test_an_endpoint_under_another_name_is_no_way(stack: Stack, isolated_vpc: ec2.Vpc, props: dict[str, Any]) -> None:
-    """The applier asks for Secrets Manager by its own name; what has another is not in the way of a second one."""
+def test_endpoint_under_another_name_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+    """The applier uses the default host name of Secrets Manager."""
     own_endpoint(stack, isolated_vpc, **props)
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 2)
@@ -286,7 +286,7 @@ def test_an_endpoint_in_a_nested_stack(stack: Stack, isolated_vpc: ec2.Vpc) -> N
 
 
 def test_each_stage_has_its_own_endpoint(app: App) -> None:
-    """What one stage has is no way for another."""
+    """Two VPCs of two stages are not the same."""
     stacks = []
     for name in ("One", "Two"):
         stack = Stack(Stage(app, name), "Data")
