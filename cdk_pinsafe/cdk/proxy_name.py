@@ -50,9 +50,12 @@ def _create_only(proxy: rds.CfnDBProxy) -> dict[str, Any]:
 
 
 def _identity(proxy: rds.CfnDBProxy, value: str | list[str]) -> Any:
-    if isinstance(value, list):
-        return sorted((_identity(proxy, one) for one in value), key=json.dumps)
     stack = Stack.of(proxy)
+    if isinstance(value, list):
+        # A list that only the deployment knows is one token.
+        resolved = stack.resolve(value)
+        is_known = isinstance(resolved, list) and len(resolved) == len(value)
+        return sorted((_identity(proxy, one) for one in value), key=json.dumps) if is_known else resolved
     parts: list[Any] = [stack.resolve(value)]
     for token in Tokenization.reverse_string(value).tokens:
         if Reference.is_reference(token):

@@ -526,6 +526,28 @@ def test_default_name_of_subnets_that_only_deployment_knows() -> None:
     assert name_of(lambda stack: imported(stack, "subnets", 2)) == two
 
 
+def test_default_name_of_a_list_of_subnets_without_a_known_length() -> None:
+    """CDK takes such a list, with a warning."""
+
+    def imported(stack: Stack, export: str) -> ec2.IVpc:
+        ids = Fn.split(",", Fn.import_value(export))
+        return ec2.Vpc.from_vpc_attributes(
+            stack, "Vpc", vpc_id="vpc-1", availability_zones=Fn.get_azs(), private_subnet_ids=ids
+        )
+
+    names = [name_of(lambda stack, export=export: imported(stack, export)) for export in "aab"]  # type: ignore[misc]
+    assert names[0] == names[1] != names[2]
+
+
+def test_default_name_of_a_vpc_in_a_nested_stack() -> None:
+    """Two nested stacks have two VPCs, though all logical ids are the same."""
+    names = [
+        name_of(lambda stack, nested=nested: ec2.Vpc(NestedStack(stack, nested), "Vpc", max_azs=2))  # type: ignore[misc]
+        for nested in ("One", "One", "Two")
+    ]
+    assert names[0] == names[1] != names[2]
+
+
 def test_default_name_of_a_vpc_that_is_still_looked_up() -> None:
     """CDK's first run has made-up subnets and must not fail; the run that is deployed has another name."""
 
