@@ -24,6 +24,7 @@ from .applier.plan import Value
 from .applier.reading import extensions_of
 from .dsn import MalformedError, parts_of
 from .errors import ApplyError, UnreachableError
+from .terminal import plural
 
 State = Literal["ok", "drifted", "shadowed", "not effective"]
 
@@ -166,9 +167,9 @@ def _print(target: Target, rows: Sequence[Row]) -> None:
     if not rows:
         console.print(f"{target}: no settings are managed there")
     elif not found:
-        console.print(f"{target}: {_count(len(rows))} as asked for")
+        console.print(f"{target}: {plural(len(rows), 'setting')} as asked for")
     else:
-        console.print(f"{target}: {len(found)} of {_count(len(rows))} not as asked for")
+        console.print(f"{target}: {len(found)} of {plural(len(rows), 'setting')} not as asked for")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for title in ("setting", "desired", "stored", "effective", "state"):
             table.add_column(title, overflow="fold")
@@ -187,10 +188,6 @@ def _state_in_words(row: Row) -> str:
     if row.state == "shadowed":
         return f"shadowed for {', '.join(row.standing.shadowed_by)}"
     return f"not effective, from {row.source}" if row.state == "not effective" else row.state
-
-
-def _count(number: int) -> str:
-    return f"{number} setting{'s' if number != 1 else ''}"
 
 
 def _text(value: Value) -> str:

@@ -1,7 +1,7 @@
 """What clients send by themselves, and how each is told to stop: one row for each driver, framework or pooler.
 
 Read in the clients' own sources at the versions named, unless a row's evidence says otherwise; none was tried against
-a real proxy by this project. Where the evidence is `local`, the client was driven through the stand-in. A database
+a real proxy by this project. Where the evidence is `local`, the client was driven through the emulator. A database
 default stops a pin only if the client then stops sending its SET.
 
 What some rows say depends on what the server reports of its parameters when a client connects: see :data:`REPORTS`.
