@@ -5,8 +5,8 @@ were measured on PostgreSQL 15.18, 16.14 and 18.4 as a non-superuser; neither wa
 
 1. ``pg_catalog.fmgr_c_validator`` on a C function of the library, which any user may call unless that was revoked.
 2. ``SELECT f(...) WHERE false``: the executor looks the function up, which loads the library, and does not call it.
-   It needs a function that SQL can call: ``bloom``, ``btree_gin``, ``dict_int``, ``dict_xsyn`` and ``tsm_system_*`` of
-   PostgreSQL's contrib have none, and no parameters either.
+   It needs a function that SQL can call: of PostgreSQL's contrib, ``bloom``, ``dict_int``, ``dict_xsyn`` and
+   ``tsm_system_*`` have none, and no parameters either.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Round trips do not grow with the number of settings."""
+"""Round trips do not grow with the number of settings, nor for an extension that exists."""
 
 import pg8000.native
 import pytest
