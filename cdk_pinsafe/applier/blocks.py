@@ -6,7 +6,7 @@ A block takes its request from the transaction-local parameter ``cdk_pinsafe.req
 
 from typing import Final
 
-from ..settings.libraries import LOAD_LIBRARIES as LOADING
+from ..settings.libraries import LOAD_LIBRARIES as _LOADING
 
 CREATE_EXTENSIONS: Final = """
 DO $pinsafe$
@@ -62,7 +62,7 @@ DECLARE
   v_state text; v_message text; v_detail text; v_hint text;
 BEGIN
 """  # noqa: S608 - both are constants
-    + LOADING
+    + _LOADING
     + """
   FOR v_item IN
     SELECT r.value FROM pg_catalog.jsonb_array_elements(v_request -> 'values') WITH ORDINALITY AS r(value, at)
@@ -103,13 +103,13 @@ DECLARE
   v_extensions pg_catalog.jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
 BEGIN
 """
-    + LOADING
+    + _LOADING
     + """
 END
 $pinsafe$
 """
 )
-"""Request: names of extensions, as ``LOADING`` has them."""
+"""Request: names of extensions, as :mod:`..settings.libraries` has them."""
 
 ACT: Final = """
 DO $pinsafe$

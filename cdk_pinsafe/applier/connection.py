@@ -220,9 +220,9 @@ def immune_options(deadline: Deadline) -> dict[str, str]:
 
 
 def creating_options(deadline: Deadline) -> dict[str, str]:
-    """The same, but with the default ``search_path`` of a person's session, for ``CREATE_EXTENSIONS``.
+    """The same, but with the default ``search_path`` of any session of this user, for ``CREATE_EXTENSIONS``.
 
-    The session's first statement must be ``CLOSE_PATH``.
+    The session's first statement must set the path of ``OVERRIDES``.
     """
     options = immune_options(deadline)
     del options["search_path"]

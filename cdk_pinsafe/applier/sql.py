@@ -47,8 +47,8 @@ Advisory locks are per database. The number is arbitrary; all versions of this l
 COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
 
-CLOSE_PATH: Final = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"
-"""For a session that began with the path of the database, which remains its default."""
+SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', :path, false)"
+"""For a session that began with another path, which remains its default."""
 
 STATEMENT_TIMEOUT: Final = "SELECT pg_catalog.set_config('statement_timeout', :milliseconds, true)"
 

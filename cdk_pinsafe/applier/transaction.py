@@ -10,7 +10,7 @@ from ..errors import ApplyError
 from ..settings import extension_of
 from . import log, messages, sql
 from .compare import elements
-from .connection import ServerError, Session
+from .connection import OVERRIDES, ServerError, Session
 from .deadline import TransientError
 from .messages import ServerMessage
 from .plan import Action, Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
@@ -176,7 +176,7 @@ class Transaction:
 
     def _begin(self) -> None:
         if self._creates:
-            self._session.run(sql.CLOSE_PATH)
+            self._session.run(sql.SEARCH_PATH, path=OVERRIDES["search_path"])
         (in_recovery, database) = self._session.run(sql.IDENTITY)[0]
         if database != self._target.database:
             raise ApplyError(

@@ -47,6 +47,6 @@ def test_the_guide_has_the_messages() -> None:
     _, _, table = page("extensions").partition("| the message says | because |\n")
     rows = [row.split(" | ")[0].strip("| …") for row in table.partition("\n\n")[0].splitlines()[1:]]
     states = ("42501", "55000", "42710", "3F000", "57014", "P0001")
-    every = " ".join([message("0A000", offered=False), *(message(sqlstate) for sqlstate in states)])
+    every = " ".join([message("0A000", is_offered=False), *(message(sqlstate) for sqlstate in states)])
     assert len(rows) == len(states) + 1
     assert [row for row in rows if row not in every] == []
