@@ -7,6 +7,7 @@ import pytest
 from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.errors import UnreachableError
 
+from .test_drift import document
 from .world import Database, Settings
 
 WHOLE: Final = (
@@ -46,6 +47,12 @@ def test_all_of_it_is_created_and_works(postgis_database: Database) -> None:
         assert session.run("SELECT (normalize_address('1 Main St, Boston, MA')).address") == [[1]]
 
 
+def test_topology_after_the_geocoder_forgets_its_schema(postgis_database: Database) -> None:
+    """As in one session of psql: docs/extensions.md tells to list it first."""
+    _create(postgis_database, {}, Extensions=["postgis_tiger_geocoder", "postgis_topology"])
+    assert postgis_database.stored() == {"search_path": OF_SCRIPT}
+
+
 def test_search_path_of_the_script_stays_unmanaged(postgis_database: Database) -> None:
     """It belongs to the extension, which stays as well: no drift, and nothing to take back."""
     database = postgis_database
@@ -83,6 +90,7 @@ def test_managed_search_path_is_put_back(postgis_database: Database) -> None:
     before = database.stored(), database.ledger()
     assert _update(database, wish, wish) == (2, 0, 0, 0)
     assert (database.stored(), database.ledger()) == before
+    assert document(database)[0] == 0
     assert "postgis_topology" in _extensions(database)
     assert database.delete(wish).counts == (0, 0, 0, 2)
     assert database.stored() == {}
