@@ -114,6 +114,6 @@ def test_pg_cron_is_created_in_its_own_database(
             assert "the database that cron.database_name names there" in message
         with cluster.fresh_database(vault, "app_with_jobs") as database:
             assert database.create({"jit": "off"}, Extensions=["pg_cron"]).counts == (1, 1, 0, 0)
-            assert installed(database) == {"pg_cron": "pg_catalog"}
+            assert installed(database).keys() == {"pg_cron"}
             database.delete({"jit": "off"})
             database.hand("DROP EXTENSION pg_cron")

@@ -163,8 +163,8 @@ def test_a_script_finds_the_schemas_of_the_database(postgis_database: Database) 
 def test_parameters_of_the_raster_library_hold(postgis_database: Database) -> None:
     """They bear the name of postgis, whose own library does not define them."""
     database = postgis_database
-    wish: Settings = {"postgis.gdal_vsi_options": "AWS_REGION=eu-central-1"}
+    wish: Settings = {"postgis.gdal_vsi_options": "GDAL_HTTP_MAX_RETRY=3"}
     assert _create(database, wish, Extensions=["postgis_raster"]) == (1, 1, 0, 0)
-    assert database.show("postgis.gdal_vsi_options") == "AWS_REGION=eu-central-1"
+    assert database.show("postgis.gdal_vsi_options") == "GDAL_HTTP_MAX_RETRY=3"
     assert database.delete(wish).counts == (0, 0, 0, 1)
     assert database.stored() == {}
