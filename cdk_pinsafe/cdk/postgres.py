@@ -226,7 +226,7 @@ class PinSafePostgres(Construct):
 
     @property
     def connections(self) -> ec2.Connections:
-        """The proxy's security groups: what applications connect to."""
+        """The proxy's security groups, which applications connect to."""
         return self.proxy.connections
 
     @checked

@@ -22,7 +22,7 @@ class Pins(StrEnum):
     YES = "yes"
     """By default, on each connection or in everyday use."""
     SOMETIMES = "sometimes"
-    """Only as the row says: when configured so, or by what the server reports."""
+    """If the row says so, when configured or depending on what the server reports."""
     NO = "no"
     REFUSED = "refused"
     """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
@@ -84,6 +84,7 @@ REPORTS: Final = Limit(
     evidence=(Evidence.UNVERIFIED, Evidence.LOCAL),
     source=("https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC",),
 )
+"""What is not known of the server's reports."""
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(
