@@ -5,13 +5,29 @@
     parameters   the data, which a script wrote from real servers, and how to look a parameter up
     reading      how PostgreSQL reads a value's text
     rds          what RDS denies its master user
+    defaults     which values may be the default of every session
     check        a setting against one version: errors, and doubts that do not stop it
 
 The constructs and the command line use it. It is no part of the applier, which asks the server itself.
 """
 
 from .check import Doubt, check
+from .defaults import Hazard, Suits, hazard, hazard_of
 from .parameters import MAJORS, Parameter, find, measured_on, names, versions_of
 from .rds import rds_denies
 
-__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "rds_denies", "versions_of"]
+__all__ = [
+    "MAJORS",
+    "Doubt",
+    "Hazard",
+    "Parameter",
+    "Suits",
+    "check",
+    "find",
+    "hazard",
+    "hazard_of",
+    "measured_on",
+    "names",
+    "rds_denies",
+    "versions_of",
+]
