@@ -19,7 +19,7 @@ from typing import Any
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
-from ..standin import Authentication, Options
+from ..emulator import Authentication, Options
 from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases

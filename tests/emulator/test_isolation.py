@@ -5,8 +5,8 @@ import asyncio
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.standin import Authentication, Target, host, running
-from cdk_pinsafe.standin.host import event_loop
+from cdk_pinsafe.emulator import Authentication, Target, host, running
+from cdk_pinsafe.emulator.host import event_loop
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .isolation import TABLES, live

@@ -2,7 +2,7 @@
 
 ::
 
-    from cdk_pinsafe.standin import running
+    from cdk_pinsafe.emulator import running
 
     with running("postgresql://app:secret@localhost:5432/app", pool_size=30) as proxy:
         ...  # clients connect to proxy.dsn()

@@ -1,6 +1,6 @@
 """Draws ``examples/timeline.svg``, the README's picture of multiplexing and pinning, from real traffic.
 
-Run as ``python -m tests.standin.picture`` in the root of the repository.
+Run as ``python -m tests.emulator.picture`` in the root of the repository.
 """
 
 import random
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psycopg
 
+from cdk_pinsafe.emulator import Target, running
+from cdk_pinsafe.emulator.timeline import Recording
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
-from cdk_pinsafe.standin import Target, running
-from cdk_pinsafe.standin.timeline import Recording
 
 PICTURE = Path(__file__).parents[2] / "examples" / "timeline.svg"
 REQUESTS = "ABCDEFGH"

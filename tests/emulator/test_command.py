@@ -1,4 +1,4 @@
-"""`pinsafe standin`: what it shows, writes and serves, and how it ends."""
+"""`pinsafe emulator`: what it shows, writes and serves, and how it ends."""
 
 import contextlib
 import json
@@ -23,14 +23,14 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cdk_pinsafe.cli import main
+from cdk_pinsafe.emulator import RunningStandIn, Target, running
+from cdk_pinsafe.emulator.command import address
+from cdk_pinsafe.emulator.http import serving_metrics
+from cdk_pinsafe.emulator.metrics import NAMES
+from cdk_pinsafe.emulator.timeline import Recording, draw
+from cdk_pinsafe.emulator.view import view
 from cdk_pinsafe.errors import StandInError
 from cdk_pinsafe.pinning.log_lines import parse_line
-from cdk_pinsafe.standin import RunningStandIn, Target, running
-from cdk_pinsafe.standin.command import address
-from cdk_pinsafe.standin.http import serving_metrics
-from cdk_pinsafe.standin.metrics import NAMES
-from cdk_pinsafe.standin.timeline import Recording, draw
-from cdk_pinsafe.standin.view import view
 
 from ..docs.pages import page
 from .conftest import DATABASE, PASSWORD, USER, eventually
@@ -46,7 +46,7 @@ def dsn(host: str, port: int) -> str:
 def command(target: Target, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The command as a process, and its lines so far; the first one was printed already."""
     process = subprocess.Popen(
-        [PINSAFE, "standin", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0", *options],
+        [PINSAFE, "emulator", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0", *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PGPASSWORD": PASSWORD},
@@ -97,7 +97,7 @@ def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
 
 
 def test_guide_shows_the_output(target: Target) -> None:
-    block = re.search(r"```console\n\$ pinsafe standin [^\n]*\n(.*?)```", page("emulator"), re.DOTALL)
+    block = re.search(r"```console\n\$ pinsafe emulator [^\n]*\n(.*?)```", page("emulator"), re.DOTALL)
     assert block
     with command(target) as (process, lines):
         port = int(re.findall(r":(\d+)", lines[0])[0])
@@ -134,7 +134,7 @@ def test_live_view_on_a_terminal(target: Target) -> None:
     """On a terminal it shows clients and connections as they are, and gives the terminal back."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [PINSAFE, "standin", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0"],
+        [PINSAFE, "emulator", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0"],
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -182,7 +182,7 @@ def test_live_view_on_a_terminal(target: Target) -> None:
 def test_usage_errors(arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot work is said in one line, with exit status 2."""
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    told = CliRunner().invoke(main, ["standin", *arguments])
+    told = CliRunner().invoke(main, ["emulator", *arguments])
     assert told.exit_code == 2
     assert words in told.output
 

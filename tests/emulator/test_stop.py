@@ -4,7 +4,7 @@ import asyncio
 
 import pg8000.native
 
-from cdk_pinsafe.standin import Authentication, StandIn, Target
+from cdk_pinsafe.emulator import Authentication, StandIn, Target
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .wire import start_up

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdk_pinsafe.standin.authentication import ScramClient
-from cdk_pinsafe.standin.connection import DatabaseConnection
-from cdk_pinsafe.standin.conversation import Talk
-from cdk_pinsafe.standin.database_login import DatabaseLogin, database_login
-from cdk_pinsafe.standin.events import Observer
-from cdk_pinsafe.standin.login import (
+from cdk_pinsafe.emulator.authentication import ScramClient
+from cdk_pinsafe.emulator.connection import DatabaseConnection
+from cdk_pinsafe.emulator.conversation import Talk
+from cdk_pinsafe.emulator.database_login import DatabaseLogin, database_login
+from cdk_pinsafe.emulator.events import Observer
+from cdk_pinsafe.emulator.login import (
     Authentication,
     ClientRules,
     Key,
     Login,
     client_login,
 )
-from cdk_pinsafe.standin.messages import ProtocolViolation, Refusal
-from cdk_pinsafe.standin.prepared import LONGEST_KEPT
-from cdk_pinsafe.standin.session import Session
-from cdk_pinsafe.standin.surroundings import Surroundings
+from cdk_pinsafe.emulator.messages import ProtocolViolation, Refusal
+from cdk_pinsafe.emulator.prepared import LONGEST_KEPT
+from cdk_pinsafe.emulator.session import Session
+from cdk_pinsafe.emulator.surroundings import Surroundings
 
 from .wire import (
     COPY_DONE,
@@ -489,7 +489,7 @@ def test_a_login_may_come_in_any_pieces(authentication: Authentication, feed: Fe
     elif authentication is Authentication.PASS_THROUGH:
         tell(message("p", b"secret\0"))
     elif authentication is Authentication.MD5:
-        from cdk_pinsafe.standin.authentication import md5_response
+        from cdk_pinsafe.emulator.authentication import md5_response
 
         tell(message("p", md5_response("app", "secret", asked[0][1][4:]).encode() + b"\0"))
     assert talk.done

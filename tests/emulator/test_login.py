@@ -11,11 +11,11 @@ import pg8000.native
 import psycopg
 import pytest
 
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, host, running
+from cdk_pinsafe.emulator.authentication import ScramClient, ScramError, ScramServer
 from cdk_pinsafe.errors import StandInError
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, host, running
-from cdk_pinsafe.standin.authentication import ScramClient, ScramError, ScramServer
 
 from .conftest import DATABASE, PASSWORD, USER
 from .wire import split, start_up

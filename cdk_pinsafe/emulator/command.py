@@ -1,4 +1,4 @@
-"""`pinsafe standin`: a stand-in in the foreground, with its view, until Ctrl-C."""
+"""`pinsafe emulator`: a stand-in in the foreground, with its view, until Ctrl-C."""
 
 import contextlib
 import json

@@ -9,7 +9,7 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .wire import SYNC, Client, bind, clients, errors, execute, parse, query, rows

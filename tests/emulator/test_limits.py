@@ -9,8 +9,8 @@ import pg8000.native
 import psycopg
 import pytest
 
+from cdk_pinsafe.emulator import Authentication, Options, RunningStandIn, StandIn, Target, running
 from cdk_pinsafe.errors import StandInError
-from cdk_pinsafe.standin import Authentication, Options, RunningStandIn, StandIn, Target, running
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .wire import Client, Message, clients, fields, query
@@ -154,7 +154,7 @@ def test_a_port_that_is_taken_is_named(target: Target, proxy: RunningStandIn) ->
 
 def test_a_client_that_reads_nothing_is_let_go(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that has to leave and does not read is cut off in the end; its socket does not stay open."""
-    monkeypatch.setattr("cdk_pinsafe.standin.client_edge._CLOSE_PATIENCE", 0.2)
+    monkeypatch.setattr("cdk_pinsafe.emulator.client_edge._CLOSE_PATIENCE", 0.2)
 
     async def story() -> None:
         async with StandIn(

@@ -1,7 +1,7 @@
 """What a stand-in counts adds up."""
 
+from cdk_pinsafe.emulator import RunningStandIn
 from cdk_pinsafe.rehearsal.proxies import over_a_minute
-from cdk_pinsafe.standin import RunningStandIn
 
 from .test_multiplexing import Connect, serve
 from .wire import SYNC, bind, execute, parse

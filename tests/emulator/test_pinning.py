@@ -8,9 +8,9 @@ import pg8000.native
 import psycopg
 import pytest
 
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.emulator.log import Log
 from cdk_pinsafe.pinning.log_lines import Kind, parse_line
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
-from cdk_pinsafe.standin.log import Log
 
 from .conftest import DATABASE, PASSWORD, USER, eventually
 from .wire import SYNC, Client, bind, errors, execute, parse, query, rows

@@ -19,7 +19,7 @@ import pytest
 
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
 
-from ..standin.wire import Client
+from ..emulator.wire import Client
 
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
 PGBENCH = sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"))
@@ -106,12 +106,12 @@ def pgbouncer(server: PostgresServer) -> Iterator[int]:
 
 @contextlib.contextmanager
 def stand_in(server: PostgresServer, *options: str) -> Iterator[tuple[int, int]]:
-    """`pinsafe standin` in a process of its own, as PgBouncer is: its port and process id."""
+    """`pinsafe emulator` in a process of its own, as PgBouncer is: its port and process id."""
     port = free_port()
     target = f"postgresql://{USER}:secret@127.0.0.1:{server.port}/{DATABASE}?sslmode=disable"
     program = str(Path(sys.executable).with_name("pinsafe"))
     process = subprocess.Popen(
-        [program, "standin", "--target", target, "--listen", f"127.0.0.1:{port}", *options], stdout=subprocess.DEVNULL
+        [program, "emulator", "--target", target, "--listen", f"127.0.0.1:{port}", *options], stdout=subprocess.DEVNULL
     )
     try:
         wait_for(port)

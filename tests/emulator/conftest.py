@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pg8000.native
 import pytest
 
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
 
 USER = "app"
 PASSWORD = "p4ss wörd"  # not ASCII, so that SASLprep has something to do

@@ -10,8 +10,8 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
+from cdk_pinsafe.emulator import RunningStandIn, Target, running
 from cdk_pinsafe.rehearsal.postgres import PostgresServer
-from cdk_pinsafe.standin import RunningStandIn, Target, running
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 

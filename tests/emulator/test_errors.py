@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.standin import Authentication, RunningStandIn, Target, running
-from cdk_pinsafe.standin.prepared import LONGEST_KEPT
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.emulator.prepared import LONGEST_KEPT
 
 from .conftest import PASSWORD, USER
 from .test_multiplexing import Connect, serve

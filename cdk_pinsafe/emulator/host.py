@@ -97,7 +97,7 @@ def running(
     where = Target.from_dsn(target) if isinstance(target, str) else target
     stand_in = StandIn(where, options, observers=observers, **changes)
     loop = event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="pinsafe-standin", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name="pinsafe-emulator", daemon=True)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(stand_in.start(), loop).result()
