@@ -528,8 +528,8 @@ CLIENTS: Final[tuple[Client, ...]] = (
         language="JavaScript",
         package="kysely",
         versions="current",
-        sends="pg_advisory_lock(3853314791062309107) around its migrations; pg_advisory_xact_lock, which does not pin, where "
-        "they are one transaction",
+        sends="pg_advisory_lock(3853314791062309107) around its migrations; where they are one transaction, "
+        "pg_advisory_xact_lock, which does not pin",
         conditions=("advisory-lock",),
         pins=Pins.SOMETIMES,
         evidence=_LOCAL,

@@ -323,8 +323,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="Session-level advisory locks",
         pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and pg_advisory_unlock and its kin",
         safe="the transaction-level locks: pg_advisory_xact_lock, pg_try_advisory_xact_lock and their _shared forms",
-        remedy="within one transaction use pg_advisory_xact_lock, which its end releases; to hold a lock for longer, as "
-        "migration tools do, connect to the database itself",
+        remedy="within one transaction use pg_advisory_xact_lock, which its end releases; for a lock that is held longer, "
+        "as by migration tools, connect to the database itself",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),

@@ -33,14 +33,14 @@ _MODES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _PAST_THE_PROXY: Final[Mapping[Sender, str]] = {
     Sender.MIGRATION: "connect the migration tool to the database itself, not through the proxy",
-    Sender.DUMP: "make and load dumps on a connection to the database itself, not through the proxy: their SETs are for "
-    "their own session",
+    Sender.DUMP: "make and load dumps on a connection to the database itself, not through the proxy: their SETs are "
+    "for their own session",
     Sender.PERSON: "connect to the database itself, not through the proxy: a person's session needs no pool",
 }
 _LOCK_SPANS: Final = "; its lock spans several transactions, so pg_advisory_xact_lock cannot take its place"
 _ONE_SESSION: Final = (
     "pass it as a parameter of the query, or let a function of the database set it for the transaction "
-    f"({TENANT_PAGE}): RDS takes no default for a name that no extension defines, and a tenant's must not be everybody's"
+    f"({TENANT_PAGE}): RDS takes no default for a name that no extension defines, and one tenant's must not be all's"
 )
 
 
