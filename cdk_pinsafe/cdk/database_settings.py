@@ -13,9 +13,11 @@ from constructs import Construct
 
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
+from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
+from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard
 from .recycle import Recycle
@@ -126,7 +128,7 @@ class DatabaseSettings(Construct):
         super().__init__(scope, id)
         target = PostgresDatabase.of(database, secret=secret)
         target.check(self, "database")
-        self._checks = SettingChecks(self, target)
+        self._checks = SettingChecks(self, target, extensions)
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
@@ -136,6 +138,14 @@ class DatabaseSettings(Construct):
         check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
+        if not texts and not any(role_texts.values()) and not extensions:
+            warn(
+                self,
+                "NothingToDo",
+                "'settings' should name a parameter, got an empty dict, and neither 'role_settings' nor 'extensions': "
+                "there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
+                "'annotation::cdk-pinsafe:NothingToDo'",
+            )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -165,10 +175,14 @@ class DatabaseSettings(Construct):
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
         owner = f"{self.node.path} (stack {_deployed_name(self)})"
+        host, port = target.endpoint.hostname, port_text(target.endpoint)
+        databases = [database_name] if isinstance(database_name, str) else [*database_name]
+        names = [("", name) for name in texts] + [(role, name) for role in role_texts for name in role_texts[role]]
+        Claims.add(self, host, port, [(one, role, name.lower()) for one in databases for role, name in names])
         identity: dict[str, object] = {
-            "Host": target.endpoint.hostname,
-            "Port": port_text(target.endpoint),
-            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
+            "Host": host,
+            "Port": port,
+            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": databases}),
             "SecretArn": target.secret.secret_arn,
             # With the stack's name: the same code may be deployed as two stacks that meet in one database.
             "Owner": owner,
@@ -206,8 +220,7 @@ class DatabaseSettings(Construct):
                 "DriftGuard",
                 function=applier.function,
                 identity=identity,
-                settings=[(name, "") for name in texts]
-                + [(name, role) for role in role_texts for name in role_texts[role]],
+                settings=[(name, role) for role, name in names],
                 name=owner,
                 interval=drift_check,
                 repairs=drift_repair,
@@ -262,7 +275,7 @@ class DatabaseSettings(Construct):
                     refuse(self, f"{prop!r} should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
                 texts[name] = self._text(prop, name, value)
-                self._checks.check(name, texts[name])
+                self._checks.check(prop, name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
@@ -311,6 +324,22 @@ class DatabaseSettings(Construct):
         for extension in extensions:
             if not extension or "\0" in extension:
                 refuse(self, f"'extensions' should be names such as 'vector', got {extension!r}")
+            if right := meant(extension):
+                refuse(self, f"'extensions' should hold the names of extensions, got {extension!r}: it is {right!r}")
+            if extension in LIBRARIES:
+                refuse(
+                    self,
+                    f"'extensions' should hold the names of extensions, got {extension!r}, which is a library without "
+                    "an extension: add it to shared_preload_libraries in a parameter group",
+                )
+        if missing := [extension for extension in extensions if extension in NOT_ON_RDS]:
+            warn(
+                self,
+                "ExtensionNotOnRds",
+                f"'extensions' has {', '.join(map(repr, missing))}, in no list of RDS's extensions that was read: the "
+                "deployment would fail; take it out, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
+                "SHOW rds.extensions has it",
+            )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
         """A cluster answers once it has an instance, to which its endpoint does not refer."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import jsii
-from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -192,6 +192,10 @@ class PinSafePostgres(Construct):
             extensions=extensions,
             ca_bundle=ca_bundle,
         )
+        if settings is None:
+            Validations.of(self.settings).acknowledge(
+                Acknowledgment(id="annotation::cdk-pinsafe:NothingToDo", reason="'settings' was left out")
+            )
         if guard := self.settings.drift_guard:
             for alarm in (guard.drifted, guard.unchecked):
                 if alarm_actions:

@@ -323,8 +323,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="Session-level advisory locks",
         pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and pg_advisory_unlock and its kin",
         safe="the transaction-level locks: pg_advisory_xact_lock, pg_try_advisory_xact_lock and their _shared forms",
-        remedy="within one transaction use pg_advisory_xact_lock, which its end releases; for a lock that is held longer, "
-        "as by migration tools, connect to the database itself",
+        remedy="within one transaction use pg_advisory_xact_lock, which its end releases; for a lock that is held "
+        "longer, as by migration tools, connect to the database itself",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),
@@ -361,8 +361,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="load",
         title="LOAD",
         pins="LOAD of a library",
-        safe="CREATE EXTENSION; a library that the server preloads",
-        remedy="add the library to shared_preload_libraries in a parameter group, and take the LOAD out of the client",
+        safe="CREATE EXTENSION; a library that shared_preload_libraries of the parameter group names",
+        remedy="add the library to shared_preload_libraries in the parameter group",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),
