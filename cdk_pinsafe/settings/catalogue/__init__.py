@@ -12,7 +12,7 @@ The constructs and the command line use it. It is no part of the applier, which 
 """
 
 from .check import Doubt, check
-from .defaults import Hazard, Suits, hazard, hazard_of
+from .defaults import Hazard, Suits, check_default, hazard, hazard_of
 from .parameters import MAJORS, Parameter, find, measured_on, names, versions_of
 from .rds import rds_denies
 
@@ -23,6 +23,7 @@ __all__ = [
     "Parameter",
     "Suits",
     "check",
+    "check_default",
     "find",
     "hazard",
     "hazard_of",

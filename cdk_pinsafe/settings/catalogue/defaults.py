@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from ...errors import SettingError
 from ..names import DENIED
+from .check import Doubt
 from .parameters import Parameter, versions_of
 from .rds import is_custom
 from .reading import UnreadableError, read_bool, read_integer, read_real
@@ -44,7 +46,7 @@ class Hazard:
         has: Whether a value is one of them.
         usual: Whether a SET of the parameter can be taken for one of them where its value is not known, and for the
             other half of one where it is harmless: nobody sends ``SET row_security = on`` but to undo an ``off``.
-        corrupts: Whether they let data be lost or wrong, so that nobody may acknowledge them.
+        corrupts: Whether they let data be lost or wrong, so that they are refused and no warning.
     """
 
     suits: Suits
@@ -69,6 +71,34 @@ def hazard_of(name: str, value: Value) -> Hazard | None:
     """The hazard of a parameter if the value has it; a value that PostgreSQL would refuse has none."""
     known = hazard(name)
     return known if known is not None and known.has(name.lower(), value) else None
+
+
+def check_default(name: str, value: Value, *, of_role: bool) -> list[Doubt]:
+    """Judges a value as the default of every session, or of the sessions of one role.
+
+    Args:
+        name: the parameter's, in any case of letters.
+        value: its text.
+        of_role: whether it is to be the default of a role of its own.
+
+    Returns:
+        A ``HarmfulDefault`` if a DBA may want it and others would not; mostly nothing.
+
+    Raises:
+        SettingError: data would be lost or wrong.
+    """
+    known = hazard_of(name, value)
+    if known is None or known is _CUSTOM or (of_role and known.suits is not Suits.NEVER):
+        return []
+    shown = f"setting {name!r} got {repr(value if isinstance(value, str) else list(value))[:80]}"
+    if known.corrupts:
+        instead = (
+            "give it to a role of its own by 'role_settings'"
+            if known.suits is Suits.OWN_ROLE
+            else "remove it, and SET it in the one session that needs it"
+        )
+        raise SettingError(f"{shown}, which is no default: {known.reason}; {instead}")
+    return [Doubt("HarmfulDefault", f"{shown}, which harms sessions that did not ask for it: {known.reason}")]
 
 
 def _any(_name: str, _value: Value) -> bool:
