@@ -446,9 +446,6 @@ HAZARDS: Final[dict[str, Hazard]] = {
     "log_transaction_sample_rate": Hazard(Suits.OWN_ROLE, "1", _MUCH_LOG, _ONE, usual=False),
     # What is for tests of PostgreSQL itself.
     "allow_in_place_tablespaces": Hazard(Suits.NEVER, "on", _DEVELOPERS, _ON),
-    "debug_discard_caches": Hazard(
-        Suits.NEVER, "any but 0", f"{_DEVELOPERS}: it makes every statement many times slower", _NOT_ZERO
-    ),
     "debug_logical_replication_streaming": Hazard(Suits.NEVER, "immediate", _DEVELOPERS, _is("immediate")),
     "debug_parallel_query": _FORCED_PARALLEL,
     "force_parallel_mode": _FORCED_PARALLEL,
@@ -469,8 +466,9 @@ SAFE: Final = frozenset(
     backend_flush_after backtrace_functions bytea_output
     client_connection_check_interval commit_delay commit_siblings constraint_exclusion
     cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost createrole_self_grant cursor_tuple_fraction
-    deadlock_timeout debug_pretty_print default_statistics_target default_table_access_method default_tablespace
-    default_text_search_config default_toast_compression dynamic_library_path
+    deadlock_timeout debug_discard_caches debug_pretty_print default_statistics_target
+    default_table_access_method default_tablespace default_text_search_config default_toast_compression
+    dynamic_library_path
     effective_cache_size effective_io_concurrency enable_partitionwise_aggregate enable_partitionwise_join
     escape_string_warning extension_control_path extension_destdir
     file_copy_method
