@@ -60,7 +60,7 @@ def movable(name: str, value: Value | None = None) -> bool:
         value: What the SET gives it; None if that is not known.
     """
     lower = name.lower()
-    if lower in _ELSEWHERE or _is_hole(lower) or _hazard(lower, value) is not None or rds_denies(lower):
+    if lower in _ELSEWHERE or _is_hole(lower) or harmful(lower, value) is not None or rds_denies(lower):
         return False
     try:
         check(lower, None, None)
@@ -103,7 +103,7 @@ def _in_an_application(
             return _ELSEWHERE[name], False
         if name.startswith("transaction_"):
             return f"write it into BEGIN, as in BEGIN{_modes(settings)}, or set default_{name} in the database", False
-        if (known := _hazard(name, value)) is not None:
+        if (known := harmful(name, value)) is not None:
             if value is not None and known.has(name, value) and _holds(settings, held):
                 break
             return _against(known, name, value, settings), False
@@ -138,7 +138,7 @@ def _into_the_database(
     return words, False
 
 
-def _hazard(name: str, value: Value | None) -> Hazard | None:
+def harmful(name: str, value: Value | None) -> Hazard | None:
     """What speaks against the parameter as a default: by its value, or by itself where hardly another value is set."""
     known = hazard(name)
     if known is None or known.usual or (value is not None and known.has(name, value)):

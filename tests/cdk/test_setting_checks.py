@@ -290,7 +290,12 @@ def test_default_that_loses_data_is_refused(stack: Stack, vpc: ec2.Vpc, settings
 def test_harmful_default_is_a_warning(stack: Stack, vpc: ec2.Vpc) -> None:
     """One warning for all of them, none of a role's own settings, and it can be acknowledged."""
     database = rds.DatabaseInstance(stack, "Instance", engine=POSTGRES_18, vpc=vpc)
-    harmful = {"row_security": False, "statement_timeout": 0, "search_path": [""], "enable_seqscan": False}
+    harmful: dict[str, Any] = {
+        "row_security": False,
+        "statement_timeout": 0,
+        "search_path": [""],
+        "enable_seqscan": False,
+    }
     settings = DatabaseSettings(
         stack,
         "Settings",

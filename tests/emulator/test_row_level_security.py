@@ -39,7 +39,7 @@ def last_rows(connection: psycopg.Connection, script: str) -> list[str]:
     """The rows of the last SELECT of a script that is sent statement by statement."""
     rows: list[str] = []
     for statement in filter(str.strip, script.split(";")):
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
+        cursor = connection.execute(statement)
         if cursor.description:
             rows = [row[0] for row in cursor.fetchall()]
     return rows
@@ -92,7 +92,7 @@ def test_parameter_filters_without_a_policy(shop: pg8000.native.Connection, prox
     """The page's query gives a tenant's rows where no policy stands in the way, and does not pin."""
     shop.run("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
     with client(proxy) as connection:
-        assert connection.execute(BY_PARAMETER.replace("$1", "%s"), ["8"]).fetchall() == [("chair",)]  # type: ignore[call-overload]
+        assert connection.execute(BY_PARAMETER.replace("$1", "%s"), ["8"]).fetchall() == [("chair",)]
     assert list(proxy.pins) == []
 
 

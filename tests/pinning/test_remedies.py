@@ -116,7 +116,6 @@ def test_migration_lock_is_not_replaced() -> None:
         ("SET TRANSACTION $1", None),
         ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL $1", "default_transaction_isolation"),
         ("SET TRANSACTION ISOLATION LEVEL $1", "transaction_isolation"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, $1", "default_transaction_read_only"),
     ],
 )
 def test_hole_is_neither_parameter_nor_value(sql: str, parameter: str | None) -> None:

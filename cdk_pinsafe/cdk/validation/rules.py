@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
-from ...pinning.remedies import movable
-from ...settings.catalogue import Suits, hazard_of
+from ...pinning.remedies import harmful, movable
+from ...settings import DENIED
+from ...settings.catalogue import Suits
 from . import alarms
 from .templates import Resource, Templates, as_bool, as_number, is_known, together
 
@@ -105,14 +106,15 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         query = group.text(_POOL, "InitQuery") or ""
         # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
         found = [match for match in map(_SET.match, query.split(";")) if match]
-        names = [match["name"].strip('"').lower() if match["name"] else str(match.lastgroup) for match in found]
-        values = [(match["value"] or "").strip("'") for match in found]
+        names = [match["name"].strip('"') if match["name"] else str(match.lastgroup) for match in found]
+        values = [(match["value"] or "").strip("'") or None for match in found]
         known = {name: value for name, value in zip(names, values, strict=True) if is_known(name)}
-        if settable := [name for name, value in known.items() if movable(name, value or None)]:
+        if settable := [name for name, value in known.items() if movable(name, value)]:
             yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
         for name, value in known.items():
-            if (against := hazard_of(name, value)) is not None and against.suits is not Suits.ONE_SESSION:
-                detail = f"it sets {name} = {value[:80]}, which is no default for every session: {against.reason}"
+            against = None if name.lower() in DENIED else harmful(name.lower(), value)
+            if against is not None and against.suits is not Suits.ONE_SESSION:
+                detail = f"it sets {name}, which harms sessions that did not ask for it: {against.reason}"
                 yield Finding(group, f"{location}/InitQuery", detail)
 
 
