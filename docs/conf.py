@@ -25,7 +25,10 @@ napoleon_numpy_docstring = False
 
 # Types of other packages, which publish no inventory that is available offline.
 nitpick_ignore_regex = [
-    ("py:.*", r"(aws_cdk|constructs|jsii|Construct|IConstruct|Token|cloudwatch|typing|collections|asyncio|datetime|enum|pathlib|contextlib)\b.*"),
+    (
+        "py:.*",
+        r"(aws_cdk|constructs|jsii|Construct|IConstruct|Token|cloudwatch|typing|collections|asyncio|datetime|enum|pathlib|contextlib)\b.*",
+    ),
 ]
 coverage_show_missing_items = True
 

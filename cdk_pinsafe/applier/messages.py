@@ -222,12 +222,12 @@ def _shortened(quoted: str) -> str:
 def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
     extension = extension_of(error.about)
     if error.role_lock:
-        return _unlocked(error)
+        return _role_remedy(error)
     match error.sqlstate:
         case "42501" if extension and extension not in installed and not is_known:
             return (
                 f"the server offers no extension {extension!r}: a parameter of one's own needs GRANT SET ON PARAMETER "
-                "by a superuser, which RDS may not allow; otherwise set it in the application's sessions"
+                "by a superuser, which RDS has none of; keep the value in a table, or in a function that returns it"
             )
         case "42501" if extension and extension not in installed:
             return (
@@ -250,7 +250,7 @@ def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
             return "correct the value"
 
 
-def _unlocked(error: ServerMessage) -> str:
+def _role_remedy(error: ServerMessage) -> str:
     """What lets the user alter the role.
 
     A member of ``rds_iam`` logs in by IAM only, and the user would become one through the role. ``INHERIT FALSE`` was
@@ -262,11 +262,10 @@ def _unlocked(error: ServerMessage) -> str:
     if error.role_lock == "createrole":
         return (
             f"the secret's user may not alter this role: run ALTER ROLE {user} CREATEROLE, and on PostgreSQL 16 and "
-            "later, as who made the role, "
-            f"GRANT {role} TO {user} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+            f"later, as the role's creator, GRANT {role} TO {user} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
         )
     return (
-        "the secret's user may not alter this role: run, as who made the role, "
+        "the secret's user may not alter this role: run, as the role's creator, "
         f"GRANT {role} TO {user} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE; if the role is in rds_iam, INHERIT would "
         "end this user's password login"
     )

@@ -16,10 +16,11 @@ from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
-from .checks import check_choice, refuse, warn
+from .checks import refuse, warn
 from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard
+from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 
@@ -64,12 +65,18 @@ class DatabaseSettings(Construct):
             deletes the resource of before, and with it the settings of a database that failed. A deletion always goes
             through all, and fails if one does. Default: ``rollback``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
-            ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
-            be tokens.
+            ``str`` for ``search_path`` and ``temp_tablespaces``. Strings and numbers may be tokens. A number without a
+            unit counts in the parameter's own, and is warned of: 30 for ``statement_timeout`` is 30 ms;
+            ``Duration.seconds(30)`` or ``"30s"`` is what most mean by it. Parameters that only superusers may set, and
+            names of one's own such as ``app.tenant``, are warned of too, since RDS denies them (documented and reported
+            by others, not tried on AWS). No two ``DatabaseSettings`` of an app may set the same parameter of the same
+            database.
         role_settings: role name, to the letter, to settings of its own, by ``ALTER ROLE … IN DATABASE … SET``, which
             beat the database's where that role logs in; those of a role that it is a member of it does not get. The
             roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
-            option on the role, which it has on those it made (measured). What is stored is read back, but, unlike the
+            option on the role, which it has on those it made (measured); on others it is given by ``GRANT role TO
+            user WITH ADMIN TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam``
+            loses its password login. What is stored is read back, but, unlike the
             database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
         on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
             a setting that this deployment sets, changes or takes over, which for that role beats the database's:
@@ -86,8 +93,8 @@ class DatabaseSettings(Construct):
         drift_repair: whether such a look sets again what drifted. Default: False.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
-        extensions: extensions to create in the database where they are missing, before the settings. They are never
-            dropped. Default: none.
+        extensions: extensions to create in the database where they are missing, before the settings, by the names that
+            CREATE EXTENSION takes: ``vector``, not ``pgvector``. They are never dropped. Default: none.
         vpc_subnets: where the applier runs; they need a way to the database and to Secrets Manager, and public ones
             are refused. It is settled by the first deployment, as CloudFormation does not move a custom resource to
             another function: to change it, remove the settings in one deployment and add them in the next. Default:
@@ -105,6 +112,7 @@ class DatabaseSettings(Construct):
         ConfigurationError: a prop that cannot work.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -135,16 +143,14 @@ class DatabaseSettings(Construct):
         self._check_names(database_name, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        check_choice(self, "on_error", on_error, "rollback", "continue")
-        check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
         if not texts and not any(role_texts.values()) and not extensions:
             warn(
                 self,
                 "NothingToDo",
-                "'settings' should name a parameter, got an empty dict, and neither 'role_settings' nor 'extensions': "
-                "there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
+                "'settings' should name a parameter, got an empty dict, and 'role_settings' and 'extensions' are empty "
+                "too: there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
                 "'annotation::cdk-pinsafe:NothingToDo'",
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
@@ -320,8 +326,6 @@ class DatabaseSettings(Construct):
                 refuse(self, f"'database_name' should be 1 to 63 bytes long, got {name!r}")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             refuse(self, f"'database_name' should name a database once, got {twice[0]!r} more than once")
-        if isinstance(extensions, str):
-            refuse(self, f"'extensions' should be a list of names, got the one string {extensions!r}")
         for extension in extensions:
             if not extension or "\0" in extension:
                 refuse(self, f"'extensions' should be names such as 'vector', got {extension!r}")

@@ -12,6 +12,7 @@ from cdk_pinsafe.applier import sql
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 
+from ..docs.pages import blocks, page
 from .world import ARN, MASTER, Clock, Database, properties, refusal
 
 PASSWORD = "app-password-9"
@@ -268,6 +269,16 @@ def test_advised_grant_lets_the_user_alter_the_role(database: Database, granting
     database.admin.run(advised(message))
     database.delete({}, **given)
     assert stored(database) == {}
+
+
+def test_guide_shows_the_advised_grant(database: Database) -> None:
+    """What docs/settings.md shows is the applier's statement, but for names that need no quotes."""
+    if database.cluster.major < 16:
+        pytest.skip("15 and earlier ask for CREATEROLE alone")
+    [shown] = [block.text for block in blocks(page("settings")) if block.kind == "sql"]
+    with role_of(database, "reports", by_master=False) as role:
+        message = database.refuses(lambda: database.create({}, **wish({role: {"jit": "off"}})))
+    assert shown.strip() == advised(message).replace('"', "") + ";"
 
 
 def test_advised_grant_can_come_from_who_made_the_role(database: Database) -> None:

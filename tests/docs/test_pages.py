@@ -45,7 +45,7 @@ def test_other_blocks_name_their_test(path: Path) -> None:
     error_is_next = False
     for block in blocks(path.read_text(encoding="utf-8")):
         is_error, error_is_next = error_is_next and block.kind == "text", block.kind == "python raises"
-        if block.kind.startswith("python") or is_error or offline(block.text):
+        if block.kind.startswith(("python", "{")) or is_error or offline(block.text):
             continue
         if block.kind == "sh" and set(block.text.splitlines()) <= SETUP:
             continue

@@ -4,7 +4,9 @@
 
     parameters   the data, which a script wrote from real servers, and how to look a parameter up
     reading      how PostgreSQL reads a value's text
+    units        how an amount is written with its unit, as text and in CDK
     rds          what RDS denies its master user
+    extensions   names of extensions, mistaken ones, and those that RDS does not offer
     defaults     which values may be the default of every session
     check        a setting against one version: errors, and doubts that do not stop it
 

@@ -88,7 +88,7 @@ class Doubt:
 def check(
     name: str, text: str | Sequence[str] | None, major: int | None, extensions: Collection[str] | None = None
 ) -> list[Doubt]:
-    """Judges a setting as a server of the major version would, and RDS's master user on it.
+    """Judges a setting as a server of the major version would, and as RDS would where its master user sets it.
 
     Args:
         name: the parameter's, in any case of letters.

@@ -35,8 +35,8 @@ LIBRARIES: Final = frozenset({"auto_explain"})
 """Libraries of RDS that have parameters and no extension."""
 
 _MISSED: Final = """
-age citus file_fdw http pg_duckdb pg_graphql pg_ivm pg_net pg_search pgjwt pgml pgsodium plpython3u supabase_vault
-timescaledb vectorscale
+age citus file_fdw http pg_duckdb pg_graphql pg_ivm pg_net pg_search pgjwt pgml pgsodium pgvectorscale plpython3u
+supabase_vault timescaledb vectorscale
 """
 NOT_ON_RDS: Final = frozenset(_MISSED.split())
 """Well-known extensions that no list of RDS's extensions has that was read; a newer release may offer one."""
