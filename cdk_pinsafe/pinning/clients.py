@@ -528,7 +528,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         language="JavaScript",
         package="kysely",
         versions="current",
-        sends="pg_advisory_lock(3853314791062309107) around its migrations; where they are one transaction, "
+        sends="pg_advisory_lock(3853314791062309107) around its migrations; older versions take "
         "pg_advisory_xact_lock, which does not pin",
         conditions=("advisory-lock",),
         pins=Pins.SOMETIMES,
