@@ -7,7 +7,7 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.emulator import RunningStandIn
+from cdk_pinsafe.emulator import ThreadedEmulator
 
 from ..docs.pages import blocks, page
 from .conftest import USER
@@ -26,7 +26,7 @@ def shop(admin: pg8000.native.Connection) -> Iterator[pg8000.native.Connection]:
 
 
 @contextlib.contextmanager
-def client(proxy: RunningStandIn) -> Iterator[psycopg.Connection]:
+def client(proxy: ThreadedEmulator) -> Iterator[psycopg.Connection]:
     with psycopg.connect(proxy.dsn(), autocommit=True) as connection:
         yield connection
 
@@ -46,7 +46,7 @@ def last_rows(connection: psycopg.Connection, script: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("shop")
-def test_function_sets_the_tenant_for_one_transaction(proxy: RunningStandIn) -> None:
+def test_function_sets_the_tenant_for_one_transaction(proxy: ThreadedEmulator) -> None:
     """Its rows are seen within the transaction alone, by nobody else on the connection, and nothing pins."""
     with client(proxy) as seven, client(proxy) as other:
         assert items(other) == []
@@ -58,7 +58,7 @@ def test_function_sets_the_tenant_for_one_transaction(proxy: RunningStandIn) -> 
 
 
 @pytest.mark.usefixtures("shop")
-def test_session_setting_of_a_function_leaks(proxy: RunningStandIn) -> None:
+def test_session_setting_of_a_function_leaks(proxy: ThreadedEmulator) -> None:
     """It does not pin, and the connection's next client sees the rows of a tenant that it never named."""
     with client(proxy) as seven:
         seven.execute("SELECT remember_tenant('7')")
@@ -68,7 +68,7 @@ def test_session_setting_of_a_function_leaks(proxy: RunningStandIn) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_set_config_pins_and_is_safe(proxy: RunningStandIn) -> None:
+def test_set_config_pins_and_is_safe(proxy: ThreadedEmulator) -> None:
     """The local setting ends with the transaction; the local proxy pins for it, as AWS's list says."""
     with client(proxy) as seven:
         assert last_rows(seven, SET_CONFIG) == ["lamp"]
@@ -80,7 +80,7 @@ def test_set_config_pins_and_is_safe(proxy: RunningStandIn) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_setting_is_an_empty_text_after_its_transaction(proxy: RunningStandIn) -> None:
+def test_setting_is_an_empty_text_after_its_transaction(proxy: ThreadedEmulator) -> None:
     """A session that once had the setting shows it as empty, not as NULL: so the policy needs nullif."""
     with client(proxy) as seven:
         assert seven.execute("SELECT current_setting('app.tenant', true)").fetchone() == (None,)
@@ -88,7 +88,7 @@ def test_setting_is_an_empty_text_after_its_transaction(proxy: RunningStandIn) -
         assert seven.execute("SELECT current_setting('app.tenant', true)").fetchone() == ("",)
 
 
-def test_parameter_filters_without_a_policy(shop: pg8000.native.Connection, proxy: RunningStandIn) -> None:
+def test_parameter_filters_without_a_policy(shop: pg8000.native.Connection, proxy: ThreadedEmulator) -> None:
     """The page's query gives a tenant's rows where no policy stands in the way, and does not pin."""
     shop.run("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
     with client(proxy) as connection:
