@@ -3,7 +3,7 @@
 The rooms, and the one way of flow between them::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> pages · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
+    pinning  ─> cli · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
@@ -13,13 +13,12 @@ The rooms, and the one way of flow between them::
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
-    pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
-    dsn         a connection string, read without showing its password
-    terminal    text from elsewhere, fit for a terminal
-    cli         `pinsafe …`
+    dsn         DSNs, parsed without showing a password in an error
+    terminal    untrusted text for terminals, and plurals
+    cli         the command `pinsafe`, with `conditions`, `clients` and `settings`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 
 The names below are loaded when they are first asked for: the applier and the command line share this package, and

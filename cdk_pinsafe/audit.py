@@ -24,7 +24,7 @@ from .pinning.clients import recognise
 from .pinning.conditions import Condition, Evidence
 from .pinning.log_lines import classify
 from .pinning.remedies import settings_line
-from .pinning.statements import Finding, analyse
+from .pinning.statements import StatementFinding, analyse
 from .terminal import one_line, plural
 
 _CONNECT_SECONDS = 10
@@ -83,7 +83,7 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """What an audit found.
 
     Attributes:
@@ -136,7 +136,7 @@ def run(dsn: str, *, output_format: str) -> bool:
     return bool(report.pins)
 
 
-def audit(dsn: str) -> Report:
+def audit(dsn: str) -> AuditReport:
     """What a database was sent that pins, as far as its statistics tell.
 
     Raises:
@@ -202,7 +202,7 @@ def _check(dsn: str) -> None:
         raise AuditError(str(error)) from None
 
 
-def _read(connection: psycopg.Connection) -> Report:
+def _read(connection: psycopg.Connection) -> AuditReport:
     view = _view(connection)
     held: dict[str, str] = dict(connection.execute(_IN_FORCE).fetchall())
     roles: list[tuple[str, str, str]] = connection.execute(_ROLE_SETTINGS).fetchall()
@@ -228,7 +228,7 @@ def _read(connection: psycopg.Connection) -> Report:
     pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
     move, ambiguous = to_move(pins)
     set_by_clients = {name for pin in pins for name in pin.settings}
-    return Report(
+    return AuditReport(
         database=connection.info.dbname,
         server_version=(connection.info.parameter_status("server_version") or "").split(" ")[0],
         statements=len(rows),
@@ -261,7 +261,7 @@ def _pin_of(known: Condition, statement: str, calls: int, roles: Sequence[str]) 
     return Pin(known.id, statement, calls, tuple(roles), known.evidence, known.remedy, False, {}, clients)
 
 
-def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
+def _pin(finding: StatementFinding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     return Pin(
         condition=finding.condition.id,
         statement=text[finding.statement_start : finding.statement_end],
@@ -275,7 +275,7 @@ def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     )
 
 
-def _print(report: Report, console: Console) -> None:
+def _print(report: AuditReport, console: Console) -> None:
     console.print(
         f"[bold]{escape(one_line(report.database))}[/], PostgreSQL {escape(report.server_version)}: "
         f"{report.statements} statements, sent {plural(report.calls, 'time')}, by whatever way they came\n"
@@ -304,7 +304,7 @@ def _print(report: Report, console: Console) -> None:
         console.print(escape(one_line(line)))
 
 
-def _remarks(report: Report) -> list[str]:
+def _remarks(report: AuditReport) -> list[str]:
     remarks = []
     if report.ambiguous:
         remarks.append(

@@ -19,7 +19,6 @@ MAY_IMPORT = {
     "terminal": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
-    "pages": {"errors", "pinning", "settings"},
     "audit": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
     "logs": {"errors", "pinning", "terminal"},
@@ -30,7 +29,7 @@ MAY_IMPORT = {
     "rehearsal": {"errors", "pinning", "settings", "emulator", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# At the door: it imports whom a command needs, when the command runs.
+# The command line imports what a command needs when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
@@ -38,7 +37,6 @@ THIRD_PARTY = {
     "terminal": set(),
     "settings": set(),
     "pinning": {"google", "postgast"},
-    "pages": {"rich"},
     "audit": {"psycopg", "rich"},
     "lint": {"pathspec", "rich", "tree_sitter"},
     "logs": {"boto3", "botocore", "mypy_boto3_logs", "rich"},
@@ -47,7 +45,7 @@ THIRD_PARTY = {
     "drift": {"psycopg", "rich"},
     "emulator": {"psycopg", "rich", "uvloop"},
     "testing": {"aws_cdk", "psycopg", "pytest"},
-    "cli": {"click"},
+    "cli": {"click", "rich"},
 }
 
 

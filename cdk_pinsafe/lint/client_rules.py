@@ -12,7 +12,7 @@ from ..pinning.clients import client
 from ..pinning.conditions import Evidence
 from . import code_matches as code
 from . import text_matches as text
-from .subject import Span, Subject
+from .source_file import SourceFile, Span
 
 __all__ = ["CLIENT_RULES", "ClientRule"]
 
@@ -39,12 +39,12 @@ class ClientRule:
     remedy: str
     evidence: tuple[Evidence, ...]
     source: tuple[str, ...]
-    find: Callable[[Subject], Iterator[Span]]
+    find: Callable[[SourceFile], Iterator[Span]]
 
 
 def _of(
     name: str,
-    find: Callable[[Subject], Iterator[Span]],
+    find: Callable[[SourceFile], Iterator[Span]],
     *,
     id: str,
     title: str,
@@ -55,7 +55,7 @@ def _of(
     """A row on a client of the catalogue; its own remedy where the client's switch is about more than this."""
     known = client(name)
     held = f"; the database can hold {', '.join(known.settings)} (DatabaseSettings)" if known.settings else ""
-    remedy = known.switch + held if remedy is None else remedy
+    remedy = known.opt_out + held if remedy is None else remedy
     return ClientRule(id, title, files, why, remedy, known.evidence, known.source, find)
 
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import tree_sitter
 
+from .ast_context import call_name
 from .languages import SourceTree
-from .subject import Span, Subject
-from .surroundings import call_name
+from .source_file import SourceFile, Span
 
 _POSTGRES_CLIENT: Final = frozenset({"pg", "postgres", "postgresql", "pg-native"})
 _SENT_AT_STARTUP: Final = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -18,14 +18,14 @@ _SCRIPTS: Final = {"JavaScript", "TypeScript", "TSX"}
 _CONFIG_JSON: Final = re.compile(r'(?P<at>"dialect"\s*:\s*"postgres")')
 
 
-def sequelize(subject: Subject) -> Iterator[Span]:
+def sequelize(source: SourceFile) -> Iterator[Span]:
     """``new Sequelize`` for postgres, whose options are all written there and leave a SET on."""
-    if subject.tree is None:
-        if subject.path.name == "config.json" and "clientMinMessages" not in subject.text:
-            yield from subject.found(_CONFIG_JSON)
+    if source.tree is None:
+        if source.path.name == "config.json" and "clientMinMessages" not in source.text:
+            yield from source.found(_CONFIG_JSON)
         return
-    tree = subject.tree
-    for call in _calls(subject, _SCRIPTS, "Sequelize", kind="new_expression"):
+    tree = source.tree
+    for call in _calls(source, _SCRIPTS, "Sequelize", kind="new_expression"):
         arguments = _arguments(call)
         if not arguments or arguments[-1].type not in ("object", "string", "template_string"):
             continue
@@ -44,106 +44,106 @@ def sequelize(subject: Subject) -> Iterator[Span]:
             yield _span(tree, call.child_by_field_name("constructor") or call)
 
 
-def knex_search_path(subject: Subject) -> Iterator[Span]:
+def knex_search_path(source: SourceFile) -> Iterator[Span]:
     """``searchPath`` beside ``client: 'pg'``."""
-    if subject.tree is None or subject.tree.language.name not in _SCRIPTS:
+    if source.tree is None or source.tree.language.name not in _SCRIPTS:
         return
-    for literal in subject.tree.calls if "searchPath" in subject.text else ():
+    for literal in source.tree.calls if "searchPath" in source.text else ():
         if literal.type == "object":
-            members = _written_members(subject.tree, literal)
-            if _string(subject.tree, members.get("client")) in _POSTGRES_CLIENT and "searchPath" in members:
-                yield _span(subject.tree, members["searchPath"].parent or literal)
+            members = _written_members(source.tree, literal)
+            if _string(source.tree, members.get("client")) in _POSTGRES_CLIENT and "searchPath" in members:
+                yield _span(source.tree, members["searchPath"].parent or literal)
 
 
-def node_postgres_startup(subject: Subject) -> Iterator[Span]:
+def node_postgres_startup(source: SourceFile) -> Iterator[Span]:
     """Parameters of a ``Pool`` or ``Client`` of pg that go into the startup packet."""
-    if not re.search(r"""["']pg["']""", subject.text):
+    if not re.search(r"""["']pg["']""", source.text):
         return
     for name in ("Pool", "Client"):
-        for call in _calls(subject, _SCRIPTS, name, kind="new_expression"):
+        for call in _calls(source, _SCRIPTS, name, kind="new_expression"):
             for argument in _arguments(call):
-                if argument.type == "object" and subject.tree is not None:
-                    members = _written_members(subject.tree, argument)
+                if argument.type == "object" and source.tree is not None:
+                    members = _written_members(source.tree, argument)
                     for key in _SENT_AT_STARTUP:
-                        if key in members and _text(subject.tree, members[key]) not in ("undefined", "false", "0"):
-                            yield _span(subject.tree, members[key].parent or argument)
+                        if key in members and _text(source.tree, members[key]) not in ("undefined", "false", "0"):
+                            yield _span(source.tree, members[key].parent or argument)
 
 
-def jdbc_session(subject: Subject) -> Iterator[Span]:
+def jdbc_session(source: SourceFile) -> Iterator[Span]:
     """``setTransactionIsolation``, and ``setSchema`` where java.sql is used."""
     for name in ("setTransactionIsolation", "setSchema"):
-        if "java.sql" in subject.text:
-            for call in _calls(subject, {"Java"}, name):
-                if subject.tree is not None and (at := call.child_by_field_name("name")):
-                    yield _span(subject.tree, at)
+        if "java.sql" in source.text:
+            for call in _calls(source, {"Java"}, name):
+                if source.tree is not None and (at := call.child_by_field_name("name")):
+                    yield _span(source.tree, at)
 
 
-def django_cursors(subject: Subject) -> Iterator[Span]:
+def django_cursors(source: SourceFile) -> Iterator[Span]:
     """A database of Django's, in a file that says DISABLE_SERVER_SIDE_CURSORS nowhere."""
-    if "DISABLE_SERVER_SIDE_CURSORS" not in subject.text:
-        for tree, members in _django_databases(subject):
+    if "DISABLE_SERVER_SIDE_CURSORS" not in source.text:
+        for tree, members in _django_databases(source):
             if "*" not in members:
                 yield _span(tree, members["ENGINE"])
 
 
-def django_assume_role(subject: Subject) -> Iterator[Span]:
+def django_assume_role(source: SourceFile) -> Iterator[Span]:
     """``assume_role`` in the OPTIONS of a database of Django's."""
-    for tree, members in _django_databases(subject):
+    for tree, members in _django_databases(source):
         if (options := members.get("OPTIONS")) is not None and options.type == "dictionary":
             role = _written_members(tree, options).get("assume_role")
             if role is not None and _text(tree, role) != "None":
                 yield _span(tree, role.parent or role)
 
 
-def asyncpg_pool(subject: Subject) -> Iterator[Span]:
+def asyncpg_pool(source: SourceFile) -> Iterator[Span]:
     """``create_pool`` of asyncpg without ``reset=``."""
-    if re.search(r"\bimport\b[^\n]*\basyncpg\b|\bfrom asyncpg\b", subject.text):
-        yield from _without_keyword(subject, "create_pool", "reset", r"(?:asyncpg\.)?create_pool")
+    if re.search(r"\bimport\b[^\n]*\basyncpg\b|\bfrom asyncpg\b", source.text):
+        yield from _without_keyword(source, "create_pool", "reset", r"(?:asyncpg\.)?create_pool")
 
 
-def psycopg(subject: Subject) -> Iterator[Span]:
+def psycopg(source: SourceFile) -> Iterator[Span]:
     """``connect`` of psycopg 3 without ``prepare_threshold=``."""
-    if "prepare_threshold" not in subject.text and "psycopg" in subject.text:
+    if "prepare_threshold" not in source.text and "psycopg" in source.text:
         callee = r"psycopg\.(?:(?:Async)?Connection\.)?connect|(?:psycopg\.)?AsyncConnection\.connect"
-        yield from _without_keyword(subject, "connect", "prepare_threshold", callee)
+        yield from _without_keyword(source, "connect", "prepare_threshold", callee)
 
 
-def sqlalchemy_sequence(subject: Subject) -> Iterator[Span]:
+def sqlalchemy_sequence(source: SourceFile) -> Iterator[Span]:
     """``Sequence("…")`` where SQLAlchemy is imported."""
-    if re.search(r"\b(?:import|from) sqlalchemy\b", subject.text):
-        for call in _calls(subject, {"Python"}, "Sequence"):
+    if re.search(r"\b(?:import|from) sqlalchemy\b", source.text):
+        for call in _calls(source, {"Python"}, "Sequence"):
             arguments = _arguments(call)
-            if subject.tree is not None and arguments and arguments[0].type == "string":
-                yield _span(subject.tree, call)
+            if source.tree is not None and arguments and arguments[0].type == "string":
+                yield _span(source.tree, call)
 
 
-def _django_databases(subject: Subject) -> Iterator[tuple[SourceTree, Mapping[str, tree_sitter.Node]]]:
-    if subject.tree is not None and "ENGINE" in subject.text and subject.tree.language.name == "Python":
-        for literal in subject.tree.calls:
+def _django_databases(source: SourceFile) -> Iterator[tuple[SourceTree, Mapping[str, tree_sitter.Node]]]:
+    if source.tree is not None and "ENGINE" in source.text and source.tree.language.name == "Python":
+        for literal in source.tree.calls:
             if literal.type == "dictionary":
-                members = _written_members(subject.tree, literal)
-                engine = _string(subject.tree, members.get("ENGINE")) or ""
+                members = _written_members(source.tree, literal)
+                engine = _string(source.tree, members.get("ENGINE")) or ""
                 if re.fullmatch(r"django\.(?:contrib\.gis\.)?db\.backends\.(?:postgresql\w*|postgis)", engine):
-                    yield subject.tree, members
+                    yield source.tree, members
 
 
-def _without_keyword(subject: Subject, name: str, keyword: str, callee: str) -> Iterator[Span]:
+def _without_keyword(source: SourceFile, name: str, keyword: str, callee: str) -> Iterator[Span]:
     """Calls in Python that do not pass a keyword, and do not unpack a mapping that might."""
-    for call in _calls(subject, {"Python"}, name):
+    for call in _calls(source, {"Python"}, name):
         function = call.child_by_field_name("function")
-        if subject.tree is None or function is None:
+        if source.tree is None or function is None:
             continue
-        if not re.fullmatch(callee, _text(subject.tree, function) or ""):
+        if not re.fullmatch(callee, _text(source.tree, function) or ""):
             continue
         arguments = _arguments(call)
-        names = {_text(subject.tree, one.child_by_field_name("name")) for one in arguments}
+        names = {_text(source.tree, one.child_by_field_name("name")) for one in arguments}
         if keyword not in names and not any(one.type in _SPREADS for one in arguments):
-            yield _span(subject.tree, function)
+            yield _span(source.tree, function)
 
 
-def _calls(subject: Subject, languages: set[str], name: str, kind: str | None = None) -> Iterator[tree_sitter.Node]:
-    tree = subject.tree
-    if tree is not None and tree.language.name in languages and name in subject.text:
+def _calls(source: SourceFile, languages: set[str], name: str, kind: str | None = None) -> Iterator[tree_sitter.Node]:
+    tree = source.tree
+    if tree is not None and tree.language.name in languages and name in source.text:
         for call in tree.calls:
             if (kind is None or call.type == kind) and call_name(tree, call) == name:
                 yield call

@@ -15,7 +15,7 @@ from pathspec import GitIgnoreSpec
 
 from ..errors import LintError
 from .configuration import Configurations
-from .kinds import is_known
+from .file_types import is_known
 
 __all__ = ["discover"]
 

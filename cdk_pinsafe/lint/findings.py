@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..pinning.conditions import Evidence
-from .rules import Rule
+from .rules import LintRule
 
-__all__ = ["FileReport", "Finding", "Place", "Unparsed"]
+__all__ = ["FileReport", "LintFinding", "Place", "Unparsed"]
 
 Place: TypeAlias = tuple[int, int]
 """Line and column, from 1; columns count characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """Something that pins, or keeps clients from connecting.
 
     Attributes:
@@ -26,7 +26,7 @@ class Finding:
         line: The text of the line on which it begins.
     """
 
-    rule: Rule
+    rule: LintRule
     start: Place
     end: Place
     message: str
@@ -56,7 +56,7 @@ class FileReport:
     """
 
     path: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LintFinding] = field(default_factory=list)
     not_parsed: list[Unparsed] = field(default_factory=list)
     statements: int = 0
     skipped: str | None = None

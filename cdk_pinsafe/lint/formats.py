@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..pinning.conditions import Evidence
-from .findings import FileReport, Finding
-from .rules import RULES, Rule
+from .findings import FileReport, LintFinding
+from .rules import LINT_RULES, LintRule
 
 __all__ = ["as_github", "as_json", "as_sarif"]
 
@@ -37,7 +37,7 @@ def as_json(reports: Sequence[FileReport]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _json_finding(path: str, finding: Finding) -> dict[str, Any]:
+def _json_finding(path: str, finding: LintFinding) -> dict[str, Any]:
     return {
         "path": path,
         "line": finding.start[0],
@@ -54,7 +54,7 @@ def _json_finding(path: str, finding: Finding) -> dict[str, Any]:
 
 def as_sarif(reports: Sequence[FileReport]) -> str:
     """A SARIF log of one run; paths are relative to the current folder where they can be."""
-    ids = list(RULES)
+    ids = list(LINT_RULES)
     results = [
         {
             "ruleId": one.rule.id,
@@ -73,7 +73,7 @@ def as_sarif(reports: Sequence[FileReport]) -> str:
                 "name": "pinsafe",
                 "version": version("cdk-pinsafe"),
                 "informationUri": "https://pypi.org/project/cdk-pinsafe/",
-                "rules": [_sarif_rule(rule) for rule in RULES.values()],
+                "rules": [_sarif_rule(rule) for rule in LINT_RULES.values()],
             }
         },
         "columnKind": "unicodeCodePoints",
@@ -92,7 +92,7 @@ def as_sarif(reports: Sequence[FileReport]) -> str:
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-def _sarif_rule(rule: Rule) -> dict[str, Any]:
+def _sarif_rule(rule: LintRule) -> dict[str, Any]:
     known = {"helpUri": rule.source[0]} if rule.source else {}
     return {
         "id": rule.id,
@@ -105,7 +105,7 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _sarif_location(path: str, finding: Finding) -> dict[str, Any]:
+def _sarif_location(path: str, finding: LintFinding) -> dict[str, Any]:
     (line, column), (end_line, end_column) = finding.start, finding.end
     return {
         "artifactLocation": {"uri": _uri(path)},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .rules import is_rule
-from .text import SourceText
+from .source_text import SourceText
 
 __all__ = ["Ignores", "UnknownId"]
 

@@ -125,7 +125,7 @@ class SourceTree:
 def ancestors(node: tree_sitter.Node, limit: int = 50) -> Iterator[tuple[tree_sitter.Node, tree_sitter.Node]]:
     """The nodes above one, with the child through which each is reached.
 
-    Finding a parent takes tree-sitter a walk from the root, so a limit keeps hostile nesting from being quadratic.
+    tree-sitter finds a parent by walking from the root, so a limit keeps hostile nesting from being quadratic.
     """
     for _ in range(limit):
         parent = node.parent

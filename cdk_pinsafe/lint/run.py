@@ -7,12 +7,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from .check import check
 from .configuration import Configuration, Configurations
 from .discovery import discover
 from .findings import FileReport
 from .formats import as_github, as_json, as_sarif
-from .text import decode
+from .linter import lint_text
+from .source_text import decode
 from .text_report import print_text
 
 __all__ = ["LARGEST_FILE", "lint", "run"]
@@ -80,6 +80,6 @@ def _checked(path: str, data: bytes, absolute: Path | None, configuration: Confi
     text = decode(data)
     if text is None:
         return FileReport(path, skipped="it is binary")
-    report = check(path, text, configuration.settings)
+    report = lint_text(path, text, configuration.settings)
     report.findings = [one for one in report.findings if configuration.checks(absolute, one.rule.id)]
     return report

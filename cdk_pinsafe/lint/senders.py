@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Final
 
 from ..pinning.clients import Sender
-from .kinds import Kind, kind_of
+from .file_types import FileType, file_type_of
 
 __all__ = ["sender_of"]
 
@@ -31,7 +31,7 @@ def sender_of(path: PurePath, text: str) -> Sender | None:
     A dump begins with a title, or has several of the SETs that pg_dump writes; the folders and names of migrations are
     those that their tools ask for.
     """
-    if kind_of(path) is Kind.SQL:
+    if file_type_of(path) is FileType.SQL:
         if _DUMP_TITLE.search(text, 0, 500):
             return Sender.DUMP
         names = {(found["name"] or found["path"]).lower() for found in _DUMP_HEADER.finditer(text, 0, 10_000)}

@@ -7,8 +7,8 @@ from typing import Final
 
 import tree_sitter
 
+from .fragments import Part
 from .languages import SourceTree, ancestors
-from .snippets import Part
 
 __all__ = ["StringValue", "strings"]
 
@@ -29,7 +29,7 @@ _WRITTEN: Final = {
     "interpreted_string_literal_content",
     "raw_string_literal_content",
 }
-_HOLES: Final = {"interpolation", "template_substitution"}
+_PLACEHOLDERS: Final = {"interpolation", "template_substitution"}
 _SUMS: Final = {"binary_operator", "binary_expression", "binary"}
 _CHAINS: Final = {"concatenated_string", "chained_string"}
 _TRANSPARENT: Final = {"parenthesized_expression", "parenthesized_statements"}
@@ -103,7 +103,7 @@ def _parts(tree: SourceTree, whole: tree_sitter.Node, used: set[int]) -> list[Pa
 def _literal_parts(tree: SourceTree, literal: tree_sitter.Node) -> Iterator[Part]:
     for node in literal.named_children:
         start, end = tree.offset(node.start_byte), tree.offset(node.end_byte)
-        if node.type in _HOLES:
+        if node.type in _PLACEHOLDERS:
             yield Part(None, start, end)
         elif node.type == "escape_sequence":
             yield Part(_unescaped(tree.text(node.start_byte, node.end_byte)), start, end)

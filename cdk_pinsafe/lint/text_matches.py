@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..settings.catalogue import versions_of
-from .subject import Span, Subject
+from .source_file import SourceFile, Span
 
 _STARTUP_OPTIONS: Final = re.compile(
     r"""\b(?P<at>
@@ -47,40 +47,40 @@ _ADAPTER: Final = re.compile(
 _RAILS_KEYS: Final = re.compile(r"^[ \t]+(?P<at>schema_search_path:(?![ \t]*(?:false\b|$))|variables:)", re.MULTILINE)
 
 
-def startup_options(subject: Subject) -> Iterator[Span]:
+def startup_options(source: SourceFile) -> Iterator[Span]:
     """``options='-c …'`` in whatever form, where PostgreSQL could take it from a client."""
-    for match in _STARTUP_OPTIONS.finditer(subject.text):
+    for match in _STARTUP_OPTIONS.finditer(source.text):
         name = match["parameter"].replace("-", "_")
         if "." in name or any(row.context not in _SERVERS for row in versions_of(name)):
             yield match.span("at")
 
 
-def prisma_pgbouncer(subject: Subject) -> Iterator[Span]:
+def prisma_pgbouncer(source: SourceFile) -> Iterator[Span]:
     """``pgbouncer=true`` in a URL."""
-    return subject.found(_PGBOUNCER)
+    return source.found(_PGBOUNCER)
 
 
-def npgsql(subject: Subject) -> Iterator[Span]:
+def npgsql(source: SourceFile) -> Iterator[Span]:
     """An ADO.NET connection string of Npgsql: its keys are Host, Username and Database."""
-    for start, end in subject.found(_NPGSQL):
-        string = subject.text[start:end]
+    for start, end in source.found(_NPGSQL):
+        string = source.text[start:end]
         named = all(key.search(string) for key in (_NPGSQL_OWN, *_NPGSQL_KEYS))
         if named and not _NPGSQL_SAFE.search(string):
             yield start, start + len(string.rstrip())
 
 
-def pgjdbc(subject: Subject) -> Iterator[Span]:
+def pgjdbc(source: SourceFile) -> Iterator[Span]:
     """A JDBC URL, in a file that says assumeMinServerVersion nowhere."""
-    if "assumeMinServerVersion" not in subject.text:
-        yield from subject.found(_JDBC)
+    if "assumeMinServerVersion" not in source.text:
+        yield from source.found(_JDBC)
 
 
-def hikaricp(subject: Subject) -> Iterator[Span]:
+def hikaricp(source: SourceFile) -> Iterator[Span]:
     """HikariCP's schema and isolation level."""
-    yield from subject.found(_HIKARI)
-    for block in _HIKARI_YAML.finditer(subject.text):
+    yield from source.found(_HIKARI)
+    for block in _HIKARI_YAML.finditer(source.text):
         position, depth = block.end() + 1, 0
-        while position < len(subject.text) and (line := _YAML_KEY.match(subject.text, position)):
+        while position < len(source.text) and (line := _YAML_KEY.match(source.text, position)):
             position = line.end()
             indent = len(line["indent"])
             if line[0].strip():
@@ -91,30 +91,30 @@ def hikaricp(subject: Subject) -> Iterator[Span]:
                     yield line.span("key")
 
 
-def sqlalchemy_asyncpg(subject: Subject) -> Iterator[Span]:
+def sqlalchemy_asyncpg(source: SourceFile) -> Iterator[Span]:
     """SQLAlchemy's name of the dialect."""
-    return subject.found(_ASYNCPG)
+    return source.found(_ASYNCPG)
 
 
-def laravel_search_path(subject: Subject) -> Iterator[Span]:
+def laravel_search_path(source: SourceFile) -> Iterator[Span]:
     """The key of Laravel's configuration, with a value."""
-    if subject.path.name == "database.php":
-        yield from subject.found(_LARAVEL)
+    if source.path.name == "database.php":
+        yield from source.found(_LARAVEL)
 
 
-def rails_session(subject: Subject) -> Iterator[Span]:
+def rails_session(source: SourceFile) -> Iterator[Span]:
     """The PostgreSQL adapter in a configuration that does not switch its SETs off."""
-    if _is_database_yml(subject):
-        for match in _ADAPTER.finditer(subject.text):
-            if not re.search(r"^[ \t]+min_messages:[ \t]*false\b", subject.text, re.MULTILINE):
+    if _is_database_yml(source):
+        for match in _ADAPTER.finditer(source.text):
+            if not re.search(r"^[ \t]+min_messages:[ \t]*false\b", source.text, re.MULTILINE):
                 yield match.span("at")
 
 
-def rails_variables(subject: Subject) -> Iterator[Span]:
+def rails_variables(source: SourceFile) -> Iterator[Span]:
     """Keys that become SETs, in a configuration for PostgreSQL."""
-    if _is_database_yml(subject) and _ADAPTER.search(subject.text):
-        yield from subject.found(_RAILS_KEYS)
+    if _is_database_yml(source) and _ADAPTER.search(source.text):
+        yield from source.found(_RAILS_KEYS)
 
 
-def _is_database_yml(subject: Subject) -> bool:
-    return re.fullmatch(r"database[\w.-]*\.ya?ml(?:\.erb)?", subject.path.name) is not None
+def _is_database_yml(source: SourceFile) -> bool:
+    return re.fullmatch(r"database[\w.-]*\.ya?ml(?:\.erb)?", source.path.name) is not None

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..terminal import plain, plural
-from .findings import FileReport, Finding
+from .findings import FileReport, LintFinding
 
 __all__ = ["print_text"]
 
@@ -26,7 +26,7 @@ def print_text(reports: Sequence[FileReport], stream: TextIO) -> None:
         console.print(_summary(reports))
 
 
-def _finding(path: str, finding: Finding) -> Text:
+def _finding(path: str, finding: LintFinding) -> Text:
     line, column = finding.start
     excerpt, caret = _excerpt(finding)
     gutter = " " * len(str(line))
@@ -43,7 +43,7 @@ def _finding(path: str, finding: Finding) -> Text:
     return text
 
 
-def _excerpt(finding: Finding) -> tuple[str, str]:
+def _excerpt(finding: LintFinding) -> tuple[str, str]:
     """The part of the line that is shown, and the marks below it."""
     (line, column), (end_line, end_column) = finding.start, finding.end
     first = column - 1

@@ -12,12 +12,12 @@ from typing import Final
 from ..pinning.clients import Client, Pins, recognise
 from ..pinning.conditions import REASON_PARSE, Condition, Evidence, condition
 from ..pinning.remedies import movable
-from ..pinning.statements import Finding, analyse
-from .distinct import Distinct
+from ..pinning.statements import StatementFinding, analyse
+from .aggregation import WIDTHS, Group, GroupKey
+from .cardinality import Distinct
 from .scan import Lines, Scanner
-from .tally import WIDTHS, Group, Key
 
-__all__ = ["Chart", "Clients", "ConditionRow", "Connections", "DigestRow", "Report", "Setting", "build"]
+__all__ = ["Chart", "Clients", "ConditionRow", "Connections", "DigestRow", "LogReport", "Setting", "build"]
 
 Value = str | tuple[str, ...]
 COLUMNS: Final = 120
@@ -144,7 +144,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Report:
+class LogReport:
     """All that is to be shown.
 
     Attributes:
@@ -200,7 +200,7 @@ def build(
     size: int,
     notes: Sequence[str] = (),
     span: tuple[int, int] | None = None,
-) -> Report:
+) -> LogReport:
     """The report of a scan that is finished.
 
     Args:
@@ -221,7 +221,7 @@ def build(
     for group in groups:
         everyone.merge(group.connections)
     pins = sum(group.count for group in groups)
-    return Report(
+    return LogReport(
         inputs=tuple(_printable(name) for name in inputs),
         bytes=size,
         lines=_printable_lines(scanner.lines),
@@ -296,7 +296,7 @@ def _digest_row(group: Group, chart: Chart, tallied: int) -> DigestRow:
 
 
 def _knowledge(
-    key: Key, first: Condition | None, findings: Sequence[Finding]
+    key: GroupKey, first: Condition | None, findings: Sequence[StatementFinding]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Title, remedies and evidence."""
     if first is None:
@@ -307,7 +307,7 @@ def _knowledge(
     return first.title, tuple(remedies), tuple(str(one) for one in first.evidence)
 
 
-def _findings(key: Key) -> tuple[Finding, ...]:
+def _findings(key: GroupKey) -> tuple[StatementFinding, ...]:
     return analyse(key.digest).findings if key.digest else ()
 
 
@@ -359,7 +359,7 @@ def _settings(groups: list[Group]) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def _set_by(key: Key) -> dict[str, dict[Value, str]]:
+def _set_by(key: GroupKey) -> dict[str, dict[Value, str]]:
     """The parameters that a digest sets and a database may hold: for each the values that are known, and from where."""
     if key.digest is None:
         return {}

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from ..errors import LogsError
 from .formats import as_lines
-from .report import Report, build
+from .report import LogReport, build
 from .scan import Scanner
 from .sources import find_sources
 
@@ -56,7 +56,7 @@ def run(
     return PINNED if report.pins else CLEAN
 
 
-def read_files(names: Sequence[str]) -> Report:
+def read_files(names: Sequence[str]) -> LogReport:
     """The report of files."""
     sources = find_sources(tuple(names))
     scanner = Scanner()
@@ -76,7 +76,7 @@ def read_files(names: Sequence[str]) -> Report:
     return build(scanner, inputs=[source.name for source in sources], size=read, notes=notes)
 
 
-def read_log_group(group: str, since: str, until: str | None = None) -> Report:
+def read_log_group(group: str, since: str, until: str | None = None) -> LogReport:
     """The report of a log group."""
     from .cloudwatch import events, parse_time
 
@@ -100,16 +100,16 @@ def read_log_group(group: str, since: str, until: str | None = None) -> Report:
     return build(scanner, inputs=[group], size=read, notes=notes, span=span)
 
 
-def _writer(output_format: str) -> Callable[[Report, TextIO], None]:
+def _writer(output_format: str) -> Callable[[LogReport, TextIO], None]:
     if output_format == "json":
-        from .as_json import write_json
+        from .json_report import write_json
 
         return write_json
     if output_format == "html":
-        from .page import write_html
+        from .html_report import write_html
 
         return write_html
-    from .text import write_text
+    from .text_report import write_text
 
     return write_text
 

@@ -17,10 +17,10 @@ from itertools import islice
 from typing import Final
 
 from ..pinning import log_lines
-from ..pinning.log_lines import Kind, LogLine
+from ..pinning.log_lines import LineKind, LogLine
 from ..pinning.statements import analyse
-from .joins import Joins
-from .tally import Key, Tally
+from .aggregation import GroupKey, Tally
+from .correlation import Joins
 
 __all__ = ["Lines", "Scanner"]
 
@@ -114,13 +114,13 @@ class Scanner:
         self._mark = _MARKS[0]
         self._form = b"\n"
         """What stood between moment and client connection in the last line of a pin that had the usual form."""
-        self._waiting: dict[Key, list[_Pin]] = {}
+        self._waiting: dict[GroupKey, list[_Pin]] = {}
         """Pins that were noted and not counted yet: many at once cost half of what one by one does."""
         self._noted: dict[bytes, list[_Pin]] = {}
         """The same lists, by the endings of the lines that need no more than to be noted there."""
         self._minutes: dict[bytes, int] = {}
-        self._endings: dict[bytes, Key] = {}
-        self._keys: dict[tuple[str | None, str | None], Key] = {}
+        self._endings: dict[bytes, GroupKey] = {}
+        self._keys: dict[tuple[str | None, str | None], GroupKey] = {}
         self._seen: dict[bytes, bytes] = {}
         """When each of the latest client connections was pinned: a session is pinned once, for as long as it lasts."""
 
@@ -232,16 +232,16 @@ class Scanner:
         """Take a line apart that mentions a pin and is not of the usual form."""
         text = _EXPORTED_TIME.sub("", line.decode("utf-8", "replace").rstrip())
         parsed = log_lines.parse_line(text)
-        if parsed is None or parsed.kind not in (Kind.PINNED, Kind.MAY_PIN):
+        if parsed is None or parsed.kind not in (LineKind.PINNED, LineKind.MAY_PIN):
             if parsed is None or parsed.level != "INFO":
                 self._note_unknown(text)
             return
         key = self._key(parsed.reason, parsed.digest)
         connection = None if parsed.client_connection is None else parsed.client_connection.encode()
-        self._note(connection, _moment(parsed), key, parsed.kind is Kind.PINNED)
+        self._note(connection, _moment(parsed), key, parsed.kind is LineKind.PINNED)
 
     def _note(
-        self, connection: bytes | None, moment: bytes | None, key: Key, happened: bool, ending: bytes | None = None
+        self, connection: bytes | None, moment: bytes | None, key: GroupKey, happened: bool, ending: bytes | None = None
     ) -> None:
         """Count a pin or an announcement."""
         if not happened:
@@ -263,17 +263,17 @@ class Scanner:
         if ending is not None:
             self._noted[ending] = waiting
 
-    def _key_of(self, ending: bytes, line: bytes) -> Key | None:
+    def _key_of(self, ending: bytes, line: bytes) -> GroupKey | None:
         """The key of a line, by what it ends with; None if that is not usual."""
         if (key := self._endings.get(ending)) is None and _USUAL_ENDING.fullmatch(ending):
             parsed = log_lines.parse_line(line.decode("utf-8", "replace"))
-            key = self._key(parsed.reason, parsed.digest) if parsed else Key((), "", None)
+            key = self._key(parsed.reason, parsed.digest) if parsed else GroupKey((), "", None)
             if len(self._endings) >= _CACHED:
                 self._endings.clear()
             self._endings[ending] = key
         return key
 
-    def _key(self, reason: str | None, digest: str | None) -> Key:
+    def _key(self, reason: str | None, digest: str | None) -> GroupKey:
         if (key := self._keys.get((reason, digest))) is None:
             if len(self._keys) >= _CACHED:
                 self._keys.clear()
@@ -283,11 +283,11 @@ class Scanner:
             if told is not None and (told.id == "oversized" or not findings):
                 conditions.insert(0, told.id)
             shown = None if digest is None else " ".join(digest.split())[:DIGEST_LIMIT]
-            key = Key(tuple(dict.fromkeys(conditions)), (reason or "")[:DIGEST_LIMIT], shown)
+            key = GroupKey(tuple(dict.fromkeys(conditions)), (reason or "")[:DIGEST_LIMIT], shown)
             self._keys[reason, digest] = key
         return key
 
-    def _settle(self, key: Key, joined: bool, moment: bytes | None, connection: bytes) -> None:
+    def _settle(self, key: GroupKey, joined: bool, moment: bytes | None, connection: bytes) -> None:
         self.tally.group(key).joined += joined
         self._waiting.setdefault(key, []).append((moment, connection))
 

@@ -24,7 +24,7 @@ STARTUP_PARAMETERS: Final = (
 )
 """Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin.
 
-Measured, as the row of :data:`LIMITS` says that shows them.
+Measured, as the row of :data:`CAVEATS` says that shows them.
 """
 
 
@@ -35,7 +35,7 @@ class Evidence(StrEnum):
     """AWS's or the client's own documentation or source says so."""
     MEASURED = "measured"
     """Somebody published a log or a metric of a real proxy."""
-    LOCAL = "local"
+    LOCAL = "measured without AWS"
     """Measured on PostgreSQL itself, or on a client through this project's emulator, without a real proxy."""
     INFERRED = "inferred"
     """Follows from what is documented or measured, but was seen nowhere."""
@@ -96,7 +96,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Limit:
+class Caveat:
     """What else to know of the proxy, and is no interaction that pins: what it does not see or take, what is not known.
 
     Attributes:
@@ -433,8 +433,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     ),
 )
 
-LIMITS: Final[tuple[Limit, ...]] = (
-    Limit(
+CAVEATS: Final[tuple[Caveat, ...]] = (
+    Caveat(
         id="bodies",
         title="Bodies of functions and procedures, and by kinship of DO blocks",
         text="are not looked into: nothing in them pins, and what they change in the session beyond the transaction "
@@ -442,14 +442,14 @@ LIMITS: Final[tuple[Limit, ...]] = (
         evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
         source=(AWS_PINNING,),
     ),
-    Limit(
+    Caveat(
         id="copy",
         title="COPY, and several statements sent as one text",
         text="are in no list of what pins; the statements of such a text are judged here one by one",
         evidence=(Evidence.UNVERIFIED,),
         source=(AWS_PINNING,),
     ),
-    Limit(
+    Caveat(
         id="startup-parameters",
         title="Start-up parameters",
         text=f"that the proxy takes, without a pin, are {', '.join(STARTUP_PARAMETERS)}; any other refuses the "
@@ -458,7 +458,7 @@ LIMITS: Final[tuple[Limit, ...]] = (
         evidence=(Evidence.MEASURED, Evidence.LOCAL),
         source=("https://github.com/n8n-io/n8n/issues/25705", "https://github.com/jackc/pgx/issues/1792"),
     ),
-    Limit(
+    Caveat(
         id="cancel",
         title="Cancelling a statement",
         text="from the client (CancelRequest, as Ctrl-C in psql and many drivers' timeouts send it) is not supported: "
@@ -466,7 +466,7 @@ LIMITS: Final[tuple[Limit, ...]] = (
         evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
         source=("https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html",),
     ),
-    Limit(
+    Caveat(
         id="wrong-results",
         title="Wrong results under load",
         text="are reported: 600 clients at once, each with one parameter in a statement of its own, got 29 results "

@@ -26,7 +26,7 @@ LINE_LIMIT: Final = 65_536
 """Characters of a line that are read; a statement that is longer than 16 KB was logged without its digest."""
 
 
-class Kind(StrEnum):
+class LineKind(StrEnum):
     """What a line tells."""
 
     PINNED = "pinned"
@@ -59,7 +59,7 @@ class LogLine:
     endpoint: str | None
     client_connection: str | None
     db_connection: str | None
-    kind: Kind
+    kind: LineKind
     message: str
     reason: str | None
     digest: str | None
@@ -72,11 +72,11 @@ CLOSED_START: Final = "The client connection closed"
 RELEASED_START: Final = "The database connection was released to the connection pool"
 
 _KINDS: Final = (
-    (PINNED_START, Kind.PINNED),
-    (MAY_PIN_START, Kind.MAY_PIN),
-    (CONNECTED_START, Kind.CONNECTED),
-    (CLOSED_START, Kind.CLOSED),
-    (RELEASED_START, Kind.RELEASED),
+    (PINNED_START, LineKind.PINNED),
+    (MAY_PIN_START, LineKind.MAY_PIN),
+    (CONNECTED_START, LineKind.CONNECTED),
+    (CLOSED_START, LineKind.CLOSED),
+    (RELEASED_START, LineKind.RELEASED),
 )
 _LINE: Final = re.compile(
     r"(?P<timestamp>\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}(?:Z|[+-]\d\d:?\d\d)?)\s{1,8}\[(?P<level>[A-Za-z]{1,10})\]"
@@ -99,7 +99,7 @@ def parse_line(line: str) -> LogLine | None:
         return None
     fields = dict(_FIELD.findall(found["fields"]))
     message = found["message"]
-    kind = next((kind for start, kind in _KINDS if message.startswith(start)), Kind.OTHER)
+    kind = next((kind for start, kind in _KINDS if message.startswith(start)), LineKind.OTHER)
     reason, digest = _reason_and_digest(message)
     db_connection = fields.get("dbConnection")
     if db_connection is None and (inside := _FIELD.search(message[:512])) and inside[1] == "dbConnection":
@@ -228,7 +228,7 @@ __all__ = [
     "REASON_PARSE",
     "REASON_PREPARED",
     "REASON_SETTINGS",
-    "Kind",
+    "LineKind",
     "LogLine",
     "classify",
     "closed",

@@ -22,11 +22,11 @@ from .clients import Sender, recognise
 from .conditions import COMMANDS, CONDITIONS, STATEMENT_LIMIT, Condition, Evidence, condition
 from .remedies import movable, remedy
 
-__all__ = ["Analysis", "Finding", "Leak", "NotParsed", "Note", "analyse", "digest"]
+__all__ = ["Analysis", "Leak", "NotParsed", "StatementFinding", "StatementNote", "analyse", "digest"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StatementFinding:
     """Something in a text that pins a session.
 
     Attributes:
@@ -87,7 +87,7 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class StatementNote:
     """Something that does not pin, as far as is known, and deserves a word."""
 
     start: int
@@ -107,9 +107,9 @@ class Analysis:
         statements: How many statements the text has.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[StatementFinding, ...]
     not_parsed: tuple[NotParsed, ...]
-    notes: tuple[Note, ...]
+    notes: tuple[StatementNote, ...]
     leaks: tuple[Leak, ...]
     statements: int
 
@@ -134,7 +134,7 @@ def analyse(
     sql: str,
     *,
     database_settings: Mapping[str, str] | None = None,
-    holes: re.Pattern[str] | None = None,
+    placeholders: re.Pattern[str] | None = None,
     sender: Sender | None = None,
 ) -> Analysis:
     """The conditions that a text of one or more statements meets.
@@ -143,8 +143,8 @@ def analyse(
         sql: SQL; a normalised text with ``$1`` in place of constants will do.
         database_settings: What the database holds already: parameter to text, as ``pg_db_role_setting`` or ``SHOW``
             have it. A SET that repeats it is marked as redundant.
-        holes: What stands in the text for something that only the running program knows. A value that has one in it,
-            as ``'$1MB'``, is not known; nor is what the parser only takes with a constant in the place of a hole.
+        placeholders: Matches text that stands for something that only the running program knows. A value that contains
+            one, as ``'$1MB'``, is not known; nor is a value that the parser accepts only as a constant.
         sender: What kind of program sends it. Default: told by each statement where only one kind is known to send it,
             otherwise an application.
 
@@ -157,9 +157,9 @@ def analyse(
     held = {name.lower(): value for name, value in (database_settings or {}).items()}
     text = _encoded(sql)
     offsets = _Characters(text)
-    findings: list[Finding] = []
+    findings: list[StatementFinding] = []
     not_parsed: list[NotParsed] = []
-    notes: list[Note] = []
+    notes: list[StatementNote] = []
     leaks: list[Leak] = []
     count = 0
     for start, end, problem in _statements(text):
@@ -177,7 +177,7 @@ def analyse(
                 problem = "it holds a NUL character, which PostgreSQL does not accept"
             if problem is None:
                 try:
-                    seen = _judge(one, holes is not None)
+                    seen = _judge(one, placeholders is not None)
                 except RefusedError as error:
                     problem = error.message
             if problem is not None:
@@ -186,8 +186,10 @@ def analyse(
             seen.found.insert(0, _tree.Found("oversized", 0, len(piece)))
         if seen.found:
             by = _sender(one) if sender is None else sender
-            findings.extend(_finding(_known(item, holes), start, where, offsets, held, by) for item in seen.found)
-        notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in seen.remarks)
+            findings.extend(
+                _finding(_known(item, placeholders), start, where, offsets, held, by) for item in seen.found
+            )
+        notes.extend(StatementNote(offsets[start + r.start], offsets[start + r.end], r.message) for r in seen.remarks)
         leaks.extend(Leak(offsets[start + r.start], offsets[start + r.end], *where, r.message) for r in seen.leaks)
     return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), tuple(leaks), count)
 
@@ -203,7 +205,7 @@ def digest(sql: str) -> str:
         return sql.lower()
 
 
-def _judge(one: str, has_holes: bool) -> _tree.Seen:
+def _judge(one: str, has_placeholders: bool) -> _tree.Seen:
     """What a statement's tree says, with offsets in its text.
 
     Raises:
@@ -221,7 +223,7 @@ def _judge(one: str, has_holes: bool) -> _tree.Seen:
     before = filled.before
 
     def settings(item: _tree.Found) -> Mapping[str, Value | None]:
-        if has_holes:  # A constant that was put into a hole is not what the program puts there.
+        if has_placeholders:  # A constant that was put into a hole is not what the program puts there.
             return {name: None for name in item.settings if _is_written(name, one)}
         return item.settings if filled.values_known else dict.fromkeys(item.settings)
 
@@ -318,14 +320,14 @@ class _Characters:
         return character
 
 
-def _known(found: _tree.Found, holes: re.Pattern[str] | None) -> _tree.Found:
+def _known(found: _tree.Found, placeholders: re.Pattern[str] | None) -> _tree.Found:
     """The same, without the values that have a hole in them."""
-    if holes is None or not found.settings:
+    if placeholders is None or not found.settings:
         return found
     return replace(
         found,
         settings={
-            name: None if any(map(holes.search, (value,) if isinstance(value, str) else value or ())) else value
+            name: None if any(map(placeholders.search, (value,) if isinstance(value, str) else value or ())) else value
             for name, value in found.settings.items()
         },
     )
@@ -344,14 +346,14 @@ def _finding(
     offsets: _Characters,
     held: Mapping[str, str],
     sender: Sender,
-) -> Finding:
+) -> StatementFinding:
     one = condition(found.condition)
     instead, redundant = remedy(one, {} if found.resets else found.settings, held, sender)
     if found.remedy is not None and sender is Sender.APPLICATION:
         instead = found.remedy
     evidence = one.evidence if found.evidence is None else (found.evidence,)
     first = next(iter(found.settings), None)
-    return Finding(
+    return StatementFinding(
         condition=one,
         start=offsets[offset + found.start],
         end=offsets[offset + found.end],

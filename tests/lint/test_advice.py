@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.senders import sender_of
 from cdk_pinsafe.pinning.clients import Sender
 
@@ -20,8 +20,8 @@ SET row_security = off;
 
 
 def advice(path: str, text: str) -> list[tuple[str, str]]:
-    """Rule and remedy of each finding."""
-    return [(one.rule.id, one.remedy) for one in check(path, text, {}).findings]
+    """LintRule and remedy of each finding."""
+    return [(one.rule.id, one.remedy) for one in lint_text(path, text, {}).findings]
 
 
 def test_dump_is_loaded_past_the_proxy() -> None:
@@ -84,7 +84,7 @@ def test_hole_in_the_modes_of_transactions() -> None:
         'cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}")\n'
         'cursor.execute(f"SET TRANSACTION {mode}")\n'
     )
-    report = check("iso.py", text, {})
+    report = lint_text("iso.py", text, {})
     assert [one.rule.id for one in report.findings] == ["set", "set", "set-transaction"]
     for one in report.findings:
         assert not {"deferrable", "serializable"} & set(f"{one.message} {one.remedy}".lower().replace(":", "").split())
@@ -99,7 +99,7 @@ def test_function_that_leaves_a_tenant_behind() -> None:
         "    PERFORM set_config('app.tenant', id, false);\n"
         "END $$;\n"
     )
-    (finding,) = check("001.sql", sql, {}).findings
+    (finding,) = lint_text("001.sql", sql, {}).findings
     assert (finding.rule.id, finding.start) == ("session-leak", (3, 13))
     assert finding.message == (
         "the function leaves app.tenant set in the session: that does not pin, so the connection's next client gets it"

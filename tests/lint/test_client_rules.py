@@ -2,8 +2,8 @@
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
 from cdk_pinsafe.lint.client_rules import CLIENT_RULES
+from cdk_pinsafe.lint.linter import lint_text
 
 DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.%s", "NAME": "x", %s}}\n'
 SEQUELIZE = "new Sequelize(process.env.DATABASE_URL, {dialect: '%s', %s});\n"
@@ -292,7 +292,7 @@ CLEAN = [
 @pytest.mark.parametrize(("rule", "path", "text", "marked"), FOUND)
 def test_configuration_that_pins_is_found(rule: str, path: str, text: str, marked: str) -> None:
     """Each rule finds what it is about, where it stands."""
-    findings = [one for one in check(path, text, {}).findings if one.rule.id == rule]
+    findings = [one for one in lint_text(path, text, {}).findings if one.rule.id == rule]
     assert len(findings) == 1
     [finding] = findings
     lines = text.splitlines()
@@ -303,13 +303,13 @@ def test_configuration_that_pins_is_found(rule: str, path: str, text: str, marke
 @pytest.mark.parametrize(("rule", "path", "text"), CLEAN)
 def test_configuration_that_is_right_is_left_alone(rule: str, path: str, text: str) -> None:
     """What looks alike and does not pin, or cannot be told, is not flagged."""
-    assert [one for one in check(path, text, {}).findings if one.rule.id == rule] == []
+    assert [one for one in lint_text(path, text, {}).findings if one.rule.id == rule] == []
 
 
 def test_options_of_kubernetes_are_found() -> None:
     """A name and a value may stand on lines of their own."""
     text = "env:\n  - name: PGOPTIONS\n    value: '-c statement_timeout=5s'\n"
-    [finding] = check("pod.yaml", text, {}).findings
+    [finding] = lint_text("pod.yaml", text, {}).findings
     assert (finding.rule.id, finding.start, finding.end[0]) == ("startup-options", (2, 11), 3)
 
 

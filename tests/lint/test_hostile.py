@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.errors import LintError
-from cdk_pinsafe.lint.check import check
 from cdk_pinsafe.lint.formats import as_github, as_json, as_sarif
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.run import lint
-from cdk_pinsafe.lint.text import decode
+from cdk_pinsafe.lint.source_text import decode
 from cdk_pinsafe.lint.text_report import print_text
 
 NAMES = [
@@ -135,7 +135,7 @@ def test_any_content_is_reported(name: str, data: bytes) -> None:
     text = decode(data)
     if text is None:
         return
-    report = check(name, text, {"search_path": "app"})
+    report = lint_text(name, text, {"search_path": "app"})
     lines = text.split("\n")
     for finding in report.findings:
         assert (1, 1) <= finding.start <= finding.end

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
-from cdk_pinsafe.lint.kinds import PROGRAMS
+from cdk_pinsafe.lint.file_types import PROGRAMS
 from cdk_pinsafe.lint.languages import LANGUAGES
+from cdk_pinsafe.lint.linter import lint_text
 
 # File name, code in which «…» marks what pins, rule.
 PINS = {
@@ -72,7 +72,7 @@ def test_sql_is_found_where_it_stands(name: str) -> None:
     """SQL that pins is found in each way that programs write it, and its place is exact."""
     path, marked, rule = PINS[name]
     code = marked.replace("«", "").replace("»", "")
-    report = check(path, code, {})
+    report = lint_text(path, code, {})
     assert [one.rule.id for one in report.findings] == [rule]
     [finding] = report.findings
     start, end = marked.index("«"), marked.index("»") - 1
@@ -115,20 +115,20 @@ ENGLISH = {
 def test_what_is_no_sql_is_not_flagged(name: str) -> None:
     """Text that only looks like SQL that pins is left alone."""
     path, code = ENGLISH[name]
-    assert check(path, code, {}).findings == []
+    assert lint_text(path, code, {}).findings == []
 
 
 def test_sql_in_a_hole_is_found() -> None:
     """A string inside another's hole is a string of its own."""
-    report = check("a.js", "html`<b>${db.query('LISTEN jobs')}</b>`", {})
+    report = lint_text("a.js", "html`<b>${db.query('LISTEN jobs')}</b>`", {})
     assert [(one.rule.id, one.start) for one in report.findings] == [("listen", (1, 21))]
 
 
 def test_hole_is_no_value() -> None:
     """What only the running program knows is shown as … and not copied into the remedy."""
-    [finding] = check("a.py", 'execute(f"SET search_path TO {schema}")', {}).findings
+    [finding] = lint_text("a.py", 'execute(f"SET search_path TO {schema}")', {}).findings
     assert 'settings={"search_path": ...}' in finding.remedy or 'settings={"search_path": [...]}' in finding.remedy
-    [finding] = check("a.py", 'execute(f"LISTEN {channel}")', {}).findings
+    [finding] = lint_text("a.py", 'execute(f"LISTEN {channel}")', {}).findings
     assert finding.message == "LISTEN … pins the session"
 
 
@@ -146,19 +146,19 @@ QUOTED_HOLES = {
 @pytest.mark.parametrize("name", QUOTED_HOLES)
 def test_hole_in_a_quoted_value_is_no_value(name: str) -> None:
     """A value that the program makes up is not known, be it written within SQL's quotes."""
-    [finding] = check(*QUOTED_HOLES[name], {"work_mem": "%sMB"}).findings
+    [finding] = lint_text(*QUOTED_HOLES[name], {"work_mem": "%sMB"}).findings
     assert finding.remedy.startswith('if one value suits every session, settings={"work_mem": ...} in the database')
 
 
 def test_value_that_resembles_a_hole_is_a_value() -> None:
     """A constant value stays in the remedy, a parameter's mark within quotes too: no driver fills it there."""
-    [finding] = check("a.py", "execute(\"SET pgaudit.role = 'node_1 100% :x what?'\")", {}).findings
+    [finding] = lint_text("a.py", "execute(\"SET pgaudit.role = 'node_1 100% :x what?'\")", {}).findings
     assert 'settings={"pgaudit.role": "node_1 100% :x what?"}' in finding.remedy
 
 
 def test_unparsed_sql_is_counted() -> None:
     """SQL in a certain place that PostgreSQL does not accept is counted as not parsed; other strings are not."""
-    report = check("a.py", 'execute("SET x =")\nq = "SET x ="\nexecute("SELECT 1")\nw = "set"', {})
+    report = lint_text("a.py", 'execute("SET x =")\nq = "SET x ="\nexecute("SELECT 1")\nw = "set"', {})
     assert [one.start for one in report.not_parsed] == [(1, 10)]
     assert report.statements == 2
 
@@ -166,7 +166,7 @@ def test_unparsed_sql_is_counted() -> None:
 def test_oversized_statement() -> None:
     """The 16 KB are of the statement's text in bytes, where the place says that it is SQL."""
     code = f"execute(\"SELECT '{'é' * 8192}'\")"
-    [finding] = check("a.py", code, {}).findings
+    [finding] = lint_text("a.py", code, {}).findings
     assert finding.rule.id == "oversized"
     assert finding.message == "a statement of 16,393 bytes pins the session"
 
@@ -174,12 +174,12 @@ def test_oversized_statement() -> None:
 def test_code_that_is_broken_is_read_as_far_as_it_goes() -> None:
     """A syntax error in a program does not hide its SQL."""
     code = 'def f(:\n  execute("LISTEN x")\nprint "old"\nexecute("LISTEN y")'
-    assert [one.start[0] for one in check("a.py", code, {}).findings] == [2, 4]
+    assert [one.start[0] for one in lint_text("a.py", code, {}).findings] == [2, 4]
 
 
 def test_columns_count_characters() -> None:
     """Positions are in characters, also behind characters of several bytes."""
-    [finding] = check("a.py", 'é = "😀"; execute("é", "LISTEN x")', {}).findings
+    [finding] = lint_text("a.py", 'é = "😀"; execute("é", "LISTEN x")', {}).findings
     assert finding.start == (1, 24)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.psql import without_psql
 
 SCRIPTS = {
@@ -68,7 +68,7 @@ def test_findings_after_psql() -> None:
         "\\set schema app\n\\if :{?x}\nCOPY t FROM STDIN;\nSET x = y;\n\\.\n\\endif\n"
         "SET search_path TO :schema; SELECT 'a' \\gset\n  SET lock_timeout = :'wait';\nSET work_mem = '1MB' \\g\n"
     )
-    report = check("a.sql", script, {})
+    report = lint_text("a.sql", script, {})
     assert [(one.start, one.rule.id) for one in report.findings] == [((7, 1), "set"), ((8, 3), "set"), ((9, 1), "set")]
     assert report.not_parsed == []
     assert 'settings={"search_path": [...]}' in report.findings[0].remedy

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from cdk_pinsafe.logs.formats import as_lines
-from cdk_pinsafe.logs.report import Report, build
+from cdk_pinsafe.logs.report import LogReport, build
 from cdk_pinsafe.logs.scan import Scanner
 
 
-def report_of(*texts: str | bytes) -> Report:
+def report_of(*texts: str | bytes) -> LogReport:
     """The report of these texts, each a source of its own."""
     scanner = scanned(*texts)
     return build(scanner, inputs=["test.log"], size=sum(map(len, texts)))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.logs.formats import as_lines
-from cdk_pinsafe.logs.report import Report
+from cdk_pinsafe.logs.report import LogReport
 from cdk_pinsafe.logs.scan import Scanner
 from cdk_pinsafe.pinning.log_lines import (
     REASON_OVERSIZED,
@@ -40,7 +40,7 @@ PUBLISHED_2022 = (
 )
 
 
-def only(report: Report) -> tuple[str | None, str | None, int]:
+def only(report: LogReport) -> tuple[str | None, str | None, int]:
     """Condition, digest and count of the one row that there is."""
     (row,) = report.digests
     return row.condition, row.digest, row.count
@@ -240,7 +240,7 @@ def test_announcement_alone_is_no_pin() -> None:
     assert (report.pins, report.lines.announced) == (0, 1)
 
 
-def counts(report: Report) -> list[tuple[object, ...]]:
+def counts(report: LogReport) -> list[tuple[object, ...]]:
     return [(row.condition, row.digest, row.count, row.first, row.last, row.joined, row.bars) for row in report.digests]
 
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.cli import main
-from cdk_pinsafe.logs import distinct
-from cdk_pinsafe.logs.distinct import Distinct
+from cdk_pinsafe.logs import cardinality
+from cdk_pinsafe.logs.aggregation import BUCKETS, GROUPS, GroupKey, Tally
+from cdk_pinsafe.logs.cardinality import Distinct
+from cdk_pinsafe.logs.correlation import SESSIONS, Joins
 from cdk_pinsafe.logs.formats import TAIL_LIMIT
-from cdk_pinsafe.logs.joins import SESSIONS, Joins
 from cdk_pinsafe.logs.scan import LINE_LIMIT, Scanner
-from cdk_pinsafe.logs.tally import BUCKETS, GROUPS, Key, Tally
 from cdk_pinsafe.pinning.log_lines import REASON_PREPARED, REASON_SETTINGS, may_pin, pinned
 
 from .generator import log
@@ -189,7 +189,13 @@ def peak(feed: int) -> int:
 
 def test_memory_is_flat(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
     """Beyond the bounds more pins, digests and clients take no more memory, and none is lost from the totals."""
-    bounds = {"tally.GROUPS": 20, "tally.BUCKETS": 50, "distinct.KEPT": 50, "joins.SESSIONS": 50, "scan.REPEATS": 50}
+    bounds = {
+        "aggregation.GROUPS": 20,
+        "aggregation.BUCKETS": 50,
+        "cardinality.KEPT": 50,
+        "correlation.SESSIONS": 50,
+        "scan.REPEATS": 50,
+    }
     for name, value in {**bounds, "scan._CACHED": 50, "scan._WAITING": 50, "scan._NOTED": 50}.items():
         monkeypatch.setattr(f"cdk_pinsafe.logs.{name}", value)
     small, large = peak(300), peak(20_000 if long else 1200)
@@ -200,7 +206,7 @@ def test_rare_digests_are_folded_and_totals_kept() -> None:
     """Of too many digests the frequent stay, the rare become one row of their condition, and every total is exact."""
     counted = Tally()
     for number in range(5 * GROUPS):
-        key = Key(("set",), "", f"set a.p{number} = $1")
+        key = GroupKey(("set",), "", f"set a.p{number} = $1")
         for again in range(3 if number % 100 == 0 else 1):
             counted.add(counted.group(key), 1, (number, number), {number: 1}, [10 * number + again])
     groups = counted.groups.values()
@@ -217,7 +223,7 @@ def test_rare_digests_are_folded_and_totals_kept() -> None:
 def test_buckets_are_bounded(seconds: list[int]) -> None:
     """Whatever the times, from year 1 to 9999, buckets are few, none is lost, and each pin is where its time is."""
     counted = Tally()
-    group = counted.group(Key(("set",), "", "x"))
+    group = counted.group(GroupKey(("set",), "", "x"))
     for second in seconds:
         counted.add(group, 1, (second, second), {second: 1}, [])
     expected: dict[int, int] = {}
@@ -229,7 +235,7 @@ def test_buckets_are_bounded(seconds: list[int]) -> None:
     assert (group.first, group.last) == (min(seconds), max(seconds))
 
 
-@pytest.mark.parametrize("many", [1, distinct.KEPT, 5000, 100_000])
+@pytest.mark.parametrize("many", [1, cardinality.KEPT, 5000, 100_000])
 def test_distinct(many: int) -> None:
     """Exact up to its bound, then within four standard errors, whatever is repeated and however it is merged."""
     chance = random.Random(many)
@@ -239,8 +245,8 @@ def test_distinct(many: int) -> None:
         parts[chance.randrange(2)].add(number)
     parts[0].merge(parts[1])
     different = len(set(numbers))
-    assert parts[0].exact == (different <= distinct.KEPT)
-    assert abs(parts[0].count - different) <= (0 if parts[0].exact else 4 * distinct.RELATIVE_ERROR * different)
+    assert parts[0].exact == (different <= cardinality.KEPT)
+    assert abs(parts[0].count - different) <= (0 if parts[0].exact else 4 * cardinality.RELATIVE_ERROR * different)
 
 
 def test_sessions_that_wait_are_bounded() -> None:
@@ -249,7 +255,7 @@ def test_sessions_that_wait_are_bounded() -> None:
     joins = Joins(lambda key, joined, moment, connection: settled.append(connection))
     connections = [b"%d" % number for number in range(SESSIONS + 100)]
     for connection in connections:
-        joins.pin(connection, b"2026-03-02T10:00:00.000", Key((), REASON_PREPARED, None))
+        joins.pin(connection, b"2026-03-02T10:00:00.000", GroupKey((), REASON_PREPARED, None))
     assert settled == connections[:100]
     joins.finish()
     assert settled == connections

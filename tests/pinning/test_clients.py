@@ -29,11 +29,11 @@ def test_row_is_whole(one: Client) -> None:
     assert all(alias == alias.lower() for alias in one.aliases)
 
 
-@pytest.mark.parametrize("one", [one for one in CLIENTS if one.marks], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in CLIENTS if one.digest_prefixes], ids=lambda one: one.name)
 def test_client_is_recognised_by_its_digests(one: Client) -> None:
     """Each mark is the beginning of what a log shows for a statement of the row, with its constants or without."""
     digests = [canonical(text) for sql in one.statements for text in (digest(sql), sql)]
-    assert all(any(text.startswith(mark) for text in digests) for mark in one.marks)
+    assert all(any(text.startswith(mark) for text in digests) for mark in one.digest_prefixes)
     assert any(one in recognise(text) for sql in one.statements for text in (digest(sql), sql))
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from cdk_pinsafe.errors import UnknownNameError
-from cdk_pinsafe.pinning.clients import REPORTS
-from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS, STARTUP_PARAMETERS, Condition, Limit, condition
+from cdk_pinsafe.pinning.clients import PARAMETER_STATUS_CAVEAT
+from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS, STARTUP_PARAMETERS, Caveat, Condition, condition
 from cdk_pinsafe.pinning.statements import analyse
 
 PINNING = [pytest.param(one, sql, id=f"{one.id}-{sql[:60]}") for one in CONDITIONS for sql in one.pinning_examples]
@@ -31,8 +31,8 @@ def test_safe_example_meets_no_condition(sql: str) -> None:
     assert not analysis.not_parsed
 
 
-@pytest.mark.parametrize("one", [*LIMITS, REPORTS], ids=lambda one: one.id)
-def test_limit_is_a_sentence_with_evidence_and_source(one: Limit) -> None:
+@pytest.mark.parametrize("one", [*CAVEATS, PARAMETER_STATUS_CAVEAT], ids=lambda one: one.id)
+def test_limit_is_a_sentence_with_evidence_and_source(one: Caveat) -> None:
     """What stands beside the table reads on from its title, and says how well it is known and from where."""
     assert one.title[0].isupper()
     assert one.text[0].islower()
@@ -43,7 +43,7 @@ def test_limit_is_a_sentence_with_evidence_and_source(one: Limit) -> None:
 
 def test_start_up_parameters_that_are_said_are_those_that_a_remedy_offers() -> None:
     """A SET of a parameter that the proxy takes at connect has that way out, too, and no other has it."""
-    (said,) = (one.text for one in LIMITS if one.id == "startup-parameters")
+    (said,) = (one.text for one in CAVEATS if one.id == "startup-parameters")
     for name in (*STARTUP_PARAMETERS, "work_mem"):
         (finding,) = analyse(f"SET {name} = 1").findings
         assert ("when connecting" in finding.remedy) == (name in said)

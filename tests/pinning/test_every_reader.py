@@ -6,8 +6,8 @@ import postgast
 import pytest
 
 from cdk_pinsafe.emulator.classifier import StatementClassifier
-from cdk_pinsafe.lint.check import check
-from cdk_pinsafe.lint.judgement import STATEMENT_STARTS
+from cdk_pinsafe.lint.linter import lint_text
+from cdk_pinsafe.lint.sql_detection import STATEMENT_STARTS
 from cdk_pinsafe.pinning.conditions import CONDITIONS, Condition
 from cdk_pinsafe.pinning.log_lines import classify, parse_line, pinned, reason_for
 from cdk_pinsafe.pinning.statements import digest
@@ -23,7 +23,7 @@ BEFORE = ("", "END; ", "UNLISTEN *; ", "ANALYZE orders; ", "CLOSE ALL; NOTIFY jo
 
 
 def rules(path: str, text: str) -> list[str]:
-    return [finding.rule.id for finding in check(path, text, {}).findings]
+    return [finding.rule.id for finding in lint_text(path, text, {}).findings]
 
 
 @PINNING

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cdk_pinsafe.pinning import log_lines
 from cdk_pinsafe.pinning.conditions import CONDITIONS, Condition
-from cdk_pinsafe.pinning.log_lines import Kind, classify, parse_line
+from cdk_pinsafe.pinning.log_lines import LineKind, classify, parse_line
 
 PINNED = (
     "The client session was pinned to the database connection [dbConnection=1953961465] for the remainder of the "
@@ -29,7 +29,7 @@ def test_line_of_2022() -> None:
     )
     assert line is not None
     assert (line.timestamp, line.level, line.endpoint) == (WHEN, "WARN", "default")
-    assert (line.client_connection, line.db_connection, line.kind) == ("2125203372", "1953961465", Kind.PINNED)
+    assert (line.client_connection, line.db_connection, line.kind) == ("2125203372", "1953961465", LineKind.PINNED)
     assert line.reason is not None
     assert line.reason.startswith("SQL changed session settings that the proxy doesn't track")
     assert line.digest == "set search_path to $1,$2,$3"
@@ -44,7 +44,7 @@ def test_line_of_2020_has_no_endpoint() -> None:
     )
     assert line is not None
     assert (line.endpoint, line.client_connection, line.db_connection) == (None, "3888679423", "529039385")
-    assert (line.kind, line.reason, line.digest) == (Kind.PINNED, "A parse message was detected", None)
+    assert (line.kind, line.reason, line.digest) == (LineKind.PINNED, "A parse message was detected", None)
     assert classify(line.reason, line.digest) is None
 
 
@@ -58,7 +58,7 @@ def test_prepared_statement_that_will_pin() -> None:
         'select "chat_chatmessage".… from "chat_chatmessage" where ("chat_chatmessage"."chat_id" = $1)".'
     )
     assert line is not None
-    assert (line.kind, line.db_connection) == (Kind.MAY_PIN, "4266821654")
+    assert (line.kind, line.db_connection) == (LineKind.MAY_PIN, "4266821654")
     assert line.digest is not None
     assert line.digest.startswith('declare "_django_curs_')
     assert line.digest.endswith('"chat_id" = $1)')
@@ -70,13 +70,13 @@ def test_prepared_statement_that_will_pin() -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("A new client connected from 10.0.1.7:52114.", Kind.CONNECTED),
-        ("The client connection closed. Reason: The client requested to close the connection.", Kind.CLOSED),
-        ("The database connection was released to the connection pool upon session reset.", Kind.RELEASED),
-        ("Something that nobody has published yet.", Kind.OTHER),
+        ("A new client connected from 10.0.1.7:52114.", LineKind.CONNECTED),
+        ("The client connection closed. Reason: The client requested to close the connection.", LineKind.CLOSED),
+        ("The database connection was released to the connection pool upon session reset.", LineKind.RELEASED),
+        ("Something that nobody has published yet.", LineKind.OTHER),
     ],
 )
-def test_lines_that_are_no_pins(text: str, kind: Kind) -> None:
+def test_lines_that_are_no_pins(text: str, kind: LineKind) -> None:
     """Everyday lines are told apart, and an unknown one is kept as such."""
     line = parse_line(f"2023-09-06T08:28:13.685Z [INFO] [proxyEndpoint=default] [clientConnection=7] {text}")
     assert line is not None
@@ -135,13 +135,13 @@ def test_written_lines_are_read_back(one: Condition) -> None:
     reason = log_lines.reason_for(one)
     line = parse_line(log_lines.pinned(WHEN, 7, 9, reason, "set x to $1", endpoint="readers"))
     assert line is not None
-    assert (line.timestamp, line.level, line.endpoint, line.kind) == (WHEN, "WARN", "readers", Kind.PINNED)
+    assert (line.timestamp, line.level, line.endpoint, line.kind) == (WHEN, "WARN", "readers", LineKind.PINNED)
     assert (line.client_connection, line.db_connection, line.digest) == ("7", "9", "set x to $1")
     assert line.reason is not None
     assert line.reason.startswith(reason)
     line = parse_line(log_lines.may_pin(WHEN, 7, 9, reason, 'select "a"'))
     assert line is not None
-    assert (line.level, line.kind, line.db_connection, line.digest) == ("INFO", Kind.MAY_PIN, "9", 'select "a"')
+    assert (line.level, line.kind, line.db_connection, line.digest) == ("INFO", LineKind.MAY_PIN, "9", 'select "a"')
 
 
 def test_written_pin_is_the_published_line() -> None:
@@ -155,9 +155,9 @@ def test_written_pin_is_the_published_line() -> None:
 def test_written_everyday_lines_are_read_back() -> None:
     """The lines around a pin, too."""
     written = {
-        log_lines.connected(WHEN, 7, "127.0.0.1:5000"): Kind.CONNECTED,
-        log_lines.closed(WHEN, 7, "The client left"): Kind.CLOSED,
-        log_lines.released(WHEN, 7): Kind.RELEASED,
+        log_lines.connected(WHEN, 7, "127.0.0.1:5000"): LineKind.CONNECTED,
+        log_lines.closed(WHEN, 7, "The client left"): LineKind.CLOSED,
+        log_lines.released(WHEN, 7): LineKind.RELEASED,
     }
     for text, kind in written.items():
         line = parse_line(text)

@@ -9,7 +9,7 @@ from cdk_pinsafe.pinning.remedies import movable
 from cdk_pinsafe.pinning.statements import analyse, digest
 from cdk_pinsafe.settings.catalogue.defaults import HAZARDS
 
-HOLE = re.compile(r"\$1|_1")
+PLACEHOLDER = re.compile(r"\$1|_1")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_migration_lock_is_not_replaced() -> None:
 )
 def test_hole_is_neither_parameter_nor_value(sql: str, parameter: str | None) -> None:
     """What the parser needs in the place of a hole was written by nobody."""
-    (finding,) = analyse(sql, holes=HOLE).findings
+    (finding,) = analyse(sql, placeholders=PLACEHOLDER).findings
     assert (finding.parameter, finding.value) == (parameter, None)
     assert not re.search(r"\bdeferrable\b|serializable|\"on\"", finding.remedy, re.IGNORECASE)
 
@@ -134,7 +134,7 @@ def test_normalised_mode_is_known() -> None:
 
 def test_hole_in_a_name_is_no_name() -> None:
     """Which parameter is set only the program knows: the advice names none."""
-    (finding,) = analyse("SET _1 = 'x'", holes=HOLE).findings
+    (finding,) = analyse("SET _1 = 'x'", placeholders=PLACEHOLDER).findings
     assert "_1" not in finding.remedy
     assert finding.settings == {}
 

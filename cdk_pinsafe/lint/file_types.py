@@ -5,10 +5,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Final
 
-__all__ = ["Kind", "is_known", "kind_of"]
+__all__ = ["FileType", "file_type_of", "is_known"]
 
 
-class Kind(Enum):
+class FileType(Enum):
     """How a file is read."""
 
     SQL = "sql"
@@ -46,14 +46,14 @@ _CONFIGURATION: Final = (
 )
 
 
-def kind_of(path: PurePath) -> Kind:
+def file_type_of(path: PurePath) -> FileType:
     """The kind of a file that is to be read; SQL where the name tells nothing."""
     if path.suffix.lower() in PROGRAMS:
-        return Kind.PROGRAM
+        return FileType.PROGRAM
     name = path.name.lower()
-    return Kind.CONFIGURATION if any(fnmatchcase(name, pattern) for pattern in _CONFIGURATION) else Kind.SQL
+    return FileType.CONFIGURATION if any(fnmatchcase(name, pattern) for pattern in _CONFIGURATION) else FileType.SQL
 
 
 def is_known(path: PurePath) -> bool:
     """Whether a file found in a folder is one of those that are read."""
-    return path.suffix.lower() in _SQL or kind_of(path) is not Kind.SQL
+    return path.suffix.lower() in _SQL or file_type_of(path) is not FileType.SQL

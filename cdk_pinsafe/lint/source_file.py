@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from .languages import SourceTree
 
-__all__ = ["Span", "Subject", "without_comments"]
+__all__ = ["SourceFile", "Span", "without_comments"]
 
 Span: TypeAlias = tuple[int, int]
 """Start and end of a place in a file, in characters."""
@@ -20,7 +20,7 @@ _PRINTED: Final = re.compile(r"[^\r\n]")
 
 
 @dataclass(frozen=True)
-class Subject:
+class SourceFile:
     """A file.
 
     Attributes:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["HOLES", "Context", "Part", "Snippet", "renderings"]
+__all__ = ["PLACEHOLDERS", "CodeContext", "Fragment", "Part", "renderings"]
 
 
-class Context(Enum):
+class CodeContext(Enum):
     """What the place of a text says about it."""
 
     SQL = "sql"
     """It is SQL: a ``.sql`` file, the argument of a function that runs SQL, a variable named after it."""
-    BARE = "bare"
+    UNKNOWN = "bare"
     """Nothing is known: it is SQL only if the text alone leaves no doubt."""
-    PROSE = "prose"
+    TEXT = "prose"
     """It is not SQL: a log message, an exception, a test's name, a docstring."""
 
 
@@ -35,7 +35,7 @@ class Part:
         return self.text is not None and len(self.text) == self.end - self.start
 
 
-class Snippet:
+class Fragment:
     """SQL as PostgreSQL would see it, and a way back from its offsets to the file's."""
 
     def __init__(self, sql: str, parts: Iterable[tuple[int, Part]]) -> None:
@@ -59,7 +59,7 @@ _FORMATTED: Final = r"""
     | \{ [\w.!:\[\]]* \} | \#\{[^}]*\} | \$\{[^}]*\}
 """
 """Placeholders that are filled wherever they stand, within quotes as well."""
-HOLES: Final = re.compile(rf"{_FORMATTED} | \$1 | (?<![A-Za-z0-9])_1", re.VERBOSE)
+PLACEHOLDERS: Final = re.compile(rf"{_FORMATTED} | \$1 | (?<![A-Za-z0-9])_1", re.VERBOSE)
 """What stands in a rendering for what only the running program knows."""
 _PLACEHOLDER: Final = re.compile(
     rf"""
@@ -73,7 +73,7 @@ _PLACEHOLDER: Final = re.compile(
 )
 
 
-def renderings(parts: list[Part]) -> Iterator[Snippet]:
+def renderings(parts: list[Part]) -> Iterator[Fragment]:
     """The ways to read a text that has holes and placeholders, the likeliest first; try until one parses.
 
     As it is; with its placeholders (``%s``, ``:name``, ``{}``, ``?``) as parameters; as names, since a hole may name a
@@ -82,13 +82,13 @@ def renderings(parts: list[Part]) -> Iterator[Snippet]:
     seen: set[str] = set()
     fine = [piece for part in parts for piece in _placeholders_apart(part)]
     for pieces, filler in ((parts, "$1"), (fine, "$1"), (fine, "_1"), (fine, " ")):
-        snippet = _rendered(pieces, filler)
-        if snippet.sql not in seen:
-            seen.add(snippet.sql)
-            yield snippet
+        fragment = _rendered(pieces, filler)
+        if fragment.sql not in seen:
+            seen.add(fragment.sql)
+            yield fragment
 
 
-def _rendered(parts: list[Part], filler: str) -> Snippet:
+def _rendered(parts: list[Part], filler: str) -> Fragment:
     texts: list[str] = []
     placed: list[tuple[int, Part]] = []
     length = 0
@@ -97,7 +97,7 @@ def _rendered(parts: list[Part], filler: str) -> Snippet:
         placed.append((length, part))
         texts.append(text)
         length += len(text)
-    return Snippet("".join(texts), placed)
+    return Fragment("".join(texts), placed)
 
 
 def _placeholders_apart(part: Part) -> Iterator[Part]:

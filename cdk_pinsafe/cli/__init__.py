@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import (
+from ..errors import (
     EmulatorError,
     LintError,
     LogsError,
@@ -67,7 +67,7 @@ def rehearse(app: str | None, keep: bool, timeline: Path | None, output_format: 
     Exit status: 0 if everything was as it should be, 1 if not, 2 if it could not begin, 130 if interrupted.
     """
     with _extra("rehearsal"):
-        from .rehearsal.run import run
+        from ..rehearsal.run import run
     sys.exit(run(app, keep=keep, timeline=timeline, output_format=output_format))
 
 
@@ -96,7 +96,7 @@ def logs(
     Exit status: 0 if no session was pinned, 1 if one was, 2 if something cannot be read.
     """
     with _extra("tools"):
-        from .logs.run import run
+        from ..logs.run import run
     with _usage():
         sys.exit(run(files, log_group=log_group, since=since, until=until, output_format=output_format, output=output))
 
@@ -110,7 +110,7 @@ def conditions(id: str | None, output_format: str) -> None:
     Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
     """
     with _extra("tools"), _usage():
-        from .pages.pinning import show_conditions
+        from .pinning_reference import show_conditions
 
         show_conditions(id, output_format=output_format)
 
@@ -121,7 +121,7 @@ def conditions(id: str | None, output_format: str) -> None:
 def clients(name: str | None, output_format: str) -> None:
     """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
     with _extra("tools"), _usage():
-        from .pages.pinning import show_clients
+        from .pinning_reference import show_clients
 
         show_clients(name, output_format=output_format)
 
@@ -138,7 +138,7 @@ def audit(dsn: str, output_format: str) -> None:
     Exit status: 0 if nothing pins, 1 if something does, 2 if the database cannot be read.
     """
     with _extra("tools"), _failure():
-        from .audit import run
+        from ..audit import run
 
         findings = run(dsn, output_format=output_format)
     sys.exit(1 if findings else 0)
@@ -164,7 +164,7 @@ def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...
     Exit status: 0 if nothing was found, 1 if something was, 2 if a path or an option is wrong.
     """
     with _extra("tools"), _usage():
-        from .lint.run import run
+        from ..lint.run import run
 
         status = run(
             paths or (".",),
@@ -188,7 +188,7 @@ def drift(dsn: str, output_format: str) -> None:
     Exit status: 0 if there is none, 1 if there is one, 2 if the database cannot be read.
     """
     with _extra("tools"), _failure():
-        from .drift import run
+        from ..drift import run
 
         findings = run(dsn, output_format=output_format)
     sys.exit(1 if findings else 0)
@@ -211,7 +211,7 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
     Exit status: 0, or 2 if there is no such parameter.
     """
     with _extra("tools"), _usage():
-        from .pages.parameters import show
+        from .settings_reference import show
 
         show(name, int(engine_version) if engine_version else None, output_format)
 
@@ -258,7 +258,7 @@ def emulator(
     Exit status: 0 if nothing pinned, 1 if something did, 2 if it could not start.
     """
     with _extra("tools"), _usage():
-        from .emulator import command
+        from ..emulator import command
 
         options = command.options(**given)
         status = command.run(
@@ -300,7 +300,7 @@ def _extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __package__:
+        if (error.name or "").partition(".")[0] == "cdk_pinsafe":
             raise
         missing = MissingExtraError(f"{error.name} is not installed: pip install 'cdk-pinsafe[{name}]'")
         raise click.UsageError(str(missing)) from None

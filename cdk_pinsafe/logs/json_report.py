@@ -35,19 +35,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from . import words
-from .report import Report
+from . import phrasing
+from .report import LogReport
 
 __all__ = ["write_json"]
 
 
-def write_json(report: Report, stream: TextIO) -> None:
+def write_json(report: LogReport, stream: TextIO) -> None:
     """Write the document, and a line end."""
     json.dump(_document(report), stream, indent=2, ensure_ascii=False)
     stream.write("\n")
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: LogReport) -> dict[str, Any]:
     """The document."""
     lines = report.lines
     return {
@@ -106,11 +106,12 @@ def _document(report: Report) -> dict[str, Any]:
         ],
         "settings": [asdict(setting) for setting in report.settings],
         "client_options": [
-            {"client": client.name, "option": client.switch, "count": count} for client, count in words.switches(report)
+            {"client": client.name, "option": client.opt_out, "count": count}
+            for client, count in phrasing.switches(report)
         ],
         "folded": report.folded,
         "notes": report.notes,
-        "limits": words.LIMITS,
+        "limits": phrasing.CAVEAT,
     }
 
 

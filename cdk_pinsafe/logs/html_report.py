@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Final, TextIO
 
-from . import words
-from .report import ConditionRow, DigestRow, Report
+from . import phrasing
+from .report import ConditionRow, DigestRow, LogReport
 
 __all__ = ["write_html"]
 
@@ -23,10 +23,10 @@ _TICKS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 1
 _MOST_TICKS: Final = 7
 
 
-def write_html(report: Report, stream: TextIO) -> None:
+def write_html(report: LogReport, stream: TextIO) -> None:
     """Write the page."""
     ticks = _ticks(report)
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8") + "".join(
+    style = Path(__file__).with_name("html_report.css").read_text(encoding="utf-8") + "".join(
         f".t{number}{{left:{place:.2f}%}}" for number, (place, _) in enumerate(ticks)
     )
     policy = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -41,7 +41,7 @@ base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="generator" content="pinsafe logs">
-<title>{_text(words.headline(report))}</title>
+<title>{_text(phrasing.headline(report))}</title>
 <style>{style}</style>
 </head>
 <body>
@@ -54,10 +54,10 @@ base-uri 'none'; form-action 'none'">
     )
 
 
-def _body(report: Report, ticks: Sequence[str]) -> Iterable[str]:
+def _body(report: LogReport, ticks: Sequence[str]) -> Iterable[str]:
     calm = "" if report.pins else ' class="calm"'
-    yield f"<header><h1{calm}><b>{_text(words.headline(report))}</b></h1>"
-    yield f'<p class="soft wrap">{_text(words.inputs(report))}</p></header>'
+    yield f"<header><h1{calm}><b>{_text(phrasing.headline(report))}</b></h1>"
+    yield f'<p class="soft wrap">{_text(phrasing.inputs(report))}</p></header>'
     if report.pins:
         colours = _colours(report.conditions)
         yield _tiles(report)
@@ -73,22 +73,22 @@ def _colours(rows: Sequence[ConditionRow]) -> dict[str, int]:
     return {row.title: named.index(row.title) if row.title in named else _COLOURS - 1 for row in rows}
 
 
-def _tiles(report: Report) -> str:
+def _tiles(report: LogReport) -> str:
     digests = sum(1 for row in report.digests if row.digest is not None)
     connections = report.connections
     tiles = [
         (
             "Client connections",
-            f"{'' if connections.exact else '≈ '}{words.rounded(connections):,}",
+            f"{'' if connections.exact else '≈ '}{phrasing.rounded(connections):,}",
             "each pinned until it closed",
         ),
         ("Statements", f"{digests + report.folded:,}{'+' if report.folded else ''}", "different digests that pinned"),
     ]
-    if (rate := words.rate(report)) is not None:
+    if (rate := phrasing.rate(report)) is not None:
         tiles.append(("An hour", rate, "pins, on average"))
     if found := report.busiest:
         tiles.append(
-            ("Busiest", f"{found[1]:,}", f"pins in the {words.duration(report.chart.width)} from {_at(found[0])}")
+            ("Busiest", f"{found[1]:,}", f"pins in the {phrasing.duration(report.chart.width)} from {_at(found[0])}")
         )
     cells = "".join(
         f"<div><dt>{_text(name)}</dt><dd>{_text(figure)}</dd><dd>{_text(note)}</dd></div>"
@@ -97,7 +97,7 @@ def _tiles(report: Report) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
-def _chart(report: Report, colours: dict[str, int], ticks: Sequence[str]) -> str:
+def _chart(report: LogReport, colours: dict[str, int], ticks: Sequence[str]) -> str:
     legend = "".join(
         f'<li><span class="key k{colours[row.title]}"></span>{_text(row.title)} <b>{row.count:,}</b> '
         f'<span class="soft">{row.count / report.pins:.0%}</span></li>'
@@ -118,12 +118,12 @@ def _chart(report: Report, colours: dict[str, int], ticks: Sequence[str]) -> str
         f'<svg viewBox="0 0 {report.chart.bars} 100" preserveAspectRatio="none" role="img" '
         f'aria-label="Pins over time; the figures are in the table below">{grid}{bars}</svg>'
         f'<div class="x" aria-hidden="true">{axis}</div></div>'
-        f'<p class="soft small">A bar is {words.duration(report.chart.width)}; times are UTC.</p>'
+        f'<p class="soft small">A bar is {phrasing.duration(report.chart.width)}; times are UTC.</p>'
         f"{_chart_table(report)}</section>"
     )
 
 
-def _bar(report: Report, colours: dict[str, int], at: int, top: int) -> str:
+def _bar(report: LogReport, colours: dict[str, int], at: int, top: int) -> str:
     """One bar, its parts stacked from the bottom, the most frequent condition first."""
     parts = [(row, row.bars[at]) for row in report.conditions if row.bars[at]]
     if not parts:
@@ -137,7 +137,7 @@ def _bar(report: Report, colours: dict[str, int], at: int, top: int) -> str:
             f'<rect class="k{colours[row.title]}" x="{at + 0.08:.2f}" y="{y:.3f}" width=".84" height="{height:.3f}"/>'
         )
     assert report.chart.start is not None  # noqa: S101 - there are bars
-    title = f"{words.moment(report.chart.start + at * report.chart.width)}: " + ", ".join(
+    title = f"{phrasing.moment(report.chart.start + at * report.chart.width)}: " + ", ".join(
         f"{row.title} {count:,}" for row, count in parts
     )
     return (
@@ -146,11 +146,11 @@ def _bar(report: Report, colours: dict[str, int], at: int, top: int) -> str:
     )
 
 
-def _chart_table(report: Report) -> str:
+def _chart_table(report: LogReport) -> str:
     assert report.chart.start is not None  # noqa: S101 - asked for a chart with bars only
     heads = "".join(f'<th scope="col" class="num">{_text(row.title)}</th>' for row in report.conditions)
     rows = "".join(
-        f'<tr><th scope="row">{words.moment(report.chart.start + at * report.chart.width)}</th>'
+        f'<tr><th scope="row">{phrasing.moment(report.chart.start + at * report.chart.width)}</th>'
         + "".join(f'<td class="num">{row.bars[at]:,}</td>' for row in report.conditions)
         + "</tr>"
         for at in range(report.chart.bars)
@@ -162,12 +162,12 @@ def _chart_table(report: Report) -> str:
     )
 
 
-def _advice(report: Report) -> str:
+def _advice(report: LogReport) -> str:
     parts = ["<section><h2>What to do</h2>"]
     if report.settings:
         lines = "\n".join(
             f"{_text(code)}{f'<i>{_text(comment)}</i>' if comment else ''}"
-            for code, comment in (_comment_apart(line) for line in words.settings_lines(report.settings))
+            for code, comment in (_comment_apart(line) for line in phrasing.settings_lines(report.settings))
         )
         parts.append(
             "<h3>In the database</h3><p>Let it say these once, as <code>DatabaseSettings</code> does, and every "
@@ -176,10 +176,10 @@ def _advice(report: Report) -> str:
     if report.clients:
         rows = "".join(
             f'<tr><td><strong>{_text(client.name)}</strong><br><span class="soft small">{_text(client.versions)}</span>'
-            f'</td><td><p class="do">{_text(client.switch)}</p><p class="soft small">{_text(client.sends)} '
+            f'</td><td><p class="do">{_text(client.opt_out)}</p><p class="soft small">{_text(client.sends)} '
             f"({_text(', '.join(client.evidence))}{_links(client.source)})</p></td>"
             f'<td class="num" data-label="pins, at most:">{count:,}</td></tr>'
-            for client, count in words.switches(report)
+            for client, count in phrasing.switches(report)
         )
         parts.append(
             "<h3>In the clients</h3><p>A setting in the database stops a pin only once the client no longer sends "
@@ -194,7 +194,7 @@ def _advice(report: Report) -> str:
     return "".join(parts) + "</section>"
 
 
-def _digests(report: Report, colours: dict[str, int]) -> str:
+def _digests(report: LogReport, colours: dict[str, int]) -> str:
     rows = "".join(_digest(row, colours, report.pins) for row in report.digests)
     return (
         '<section><h2>What pinned</h2><table class="stack"><caption class="small">The most frequent first. Values are '
@@ -207,21 +207,21 @@ def _digests(report: Report, colours: dict[str, int]) -> str:
 def _digest(row: DigestRow, colours: dict[str, int], pins: int) -> str:
     colour = colours[row.title]
     badges = "".join(f' <span class="badge">{_text(one)}</span>' for one in row.evidence)
-    clients = f"<p>As <strong>{_text(words.either(row.clients))}</strong> would send it.</p>" if row.clients else ""
-    joined = f'<p class="soft small">{_text(words.joined(row))}</p>' if row.joined else ""
+    clients = f"<p>As <strong>{_text(phrasing.either(row.clients))}</strong> would send it.</p>" if row.clients else ""
+    joined = f'<p class="soft small">{_text(phrasing.joined(row))}</p>' if row.joined else ""
     remedies = "".join(f'<p class="do">{_text(remedy)}</p>' for remedy in row.remedies)
     when = (
         ""
         if row.first is None or row.last is None
-        else f"first {words.moment(row.first)}<br>last {words.moment(row.last)}<br>"
+        else f"first {phrasing.moment(row.first)}<br>last {phrasing.moment(row.last)}<br>"
     )
     return (
         f'<tr><td><span class="big">{row.count:,}</span><br><span class="soft small">{row.count / pins:.1%}</span></td>'
-        f'<td><code class="digest">{_text(words.what(row))}</code>'
+        f'<td><code class="digest">{_text(phrasing.what(row))}</code>'
         f'<p class="small"><span class="key k{colour}"></span>{_text(row.title)}{badges}</p>'
         f"{clients}{joined}{remedies}</td>"
         f'<td class="when">{_spark(row.bars, colour)}<span class="soft small">{when}'
-        f"{_text(words.connections(row.connections))}</span></td></tr>"
+        f"{_text(phrasing.connections(row.connections))}</span></td></tr>"
     )
 
 
@@ -244,7 +244,7 @@ def _links(sources: Sequence[str]) -> str:
     )
 
 
-def _coverage(report: Report) -> str:
+def _coverage(report: LogReport) -> str:
     lines = report.lines
     facts = [
         ("Lines read", f"{lines.total:,}"),
@@ -259,11 +259,11 @@ def _coverage(report: Report) -> str:
     parts += [f"<p>{_text(note)}</p>" for note in report.notes]
     if lines.unknown:
         samples = "\n".join(_text(f"{count:,} of: {sample}") for sample, count in lines.forms.values())
-        parts.append(f"<details><summary>{_text(words.unknown(report))}</summary><pre>{samples}</pre></details>")
-    return "".join(parts) + f'<p class="soft small">{_text(words.LIMITS)}</p></section>'
+        parts.append(f"<details><summary>{_text(phrasing.unknown(report))}</summary><pre>{samples}</pre></details>")
+    return "".join(parts) + f'<p class="soft small">{_text(phrasing.CAVEAT)}</p></section>'
 
 
-def _ticks(report: Report) -> list[tuple[float, str]]:
+def _ticks(report: LogReport) -> list[tuple[float, str]]:
     """Where the time axis is labelled, in percent, at round times."""
     chart = report.chart
     if chart.start is None:
@@ -291,7 +291,7 @@ def _comment_apart(line: str) -> tuple[str, str]:
 
 
 def _at(second: int) -> str:
-    return words.moment(second)[:-3]
+    return phrasing.moment(second)[:-3]
 
 
 def _text(text: str) -> str:

@@ -9,22 +9,22 @@ import tree_sitter
 
 from ..pinning import statements
 from ..pinning.conditions import Evidence
+from .ast_context import context, statement_start
 from .client_rules import CLIENT_RULES
-from .findings import FileReport, Finding, Unparsed
+from .file_types import FileType, file_type_of
+from .findings import FileReport, LintFinding, Unparsed
+from .fragments import PLACEHOLDERS, CodeContext, Fragment, Part, renderings
 from .ignores import Ignores
-from .judgement import begins_as_sql, is_postgres, is_unmistakable
-from .kinds import Kind, kind_of
 from .languages import SourceTree, language_of
 from .psql import without_psql
-from .rules import RULES, SESSION_LEAK, UNKNOWN_IGNORE
+from .rules import LINT_RULES, SESSION_LEAK, UNKNOWN_IGNORE
 from .senders import sender_of
-from .snippets import HOLES, Context, Part, Snippet, renderings
+from .source_file import SourceFile, without_comments
+from .source_text import SourceText
+from .sql_detection import begins_as_sql, is_postgres, is_unmistakable
 from .strings import strings
-from .subject import Subject, without_comments
-from .surroundings import context, statement_start
-from .text import SourceText
 
-__all__ = ["check"]
+__all__ = ["lint_text"]
 
 _SQL_KEY: Final = re.compile(
     r"""^ [ \t]* [\w."'-]* (?: connection-?init-?sql | connection_init_sql | new-connection-sql ) ["']?
@@ -37,7 +37,7 @@ _COMMENTS: Final = re.compile(r"(?>\s|--[^\n]*|/\*.*?\*/)*+", re.DOTALL)
 _LONGEST_LINE: Final = 500
 
 
-def check(path: str, text: str, settings: Mapping[str, str]) -> FileReport:
+def lint_text(path: str, text: str, settings: Mapping[str, str]) -> FileReport:
     """What is found in a file; rules that are not selected are for the caller to leave out.
 
     Args:
@@ -58,8 +58,8 @@ class _Check:
         self._report = FileReport(path)
 
     def report(self) -> FileReport:
-        kind, text = kind_of(self._path), self._source.text
-        if kind is Kind.SQL:
+        kind, text = file_type_of(self._path), self._source.text
+        if kind is FileType.SQL:
             self._whole_file()
         else:
             language = language_of(self._path)
@@ -71,14 +71,14 @@ class _Check:
                 for value in strings(tree):
                     if begins_as_sql(value.parts):
                         self._string(value.parts, tree, value.node)
-            self._clients(Subject(self._path, bare, tree))
+            self._clients(SourceFile(self._path, bare, tree))
         self._unknown_ids()
         self._report.findings.sort(key=lambda finding: (finding.start, finding.end))
         return self._report
 
     def _whole_file(self) -> None:
         sql = without_psql(self._source.text)
-        whole = Snippet(sql, ())
+        whole = Fragment(sql, ())
         analysis = statements.analyse(sql, database_settings=self._settings, sender=self._sender)
         self._report.statements += analysis.statements
         self._report.not_parsed += [
@@ -96,78 +96,78 @@ class _Check:
             sql = match["sql"].rstrip(" \t\r").removesuffix(",").rstrip(" \t\r")
             if sql.endswith(quote):
                 sql = sql.removesuffix(quote)
-                self._judge([Part(sql, start, start + len(sql))], Context.SQL, start)
+                self._judge([Part(sql, start, start + len(sql))], CodeContext.SQL, start)
 
     def _string(self, parts: list[Part], tree: SourceTree, node: tree_sitter.Node) -> None:
         """A string of a program that could be SQL."""
         about = context(tree, node)
-        if about is not Context.PROSE:
+        if about is not CodeContext.TEXT:
             self._judge(parts, about, statement_start(tree, node), tree.offset(node.end_byte))
 
-    def _judge(self, parts: list[Part], about: Context, *around: int) -> None:
+    def _judge(self, parts: list[Part], about: CodeContext, *around: int) -> None:
         """A text that could be SQL, and where else a comment may be about it: where its statement begins, say."""
-        analysis, snippet = self._read(parts)
-        sure = about is Context.SQL
+        analysis, fragment = self._read(parts)
+        sure = about is CodeContext.SQL
         if analysis.not_parsed:
-            if sure and " " in snippet.sql.strip():
+            if sure and " " in fragment.sql.strip():
                 self._report.statements += analysis.statements
                 self._report.not_parsed += [
-                    Unparsed(self._source.position(snippet.origin(one.start)), one.message)
+                    Unparsed(self._source.position(fragment.origin(one.start)), one.message)
                     for one in analysis.not_parsed
                 ]
             return
         findings = [
             finding
             for finding in analysis.findings
-            if is_postgres(snippet.sql, finding) and (sure or is_unmistakable(snippet.sql, finding))
+            if is_postgres(fragment.sql, finding) and (sure or is_unmistakable(fragment.sql, finding))
         ]
         if sure or findings or analysis.leaks:
             self._report.statements += analysis.statements
         for finding in findings:
-            self._pin(finding, snippet, *map(self._line, around))
+            self._pin(finding, fragment, *map(self._line, around))
         for leak in analysis.leaks:
-            self._leak(leak, snippet, *map(self._line, around))
+            self._leak(leak, fragment, *map(self._line, around))
 
-    def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Snippet]:
+    def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Fragment]:
         """The first reading of a string that the parser accepts, or the plainest one."""
-        first: tuple[statements.Analysis, Snippet] | None = None
-        for snippet in renderings(parts):
+        first: tuple[statements.Analysis, Fragment] | None = None
+        for fragment in renderings(parts):
             analysis = statements.analyse(
-                snippet.sql, database_settings=self._settings, holes=HOLES, sender=self._sender
+                fragment.sql, database_settings=self._settings, placeholders=PLACEHOLDERS, sender=self._sender
             )
             if not analysis.not_parsed:
-                return analysis, snippet
-            first = first or (analysis, snippet)
+                return analysis, fragment
+            first = first or (analysis, fragment)
         assert first is not None  # noqa: S101 # there is always one rendering
         return first
 
-    def _pin(self, finding: statements.Finding, snippet: Snippet, *lines: int) -> None:
-        start, end = snippet.origin(finding.start), snippet.origin(finding.end)
-        first, last = self._statement(finding, snippet)
+    def _pin(self, finding: statements.StatementFinding, fragment: Fragment, *lines: int) -> None:
+        start, end = fragment.origin(finding.start), fragment.origin(finding.end)
+        first, last = self._statement(finding, fragment)
         self._add(
             finding.condition.id,
             (start, max(end, start)),
-            _message(finding, snippet.sql),
-            self._without_holes(finding.remedy, first, last),
+            _message(finding, fragment.sql),
+            self._without_placeholders(finding.remedy, first, last),
             finding.evidence,
             {*lines, *range(self._line(first), self._line(max(last, first)) + 1)},
         )
 
-    def _leak(self, leak: statements.Leak, snippet: Snippet, *lines: int) -> None:
-        start, end = snippet.origin(leak.start), snippet.origin(leak.end)
-        first, last = self._statement(leak, snippet)
+    def _leak(self, leak: statements.Leak, fragment: Fragment, *lines: int) -> None:
+        start, end = fragment.origin(leak.start), fragment.origin(leak.end)
+        first, last = self._statement(leak, fragment)
         rule = SESSION_LEAK
         message = f"the function {leak.what} in the session: that does not pin, so the connection's next client gets it"
         lines = (*lines, *range(self._line(first), self._line(max(last, first)) + 1))
         self._add(rule.id, (start, max(end, start)), message, rule.remedy, rule.evidence, lines)
 
-    def _statement(self, about: statements.Finding | statements.Leak, snippet: Snippet) -> tuple[int, int]:
+    def _statement(self, about: statements.StatementFinding | statements.Leak, fragment: Fragment) -> tuple[int, int]:
         """Where the statement begins and ends in the file, without the comments before it."""
         # The comments before a statement are part of it; one may stand behind the statement before.
-        lead = _COMMENTS.match(snippet.sql, about.statement_start, about.statement_end)
-        return snippet.origin(lead.end() if lead else about.statement_start), snippet.origin(about.statement_end)
+        lead = _COMMENTS.match(fragment.sql, about.statement_start, about.statement_end)
+        return fragment.origin(lead.end() if lead else about.statement_start), fragment.origin(about.statement_end)
 
-    def _without_holes(self, remedy: str, start: int, end: int) -> str:
+    def _without_placeholders(self, remedy: str, start: int, end: int) -> str:
         """The remedy, with ``...`` for what only the running program or psql knows."""
         names = {name for found in _PSQL_VARIABLE.finditer(self._source.text, start, end) for name in found.group(1, 2)}
         texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"'}
@@ -175,9 +175,9 @@ class _Check:
             remedy = remedy.replace(text, "...")
         return remedy
 
-    def _clients(self, subject: Subject) -> None:
+    def _clients(self, source: SourceFile) -> None:
         for rule in CLIENT_RULES:
-            for start, end in rule.find(subject):
+            for start, end in rule.find(source):
                 lines = range(self._line(start), self._line(end) + 1)
                 self._add(rule.id, (start, end), rule.why, rule.remedy, rule.evidence, lines)
 
@@ -199,13 +199,13 @@ class _Check:
             return
         start, end = self._source.position(span[0]), self._source.position(span[1])
         line = self._source.line(start[0])[:_LONGEST_LINE]
-        self._report.findings.append(Finding(RULES[rule], start, end, message, remedy, evidence, line))
+        self._report.findings.append(LintFinding(LINT_RULES[rule], start, end, message, remedy, evidence, line))
 
     def _line(self, offset: int) -> int:
         return self._source.position(offset)[0]
 
 
-def _message(finding: statements.Finding, sql: str) -> str:
+def _message(finding: statements.StatementFinding, sql: str) -> str:
     text = _HOLE.sub("…", " ".join(sql[finding.start : min(finding.end, finding.start + 1000)].split()))
     what = text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME].rstrip() + " …"
     if finding.condition.id == "oversized":

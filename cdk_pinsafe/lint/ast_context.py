@@ -5,8 +5,8 @@ from typing import Final
 
 import tree_sitter
 
+from .fragments import CodeContext
 from .languages import SourceTree, ancestors
-from .snippets import Context
 
 __all__ = ["call_name", "context", "statement_start"]
 
@@ -42,7 +42,7 @@ _BOUNDARY: Final = re.compile(r"(statement|block|body|function|lambda|class|meth
 _BLOCK: Final = re.compile(r"(block|body|program|module|source_file|statement_list|statements)$")
 _LAST_NAME: Final = re.compile(r"([A-Za-z_$][\w$]*[?!]?)\W*$")
 
-_RUNS_SQL: Final = frozenset(
+_SQL_SINKS: Final = frozenset(
     """
     exec execute executemany executescript execute_sql executesql execute_query execute_values execute_batch
     exec_query exec_params exec_update async_exec async_exec_params execcontext mustexec
@@ -59,7 +59,7 @@ _RUNS_SQL: Final = frozenset(
 )
 """Names of functions, in lower case and without a leading ``$``, whose text is SQL."""
 
-_SPEAKS: Final = re.compile(
+_TEXT_SINKS: Final = re.compile(
     r"(?:debug|info|warn|warning|error|fatal|critical|exception|trace|log|logf|logger|print|printf|println|puts|panic|"
     r"fail|abort|raise|echo|describe|it|test|context|specify|scenario|gettext|ngettext|translate|_|t|i18n|"
     r"add_argument|tobe|toequal|tocontain|tomatch|assert\w*|expect\w*|require|format_error|errorf|infof|warnf|debugf|"
@@ -79,7 +79,7 @@ def statement_start(tree: SourceTree, node: tree_sitter.Node) -> int:
     return tree.offset(node.start_byte)
 
 
-def context(tree: SourceTree, node: tree_sitter.Node) -> Context:
+def context(tree: SourceTree, node: tree_sitter.Node) -> CodeContext:
     """What the code around a string says about it: the nearest call that is known, or the name that it gets."""
     is_named = False
     for parent, child in ancestors(node):
@@ -94,28 +94,28 @@ def context(tree: SourceTree, node: tree_sitter.Node) -> Context:
                 continue  # a method of the string itself, such as .format or .strip
             name = call_name(tree, parent)
             lower = name.lower().lstrip("$").rstrip("!?")
-            if lower in _RUNS_SQL or (lower == "text" and tree.mentions(b"sqlalchemy")):
-                return Context.SQL
-            if _SPEAKS.fullmatch(name):
-                return Context.PROSE
+            if lower in _SQL_SINKS or (lower == "text" and tree.mentions(b"sqlalchemy")):
+                return CodeContext.SQL
+            if _TEXT_SINKS.fullmatch(name):
+                return CodeContext.TEXT
         elif kind in _RAISES:
-            return Context.PROSE
+            return CodeContext.TEXT
         elif kind in _NAMINGS:
             named = parent.child_by_field_name(_NAMINGS[kind])
             if named == child:
-                return Context.BARE
+                return CodeContext.UNKNOWN
             if named is not None and not is_named:
                 is_named = True
                 name = _last_name(tree, named)
                 if _SQL_NAME.search(_CAMEL_HUMP.sub("_", name)):
-                    return Context.SQL
+                    return CodeContext.SQL
                 if kind == "keyword_argument" and name in ("help", "description", "message", "label", "title"):
-                    return Context.PROSE
+                    return CodeContext.TEXT
         elif kind == "expression_statement":
-            return Context.PROSE if child.id == node.id else Context.BARE
+            return CodeContext.TEXT if child.id == node.id else CodeContext.UNKNOWN
         elif _BOUNDARY.search(kind):
-            return Context.BARE
-    return Context.BARE
+            return CodeContext.UNKNOWN
+    return CodeContext.UNKNOWN
 
 
 def call_name(tree: SourceTree, node: tree_sitter.Node) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from .distinct import Distinct
+from .cardinality import Distinct
 
-__all__ = ["BUCKETS", "GROUPS", "WIDTHS", "Group", "Key", "Tally"]
+__all__ = ["BUCKETS", "GROUPS", "WIDTHS", "Group", "GroupKey", "Tally"]
 
 GROUPS: Final = 200
 """Digests that are kept apart when there are too many; up to twice as many are while counting."""
@@ -20,7 +20,7 @@ WIDTHS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 86_400, 604_800, 
 """Seconds of a bucket; each width is a multiple of the one before, so that buckets can be put together."""
 
 
-class Key(NamedTuple):
+class GroupKey(NamedTuple):
     """What makes pins alike.
 
     Attributes:
@@ -49,7 +49,7 @@ class Group:
         buckets: Pins by bucket: second // width.
     """
 
-    key: Key
+    key: GroupKey
     count: int = 0
     joined: int = 0
     first: int | None = None
@@ -62,14 +62,14 @@ class Tally:
     """All groups. They may be folded when one is made: who holds on to one must ask for it again."""
 
     def __init__(self) -> None:
-        self.groups: dict[Key, Group] = {}
+        self.groups: dict[GroupKey, Group] = {}
         self.width = WIDTHS[0]
         self.folded = 0
         """How many digests were folded, at least: one that came back is counted again."""
         self._low: int | None = None
         self._high: int | None = None
 
-    def group(self, key: Key) -> Group:
+    def group(self, key: GroupKey) -> Group:
         """The group of a key, made if need be."""
         if (group := self.groups.get(key)) is None:
             if len(self.groups) >= 2 * GROUPS:
@@ -124,7 +124,7 @@ class Tally:
         self.groups = {group.key: group for group in ranked[:GROUPS]}
         for group in ranked[GROUPS:]:
             self.folded += 1
-            rest = self.groups.setdefault(key := Key(group.key.conditions[:1], "", None, folded=True), Group(key))
+            rest = self.groups.setdefault(key := GroupKey(group.key.conditions[:1], "", None, folded=True), Group(key))
             rest.count += group.count
             rest.joined += group.joined
             rest.first = min((one for one in (rest.first, group.first) if one is not None), default=None)

@@ -7,11 +7,11 @@ from typing import Final
 
 from ..pinning.clients import Client
 from ..terminal import plural
-from .distinct import RELATIVE_ERROR
-from .report import Connections, DigestRow, Report, Setting
+from .cardinality import RELATIVE_ERROR
+from .report import Connections, DigestRow, LogReport, Setting
 
 __all__ = [
-    "LIMITS",
+    "CAVEAT",
     "about",
     "busiest",
     "connections",
@@ -31,7 +31,7 @@ __all__ = [
     "what",
 ]
 
-LIMITS: Final = (
+CAVEAT: Final = (
     "Times are UTC. A digest is what the proxy logs of a statement: its values are $1, $2 there. AWS says that the "
     "log's format may change; nothing of this was tried on AWS. Who sends a digest is inferred from what clients are "
     "known to send."
@@ -39,14 +39,14 @@ LIMITS: Final = (
 _UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def headline(report: Report) -> str:
+def headline(report: LogReport) -> str:
     """The answer, in a line."""
     if not report.pins:
         return "No session was pinned."
     return f"{plural(report.pins, 'session')} {'was' if report.pins == 1 else 'were'} pinned."
 
 
-def inputs(report: Report) -> str:
+def inputs(report: LogReport) -> str:
     """What was read."""
     names = ", ".join(report.inputs[:3])
     if (more := len(report.inputs) - 3) > 0:
@@ -62,7 +62,7 @@ def inputs(report: Report) -> str:
     return "; ".join(parts)
 
 
-def busiest(report: Report) -> str | None:
+def busiest(report: LogReport) -> str | None:
     """When most sessions were pinned."""
     if (found := report.busiest) is None:
         return None
@@ -70,7 +70,7 @@ def busiest(report: Report) -> str | None:
     return f"most in the {duration(report.chart.width)} from {moment(start)}: {plural(pins, 'pin')}"
 
 
-def rate(report: Report) -> str | None:
+def rate(report: LogReport) -> str | None:
     """Pins an hour, on average; None for a log shorter than ten minutes."""
     if report.first is None or report.last is None or report.last - report.first < 600:
         return None
@@ -116,7 +116,7 @@ def rounded(of: Connections) -> int:
     return of.count if of.exact else round(of.count, 3 - len(str(of.count)))
 
 
-def unknown(report: Report) -> str:
+def unknown(report: LogReport) -> str:
     """How many lines were not understood."""
     count = report.lines.unknown
     listed = sum(of_form for _, of_form in report.lines.forms.values())
@@ -129,7 +129,7 @@ def settings_lines(settings: Sequence[Setting]) -> list[str]:
     return ["settings={", *(f"    {_entry(setting)}" for setting in settings), "}"]
 
 
-def switches(report: Report) -> list[tuple[Client, int]]:
+def switches(report: LogReport) -> list[tuple[Client, int]]:
     """The likely clients that have a way to stop, with the pins that each may have caused."""
     counts: dict[str, int] = {}
     by_name: dict[str, Client] = {}

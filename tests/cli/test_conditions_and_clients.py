@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdk_pinsafe.cli import main
-from cdk_pinsafe.pinning.clients import CLIENTS, REPORTS, Client
-from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS, Condition, Limit
+from cdk_pinsafe.pinning.clients import CLIENTS, PARAMETER_STATUS_CAVEAT, Client
+from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS, Caveat, Condition
 
 
 def run(*arguments: str, columns: int = 100) -> Result:
@@ -19,8 +19,12 @@ def run(*arguments: str, columns: int = 100) -> Result:
 def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
     """No condition and no client is left out, none without its evidence, whatever the terminal's width."""
     for command, rows in (
-        ("conditions", [(one.id, one.evidence) for one in CONDITIONS] + [(one.title, one.evidence) for one in LIMITS]),
-        ("clients", [(one.name, one.evidence) for one in CLIENTS] + [(REPORTS.title, REPORTS.evidence)]),
+        ("conditions", [(one.id, one.evidence) for one in CONDITIONS] + [(one.title, one.evidence) for one in CAVEATS]),
+        (
+            "clients",
+            [(one.name, one.evidence) for one in CLIENTS]
+            + [(PARAMETER_STATUS_CAVEAT.title, PARAMETER_STATUS_CAVEAT.evidence)],
+        ),
     ):
         shown = run(command, columns=columns)
         assert shown.exit_code == 0
@@ -35,11 +39,13 @@ def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
 @pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
 def test_open_question_stands_on_the_pages_that_hang_on_it(one: Client) -> None:
     """What is not known of the proxy's reports is said of each client to which it matters, and of no other."""
-    by_reports = one.name in ("Django", "Rails 8.2", "Sequelize", "psqlODBC", "psycopg2")
+    depends_on_parameter_status = one.name in ("Django", "Rails 8.2", "Sequelize", "psqlODBC", "psycopg2")
     shown = " ".join(run("clients", one.name).output.split())
-    assert (REPORTS.text in shown) == by_reports
-    assert (f"({', '.join(REPORTS.evidence)})" in shown) == by_reports
-    assert len(json.loads(run("clients", one.name, "--format", "json").output)["limits"]) == by_reports
+    assert (PARAMETER_STATUS_CAVEAT.text in shown) == depends_on_parameter_status
+    assert (f"({', '.join(PARAMETER_STATUS_CAVEAT.evidence)})" in shown) == depends_on_parameter_status
+    assert (
+        len(json.loads(run("clients", one.name, "--format", "json").output)["caveats"]) == depends_on_parameter_status
+    )
 
 
 @pytest.mark.parametrize("one", CONDITIONS, ids=lambda one: one.id)
@@ -53,18 +59,18 @@ def test_page_of_a_condition_is_whole(one: Condition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "rows", "limits"),
-    [("conditions", CONDITIONS, LIMITS), ("clients", CLIENTS, (REPORTS,))],
+    ("command", "rows", "caveats"),
+    [("conditions", CONDITIONS, CAVEATS), ("clients", CLIENTS, (PARAMETER_STATUS_CAVEAT,))],
     ids=["conditions", "clients"],
 )
-def test_json_is_the_table(command: str, rows: tuple[object, ...], limits: tuple[Limit, ...]) -> None:
+def test_json_is_the_table(command: str, rows: tuple[object, ...], caveats: tuple[Caveat, ...]) -> None:
     """A program gets every field of every row, what stands beside the table, and one row alone where one is named."""
     document = json.loads(run(command, "--format", "json").output)
     assert len(document[command]) == len(rows)
-    assert [one["id"] for one in document["limits"]] == [one.id for one in limits]
+    assert [one["id"] for one in document["caveats"]] == [one.id for one in caveats]
     row = document[command][0]
     name = row.get("id") or row["name"]
-    assert json.loads(run(command, name, "--format", "json").output) == {command: [row], "limits": []}
+    assert json.loads(run(command, name, "--format", "json").output) == {command: [row], "caveats": []}
 
 
 @pytest.mark.parametrize(("command", "near"), [("conditions", "set-local"), ("clients", "Sequelize")])

@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from .tally import Key
+from .aggregation import GroupKey
 
 __all__ = ["SESSIONS", "Joins"]
 
 SESSIONS: Final = 10_000
 """Client connections that are remembered; the one that was silent longest is settled for another."""
-_Event = tuple[bytes | None, Key]
+_Event = tuple[bytes | None, GroupKey]
 _Session = tuple[list[_Event], list[_Event]]
 """Announcements and pins."""
 _ANNOUNCEMENTS: Final = 4
@@ -33,18 +33,18 @@ class Joins:
     A moment is a text whose order is that of time, or None where a line has no time.
     """
 
-    def __init__(self, settle: Callable[[Key, bool, bytes | None, bytes], None]) -> None:
+    def __init__(self, settle: Callable[[GroupKey, bool, bytes | None, bytes], None]) -> None:
         self._settle = settle
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
 
-    def announce(self, connection: bytes, moment: bytes | None, key: Key) -> None:
+    def announce(self, connection: bytes, moment: bytes | None, key: GroupKey) -> None:
         """Note that a statement of this client connection will pin if it runs."""
         announcements = self._session(connection)[0]
         if (moment, key) not in announcements:
             announcements.append((moment, key))
             del announcements[:-_ANNOUNCEMENTS]
 
-    def pin(self, connection: bytes, moment: bytes | None, key: Key) -> None:
+    def pin(self, connection: bytes, moment: bytes | None, key: GroupKey) -> None:
         """Note a pin whose line has no digest."""
         self._session(connection)[1].append((moment, key))
 
@@ -69,7 +69,7 @@ class Joins:
             self._settle(announced or key, announced is not None, moment, connection)
 
 
-def _announcement(announcements: list[_Event], moment: bytes | None) -> Key | None:
+def _announcement(announcements: list[_Event], moment: bytes | None) -> GroupKey | None:
     """The latest that is not later than the pin."""
     if not announcements:
         return None

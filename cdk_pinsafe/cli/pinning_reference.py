@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..pinning.clients import CLIENTS, REPORTS, Client, client
-from ..pinning.conditions import CONDITIONS, LIMITS, Condition, Evidence, Limit, condition
+from ..pinning.clients import CLIENTS, PARAMETER_STATUS_CAVEAT, Client, client
+from ..pinning.conditions import CAVEATS, CONDITIONS, Caveat, Condition, Evidence, condition
 
 _SHOWN_SQL = 200
 
@@ -23,7 +23,7 @@ def show_conditions(id: str | None, *, output_format: str) -> None:
         UnknownNameError: there is no condition of this id.
     """
     if id is None:
-        _show("conditions", CONDITIONS, LIMITS, _conditions_list(), output_format)
+        _show("conditions", CONDITIONS, CAVEATS, _conditions_list(), output_format)
     else:
         one = condition(id)
         _show("conditions", [one], [], _condition_page(one), output_format)
@@ -36,10 +36,16 @@ def show_clients(name: str | None, *, output_format: str) -> None:
         UnknownNameError: there is no client of this name.
     """
     if name is None:
-        _show("clients", CLIENTS, [REPORTS], _clients_list(), output_format)
+        _show("clients", CLIENTS, [PARAMETER_STATUS_CAVEAT], _clients_list(), output_format)
     else:
         one = client(name)
-        _show("clients", [one], [REPORTS] if one.by_reports else [], _client_page(one), output_format)
+        _show(
+            "clients",
+            [one],
+            [PARAMETER_STATUS_CAVEAT] if one.depends_on_parameter_status else [],
+            _client_page(one),
+            output_format,
+        )
 
 
 def shortened(sql: str) -> str:
@@ -54,10 +60,12 @@ def evidence_text(evidence: Iterable[Evidence]) -> str:
 
 
 def _show(
-    table: str, rows: Sequence[Condition | Client], limits: Sequence[Limit], shown: RenderableType, output_format: str
+    table: str, rows: Sequence[Condition | Client], caveats: Sequence[Caveat], shown: RenderableType, output_format: str
 ) -> None:
     if output_format == "json":
-        plain = {name: [dataclasses.asdict(row) for row in some] for name, some in ((table, rows), ("limits", limits))}
+        plain = {
+            name: [dataclasses.asdict(row) for row in some] for name, some in ((table, rows), ("caveats", caveats))
+        }
         sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     else:
         console = Console(highlight=False)
@@ -69,16 +77,16 @@ def _show(
 
 def _conditions_list() -> Group:
     rows = [(one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS]
-    return Group(_list(rows), *map(_limit, LIMITS))
+    return Group(_list(rows), *map(_limit, CAVEATS))
 
 
 def _clients_list() -> Group:
     rows = [
-        (one.name, f"{one.versions}: pins {one.pins}", one.evidence, [one.sends, f"stop it: {one.switch}"])
+        (one.name, f"{one.versions}: pins {one.pins}", one.evidence, [one.sends, f"stop it: {one.opt_out}"])
         for one in CLIENTS
     ]
-    named = ", ".join(one.name for one in CLIENTS if one.by_reports)
-    return Group(_list(rows), _limit(REPORTS, f"such clients: {named}"))
+    named = ", ".join(one.name for one in CLIENTS if one.depends_on_parameter_status)
+    return Group(_list(rows), _limit(PARAMETER_STATUS_CAVEAT, f"such clients: {named}"))
 
 
 def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Group:
@@ -91,7 +99,7 @@ def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Gro
     return Group(*parts[:-1])
 
 
-def _limit(one: Limit, *lines: str) -> Group:
+def _limit(one: Caveat, *lines: str) -> Group:
     known = f"({evidence_text(one.evidence)}: {' '.join(one.source)})"
     said = Text.assemble("\n", (one.title, "bold"), f" {one.text} ", (known, "dim"))
     return Group(said, *(Padding(Text(line), (0, 0, 0, 4)) for line in lines))
@@ -114,18 +122,20 @@ def _condition_page(one: Condition) -> Table:
 
 
 def _client_page(one: Client) -> Table:
+    caveat = PARAMETER_STATUS_CAVEAT
     return _page(
         f"{one.name} {one.versions}",
         {
             "language": [f"{one.language} ({one.package})" if one.package else one.language],
             "sends": [one.sends],
             "pins": [f"{one.pins}: {', '.join(one.conditions)}" if one.conditions else one.pins],
-            "stop it": [one.switch],
+            "stop it": [one.opt_out],
             "the database can hold": [", ".join(one.settings) or "nothing in place of it"],
             "evidence": [evidence_text(one.evidence)],
             "source": list(one.source),
             "its SQL": [shortened(sql) for sql in one.statements],
-            "not known": [f"{REPORTS.title} {REPORTS.text} ({evidence_text(REPORTS.evidence)})"] * one.by_reports,
+            "not known": [f"{caveat.title} {caveat.text} ({evidence_text(caveat.evidence)})"]
+            * one.depends_on_parameter_status,
         },
     )
 

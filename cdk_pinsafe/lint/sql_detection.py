@@ -1,10 +1,10 @@
 """Whether a string in a program is SQL, and PostgreSQL's.
 
 PostgreSQL's parser accepts more English than one would think: ``Reset password``, ``listen here`` and ``set x to y``
-are statements to it. So the place decides (:class:`.snippets.Context`): in a call that runs SQL, or under a name such
-as ``reset_query``, whatever parses is SQL; in a log message, an exception or a docstring nothing is. Anywhere else the
-text alone has to leave no doubt. A short statement (SET, RESET, DISCARD, LISTEN, LOAD, EXECUTE, DEALLOCATE) does so if
-it ends with a semicolon, or if its keyword is in capitals and it names a parameter of PostgreSQL or holds a quoted
+are statements to it. So the place decides (:class:`.fragments.CodeContext`): in a call that runs SQL, or under a name
+such as ``reset_query``, whatever parses is SQL; in a log message, an exception or a docstring nothing is. Anywhere else
+the text alone has to leave no doubt. A short statement (SET, RESET, DISCARD, LISTEN, LOAD, EXECUTE, DEALLOCATE) does so
+if it ends with a semicolon, or if its keyword is in capitals and it names a parameter of PostgreSQL or holds a quoted
 value. What begins as a longer statement is SQL if it parses.
 """
 
@@ -12,9 +12,9 @@ import re
 from typing import Final
 
 from ..pinning.conditions import COMMANDS
-from ..pinning.statements import Finding
+from ..pinning.statements import StatementFinding
 from ..settings.catalogue import versions_of
-from .snippets import Part
+from .fragments import Part
 
 __all__ = ["STATEMENT_STARTS", "begins_as_sql", "is_postgres", "is_unmistakable"]
 
@@ -49,7 +49,7 @@ def begins_as_sql(parts: list[Part]) -> bool:
     return _BEGINS.match(start) is not None
 
 
-def is_postgres(sql: str, finding: Finding) -> bool:
+def is_postgres(sql: str, finding: StatementFinding) -> bool:
     """Whether it is not rather the SQL of another database, as in a program for several.
 
     PostgreSQL's parser accepts MySQL's ``SET foreign_key_checks = 0`` and Oracle's ``EXECUTE IMMEDIATE``; no server of
@@ -60,7 +60,7 @@ def is_postgres(sql: str, finding: Finding) -> bool:
     return not _DYNAMIC.match(sql, finding.statement_start)
 
 
-def is_unmistakable(sql: str, finding: Finding) -> bool:
+def is_unmistakable(sql: str, finding: StatementFinding) -> bool:
     """Whether a statement is SQL wherever it stands."""
     if finding.condition.id == "oversized":
         return False  # the size alone makes no SQL of a long text

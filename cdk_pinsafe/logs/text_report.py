@@ -7,8 +7,8 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from . import words
-from .report import Report
+from . import phrasing
+from .report import LogReport
 
 __all__ = ["PLAIN_WIDTH", "write_text"]
 
@@ -19,7 +19,7 @@ _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_BARS: Final = 60
 
 
-def write_text(report: Report, stream: TextIO) -> None:
+def write_text(report: LogReport, stream: TextIO) -> None:
     """Write it, with colours where the stream is a terminal."""
     console = Console(file=stream, highlight=False, soft_wrap=True)
     width = max(60, console.width) if console.is_terminal else PLAIN_WIDTH
@@ -27,9 +27,9 @@ def write_text(report: Report, stream: TextIO) -> None:
         console.print(line)
 
 
-def _lines(report: Report, width: int) -> Iterator[Text]:
-    yield Text(words.headline(report), style="bold red" if report.pins else "bold green")
-    yield from _wrapped(words.inputs(report), width, "  ")
+def _lines(report: LogReport, width: int) -> Iterator[Text]:
+    yield Text(phrasing.headline(report), style="bold red" if report.pins else "bold green")
+    yield from _wrapped(phrasing.inputs(report), width, "  ")
     if report.pins:
         yield from _chart(report, width)
         yield from _digests(report, width)
@@ -37,17 +37,17 @@ def _lines(report: Report, width: int) -> Iterator[Text]:
     yield from _unknown(report, width)
     yield from (line for note in report.notes for line in _wrapped(f"note: {note}", width, "  ", "yellow"))
     yield Text()
-    yield from _wrapped(words.LIMITS, width, "", "dim")
+    yield from _wrapped(phrasing.CAVEAT, width, "", "dim")
 
 
-def _chart(report: Report, width: int) -> Iterator[Text]:
+def _chart(report: LogReport, width: int) -> Iterator[Text]:
     yield Text()
     chart = report.chart
     titles = max(len(row.title) for row in report.conditions)
     merged = -(-chart.bars // max(1, min(_MOST_BARS, width - titles - 22))) or 1
-    busiest = words.busiest(report)
+    busiest = phrasing.busiest(report)
     yield Text.assemble(
-        ("Pins over time", "bold"), f", {words.duration(chart.width * merged)} a bar" if busiest else ""
+        ("Pins over time", "bold"), f", {phrasing.duration(chart.width * merged)} a bar" if busiest else ""
     )
     for row in report.conditions:
         bars = [sum(row.bars[at : at + merged]) for at in range(0, chart.bars, merged)]
@@ -64,42 +64,42 @@ def _sparkline(bars: Sequence[int]) -> str:
     return "".join(" " if not one else _SPARKS[(one * len(_SPARKS) - 1) // most] for one in bars)
 
 
-def _digests(report: Report, width: int) -> Iterator[Text]:
+def _digests(report: LogReport, width: int) -> Iterator[Text]:
     yield Text()
     yield Text("What pinned", style="bold")
     for row in report.digests[:_DIGESTS]:
         head = f"{row.count:>9,}  "
         indent = " " * len(head)
-        first, *rest = textwrap.wrap(words.what(row), width - len(head), max_lines=4, placeholder=" …")
+        first, *rest = textwrap.wrap(phrasing.what(row), width - len(head), max_lines=4, placeholder=" …")
         yield Text.assemble((head, "bold"), (first, "bold"))
         yield from (Text(indent + line, style="bold") for line in rest)
-        yield from _wrapped(words.about(row), width, indent, "dim")
+        yield from _wrapped(phrasing.about(row), width, indent, "dim")
         if row.clients:
-            yield from _wrapped(f"as {words.either(row.clients)} would send it", width, indent)
+            yield from _wrapped(f"as {phrasing.either(row.clients)} would send it", width, indent)
         for remedy in row.remedies:
             yield from _wrapped(f"→ {remedy}", width, indent, "green")
     if len(report.digests) > _DIGESTS:
         yield Text(f"  and {len(report.digests) - _DIGESTS:,} more, which --format html or json shows", style="dim")
 
 
-def _advice(report: Report, width: int) -> Iterator[Text]:
+def _advice(report: LogReport, width: int) -> Iterator[Text]:
     yield Text()
     yield Text("What to do", style="bold")
     if report.settings:
         yield Text("  In the database, so that no client need send it:")
-        yield from (Text(f"    {line}", style="green") for line in words.settings_lines(report.settings))
+        yield from (Text(f"    {line}", style="green") for line in phrasing.settings_lines(report.settings))
     if report.clients:
         yield Text("  In the clients, if they are what sends it:")
-        for client, count in words.switches(report):
-            yield from _wrapped(f"{client.name}: {client.switch}  ({count:,} pins)", width, "    ", "green")
+        for client, count in phrasing.switches(report):
+            yield from _wrapped(f"{client.name}: {client.opt_out}  ({count:,} pins)", width, "    ", "green")
     if not report.settings and not report.clients:
         yield from _wrapped("No setting and no known client's option would help: see above.", width, "  ")
 
 
-def _unknown(report: Report, width: int) -> Iterator[Text]:
+def _unknown(report: LogReport, width: int) -> Iterator[Text]:
     if report.lines.unknown:
         yield Text()
-        yield Text(words.unknown(report), style="bold")
+        yield Text(phrasing.unknown(report), style="bold")
         for sample, count in report.lines.forms.values():
             yield from _wrapped(f"{count:,} of: {sample}", width, "  ", "dim")
 
