@@ -1,4 +1,4 @@
-"""What the code around a string says about it: whether it is SQL, and in which statement it stands."""
+"""The code around a string: does it run the string as SQL, and in which statement is it?"""
 
 import re
 from typing import Final
@@ -8,7 +8,7 @@ import tree_sitter
 from .fragments import CodeContext
 from .languages import SourceTree, ancestors
 
-__all__ = ["call_name", "context", "statement_start"]
+__all__ = ["call_name", "code_context", "statement_start"]
 
 _CALLS: Final = {
     "call",
@@ -57,8 +57,7 @@ _SQL_SINKS: Final = frozenset(
     oneornone manyornone mogrify scalar scalars read_sql read_sql_query
     """.split()  # noqa: SIM905 # words read better
 )
-"""Names of functions, in lower case and without a leading ``$``, whose text is SQL."""
-
+"""Functions that run their argument as SQL, in lower case and without a leading ``$``."""
 _TEXT_SINKS: Final = re.compile(
     r"(?:debug|info|warn|warning|error|fatal|critical|exception|trace|log|logf|logger|print|printf|println|puts|panic|"
     r"fail|abort|raise|echo|describe|it|test|context|specify|scenario|gettext|ngettext|translate|_|t|i18n|"
@@ -66,21 +65,22 @@ _TEXT_SINKS: Final = re.compile(
     r"fatalf|\w*(?:error|exception))[?!]?",
     re.IGNORECASE,
 )
+"""Functions whose argument is text for people."""
 _SQL_NAME: Final = re.compile(r"(?:^|_|\b)(?:sql|query|queries|stmts?|statements?|ddl|dml)(?:$|_|\b)", re.IGNORECASE)
 _CAMEL_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _RAISES: Final = {"raise_statement", "throw_statement", "assert_statement"}
 
 
 def statement_start(tree: SourceTree, node: tree_sitter.Node) -> int:
-    """Where the statement of the program begins that a string stands in."""
+    """The offset of the program's statement that contains a string."""
     for parent, child in ancestors(node):
         if _BLOCK.search(parent.type):
             return tree.offset(child.start_byte)
     return tree.offset(node.start_byte)
 
 
-def context(tree: SourceTree, node: tree_sitter.Node) -> CodeContext:
-    """What the code around a string says about it: the nearest call that is known, or the name that it gets."""
+def code_context(tree: SourceTree, node: tree_sitter.Node) -> CodeContext:
+    """The use of a string, by the nearest known call around it or by the name that it is assigned to."""
     is_named = False
     for parent, child in ancestors(node):
         kind = parent.type
@@ -119,7 +119,7 @@ def context(tree: SourceTree, node: tree_sitter.Node) -> CodeContext:
 
 
 def call_name(tree: SourceTree, node: tree_sitter.Node) -> str:
-    """The last name of what a call calls: ``execute`` of ``self.cursor.execute(…)``."""
+    """The last name of the called function: ``execute`` in ``self.cursor.execute(…)``."""
     for field in _NAMED_BY:
         if function := node.child_by_field_name(field):
             return _last_name(tree, function)

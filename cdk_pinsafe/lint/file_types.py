@@ -1,4 +1,4 @@
-"""What kind of file a name tells: SQL, a program, or the configuration of a client."""
+"""File types by name: SQL, a program, or client configuration."""
 
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -20,7 +20,7 @@ _SQL: Final = frozenset({".sql", ".psql", ".pgsql", ".ddl"})
 PROGRAMS: Final = frozenset(
     {".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java", ".go", ".rb", ".rake"}
 )
-"""The suffixes of the languages of :mod:`.languages`, which loads the parsers; a test holds them equal."""
+"""The suffixes in :mod:`.languages`, repeated here because that module loads the parsers; a test compares them."""
 _CONFIGURATION: Final = (
     "*.env",
     ".env.*",
@@ -47,7 +47,7 @@ _CONFIGURATION: Final = (
 
 
 def file_type_of(path: PurePath) -> FileType:
-    """The kind of a file that is to be read; SQL where the name tells nothing."""
+    """The type of a file to read; SQL if the name is unknown."""
     if path.suffix.lower() in PROGRAMS:
         return FileType.PROGRAM
     name = path.name.lower()
@@ -55,5 +55,5 @@ def file_type_of(path: PurePath) -> FileType:
 
 
 def is_known(path: PurePath) -> bool:
-    """Whether a file found in a folder is one of those that are read."""
+    """Whether a file found in a folder is read."""
     return path.suffix.lower() in _SQL or file_type_of(path) is not FileType.SQL

@@ -1,4 +1,4 @@
-"""What the linter finds, as every report has it."""
+"""The linter's findings, as all reports use them."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,16 +14,16 @@ Place: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """Something that pins, or keeps clients from connecting.
+    """A place that pins, or that prevents clients from connecting.
 
     Attributes:
-        rule: The rule that it breaks.
+        rule: The broken rule.
         start: Where it begins.
         end: Where it ends, exclusively.
         message: What is wrong, in one sentence.
         remedy: What to write instead.
         evidence: How well it is known, best first.
-        line: The text of the line on which it begins.
+        line: The text of its first line.
     """
 
     rule: LintRule
@@ -37,7 +37,7 @@ class LintFinding:
 
 @dataclass(frozen=True, slots=True)
 class Unparsed:
-    """A statement that could pin, and that PostgreSQL's parser does not accept."""
+    """A statement that could pin, but that PostgreSQL's parser does not accept."""
 
     start: Place
     message: str
@@ -45,13 +45,13 @@ class Unparsed:
 
 @dataclass(slots=True)
 class FileReport:
-    """What was found in one file, in the order of the file.
+    """The findings in one file, in the order of the file.
 
     Attributes:
         path: As it was given or found; ``-`` for standard input.
-        findings: What is wrong.
-        not_parsed: Statements that could not be judged.
-        statements: How many statements of SQL were seen.
+        findings: The findings.
+        not_parsed: Statements that could not be checked.
+        statements: The number of SQL statements.
         skipped: Why the file was not read; None if it was.
     """
 

@@ -1,4 +1,4 @@
-"""What was found, for programs: JSON, SARIF 2.1.0 and the workflow commands of GitHub Actions."""
+"""Findings for programs: JSON, SARIF 2.1.0 and the workflow commands of GitHub Actions."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/
 
 
 def as_json(reports: Sequence[FileReport]) -> str:
-    """One document: findings, what was not parsed, what was not read, and counts."""
+    """One document: the findings, the statements that were not parsed, the files that were skipped, and counts."""
     document = {
         "findings": [_json_finding(report.path, one) for report in reports for one in report.findings],
         "not_parsed": [
@@ -53,7 +53,7 @@ def _json_finding(path: str, finding: LintFinding) -> dict[str, Any]:
 
 
 def as_sarif(reports: Sequence[FileReport]) -> str:
-    """A SARIF log of one run; paths are relative to the current folder where they can be."""
+    """A SARIF log of one run; paths in the current folder are relative to it."""
     ids = list(LINT_RULES)
     results = [
         {
@@ -124,7 +124,7 @@ def _uri(path: str) -> str:
 
 
 def as_github(reports: Sequence[FileReport]) -> str:
-    """A line for each finding, which GitHub Actions shows beside the code."""
+    """A line for each finding, which GitHub Actions shows at the code."""
     lines = []
     for report in reports:
         for one in report.findings:
@@ -139,12 +139,12 @@ def as_github(reports: Sequence[FileReport]) -> str:
 
 
 def _level(evidence: Sequence[Evidence]) -> str:
-    """Error for what is documented or measured, warning for the rest."""
+    """Error if it is documented or measured, otherwise warning."""
     return "error" if any(one in _SURE for one in evidence) else "warning"
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """The text as a workflow command takes it."""
+    """The text as a workflow command expects it."""
     for character in "%\r\n" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

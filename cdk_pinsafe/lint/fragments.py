@@ -1,4 +1,4 @@
-"""A stretch of SQL that was found in a file, and where each part of it stands there."""
+"""SQL that was found in a file, with the place of each part in the file."""
 
 import re
 from bisect import bisect_right
@@ -11,19 +11,19 @@ __all__ = ["PLACEHOLDERS", "CodeContext", "Fragment", "Part", "renderings"]
 
 
 class CodeContext(Enum):
-    """What the place of a text says about it."""
+    """How a program uses a text."""
 
     SQL = "sql"
-    """It is SQL: a ``.sql`` file, the argument of a function that runs SQL, a variable named after it."""
-    UNKNOWN = "bare"
-    """Nothing is known: it is SQL only if the text alone leaves no doubt."""
-    TEXT = "prose"
-    """It is not SQL: a log message, an exception, a test's name, a docstring."""
+    """As SQL: it is the argument of a function that runs SQL, or is assigned to a variable with such a name."""
+    UNKNOWN = "unknown"
+    """Not known: it is SQL only if the text is unmistakable."""
+    TEXT = "text"
+    """Not as SQL: it is a log message, an exception, a test's name or a docstring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a text: as it stands in the file from `start` to `end`, or, with text None, a hole that code fills."""
+    """A part of a text, from `start` to `end` in the file; a text of None is a placeholder that code fills."""
 
     text: str | None
     start: int
@@ -31,12 +31,12 @@ class Part:
 
     @property
     def verbatim(self) -> bool:
-        """Whether each character stands for one of the file."""
+        """Whether the text is as long as its source, character for character."""
         return self.text is not None and len(self.text) == self.end - self.start
 
 
 class Fragment:
-    """SQL as PostgreSQL would see it, and a way back from its offsets to the file's."""
+    """SQL as PostgreSQL receives it, which maps its offsets to the file's."""
 
     def __init__(self, sql: str, parts: Iterable[tuple[int, Part]]) -> None:
         self.sql = sql
@@ -58,9 +58,9 @@ _FORMATTED: Final = r"""
       %\(\w+\)s | %<\w+>s | %\{\w+\} | %[-+\#]?\d*(?:\[\d+\])?[sdivqLI]
     | \{ [\w.!:\[\]]* \} | \#\{[^}]*\} | \$\{[^}]*\}
 """
-"""Placeholders that are filled wherever they stand, within quotes as well."""
+"""Placeholders that are also filled within quotes."""
 PLACEHOLDERS: Final = re.compile(rf"{_FORMATTED} | \$1 | (?<![A-Za-z0-9])_1", re.VERBOSE)
-"""What stands in a rendering for what only the running program knows."""
+"""What a rendering contains in place of text that only the running program knows."""
 _PLACEHOLDER: Final = re.compile(
     rf"""
       %%
@@ -74,14 +74,14 @@ _PLACEHOLDER: Final = re.compile(
 
 
 def renderings(parts: list[Part]) -> Iterator[Fragment]:
-    """The ways to read a text that has holes and placeholders, the likeliest first; try until one parses.
+    """The ways to read a text with placeholders, the likeliest first; the caller tries until one parses.
 
-    As it is; with its placeholders (``%s``, ``:name``, ``{}``, ``?``) as parameters; as names, since a hole may name a
-    parameter or a table; and left out, since it may be a clause.
+    Unchanged; with placeholders (``%s``, ``:name``, ``{}``, ``?``) as parameters; as names, because a placeholder can
+    name a parameter or a table; and left out, because it can be a clause.
     """
     seen: set[str] = set()
-    fine = [piece for part in parts for piece in _placeholders_apart(part)]
-    for pieces, filler in ((parts, "$1"), (fine, "$1"), (fine, "_1"), (fine, " ")):
+    split = [piece for part in parts for piece in _split(part)]
+    for pieces, filler in ((parts, "$1"), (split, "$1"), (split, "_1"), (split, " ")):
         fragment = _rendered(pieces, filler)
         if fragment.sql not in seen:
             seen.add(fragment.sql)
@@ -100,8 +100,8 @@ def _rendered(parts: list[Part], filler: str) -> Fragment:
     return Fragment("".join(texts), placed)
 
 
-def _placeholders_apart(part: Part) -> Iterator[Part]:
-    """A part, cut at its placeholders, which become holes."""
+def _split(part: Part) -> Iterator[Part]:
+    """A part, split at its placeholders."""
     if part.text is None or not part.verbatim:
         yield part
         return

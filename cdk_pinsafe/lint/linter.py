@@ -1,4 +1,4 @@
-"""One file's text to what is found in it. Knows nothing of folders, options or reports."""
+"""Checks the text of one file. Knows nothing of folders, options or reports."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import tree_sitter
 
 from ..pinning import statements
 from ..pinning.conditions import Evidence
-from .ast_context import context, statement_start
+from .ast_context import code_context, statement_start
 from .client_rules import CLIENT_RULES
 from .file_types import FileType, file_type_of
 from .findings import FileReport, LintFinding, Unparsed
@@ -31,19 +31,19 @@ _SQL_KEY: Final = re.compile(
     [ \t]*+ [:=] [ \t]*+ (?P<quote>["']?+) (?P<sql>[^\n]*+)""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
-"""HikariCP's and Quarkus's keys for what every new connection runs."""
+"""HikariCP's and Quarkus's keys for SQL that every new connection runs."""
 _PSQL_VARIABLE: Final = re.compile(r"""(?<!:):(?:(\w+)|['"](\w+)['"])""")
 _COMMENTS: Final = re.compile(r"(?>\s|--[^\n]*|/\*.*?\*/)*+", re.DOTALL)
 _LONGEST_LINE: Final = 500
 
 
 def lint_text(path: str, text: str, settings: Mapping[str, str]) -> FileReport:
-    """What is found in a file; rules that are not selected are for the caller to leave out.
+    """Find what pins in a file, by all rules; the caller applies the selection.
 
     Args:
-        path: Its name, which tells how it is read; a name that tells nothing is taken for SQL.
-        text: What stands in it.
-        settings: What the database holds, parameter to text.
+        path: Its name, which decides how it is read; an unknown name is read as SQL.
+        text: Its text.
+        settings: The database's settings, parameter to text.
     """
     return _Check(path, text, settings).report()
 
@@ -58,32 +58,29 @@ class _Check:
         self._report = FileReport(path)
 
     def report(self) -> FileReport:
-        kind, text = file_type_of(self._path), self._source.text
-        if kind is FileType.SQL:
-            self._whole_file()
+        if file_type_of(self._path) is FileType.SQL:
+            self._sql_file()
         else:
-            language = language_of(self._path)
+            language, text = language_of(self._path), self._source.text
             tree = None if language is None else SourceTree(language, text)
-            bare = without_comments(text, tree)
+            uncommented = without_comments(text, tree)
             if tree is None:
-                self._sql_keys(bare)
+                self._sql_keys(uncommented)
             else:
                 for value in strings(tree):
                     if begins_as_sql(value.parts):
                         self._string(value.parts, tree, value.node)
-            self._clients(SourceFile(self._path, bare, tree))
+            self._client_rules(SourceFile(self._path, uncommented, tree))
         self._unknown_ids()
         self._report.findings.sort(key=lambda finding: (finding.start, finding.end))
         return self._report
 
-    def _whole_file(self) -> None:
+    def _sql_file(self) -> None:
         sql = without_psql(self._source.text)
         whole = Fragment(sql, ())
         analysis = statements.analyse(sql, database_settings=self._settings, sender=self._sender)
         self._report.statements += analysis.statements
-        self._report.not_parsed += [
-            Unparsed(self._source.position(one.start), one.message) for one in analysis.not_parsed
-        ]
+        self._not_parsed(analysis, whole)
         for finding in analysis.findings:
             self._pin(finding, whole)
         for leak in analysis.leaks:
@@ -96,25 +93,22 @@ class _Check:
             sql = match["sql"].rstrip(" \t\r").removesuffix(",").rstrip(" \t\r")
             if sql.endswith(quote):
                 sql = sql.removesuffix(quote)
-                self._judge([Part(sql, start, start + len(sql))], CodeContext.SQL, start)
+                self._fragment([Part(sql, start, start + len(sql))], CodeContext.SQL, start)
 
     def _string(self, parts: list[Part], tree: SourceTree, node: tree_sitter.Node) -> None:
-        """A string of a program that could be SQL."""
-        about = context(tree, node)
-        if about is not CodeContext.TEXT:
-            self._judge(parts, about, statement_start(tree, node), tree.offset(node.end_byte))
+        """Check a string of a program that could be SQL."""
+        context = code_context(tree, node)
+        if context is not CodeContext.TEXT:
+            self._fragment(parts, context, statement_start(tree, node), tree.offset(node.end_byte))
 
-    def _judge(self, parts: list[Part], about: CodeContext, *around: int) -> None:
-        """A text that could be SQL, and where else a comment may be about it: where its statement begins, say."""
-        analysis, fragment = self._read(parts)
-        sure = about is CodeContext.SQL
+    def _fragment(self, parts: list[Part], context: CodeContext, *around: int) -> None:
+        """Check a text that could be SQL; an ignore comment on the lines of the offsets `around` also applies to it."""
+        analysis, fragment = self._parsed(parts)
+        sure = context is CodeContext.SQL
         if analysis.not_parsed:
             if sure and " " in fragment.sql.strip():
                 self._report.statements += analysis.statements
-                self._report.not_parsed += [
-                    Unparsed(self._source.position(fragment.origin(one.start)), one.message)
-                    for one in analysis.not_parsed
-                ]
+                self._not_parsed(analysis, fragment)
             return
         findings = [
             finding
@@ -128,8 +122,8 @@ class _Check:
         for leak in analysis.leaks:
             self._leak(leak, fragment, *map(self._line, around))
 
-    def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Fragment]:
-        """The first reading of a string that the parser accepts, or the plainest one."""
+    def _parsed(self, parts: list[Part]) -> tuple[statements.Analysis, Fragment]:
+        """The first rendering of a string that the parser accepts, or else the first one."""
         first: tuple[statements.Analysis, Fragment] | None = None
         for fragment in renderings(parts):
             analysis = statements.analyse(
@@ -140,6 +134,11 @@ class _Check:
             first = first or (analysis, fragment)
         assert first is not None  # noqa: S101 # there is always one rendering
         return first
+
+    def _not_parsed(self, analysis: statements.Analysis, fragment: Fragment) -> None:
+        self._report.not_parsed += [
+            Unparsed(self._source.position(fragment.origin(one.start)), one.message) for one in analysis.not_parsed
+        ]
 
     def _pin(self, finding: statements.StatementFinding, fragment: Fragment, *lines: int) -> None:
         start, end = fragment.origin(finding.start), fragment.origin(finding.end)
@@ -161,21 +160,21 @@ class _Check:
         lines = (*lines, *range(self._line(first), self._line(max(last, first)) + 1))
         self._add(rule.id, (start, max(end, start)), message, rule.remedy, rule.evidence, lines)
 
-    def _statement(self, about: statements.StatementFinding | statements.Leak, fragment: Fragment) -> tuple[int, int]:
+    def _statement(self, found: statements.StatementFinding | statements.Leak, fragment: Fragment) -> tuple[int, int]:
         """Where the statement begins and ends in the file, without the comments before it."""
-        # The comments before a statement are part of it; one may stand behind the statement before.
-        lead = _COMMENTS.match(fragment.sql, about.statement_start, about.statement_end)
-        return fragment.origin(lead.end() if lead else about.statement_start), fragment.origin(about.statement_end)
+        # A statement includes the comments before it; the first can be on the previous statement's line.
+        lead = _COMMENTS.match(fragment.sql, found.statement_start, found.statement_end)
+        return fragment.origin(lead.end() if lead else found.statement_start), fragment.origin(found.statement_end)
 
     def _without_placeholders(self, remedy: str, start: int, end: int) -> str:
-        """The remedy, with ``...`` for what only the running program or psql knows."""
+        """The remedy, with ``...`` for values that only the running program or psql knows."""
         names = {name for found in _PSQL_VARIABLE.finditer(self._source.text, start, end) for name in found.group(1, 2)}
         texts = {f'"{name}"' for name in names if name} | {f'"_{name}"' for name in names if name} | {'"_1"'}
         for text in texts:
             remedy = remedy.replace(text, "...")
         return remedy
 
-    def _clients(self, source: SourceFile) -> None:
+    def _client_rules(self, source: SourceFile) -> None:
         for rule in CLIENT_RULES:
             for start, end in rule.find(source):
                 lines = range(self._line(start), self._line(end) + 1)
@@ -206,7 +205,7 @@ class _Check:
 
 
 def _message(finding: statements.StatementFinding, sql: str) -> str:
-    text = _HOLE.sub("…", " ".join(sql[finding.start : min(finding.end, finding.start + 1000)].split()))
+    text = _FILLER.sub("…", " ".join(sql[finding.start : min(finding.end, finding.start + 1000)].split()))
     what = text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME].rstrip() + " …"
     if finding.condition.id == "oversized":
         what = f"a statement of {len(sql[finding.start : finding.end].encode()):,} bytes"
@@ -216,7 +215,7 @@ def _message(finding: statements.StatementFinding, sql: str) -> str:
     return f"{what} {_VERDICTS[finding.evidence[0]]}"
 
 
-_HOLE: Final = re.compile(r"(?<!\w)_1(?!\w)")
+_FILLER: Final = re.compile(r"(?<!\w)_1(?!\w)")
 _LONGEST_NAME: Final = 48
 _VERDICTS: Final = {
     Evidence.DOCUMENTED: "pins the session",

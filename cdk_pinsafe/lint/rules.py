@@ -1,4 +1,4 @@
-"""Every id that a finding can have, in one place: the conditions of SQL, and what clients do by themselves."""
+"""All rules: the conditions of SQL, the client rules, and two of the linter's own."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ SESSION_LEAK: Final = LintRule(
     title="A function that leaves something in the session",
     explanation="a function or procedure whose body sets something for the session, beyond the transaction: RDS Proxy "
     "does not look into bodies, so it does not pin, and the connection's next client finds it there",
-    remedy="set it for the transaction alone, by set_config(…, true), SET LOCAL, ON COMMIT DROP or "
+    remedy="set it for the transaction only, by set_config(…, true), SET LOCAL, ON COMMIT DROP or "
     f"pg_advisory_xact_lock, and call the function in the transaction that needs it; for tenants see {TENANT_PAGE}",
     evidence=(Evidence.DOCUMENTED, Evidence.LOCAL),
     source=(AWS_PINNING,),
@@ -54,11 +54,11 @@ LINT_RULES: Final[Mapping[str, LintRule]] = {
         UNKNOWN_IGNORE,
     )
 }
-"""Id to rule, the conditions first."""
+"""Rules by id, the conditions first."""
 
 
 def is_rule(id: str) -> bool:
-    """Whether there is a rule of this id."""
+    """Whether there is a rule with this id."""
     return id in LINT_RULES
 
 
@@ -66,7 +66,7 @@ def check_ids(ids: Iterable[str], where: str) -> frozenset[str]:
     """The ids as a set.
 
     Raises:
-        LintError: one of them is no rule's; the message begins with `where`.
+        LintError: there is no rule with one of them; the message begins with `where`.
     """
     checked = frozenset(ids)
     for one in sorted(checked):

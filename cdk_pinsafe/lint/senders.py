@@ -1,4 +1,4 @@
-"""What kind of program sends the SQL of a file, as its name and text tell."""
+"""Which kind of program sends the SQL in a file, by the file's name and text."""
 
 import re
 from pathlib import PurePath
@@ -26,10 +26,10 @@ _HEADER_LINES: Final = 3
 
 
 def sender_of(path: PurePath, text: str) -> Sender | None:
-    """The kind of program, or None if neither tells: then each statement may.
+    """The kind of program; None if it is not known from the file.
 
-    A dump begins with a title, or has several of the SETs that pg_dump writes; the folders and names of migrations are
-    those that their tools ask for.
+    A dump begins with pg_dump's title or has several of its SETs. A migration is in a folder, or has a name, that
+    migration tools require.
     """
     if file_type_of(path) is FileType.SQL:
         if _DUMP_TITLE.search(text, 0, 500):

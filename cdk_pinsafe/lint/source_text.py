@@ -1,11 +1,12 @@
-"""A file's text: decoded whatever its bytes are, with lines to point at."""
+"""Decodes files of any encoding, and maps offsets to lines and columns."""
 
 import codecs
+import re
 from bisect import bisect_right
 from functools import cached_property
 from typing import Final
 
-__all__ = ["SourceText", "decode"]
+__all__ = ["SourceText", "blanked", "decode"]
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -18,10 +19,10 @@ _SNIFFED: Final = 8192
 
 
 def decode(data: bytes) -> str | None:
-    """The text of a file; None if it is binary, which a NUL in its first 8 KB tells, as for git.
+    """The text of a file; None if it is binary (a NUL in the first 8 KB, like git).
 
-    A byte order mark decides the encoding, then UTF-8 is tried. What is neither is read as Latin-1: each byte is a
-    character, so keywords and positions are right whatever the encoding was.
+    A byte order mark decides the encoding; otherwise UTF-8 is tried, then Latin-1: it maps each byte to a character, so
+    keywords and positions are right in any encoding.
     """
     for bom, encoding in _BOMS:
         if data.startswith(bom):
@@ -32,12 +33,17 @@ def decode(data: bytes) -> str | None:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    # PostgreSQL's parser would take a NUL further down for the end.
+    # PostgreSQL's parser would stop at a NUL after the first 8 KB.
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+def blanked(text: str) -> str:
+    """Spaces in place of each character, except line breaks."""
+    return re.sub(r"[^\r\n]", " ", text)
+
+
 class SourceText:
-    """A text and its lines; offsets count characters from 0, lines and columns from 1."""
+    """A text with lines; offsets count characters from 0, lines and columns from 1."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -53,7 +59,7 @@ class SourceText:
 
     @property
     def lines(self) -> int:
-        """How many lines there are."""
+        """The number of lines."""
         return len(self._line_starts)
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -62,7 +68,7 @@ class SourceText:
         return line, offset - self._line_starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of a line, without its end."""
+        """The text of a line, without the line break."""
         start = self._line_starts[number - 1]
         end = self._line_starts[number] if number < self.lines else len(self.text)
         return self.text[start:end].rstrip("\r\n")

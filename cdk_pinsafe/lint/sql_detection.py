@@ -1,11 +1,11 @@
-"""Whether a string in a program is SQL, and PostgreSQL's.
+"""Decides whether a string in a program is SQL for PostgreSQL.
 
-PostgreSQL's parser accepts more English than one would think: ``Reset password``, ``listen here`` and ``set x to y``
-are statements to it. So the place decides (:class:`.fragments.CodeContext`): in a call that runs SQL, or under a name
-such as ``reset_query``, whatever parses is SQL; in a log message, an exception or a docstring nothing is. Anywhere else
-the text alone has to leave no doubt. A short statement (SET, RESET, DISCARD, LISTEN, LOAD, EXECUTE, DEALLOCATE) does so
-if it ends with a semicolon, or if its keyword is in capitals and it names a parameter of PostgreSQL or holds a quoted
-value. What begins as a longer statement is SQL if it parses.
+PostgreSQL's parser accepts much English: it parses ``Reset password``, ``listen here`` and ``set x to y``. So the place
+decides (:class:`.fragments.CodeContext`): in a call that runs SQL, or under a name such as ``reset_query``, any text
+that parses is SQL; in a log message, an exception or a docstring none is. Elsewhere the text must be unmistakable. A
+short statement (SET, RESET, DISCARD, LISTEN, LOAD, EXECUTE, DEALLOCATE) is if it ends with a semicolon, or if its
+keyword is in capitals and it names a parameter of PostgreSQL or contains a quoted value. A longer statement is if it
+parses.
 """
 
 import re
@@ -24,23 +24,23 @@ STATEMENT_STARTS: Final = frozenset(
     reassign refresh reindex release reset revoke rollback savepoint security select set show start table truncate
     unlisten update vacuum values with""".split()  # noqa: SIM905 # a line for each would be longer
 )
-"""Words that begin PostgreSQL's statements."""
+"""The first words of PostgreSQL's statements."""
 
 _BEGINS: Final = re.compile(
     rf"(?> \s | ; | --[^\n]*(?:\n|\Z) | /\*.*?\*/ | \( )*+ (?: {' | '.join(sorted(STATEMENT_STARTS))} ) \b",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-# PREPARE and DECLARE take more words than English puts behind them.
+# PREPARE and DECLARE need more words than an English sentence has after them.
 _SHORT: Final = re.compile("|".join(sorted(COMMANDS - {"prepare", "declare"})), re.IGNORECASE)
 _DYNAMIC: Final = re.compile(r"execute\s+immediate\b", re.IGNORECASE)
 _WORD: Final = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(\w+)", re.DOTALL)
 
 _NOT_LISTED: Final = frozenset({"is_superuser", "role", "seed", "session_authorization"})
-"""Parameters that ``pg_settings``, from which the catalogue was made, does not show."""
+"""Parameters that the catalogue lacks because ``pg_settings`` does not show them."""
 
 
 def begins_as_sql(parts: list[Part]) -> bool:
-    """Whether a text begins with a word that begins statements."""
+    """Whether a text begins with the first word of a statement."""
     start = ""
     for part in parts:
         start += "$1" if part.text is None else part.text
@@ -50,10 +50,10 @@ def begins_as_sql(parts: list[Part]) -> bool:
 
 
 def is_postgres(sql: str, finding: StatementFinding) -> bool:
-    """Whether it is not rather the SQL of another database, as in a program for several.
+    """Whether a statement is for PostgreSQL, not for another database.
 
-    PostgreSQL's parser accepts MySQL's ``SET foreign_key_checks = 0`` and Oracle's ``EXECUTE IMMEDIATE``; no server of
-    it would.
+    PostgreSQL's parser accepts MySQL's ``SET foreign_key_checks = 0`` and Oracle's ``EXECUTE IMMEDIATE``; its server
+    accepts neither.
     """
     if finding.condition.id in ("set", "set-local") and finding.parameter is not None:
         return _is_parameter(finding.parameter)
@@ -61,9 +61,9 @@ def is_postgres(sql: str, finding: StatementFinding) -> bool:
 
 
 def is_unmistakable(sql: str, finding: StatementFinding) -> bool:
-    """Whether a statement is SQL wherever it stands."""
+    """Whether a statement is SQL in any context."""
     if finding.condition.id == "oversized":
-        return False  # the size alone makes no SQL of a long text
+        return False  # a long text need not be SQL
     statement = sql[finding.statement_start : finding.statement_end]
     found = _WORD.match(statement)
     word = found[1] if found else ""
@@ -71,11 +71,11 @@ def is_unmistakable(sql: str, finding: StatementFinding) -> bool:
         return True
     if sql[finding.statement_end :].lstrip().startswith(";"):
         return word.isupper() or word.islower()
-    # A hole is no parameter's name: SET {column} = … is a piece of an UPDATE.
+    # A placeholder is not a parameter's name: SET {column} = … is a part of an UPDATE.
     named = not finding.parameter.startswith("_") if finding.parameter is not None else "'" in statement
     return word.isupper() and named
 
 
 def _is_parameter(name: str) -> bool:
-    # A hole may be any parameter, and one with a dot is an extension's or the application's own.
+    # A placeholder can be any parameter, and a name with a dot belongs to an extension or the application.
     return name.startswith("_") or "." in name or name in _NOT_LISTED or bool(versions_of(name))

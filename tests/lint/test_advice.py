@@ -1,4 +1,4 @@
-"""What is advised for SQL that people wrote in public, in the project's own words."""
+"""Remedies for SQL as in public repositories, rewritten for this project."""
 
 from pathlib import PurePath
 
@@ -20,20 +20,19 @@ SET row_security = off;
 
 
 def advice(path: str, text: str) -> list[tuple[str, str]]:
-    """LintRule and remedy of each finding."""
+    """Rule and remedy of each finding."""
     return [(one.rule.id, one.remedy) for one in lint_text(path, text, {}).findings]
 
 
-def test_dump_is_loaded_past_the_proxy() -> None:
-    """None of its SETs is proposed as a default: they would break everybody."""
+def test_dump_is_loaded_without_the_proxy() -> None:
+    """None of its SETs is proposed as a database default."""
     found = advice("db/structure.sql", DUMP)
     assert [rule for rule, _ in found] == ["set", "set", "set", "set-config", "set", "set", "set"]
     assert {remedy for _, remedy in found} == {found[0][1]}
     assert "dumps on a connection to the database itself" in found[0][1]
 
 
-def test_seed_that_switches_triggers_off() -> None:
-    """Neither half of it is proposed for every session."""
+def test_disabled_triggers_get_their_own_role() -> None:
     found = advice(
         "seed.ts",
         "await db.query(\"SET session_replication_role = 'replica'\");\n"
@@ -56,7 +55,7 @@ def test_seed_that_switches_triggers_off() -> None:
     ],
 )
 def test_tenant_is_no_default(path: str, text: str) -> None:
-    """TypeORM, Prisma, Django and JDBC programs that set a tenant are sent to the page about it."""
+    """The remedy for a tenant points to the page on row-level security."""
     ((_, remedy),) = advice(path, text)
     assert "docs/row-level-security.md" in remedy
     assert "settings=" not in remedy
@@ -71,14 +70,14 @@ def test_tenant_is_no_default(path: str, text: str) -> None:
     ],
 )
 def test_migration_lock(path: str, words: str) -> None:
-    """A lock that spans transactions needs the database itself; where the file does not tell, both are said."""
+    """A lock over several transactions needs a direct connection; a path without a hint gets both remedies."""
     ((rule, remedy),) = advice(path, 'cur.execute("SELECT pg_advisory_lock(%s)", (LOCK,))')
     assert rule == "advisory-lock"
     assert words in remedy
 
 
-def test_hole_in_the_modes_of_transactions() -> None:
-    """Of what a variable holds neither parameter nor value is made up."""
+def test_placeholder_in_transaction_modes() -> None:
+    """No parameter or value is invented for a variable."""
     text = (
         'cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION {mode}")\n'
         'cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}")\n'
@@ -91,8 +90,7 @@ def test_hole_in_the_modes_of_transactions() -> None:
     assert 'settings={"default_transaction_isolation": ...}' in report.findings[1].remedy
 
 
-def test_function_that_leaves_a_tenant_behind() -> None:
-    """The function is found where it is created, and can be accepted by a comment."""
+def test_function_that_leaks_a_tenant() -> None:
     sql = (
         "CREATE FUNCTION use_tenant(id text) RETURNS void LANGUAGE plpgsql AS $$\n"
         "BEGIN\n"

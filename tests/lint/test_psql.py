@@ -1,4 +1,4 @@
-"""What is psql's own in a script."""
+"""Scripts for psql."""
 
 import pytest
 from hypothesis import given
@@ -48,22 +48,19 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script(name: str) -> None:
-    """Each thing that psql does not send is blank, and the rest stands where it stood."""
     script, expected = SCRIPTS[name]
     wanted = script if expected is None else expected
     assert without_psql(script).replace("\t", " ") == wanted.replace("\t", " ")
 
 
 @given(st.text(alphabet="\\:'\"$;-/*\n aEcopyfrmstdin{}?.()1_é", max_size=200))
-def test_length_and_lines_stay(text: str) -> None:
-    """Positions in a script stay as they are, whatever stands in it."""
+def test_length_and_lines_are_kept(text: str) -> None:
     sql = without_psql(text)
     assert len(sql) == len(text)
     assert [i for i, c in enumerate(sql) if c == "\n"] == [i for i, c in enumerate(text) if c == "\n"]
 
 
-def test_findings_after_psql() -> None:
-    """A finding in a script full of psql is where it stands, and its remedy does not copy a variable's name."""
+def test_findings_in_a_psql_script() -> None:
     script = (
         "\\set schema app\n\\if :{?x}\nCOPY t FROM STDIN;\nSET x = y;\n\\.\n\\endif\n"
         "SET search_path TO :schema; SELECT 'a' \\gset\n  SET lock_timeout = :'wait';\nSET work_mem = '1MB' \\g\n"
