@@ -1,33 +1,32 @@
-"""Counts pins, in memory that does not grow with the log: by condition and digest, over time, by client connection.
+"""Counts pins by condition and digest, over time, and by client connection, in bounded memory.
 
-Beyond `GROUPS` different digests the rarest are folded, condition by condition, into one row without a digest, which
-knows that it is such; what stays exact is every total. Time is counted in buckets that get wider as the span grows.
-Knows nothing of log lines.
+Beyond `GROUPS` digests the rarest of each condition are folded into one group without a digest; all totals stay exact.
+Time is counted in buckets that get wider as the time span grows. Knows nothing of log lines.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from .cardinality import Distinct
+from .cardinality import DistinctCounter
 
-__all__ = ["BUCKETS", "GROUPS", "WIDTHS", "Group", "GroupKey", "Tally"]
+__all__ = ["BUCKETS", "GROUPS", "WIDTHS", "Aggregation", "Group", "GroupKey"]
 
 GROUPS: Final = 200
-"""Digests that are kept apart when there are too many; up to twice as many are while counting."""
+"""Digests that remain after folding; while counting there can be twice as many."""
 BUCKETS: Final = 1000
 WIDTHS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 86_400, 604_800, 2_419_200, 33_868_800, 1_016_064_000)
-"""Seconds of a bucket; each width is a multiple of the one before, so that buckets can be put together."""
+"""Seconds of a bucket; each width is a multiple of the previous one, so that buckets can be merged."""
 
 
 class GroupKey(NamedTuple):
-    """What makes pins alike.
+    """What pins of one group have in common.
 
     Attributes:
-        conditions: Ids of what the digest or the reason tells, the first of them first; empty if they tell nothing.
+        conditions: Ids of the conditions in the digest or the reason, in their order; empty if none is known.
         reason: As logged.
-        digest: As logged, cut to a bounded length; None where the log has none.
-        folded: Whether this is the rest, of digests that were too many to keep apart.
+        digest: As logged, truncated; None if the log has none.
+        folded: Whether these are a condition's rarest digests.
     """
 
     conditions: tuple[str, ...]
@@ -41,10 +40,10 @@ class Group:
     """Pins of one key.
 
     Attributes:
-        count: How many.
-        joined: How many of these have their digest from an announcement, by client connection.
-        first: Seconds since 1970, the earliest; None if no line had a time.
-        last: The latest.
+        count: Number of pins.
+        joined: Number of pins with a digest from an announcement, by client connection.
+        first: The earliest time in seconds since 1970; None if no line has a time.
+        last: The latest time.
         connections: Their client connections.
         buckets: Pins by bucket: second // width.
     """
@@ -54,23 +53,23 @@ class Group:
     joined: int = 0
     first: int | None = None
     last: int | None = None
-    connections: Distinct = field(default_factory=Distinct)
+    connections: DistinctCounter = field(default_factory=DistinctCounter)
     buckets: dict[int, int] = field(default_factory=dict)
 
 
-class Tally:
-    """All groups. They may be folded when one is made: who holds on to one must ask for it again."""
+class Aggregation:
+    """All groups. Creating a group can fold others: do not keep a reference to a group."""
 
     def __init__(self) -> None:
         self.groups: dict[GroupKey, Group] = {}
         self.width = WIDTHS[0]
         self.folded = 0
-        """How many digests were folded, at least: one that came back is counted again."""
+        """Minimum number of folded digests: one that appears again is counted again."""
         self._low: int | None = None
         self._high: int | None = None
 
     def group(self, key: GroupKey) -> Group:
-        """The group of a key, made if need be."""
+        """The group of a key; creates it if it is missing."""
         if (group := self.groups.get(key)) is None:
             if len(self.groups) >= 2 * GROUPS:
                 self._fold()
@@ -85,13 +84,13 @@ class Tally:
         seconds: Mapping[int, int],
         connections: Iterable[int],
     ) -> None:
-        """Count pins.
+        """Add pins to a group.
 
         Args:
-            group: of this tally.
-            count: how many.
-            span: the first and the last of them, in seconds since 1970; None if no time of any is known.
-            seconds: how many when, of those whose time is known. Times may be rounded down to :attr:`width`.
+            group: a group of this aggregation.
+            count: number of pins.
+            span: the first and the last time, in seconds since 1970; None if no time is known.
+            seconds: pins by time, for those with a time. Times may be rounded down to :attr:`width`.
             connections: the numbers of their client connections.
         """
         group.count += count
@@ -108,7 +107,7 @@ class Tally:
             group.buckets[bucket] = group.buckets.get(bucket, 0) + pins
 
     def _reach(self, second: int) -> None:
-        """Widen the span to this second, and the buckets with it until they are few enough."""
+        """Extend the span to this second, and widen the buckets until there are few enough."""
         bucket = second // self.width
         self._low = bucket if self._low is None else min(self._low, bucket)
         self._high = bucket if self._high is None else max(self._high, bucket)

@@ -1,7 +1,7 @@
-"""The report as one html file: opened from disk, it needs no network and runs no script.
+"""The report as one HTML file without network access or scripts.
 
-Log text is hostile. Everything that is written into the page goes through `_text`; and should that fail, the page's own
-content security policy lets nothing be loaded or run: no script at all, and no style but the one whose hash it names.
+Log text is untrusted: all text is escaped by `_text`. As a second defense, the page's content security policy forbids
+to load or run anything, except the style sheet with the hash that it names.
 """
 
 import base64
@@ -17,8 +17,8 @@ from .report import ConditionRow, DigestRow, LogReport
 
 __all__ = ["write_html"]
 
-_COLOURS: Final = 8
-"""Of the style sheet; the last is grey, for what has no colour of its own."""
+_COLORS: Final = 8
+"""Colors of the style sheet; the last one, gray, is for all other conditions."""
 _TICKS: Final = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_419_200, 33_868_800)
 _MOST_TICKS: Final = 7
 
@@ -59,18 +59,18 @@ def _body(report: LogReport, ticks: Sequence[str]) -> Iterable[str]:
     yield f"<header><h1{calm}><b>{_text(phrasing.headline(report))}</b></h1>"
     yield f'<p class="soft wrap">{_text(phrasing.inputs(report))}</p></header>'
     if report.pins:
-        colours = _colours(report.conditions)
+        colors = _colors(report.conditions)
         yield _tiles(report)
-        yield _chart(report, colours, ticks)
+        yield _chart(report, colors, ticks)
         yield _advice(report)
-        yield _digests(report, colours)
+        yield _digests(report, colors)
     yield _coverage(report)
 
 
-def _colours(rows: Sequence[ConditionRow]) -> dict[str, int]:
-    """A colour for each condition's title: the last one is for what the log does not tell, and for all beyond."""
-    named = [row.title for row in rows if row.id is not None][: _COLOURS - 1]
-    return {row.title: named.index(row.title) if row.title in named else _COLOURS - 1 for row in rows}
+def _colors(rows: Sequence[ConditionRow]) -> dict[str, int]:
+    """The color of each condition by title; the last one is for an unknown condition and for all beyond the others."""
+    named = [row.title for row in rows if row.id is not None][: _COLORS - 1]
+    return {row.title: named.index(row.title) if row.title in named else _COLORS - 1 for row in rows}
 
 
 def _tiles(report: LogReport) -> str:
@@ -80,12 +80,12 @@ def _tiles(report: LogReport) -> str:
         (
             "Client connections",
             f"{'' if connections.exact else '≈ '}{phrasing.rounded(connections):,}",
-            "each pinned until it closed",
+            "each was pinned until it closed",
         ),
-        ("Statements", f"{digests + report.folded:,}{'+' if report.folded else ''}", "different digests that pinned"),
+        ("Statements", f"{digests + report.folded:,}{'+' if report.folded else ''}", "distinct digests that pinned"),
     ]
     if (rate := phrasing.rate(report)) is not None:
-        tiles.append(("An hour", rate, "pins, on average"))
+        tiles.append(("Per hour", rate, "pins on average"))
     if found := report.busiest:
         tiles.append(
             ("Busiest", f"{found[1]:,}", f"pins in the {phrasing.duration(report.chart.width)} from {_at(found[0])}")
@@ -97,18 +97,18 @@ def _tiles(report: LogReport) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
-def _chart(report: LogReport, colours: dict[str, int], ticks: Sequence[str]) -> str:
+def _chart(report: LogReport, colors: dict[str, int], ticks: Sequence[str]) -> str:
     legend = "".join(
-        f'<li><span class="key k{colours[row.title]}"></span>{_text(row.title)} <b>{row.count:,}</b> '
+        f'<li><span class="key k{colors[row.title]}"></span>{_text(row.title)} <b>{row.count:,}</b> '
         f'<span class="soft">{row.count / report.pins:.0%}</span></li>'
         for row in report.conditions
     )
     head = f'<section><h2>Pins over time</h2><ul class="legend">{legend}</ul>'
     if report.chart.start is None:
-        return f'{head}<p class="soft">No line of a pin has a time.</p></section>'
+        return f'{head}<p class="soft">No line about a pin has a time.</p></section>'
     most = max(sum(row.bars[at] for row in report.conditions) for at in range(report.chart.bars))
     top = _round_up(most)
-    bars = "".join(_bar(report, colours, at, top) for at in range(report.chart.bars))
+    bars = "".join(_bar(report, colors, at, top) for at in range(report.chart.bars))
     grid = "".join(f'<line class="grid" x1="0" x2="{report.chart.bars}" y1="{y}" y2="{y}"/>' for y in (0, 50, 100))
     axis = "".join(f'<span class="t{number}">{_text(label)}</span>' for number, label in enumerate(ticks))
     middle = f"{top // 2:,}" if top % 2 == 0 else ""
@@ -116,15 +116,15 @@ def _chart(report: LogReport, colours: dict[str, int], ticks: Sequence[str]) -> 
         f'{head}<div class="chart"><div class="y" aria-hidden="true"><span>{top:,}</span><span>{middle}</span>'
         f"<span>0</span></div>"
         f'<svg viewBox="0 0 {report.chart.bars} 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="Pins over time; the figures are in the table below">{grid}{bars}</svg>'
+        f'aria-label="Pins over time; the numbers are in the table below">{grid}{bars}</svg>'
         f'<div class="x" aria-hidden="true">{axis}</div></div>'
         f'<p class="soft small">A bar is {phrasing.duration(report.chart.width)}; times are UTC.</p>'
         f"{_chart_table(report)}</section>"
     )
 
 
-def _bar(report: LogReport, colours: dict[str, int], at: int, top: int) -> str:
-    """One bar, its parts stacked from the bottom, the most frequent condition first."""
+def _bar(report: LogReport, colors: dict[str, int], at: int, top: int) -> str:
+    """One stacked bar, with the most frequent condition at the bottom."""
     parts = [(row, row.bars[at]) for row in report.conditions if row.bars[at]]
     if not parts:
         return ""
@@ -134,7 +134,7 @@ def _bar(report: LogReport, colours: dict[str, int], at: int, top: int) -> str:
         height = count / top * 100
         y -= height
         rects.append(
-            f'<rect class="k{colours[row.title]}" x="{at + 0.08:.2f}" y="{y:.3f}" width=".84" height="{height:.3f}"/>'
+            f'<rect class="k{colors[row.title]}" x="{at + 0.08:.2f}" y="{y:.3f}" width=".84" height="{height:.3f}"/>'
         )
     assert report.chart.start is not None  # noqa: S101 - there are bars
     title = f"{phrasing.moment(report.chart.start + at * report.chart.width)}: " + ", ".join(
@@ -147,7 +147,7 @@ def _bar(report: LogReport, colours: dict[str, int], at: int, top: int) -> str:
 
 
 def _chart_table(report: LogReport) -> str:
-    assert report.chart.start is not None  # noqa: S101 - asked for a chart with bars only
+    assert report.chart.start is not None  # noqa: S101 - there are bars
     heads = "".join(f'<th scope="col" class="num">{_text(row.title)}</th>' for row in report.conditions)
     rows = "".join(
         f'<tr><th scope="row">{phrasing.moment(report.chart.start + at * report.chart.width)}</th>'
@@ -157,7 +157,7 @@ def _chart_table(report: LogReport) -> str:
         if any(row.bars[at] for row in report.conditions)
     )
     return (
-        f'<details><summary>The figures of this chart</summary><div class="scroll"><table><thead><tr>'
+        f'<details><summary>The numbers of this chart</summary><div class="scroll"><table><thead><tr>'
         f'<th scope="col">From</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
 
@@ -167,11 +167,11 @@ def _advice(report: LogReport) -> str:
     if report.settings:
         lines = "\n".join(
             f"{_text(code)}{f'<i>{_text(comment)}</i>' if comment else ''}"
-            for code, comment in (_comment_apart(line) for line in phrasing.settings_lines(report.settings))
+            for code, comment in (_split_comment(line) for line in phrasing.settings_lines(report.settings))
         )
         parts.append(
-            "<h3>In the database</h3><p>Let it say these once, as <code>DatabaseSettings</code> does, and every "
-            f"connection starts with them:</p><pre><code>{lines}</code></pre>"
+            "<h3>In the database</h3><p>Set these once with <code>DatabaseSettings</code>, and every connection starts "
+            f"with them:</p><pre><code>{lines}</code></pre>"
         )
     if report.clients:
         rows = "".join(
@@ -179,33 +179,33 @@ def _advice(report: LogReport) -> str:
             f'</td><td><p class="do">{_text(client.opt_out)}</p><p class="soft small">{_text(client.sends)} '
             f"({_text(', '.join(client.evidence))}{_links(client.source)})</p></td>"
             f'<td class="num" data-label="pins, at most:">{count:,}</td></tr>'
-            for client, count in phrasing.switches(report)
+            for client, count in phrasing.opt_outs(report)
         )
         parts.append(
-            "<h3>In the clients</h3><p>A setting in the database stops a pin only once the client no longer sends "
-            "its own. These are known to send what pinned here; where several send the same, the log does not tell "
-            'which it was.</p><table class="stack"><thead><tr><th scope="col">Likely client</th>'
-            '<th scope="col">How it stops, and what it is known to send</th>'
+            "<h3>In the clients</h3><p>A setting in the database prevents a pin only when the client no longer sends "
+            "its own. These clients are known to send what pinned here; if several send the same, the log does not say "
+            'which one did.</p><table class="stack"><thead><tr><th scope="col">Likely client</th>'
+            '<th scope="col">How to stop it, and what it is known to send</th>'
             '<th scope="col" class="num">Pins, at most</th></tr></thead>'
             f"<tbody>{rows}</tbody></table>"
         )
     if not report.settings and not report.clients:
-        parts.append("<p>No setting and no known client's option would help: see what is said of each statement.</p>")
+        parts.append("<p>No setting and no option of a known client helps: see the remedy of each statement.</p>")
     return "".join(parts) + "</section>"
 
 
-def _digests(report: LogReport, colours: dict[str, int]) -> str:
-    rows = "".join(_digest(row, colours, report.pins) for row in report.digests)
+def _digests(report: LogReport, colors: dict[str, int]) -> str:
+    rows = "".join(_digest(row, colors, report.pins) for row in report.digests)
     return (
-        '<section><h2>What pinned</h2><table class="stack"><caption class="small">The most frequent first. Values are '
-        '$1, $2 in a digest: the proxy does not log them.</caption><thead><tr><th scope="col">Pins</th>'
+        '<section><h2>What pinned</h2><table class="stack"><caption class="small">The most frequent first. A digest '
+        'has $1, $2 in place of values, which the proxy does not log.</caption><thead><tr><th scope="col">Pins</th>'
         '<th scope="col">Statement, and what to do</th><th scope="col">When</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></section>"
     )
 
 
-def _digest(row: DigestRow, colours: dict[str, int], pins: int) -> str:
-    colour = colours[row.title]
+def _digest(row: DigestRow, colors: dict[str, int], pins: int) -> str:
+    color = colors[row.title]
     badges = "".join(f' <span class="badge">{_text(one)}</span>' for one in row.evidence)
     clients = f"<p>As <strong>{_text(phrasing.either(row.clients))}</strong> would send it.</p>" if row.clients else ""
     joined = f'<p class="soft small">{_text(phrasing.joined(row))}</p>' if row.joined else ""
@@ -218,14 +218,14 @@ def _digest(row: DigestRow, colours: dict[str, int], pins: int) -> str:
     return (
         f'<tr><td><span class="big">{row.count:,}</span><br><span class="soft small">{row.count / pins:.1%}</span></td>'
         f'<td><code class="digest">{_text(phrasing.what(row))}</code>'
-        f'<p class="small"><span class="key k{colour}"></span>{_text(row.title)}{badges}</p>'
+        f'<p class="small"><span class="key k{color}"></span>{_text(row.title)}{badges}</p>'
         f"{clients}{joined}{remedies}</td>"
-        f'<td class="when">{_spark(row.bars, colour)}<span class="soft small">{when}'
+        f'<td class="when">{_spark(row.bars, color)}<span class="soft small">{when}'
         f"{_text(phrasing.connections(row.connections))}</span></td></tr>"
     )
 
 
-def _spark(bars: Sequence[int], colour: int) -> str:
+def _spark(bars: Sequence[int], color: int) -> str:
     if not bars:
         return ""
     most = max(bars) or 1
@@ -234,7 +234,7 @@ def _spark(bars: Sequence[int], colour: int) -> str:
     )
     return (
         f'<svg class="spark" viewBox="0 0 {len(bars)} 20" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="k{colour}" d="{path}"/><line class="grid" x1="0" x2="{len(bars)}" y1="20" y2="20"/></svg>'
+        f'<path class="k{color}" d="{path}"/><line class="grid" x1="0" x2="{len(bars)}" y1="20" y2="20"/></svg>'
     )
 
 
@@ -248,11 +248,11 @@ def _coverage(report: LogReport) -> str:
     lines = report.lines
     facts = [
         ("Lines read", f"{lines.total:,}"),
-        ("Of pins", f"{lines.pins:,}"),
-        ("Repeated, left out", f"{lines.repeated:,}"),
-        ("Announcing a pin", f"{lines.announced:,}"),
+        ("Pins", f"{lines.pins:,}"),
+        ("Repeated, not counted", f"{lines.repeated:,}"),
+        ("Announced pins", f"{lines.announced:,}"),
         ("Other lines of the proxy", f"{lines.ordinary:,}"),
-        ("Not known", f"{lines.unknown:,}"),
+        ("Not recognized", f"{lines.unknown:,}"),
     ]
     cells = "".join(f"<div><dt>{_text(name)}</dt><dd>{figure}</dd></div>" for name, figure in facts)
     parts = [f'<section><h2>What was read</h2><dl class="facts">{cells}</dl>']
@@ -264,7 +264,7 @@ def _coverage(report: LogReport) -> str:
 
 
 def _ticks(report: LogReport) -> list[tuple[float, str]]:
-    """Where the time axis is labelled, in percent, at round times."""
+    """The labels of the time axis, at round times, with their positions in percent."""
     chart = report.chart
     if chart.start is None:
         return []
@@ -285,7 +285,7 @@ def _round_up(count: int) -> int:
     return next(step * power for step in (1, 2, 4, 5, 6, 8, 10) if step * power >= count)
 
 
-def _comment_apart(line: str) -> tuple[str, str]:
+def _split_comment(line: str) -> tuple[str, str]:
     code, mark, comment = line.partition("  # ")
     return code, mark + comment
 

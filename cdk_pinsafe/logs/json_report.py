@@ -1,4 +1,4 @@
-"""The report as one JSON document, whose shape is a promise: names are added, never changed or taken away.
+"""The report as one JSON document. Its names are stable: releases add names, but do not change or remove them.
 
 ::
 
@@ -6,13 +6,13 @@
       "version": 1,
       "inputs": ["orders.log"],             names of what was read
       "bytes": 1048576,                     as stored
-      "first": "2023-09-06T08:28:13Z",      where the log begins, and ends; null if no line has a time
+      "first": "2023-09-06T08:28:13Z",      the times of the log; null if no line has one
       "last": "2023-09-06T09:00:00Z",
       "lines": {"total", "pins", "repeated", "announced", "ordinary", "unknown"},
-      "only_pins": false,                   whether CloudWatch was asked for lines about pins alone
+      "only_pins": false,                   whether only lines about pins were requested from CloudWatch
       "unknown": [{"count": 1, "sample": "…"}],
       "pins": 12,
-      "joined": 3,                          pins whose digest was found by client connection, which is inferred
+      "joined": 3,                          pins whose digest was found by client connection (inferred)
       "client_connections": {"count": 12, "exact": true},
       "chart": {"start": "2023-09-06T08:28:00Z", "bar_seconds": 15, "bars": 120},
       "conditions": [{"condition": "set", "title", "count", "bars": [0, 1, …], "evidence": ["documented"], "sources"}],
@@ -21,13 +21,13 @@
       "clients": [{"clients": ["Knex", "Laravel"], "count": 12, "digests": ["…"]}],
       "settings": [{"name": "search_path", "value": null, "origin": "", "count": 12}],
       "client_options": [{"client": "Knex", "option": "drop searchPath", "count": 12}],
-      "folded": 0,                          digests that were too many to keep apart, at least
-      "notes": [],                          what went wrong while reading
-      "limits": "…"
+      "folded": 0,                          minimum number of digests that were combined with others
+      "notes": [],                          problems while reading
+      "caveat": "…"
     }
 
-`condition` is null where the log does not tell; `digest`, where it has none; `value`, where the log has `$1` for it and
-no client of the catalogue is known by it.
+`condition` is null if it is not known from the log; `digest`, if the log has none; `value`, if the log has `$1` for it
+and no client of the catalogue is known to send it.
 """
 
 import json
@@ -42,13 +42,12 @@ __all__ = ["write_json"]
 
 
 def write_json(report: LogReport, stream: TextIO) -> None:
-    """Write the document, and a line end."""
+    """Write the document and a line break."""
     json.dump(_document(report), stream, indent=2, ensure_ascii=False)
     stream.write("\n")
 
 
 def _document(report: LogReport) -> dict[str, Any]:
-    """The document."""
     lines = report.lines
     return {
         "version": 1,
@@ -107,11 +106,11 @@ def _document(report: LogReport) -> dict[str, Any]:
         "settings": [asdict(setting) for setting in report.settings],
         "client_options": [
             {"client": client.name, "option": client.opt_out, "count": count}
-            for client, count in phrasing.switches(report)
+            for client, count in phrasing.opt_outs(report)
         ],
         "folded": report.folded,
         "notes": report.notes,
-        "limits": phrasing.CAVEAT,
+        "caveat": phrasing.CAVEAT,
     }
 
 

@@ -1,4 +1,4 @@
-"""The sentences and figures that the text and the html have in common."""
+"""The sentences and numbers that the text and HTML reports share."""
 
 import json
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ __all__ = [
     "inputs",
     "joined",
     "moment",
+    "opt_outs",
     "rate",
     "rounded",
     "settings_lines",
     "size",
     "span",
-    "switches",
     "unknown",
     "what",
 ]
 
 CAVEAT: Final = (
-    "Times are UTC. A digest is what the proxy logs of a statement: its values are $1, $2 there. AWS says that the "
+    "Times are UTC. A digest is a statement as the proxy logs it, with $1, $2 in place of values. AWS says that the "
     "log's format may change; nothing of this was tried on AWS. Who sends a digest is inferred from what clients are "
     "known to send."
 )
@@ -40,7 +40,7 @@ _UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def headline(report: LogReport) -> str:
-    """The answer, in a line."""
+    """The result in one line."""
     if not report.pins:
         return "No session was pinned."
     return f"{plural(report.pins, 'session')} {'was' if report.pins == 1 else 'were'} pinned."
@@ -53,7 +53,7 @@ def inputs(report: LogReport) -> str:
         names += f" and {more:,} more"
     lines = plural(report.lines.total, "line")
     if report.only_pins:
-        lines += " about pins, the only ones that were asked for"
+        lines += " about pins, the only ones that were requested"
     parts = [names, f"{lines} ({size(report.bytes)})"]
     if report.first is not None and report.last is not None:
         parts.append(span(report.first, report.last))
@@ -63,7 +63,7 @@ def inputs(report: LogReport) -> str:
 
 
 def busiest(report: LogReport) -> str | None:
-    """When most sessions were pinned."""
+    """The bar with the most pins; None if no pin has a time."""
     if (found := report.busiest) is None:
         return None
     start, pins = found
@@ -71,7 +71,7 @@ def busiest(report: LogReport) -> str | None:
 
 
 def rate(report: LogReport) -> str | None:
-    """Pins an hour, on average; None for a log shorter than ten minutes."""
+    """The average number of pins per hour; None for a log of less than ten minutes."""
     if report.first is None or report.last is None or report.last - report.first < 600:
         return None
     pins = report.pins * 3600 / (report.last - report.first)
@@ -79,28 +79,28 @@ def rate(report: LogReport) -> str | None:
 
 
 def what(row: DigestRow) -> str:
-    """What pinned: the digest, or what the log has in its place."""
+    """What pinned: the digest, or else the reason."""
     if row.folded:
-        return "other digests, too many to keep apart"
+        return "other digests, too many to list"
     if row.digest is not None:
         return row.digest
     return f"(no digest) {row.reason}" if row.reason else "(neither digest nor reason)"
 
 
 def about(row: DigestRow) -> str:
-    """Where and when, and how well it is known."""
+    """The condition, client connections, times and evidence of a row."""
     parts = [row.title, connections(row.connections)]
     if row.first is not None and row.last is not None:
         parts.append(span(row.first, row.last))
     if row.joined:
         parts.append(joined(row))
     if row.evidence:
-        parts.append(f"that it pins is {' and '.join(row.evidence)}")
+        parts.append(f"evidence: {', '.join(row.evidence)}")
     return "; ".join(parts)
 
 
 def joined(row: DigestRow) -> str:
-    """How the digest came to its pins, where their own lines have none."""
+    """How pins without a digest got theirs."""
     return f"the digest of {row.joined:,} is from the line that announced it, by client connection (inferred)"
 
 
@@ -112,25 +112,25 @@ def connections(of: Connections) -> str:
 
 
 def rounded(of: Connections) -> int:
-    """To three figures, where it is an estimate."""
+    """The number, to three digits if it is an estimate."""
     return of.count if of.exact else round(of.count, 3 - len(str(of.count)))
 
 
 def unknown(report: LogReport) -> str:
-    """How many lines were not understood."""
+    """How many lines were not recognized."""
     count = report.lines.unknown
     listed = sum(of_form for _, of_form in report.lines.forms.values())
     forms = "of these forms" if listed == count else "the first of them of these forms"
-    return f"{plural(count, 'line')} {'is' if count == 1 else 'are'} not known to this reader, {forms}:"
+    return f"{plural(count, 'line')} {'was' if count == 1 else 'were'} not recognized, {forms}:"
 
 
 def settings_lines(settings: Sequence[Setting]) -> list[str]:
-    """The keyword argument for `DatabaseSettings`, a line each; a value that is not known is `...`."""
+    """The keyword argument for `DatabaseSettings` as lines; an unknown value is `...`."""
     return ["settings={", *(f"    {_entry(setting)}" for setting in settings), "}"]
 
 
-def switches(report: LogReport) -> list[tuple[Client, int]]:
-    """The likely clients that have a way to stop, with the pins that each may have caused."""
+def opt_outs(report: LogReport) -> list[tuple[Client, int]]:
+    """The likely clients, with the pins that each may have caused."""
     counts: dict[str, int] = {}
     by_name: dict[str, Client] = {}
     for one in report.clients:
@@ -174,6 +174,6 @@ def size(count: int) -> str:
 def _entry(setting: Setting) -> str:
     name = json.dumps(setting.name)
     if setting.value is None:
-        return f"{name}: ...,  # the value that your client sends: the log has $1 for it"
+        return f"{name}: ...,  # the value that your client sends: the log has $1"
     value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
     return f"{name}: {json.dumps(value, ensure_ascii=False)},  # {setting.origin}"

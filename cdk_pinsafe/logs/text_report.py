@@ -1,4 +1,4 @@
-"""The report for a terminal, or as plain text of the same words."""
+"""The report as text, for a terminal or a file."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from .report import LogReport
 __all__ = ["PLAIN_WIDTH", "write_text"]
 
 PLAIN_WIDTH: Final = 100
-"""Columns where there is no terminal."""
+"""Columns without a terminal."""
 _DIGESTS: Final = 10
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_BARS: Final = 60
 
 
 def write_text(report: LogReport, stream: TextIO) -> None:
-    """Write it, with colours where the stream is a terminal."""
+    """Write the report, with colors if the stream is a terminal."""
     console = Console(file=stream, highlight=False, soft_wrap=True)
     width = max(60, console.width) if console.is_terminal else PLAIN_WIDTH
     for line in _lines(report, width):
@@ -79,21 +79,21 @@ def _digests(report: LogReport, width: int) -> Iterator[Text]:
         for remedy in row.remedies:
             yield from _wrapped(f"→ {remedy}", width, indent, "green")
     if len(report.digests) > _DIGESTS:
-        yield Text(f"  and {len(report.digests) - _DIGESTS:,} more, which --format html or json shows", style="dim")
+        yield Text(f"  and {len(report.digests) - _DIGESTS:,} more: see --format html or json", style="dim")
 
 
 def _advice(report: LogReport, width: int) -> Iterator[Text]:
     yield Text()
     yield Text("What to do", style="bold")
     if report.settings:
-        yield Text("  In the database, so that no client need send it:")
+        yield Text("  In the database, so that clients need not send it:")
         yield from (Text(f"    {line}", style="green") for line in phrasing.settings_lines(report.settings))
     if report.clients:
-        yield Text("  In the clients, if they are what sends it:")
-        for client, count in phrasing.switches(report):
+        yield Text("  In the clients, if they send it:")
+        for client, count in phrasing.opt_outs(report):
             yield from _wrapped(f"{client.name}: {client.opt_out}  ({count:,} pins)", width, "    ", "green")
     if not report.settings and not report.clients:
-        yield from _wrapped("No setting and no known client's option would help: see above.", width, "  ")
+        yield from _wrapped("No setting and no option of a known client helps: see above.", width, "  ")
 
 
 def _unknown(report: LogReport, width: int) -> Iterator[Text]:
