@@ -22,8 +22,8 @@ from .applier.drift import Standing
 from .applier.messages import Target, clip
 from .applier.plan import Value
 from .applier.reading import extensions_of, load_libraries
-from .dsn import MalformedError, parts_of
-from .errors import ApplyError, UnreachableError
+from .dsn import parse_dsn
+from .errors import ApplyError, DsnError, UnreachableError
 from .terminal import plural
 
 State = Literal["ok", "drifted", "shadowed", "not effective"]
@@ -113,9 +113,9 @@ class _Session:
 
 def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
     try:
-        parts_of(dsn)
+        parse_dsn(dsn)
         return psycopg.connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)  # type: ignore[arg-type]
-    except MalformedError as error:
+    except DsnError as error:
         failure: ApplyError = ApplyError(str(error))
     except psycopg.OperationalError as error:
         failure = UnreachableError(f"no connection: {clip(str(error), 400)}")

@@ -7,6 +7,7 @@
     ├── ConfigurationError    a construct's prop that is of the wrong kind, out of range, or contradicts another
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
+    ├── DsnError              a DSN is malformed
     ├── RehearsalError        a step of the rehearsal failed
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── EmulatorError         an invalid option of the emulator, or a port that cannot be bound
@@ -22,6 +23,7 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "DsnError",
     "EmulatorError",
     "LintError",
     "LogsError",
@@ -52,6 +54,10 @@ class ApplyError(PinSafeError):
 
 class UnreachableError(ApplyError):
     """The database, or the secret that opens it, could not be reached before time ran out."""
+
+
+class DsnError(PinSafeError):
+    """A text is not a DSN, or libpq takes a part of its password for a host or a port."""
 
 
 class RehearsalError(PinSafeError):

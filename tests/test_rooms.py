@@ -15,7 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
-    "dsn": set(),
+    "dsn": {"errors"},
     "terminal": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
