@@ -1,7 +1,7 @@
-"""The command line ``pinsafe``: each command is a call into a room, which is imported when the command runs.
+"""The command line ``pinsafe``: each command calls one package, and imports it when it runs.
 
-Exit status: 0 clean, 1 something was found, 2 it could not be done: wrong usage, a missing extra, a file or a database
-that cannot be read.
+Exit status: 0 without findings, 1 with findings, 2 on failure: wrong usage, a missing extra, a file or a database that
+cannot be read.
 """
 
 import sys
@@ -43,7 +43,7 @@ def main() -> None:
     """Keep PostgreSQL sessions behind RDS Proxy from being pinned."""
 
 
-@main.command(short_help="Deploy an app on this machine, and see it work.")
+@main.command(short_help="Deploy an app on this machine and run clients.")
 @click.option(
     "--app",
     metavar="APP",
@@ -60,18 +60,18 @@ def main() -> None:
 def rehearse(app: str | None, keep: bool, timeline: Path | None, output_format: str) -> None:
     """Deploy a CDK app to a local cloud with a real PostgreSQL, and show its settings and its proxy at work.
 
-    Runs the real CDK CLI against a local cloud: bootstrap, deploy, clients of the proxy with a SET and without, a
-    changed setting, a bad one that must fail, destroy. Needs neither an AWS account nor Docker, Node or PostgreSQL,
-    and leaves nothing running or on disk. The first run fetches the CDK CLI from npm.
+    Runs the real CDK CLI against a local cloud: bootstrap, deploy, clients of the proxy with and without a SET, a
+    changed setting, an invalid one that must fail, destroy. Needs no AWS account, Docker, Node or PostgreSQL, and
+    leaves nothing running or on disk. The first run fetches the CDK CLI from npm.
 
-    Exit status: 0 if everything was as it should be, 1 if not, 2 if it could not begin, 130 if interrupted.
+    Exit status: 0 if all steps succeeded, 1 if not, 2 if it could not start, 130 if interrupted.
     """
     with _extra("rehearsal"):
         from ..rehearsal.run import run
     sys.exit(run(app, keep=keep, timeline=timeline, output_format=output_format))
 
 
-@main.command(short_help="Read the proxy's log: what pins, who sends it, what to do.")
+@main.command(short_help="Read the proxy's log: what pins, who sends it, and remedies.")
 @click.argument("files", metavar="[FILE...|-]", nargs=-1)
 @click.option("--log-group", metavar="NAME", help="Read a log group of CloudWatch Logs, with your AWS credentials.")
 @click.option("--since", metavar="TIME", help="For --log-group: 30m, 2h, 7d, or 2026-01-31T12:00 (UTC).  [default: 1h]")
@@ -88,12 +88,12 @@ def logs(
     output_format: str,
     output: str | None,
 ) -> None:
-    """Read RDS Proxy's log and say which statements pinned sessions, how often, when, and what to do about each.
+    """Read RDS Proxy's log and report which statements pinned sessions, how often, when, and what to do about each.
 
-    A FILE is a log, or a folder of logs, plain or gzip: as CloudWatch exports it to S3, as `aws logs` prints it (text
-    or JSON), or as the console downloads it (CSV); - is standard input.
+    A FILE is a log, or a folder of logs, plain or gzip: an export to S3, output of `aws logs` (text or JSON), or a
+    download from the console (CSV); - is standard input.
 
-    Exit status: 0 if no session was pinned, 1 if one was, 2 if something cannot be read.
+    Exit status: 0 if no session was pinned, 1 if one was, 2 if an input cannot be read.
     """
     with _extra("tools"):
         from ..logs.run import run
@@ -105,9 +105,9 @@ def logs(
 @click.argument("id", required=False)
 @_FORMAT
 def conditions(id: str | None, output_format: str) -> None:
-    """Show what pins a session of RDS Proxy for PostgreSQL, or all about one condition: `pinsafe conditions set`.
+    """Show what pins a session of RDS Proxy for PostgreSQL, or the details of one condition: `pinsafe conditions set`.
 
-    Each is shown with how well it is known. Nothing was tried on a real proxy by this project.
+    Each has its evidence. This project tried none on a real proxy.
     """
     with _extra("tools"), _usage():
         from .pinning_reference import show_conditions
@@ -119,23 +119,23 @@ def conditions(id: str | None, output_format: str) -> None:
 @click.argument("name", required=False)
 @_FORMAT
 def clients(name: str | None, output_format: str) -> None:
-    """Show what drivers and frameworks send by themselves, or all about one: `pinsafe clients Rails`."""
+    """Show what drivers and frameworks send by default, or the details of one: `pinsafe clients Rails`."""
     with _extra("tools"), _usage():
         from .pinning_reference import show_clients
 
         show_clients(name, output_format=output_format)
 
 
-@main.command(short_help="Ask a database which of its statements pin.")
+@main.command(short_help="Report which of a database's statements pin.")
 @_DSN
 @_FORMAT
 def audit(dsn: str, output_format: str) -> None:
-    """Read a database's pg_stat_statements and settings, and say which statements pin and what to move.
+    """Read a database's pg_stat_statements and settings, and report which statements pin and which settings to move.
 
-    Reads only, in one transaction. Connect to the database itself, as pg_monitor or the master user: it was sent the
-    statements of all its clients, those that came past the proxy included.
+    Only reads, in one transaction. Connect directly to the database, as a member of pg_monitor or as the master user.
+    The statements are those of all clients, through the proxy or not.
 
-    Exit status: 0 if nothing pins, 1 if something does, 2 if the database cannot be read.
+    Exit status: 0 if no statement pins, 1 if one does, 2 if the database cannot be read.
     """
     with _extra("tools"), _failure():
         from ..audit import run
@@ -146,7 +146,7 @@ def audit(dsn: str, output_format: str) -> None:
 
 @main.command(short_help="Find what pins in SQL, programs and configuration.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@click.option("--select", metavar="IDS", multiple=True, help="Check these rules only; ids with commas between.")
+@click.option("--select", metavar="IDS", multiple=True, help="Check these rules only; separate ids by commas.")
 @click.option("--ignore", metavar="IDS", multiple=True, help="Do not check these rules.")
 @click.option(
     "--format",
@@ -156,12 +156,12 @@ def audit(dsn: str, output_format: str) -> None:
     show_default=True,
 )
 def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...], output_format: str) -> None:
-    """Find what pins a session of RDS Proxy in files and folders, and say what to write instead.
+    """Find what pins a session of RDS Proxy in files and folders, and show what to write instead.
 
-    Reads SQL files (psql's too), SQL in strings of Python, JavaScript, TypeScript, Java, Go and Ruby, and clients'
+    Reads SQL files (also for psql), SQL in strings of Python, JavaScript, TypeScript, Java, Go and Ruby, and client
     configuration. PATH is a file, a folder or - for SQL from standard input; by default this folder.
 
-    Exit status: 0 if nothing was found, 1 if something was, 2 if a path or an option is wrong.
+    Exit status: 0 without findings, 1 with findings, 2 if a path or an option is invalid.
     """
     with _extra("tools"), _usage():
         from ..lint.run import run
@@ -175,15 +175,15 @@ def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...
     sys.exit(status)
 
 
-@main.command(short_help="Tell whether a database still has its settings.")
+@main.command(short_help="Check whether a database still has its settings.")
 @_DSN
 @_FORMAT
 def drift(dsn: str, output_format: str) -> None:
-    """Compare a database with what its constructs asked for, and change nothing.
+    """Compare a database with the settings that its constructs deployed; change nothing.
 
-    What was asked for is read from the ledger in the database, as the ledger's owner or a superuser. Connect to the
-    database itself, not to a proxy. Shows each setting that is stored otherwise, that a role's own value beats, or that
-    a fresh session does not get.
+    Reads the deployed settings from the ledger in the database, as the ledger's owner or a superuser. Connect directly
+    to the database, not to a proxy. Shows each setting that is stored with another value, that a role's value
+    overrides, or that a new session does not get.
 
     Exit status: 0 if there is none, 1 if there is one, 2 if the database cannot be read.
     """
@@ -194,7 +194,7 @@ def drift(dsn: str, output_format: str) -> None:
     sys.exit(1 if findings else 0)
 
 
-@main.command("settings", short_help="Look a parameter up: what it takes, and whether a database can set it.")
+@main.command("settings", short_help="Look up a parameter: its values, and whether a database can set it.")
 @click.argument("name", required=False)
 @click.option(
     "--engine-version",
@@ -203,10 +203,10 @@ def drift(dsn: str, output_format: str) -> None:
 )
 @_FORMAT
 def settings(name: str | None, engine_version: str | None, output_format: str) -> None:
-    """Show what a database can set, or all that is known of the parameter NAME.
+    """List the parameters that a database can set, or show the parameter NAME.
 
-    What is shown was measured on PostgreSQL 14 to 18, with pgvector, pg_trgm, auto_explain, pg_stat_statements and
-    PL/pgSQL; it is what `DatabaseSettings` holds settings against.
+    They were measured on PostgreSQL 14 to 18 with pgvector, pg_trgm, auto_explain, pg_stat_statements and PL/pgSQL.
+    `DatabaseSettings` validates settings with the same data.
 
     Exit status: 0, or 2 if there is no such parameter.
     """
@@ -274,29 +274,29 @@ def emulator(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Turns what cannot be meant, a name that is not known or a path that cannot be read say, into a usage error."""
+    """Turns errors in arguments, such as an unknown name or an unreadable path, into usage errors."""
     try:
         yield
     except (LintError, LogsError, SettingError, EmulatorError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 
-class _NotDoneError(click.ClickException):
+class _FailedError(click.ClickException):
     exit_code = 2
 
 
 @contextmanager
 def _failure() -> Iterator[None]:
-    """Turns what could not be done, though it was asked for rightly, into one line and exit status 2."""
+    """Turns other errors into one line and exit status 2."""
     try:
         yield
     except PinSafeError as error:
-        raise _NotDoneError(str(error)) from None
+        raise _FailedError(str(error)) from None
 
 
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
-    """Turns a missing package into the word which extra has it."""
+    """Turns a missing package into an error that names its extra."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The tables of what pins and of who does it, for people and, as JSON, for programs."""
+"""``pinsafe conditions`` and ``pinsafe clients``: shows the tables of conditions and clients, as text or JSON."""
 
 import dataclasses
 import json
@@ -17,10 +17,10 @@ _SHOWN_SQL = 200
 
 
 def show_conditions(id: str | None, *, output_format: str) -> None:
-    """Prints all conditions as a list, or one of them as a page.
+    """Print the list of conditions, or the details of one.
 
     Raises:
-        UnknownNameError: there is no condition of this id.
+        UnknownNameError: there is no condition with this id.
     """
     if id is None:
         _show("conditions", CONDITIONS, CAVEATS, _conditions_list(), output_format)
@@ -30,10 +30,10 @@ def show_conditions(id: str | None, *, output_format: str) -> None:
 
 
 def show_clients(name: str | None, *, output_format: str) -> None:
-    """Prints all clients as a list, or one of them as a page.
+    """Print the list of clients, or the details of one.
 
     Raises:
-        UnknownNameError: there is no client of this name.
+        UnknownNameError: there is no client with this name.
     """
     if name is None:
         _show("clients", CLIENTS, [PARAMETER_STATUS_CAVEAT], _clients_list(), output_format)
@@ -49,13 +49,13 @@ def show_clients(name: str | None, *, output_format: str) -> None:
 
 
 def shortened(sql: str) -> str:
-    """A statement in one line, the longest cut with a word on its size."""
+    """A statement in one line; a long one is truncated, with its size."""
     line = " ".join(sql.split())
     return line if len(line) <= _SHOWN_SQL else f"{line[:40]}… ({len(sql.encode())} bytes)"
 
 
 def evidence_text(evidence: Iterable[Evidence]) -> str:
-    """How well something is known, as people read it: ``documented, measured``."""
+    """The evidence as text: ``documented, measured``."""
     return ", ".join(evidence)
 
 
@@ -71,13 +71,13 @@ def _show(
         console = Console(highlight=False)
         with console.capture() as captured:
             console.print(shown)
-        # rich fills each line with spaces, which would travel into whatever the output is pasted to.
+        # rich pads each line with spaces, which would be copied with the text.
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _conditions_list() -> Group:
     rows = [(one.id, one.title, one.evidence, [one.pins, f"instead: {one.remedy}"]) for one in CONDITIONS]
-    return Group(_list(rows), *map(_limit, CAVEATS))
+    return Group(_list(rows), *map(_caveat, CAVEATS))
 
 
 def _clients_list() -> Group:
@@ -86,11 +86,11 @@ def _clients_list() -> Group:
         for one in CLIENTS
     ]
     named = ", ".join(one.name for one in CLIENTS if one.depends_on_parameter_status)
-    return Group(_list(rows), _limit(PARAMETER_STATUS_CAVEAT, f"such clients: {named}"))
+    return Group(_list(rows), _caveat(PARAMETER_STATUS_CAVEAT, f"such clients: {named}"))
 
 
 def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Group:
-    """Rows of a heading and lines below it: a table of many columns is hard to read on a narrow terminal."""
+    """Rows of a heading and lines below it; a wide table is hard to read on a narrow terminal."""
     parts: list[RenderableType] = []
     for name, words, evidence, lines in rows:
         parts.append(Text.assemble((name, "bold"), f"  {words}  ", (f"({evidence_text(evidence)})", "dim")))
@@ -99,7 +99,7 @@ def _list(rows: Iterable[tuple[str, str, Iterable[Evidence], list[str]]]) -> Gro
     return Group(*parts[:-1])
 
 
-def _limit(one: Caveat, *lines: str) -> Group:
+def _caveat(one: Caveat, *lines: str) -> Group:
     known = f"({evidence_text(one.evidence)}: {' '.join(one.source)})"
     said = Text.assemble("\n", (one.title, "bold"), f" {one.text} ", (known, "dim"))
     return Group(said, *(Padding(Text(line), (0, 0, 0, 4)) for line in lines))

@@ -1,7 +1,4 @@
-"""``pinsafe settings``: the parameters that a database can set, or all that is known of one parameter.
-
-Nothing is measured here; the catalogue is shown as it is.
-"""
+"""``pinsafe settings``: shows the catalogue of parameters."""
 
 import json
 import re
@@ -36,7 +33,7 @@ _SET_BY: Final = {
     "user": "every role; the database's owner sets its default for the database",
     "superuser": "superusers, and roles that were granted SET on it",
 }
-# Text to Python: the first that a parameter takes as it is becomes its example.
+# Text to Python: the first value that a parameter accepts is its example.
 _EXAMPLES: Final[Mapping[str, str]] = {
     "30s": "Duration.seconds(30)",
     "10ms": "Duration.millis(10)",
@@ -55,11 +52,11 @@ _WIDE: Final = 220
 
 
 def show(name: str | None, major: int | None, output_format: str) -> None:
-    """Print one parameter, or, without a name, all that a database can set.
+    """Print one parameter, or, without a name, the list of parameters that a database can set.
 
     Args:
-        name: the parameter's, in any case of letters.
-        major: the major version of PostgreSQL to show. Default: all versions of one parameter; the newest for a list.
+        name: the parameter's name, in upper or lower case.
+        major: a major version of PostgreSQL. Default: all versions for one parameter; the newest for the list.
         output_format: ``text`` or ``json``.
 
     Raises:
@@ -69,26 +66,26 @@ def show(name: str | None, major: int | None, output_format: str) -> None:
         _show_all(major or MAJORS[-1], output_format)
         return
     rows = [row for row in versions_of(name) if major is None or major in row.majors]
-    refused = DENIED.get(name.lower())
-    if not rows and not refused:
-        _refuse_unknown(name, major or MAJORS[-1])
+    denied = DENIED.get(name.lower())
+    if not rows and not denied:
+        _raise_unknown(name, major or MAJORS[-1])
     if output_format == "json":
-        _print_json(_as_json(name, rows, refused))
+        _print_json(_as_json(name, rows, denied))
         return
     console = Console(highlight=False, soft_wrap=True)
-    for line in _lines(name, rows, refused):
+    for line in _lines(name, rows, denied):
         console.print(line)
 
 
-def _refuse_unknown(name: str, major: int) -> None:
+def _raise_unknown(name: str, major: int) -> None:
     for doubt in check(name, None, major):
         raise SettingError(doubt.message)
 
 
-def _on_rds(row: Parameter) -> str | None:
-    """Why RDS denies it, and what to do instead, of a parameter that the database of another server could have."""
+def _denied_on_rds(row: Parameter) -> str | None:
+    """Why RDS denies a parameter that other servers accept for a database, and what to do instead."""
     known = hazard(row.name)
-    # Nobody is sent to the parameter group with what no session may have.
+    # The advice is a parameter group, which is wrong for a value that suits no session.
     may_be_wanted = known is None or known.suits is not Suits.NEVER
     return rds_denies(row.name) if row.is_settable and may_be_wanted else None
 
@@ -101,25 +98,25 @@ def _show_all(major: int, output_format: str) -> None:
         _print_json({"engine_version": major, "measured_on": _servers(major), "parameters": shown})
         return
     console = Console(highlight=False)
-    if not console.is_terminal:  # one parameter a line, for grep
+    if not console.is_terminal:  # one parameter per line, for grep
         console = Console(highlight=False, width=_WIDE)
     table = Table("parameter", "values", "description", box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.columns[0].no_wrap = True
     for one in settable:
-        star = "*" if _on_rds(one) else ""
+        star = "*" if _denied_on_rds(one) else ""
         table.add_row(f"[cyan]{escape(one.name)}[/]{star}", escape(_values(one)), escape(one.description))
     console.print(table)
-    console.print(f"\n{len(settable)} parameters that a database of PostgreSQL {major} can set, extensions' included.")
-    console.print("* for superusers only, which RDS's master user is not: put it in a parameter group.")
+    console.print(f"\n{len(settable)} parameters that a database of PostgreSQL {major} can set, with extensions'.")
+    console.print("* for superusers only, which RDS's master user is not: set it in a parameter group.")
     console.print(f"Measured on {', '.join(_servers(major))}. RDS and Aurora may differ.")
 
 
-def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterator[str]:
+def _lines(name: str, rows: Sequence[Parameter], denied: str | None) -> Iterator[str]:
     yield f"[bold cyan]{escape(rows[-1].name if rows else name.lower())}[/]"
     if rows:
         yield escape(rows[-1].description)
-    if refused:
-        yield _field("refused", f"[red]{escape(refused)}[/]")
+    if denied:
+        yield _field("denied", f"[red]{escape(denied)}[/]")
     for row in rows:
         yield ""
         yield _field("PostgreSQL", _stretch(row.majors))
@@ -127,18 +124,18 @@ def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterato
             yield _field("extension", escape(_extension(row.extension, row.since)))
         yield _field("type", "list" if row.is_list else row.type)
         yield _field("takes", escape(_takes(row)))
-        if not refused:
+        if not denied:
             yield _field("set by", escape(_set_by(row)))
         if row.is_settable:
             yield _field("default", escape(_default(row.name)))
-        if denied := _on_rds(row):
-            yield _field("on RDS", f"[red]{escape(denied)}[/]")
+        if on_rds := _denied_on_rds(row):
+            yield _field("on RDS", f"[red]{escape(on_rds)}[/]")
         elif row.is_settable and (example := _example(row)):
             yield _field("in CDK", escape(example))
     if found := senders(name):
         yield ""
-        yield _field("beaten by", escape(", ".join(f"{one.name}{_WHEN[one.pins]}" for one in found)))
-        yield _field("", "which send a value of their own; pinsafe clients NAME says how to stop it")
+        yield _field("sent by", escape(", ".join(f"{one.name}{_WHEN[one.pins]}" for one in found)))
+        yield _field("", "they override the setting; pinsafe clients NAME shows how to stop it")
 
 
 def _field(label: str, text: str) -> str:
@@ -164,7 +161,7 @@ def _takes(row: Parameter) -> str:
 
 
 def _values(row: Parameter) -> str:
-    """What the parameter takes, as short as a table needs it."""
+    """The values that a parameter accepts, in the short form of a table."""
     if row.type in ("integer", "real"):
         return re.sub("^(a whole|a) number (that is |from |of )?", "", expected(row))
     return expected(row).removeprefix("one of ")
@@ -172,13 +169,13 @@ def _values(row: Parameter) -> str:
 
 def _set_by(row: Parameter) -> str:
     if row.context in SETTABLE:
-        raised = row.context == "superuser" and not _on_rds(row)
+        raised = row.context == "superuser" and not _denied_on_rds(row)
         return f"{_SET_BY[row.context]}{'; RDS lets its master user set it' if raised else ''}"
-    return f"no database: {WHY_NOT_PER_DATABASE[row.context]} ({row.context}); put it in a parameter group"
+    return f"no database: {WHY_NOT_PER_DATABASE[row.context]} ({row.context}); set it in a parameter group"
 
 
 def _default(name: str) -> str:
-    """Which sessions may have the parameter by default."""
+    """Which sessions can have the parameter as a default."""
     known = hazard(name)
     if known is None:
         return f"any value may be that of {Suits.EVERY_SESSION}"
@@ -187,7 +184,7 @@ def _default(name: str) -> str:
 
 
 def _example(row: Parameter) -> str | None:
-    """The line for ``DatabaseSettings`` that gives the parameter some value that it takes; None if none should be."""
+    """An argument of ``DatabaseSettings`` that sets the parameter to a valid value; None if it should not be set."""
     known = hazard(row.name)
     value = "False" if known is not None and known.values == "off" else _example_value(row)
     if known is None or (not known.usual and hazard_of(row.name, value.strip('"')) is None):
@@ -213,18 +210,18 @@ def _is_taken(row: Parameter, text: str) -> bool:
 
 
 def _servers(major: int) -> list[str]:
-    """The servers that a major version's rows are from."""
+    """The servers that a major version was measured on."""
     versions = (one["server"].partition(" on ")[0] for one in measured_on())
     return sorted({one for one in versions if one.split()[1].partition(".")[0] == str(major)})
 
 
-def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[str, Any]:
+def _as_json(name: str, rows: Sequence[Parameter], denied: str | None) -> dict[str, Any]:
     return {
         "name": rows[-1].name if rows else name.lower(),
         "description": rows[-1].description if rows else None,
         "extension": rows[-1].extension if rows else None,
         "list": bool(rows) and rows[-1].is_list,
-        "refused": refused,
+        "denied": denied,
         "clients": [one.name for one in senders(name)],
         "versions": [
             {
@@ -232,7 +229,7 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
                 "since": row.since,
                 "context": row.context,
                 "settable": row.is_settable,
-                "denied_on_rds": _on_rds(row),
+                "denied_on_rds": _denied_on_rds(row),
                 "harmful_default": _harmful(row.name) if row.is_settable else None,
                 "type": row.type,
                 "unit": row.unit,
@@ -240,7 +237,7 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
                 "minimum": row.minimum,
                 "maximum": row.maximum,
                 "values": list(row.values),
-                "example": _example(row) if row.is_settable and not _on_rds(row) else None,
+                "example": _example(row) if row.is_settable and not _denied_on_rds(row) else None,
             }
             for row in rows
         ],
@@ -253,5 +250,5 @@ def _harmful(name: str) -> dict[str, str] | None:
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
-    # Not by rich, which would wrap and colour it.
+    # rich would wrap and color it.
     print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201

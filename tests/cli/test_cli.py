@@ -1,4 +1,4 @@
-"""The command line itself; what its commands do is tested with their rooms."""
+"""The command line; its commands are tested with their packages."""
 
 import subprocess
 import sys
@@ -11,7 +11,6 @@ from cdk_pinsafe.cli import main
 
 
 def test_help_names_every_command() -> None:
-    """`pinsafe --help` shows each command with one line that says what it is for."""
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
     for name, command in main.commands.items():
@@ -20,7 +19,6 @@ def test_help_names_every_command() -> None:
 
 
 def test_unknown_command_is_a_usage_error() -> None:
-    """A usage error has exit status 2."""
     assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
 
 
@@ -28,7 +26,6 @@ def test_unknown_command_is_a_usage_error() -> None:
     ("missing", "arguments", "extra"), [("click", ["--help"], "tools"), ("cryptography", ["rehearse"], "rehearsal")]
 )
 def test_missing_extra_is_named(missing: str, arguments: list[str], extra: str) -> None:
-    """Without the packages of an extra a command says which one to install, in one line."""
     code = textwrap.dedent(
         f"""
         import sys

@@ -1,4 +1,4 @@
-"""`pinsafe conditions` and `pinsafe clients`: complete, readable, and one JSON document for a program."""
+"""``pinsafe conditions`` and ``pinsafe clients``."""
 
 import json
 import re
@@ -16,8 +16,7 @@ def run(*arguments: str, columns: int = 100) -> Result:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
-    """No condition and no client is left out, none without its evidence, whatever the terminal's width."""
+def test_lists_have_every_row_and_its_evidence(columns: int) -> None:
     for command, rows in (
         ("conditions", [(one.id, one.evidence) for one in CONDITIONS] + [(one.title, one.evidence) for one in CAVEATS]),
         (
@@ -37,20 +36,17 @@ def test_lists_name_every_row_with_its_evidence(columns: int) -> None:
 
 
 @pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
-def test_open_question_stands_on_the_pages_that_hang_on_it(one: Client) -> None:
-    """What is not known of the proxy's reports is said of each client to which it matters, and of no other."""
-    depends_on_parameter_status = one.name in ("Django", "Rails 8.2", "Sequelize", "psqlODBC", "psycopg2")
+def test_caveat_is_shown_for_the_clients_concerned(one: Client) -> None:
+    concerned = one.name in ("Django", "Rails 8.2", "Sequelize", "psqlODBC", "psycopg2")
     shown = " ".join(run("clients", one.name).output.split())
-    assert (PARAMETER_STATUS_CAVEAT.text in shown) == depends_on_parameter_status
-    assert (f"({', '.join(PARAMETER_STATUS_CAVEAT.evidence)})" in shown) == depends_on_parameter_status
-    assert (
-        len(json.loads(run("clients", one.name, "--format", "json").output)["caveats"]) == depends_on_parameter_status
-    )
+    assert (PARAMETER_STATUS_CAVEAT.text in shown) == concerned
+    assert (f"({', '.join(PARAMETER_STATUS_CAVEAT.evidence)})" in shown) == concerned
+    assert len(json.loads(run("clients", one.name, "--format", "json").output)["caveats"]) == concerned
 
 
 @pytest.mark.parametrize("one", CONDITIONS, ids=lambda one: one.id)
-def test_page_of_a_condition_is_whole(one: Condition) -> None:
-    """A page has the remedy, the evidence, the sources and examples, and no statement of 16 KB."""
+def test_details_of_a_condition(one: Condition) -> None:
+    """Without statements of 16 KB."""
     shown = run("conditions", one.id, columns=400)
     assert shown.exit_code == 0
     assert len(shown.output) < 10_000
@@ -63,8 +59,7 @@ def test_page_of_a_condition_is_whole(one: Condition) -> None:
     [("conditions", CONDITIONS, CAVEATS), ("clients", CLIENTS, (PARAMETER_STATUS_CAVEAT,))],
     ids=["conditions", "clients"],
 )
-def test_json_is_the_table(command: str, rows: tuple[object, ...], caveats: tuple[Caveat, ...]) -> None:
-    """A program gets every field of every row, what stands beside the table, and one row alone where one is named."""
+def test_json_has_all_fields(command: str, rows: tuple[object, ...], caveats: tuple[Caveat, ...]) -> None:
     document = json.loads(run(command, "--format", "json").output)
     assert len(document[command]) == len(rows)
     assert [one["id"] for one in document["caveats"]] == [one.id for one in caveats]
@@ -75,7 +70,6 @@ def test_json_is_the_table(command: str, rows: tuple[object, ...], caveats: tupl
 
 @pytest.mark.parametrize(("command", "near"), [("conditions", "set-local"), ("clients", "Sequelize")])
 def test_unknown_name_is_a_usage_error(command: str, near: str) -> None:
-    """A misspelt name has exit status 2 and names what comes near."""
     shown = run(command, f"{near}e")
     assert shown.exit_code == 2
     assert f"did you mean {near}" in shown.output
