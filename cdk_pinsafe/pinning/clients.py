@@ -17,28 +17,28 @@ from .conditions import Caveat, Evidence
 
 
 class Pins(StrEnum):
-    """Whether a client pins by what it sends of itself."""
+    """Whether a client pins by what it sends by default."""
 
     YES = "yes"
-    """By default, on each connection or in everyday use."""
+    """On each connection or in everyday use."""
     SOMETIMES = "sometimes"
-    """If the row says so, when configured or depending on what the server reports."""
+    """If it is configured so, or depending on what the server reports."""
     NO = "no"
     REFUSED = "refused"
-    """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
+    """If it is configured so, RDS Proxy refuses the connection (SQLSTATE 0A000)."""
 
 
 class Sender(StrEnum):
-    """What kind of program sends a statement, which decides what to do about a pin."""
+    """The kind of program that sends a statement, which decides what to do about a pin."""
 
     APPLICATION = "application"
-    """It belongs behind the proxy, so it must stop sending the statement."""
+    """It connects through the proxy, so it must not send the statement."""
     MIGRATION = "migration"
-    """A migration tool, which belongs past the proxy: its locks and settings span transactions."""
+    """A migration tool: it should connect directly, because its locks and settings span transactions."""
     DUMP = "dump"
-    """A dump while it is made or loaded, which belongs past the proxy."""
+    """A dump, while it is made or loaded: it should connect directly."""
     PERSON = "person"
-    """A tool in a person's hands, such as psql, which belongs past the proxy."""
+    """An interactive tool, such as psql: it should connect directly."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,24 @@ class Client:
     """A client, at the versions that were read.
 
     Attributes:
-        name: As people call it.
-        aliases: Other names that :func:`client` finds it by, in lower case.
-        language: The language it is for.
-        package: Its name in its language's registry; empty where it is a program.
-        versions: The versions that the row is about.
+        name: Its common name.
+        aliases: Other names for :func:`client`, in lower case.
+        language: Its programming language.
+        package: Its name in its language's registry; empty if it is a program.
+        versions: The versions that were read.
         sends: What it sends, and when.
         conditions: Ids of the conditions that this meets.
         pins: Whether that pins.
         evidence: How well that is known, best first.
-        source: Links to what says so.
-        settings: Parameters that the database can hold in place of what the client sends; empty where it cannot help.
-        opt_out: How the client is told not to send it.
+        source: Links to the sources.
+        settings: Parameters that the database can set in place of what the client sends; empty if that does not help.
+        opt_out: How to make the client not send it.
         statements: What it sends, as SQL.
         digest_prefixes: Prefixes of these statements in the proxy's log, in the form of :func:`canonical`; empty if
             other clients send the same.
         depends_on_parameter_status: Whether it sends some of it only if the server reports another value at connect:
             see :data:`PARAMETER_STATUS_CAVEAT`.
-        sender: What kind of program it is.
+        sender: The kind of program.
     """
 
     name: str
@@ -100,7 +100,7 @@ PARAMETER_STATUS_CAVEAT: Final = Caveat(
     evidence=(Evidence.UNVERIFIED, Evidence.LOCAL),
     source=("https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC",),
 )
-"""What is not known of the server's reports."""
+"""What is not known of the server's ParameterStatus messages."""
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(
@@ -713,10 +713,10 @@ CLIENTS: Final[tuple[Client, ...]] = (
 
 
 def client(name: str) -> Client:
-    """The client of this name, alias or package, in any case.
+    """The client with this name, alias or package, in any case.
 
     Raises:
-        UnknownNameError: there is none; the message names those that come near.
+        UnknownNameError: there is none; the message names similar ones.
     """
     wanted = name[:80].strip().lower()
     for one in CLIENTS:
@@ -725,7 +725,7 @@ def client(name: str) -> Client:
     for one in CLIENTS:
         if wanted in one.package.lower().split(", "):
             return one
-    import difflib  # only a mistake pays for it
+    import difflib  # slow, and needed for the error only
 
     names = {spelt.lower(): one.name for one in CLIENTS for spelt in (one.name, *one.aliases)}
     near = difflib.get_close_matches(wanted, names, n=3) or [spelt for spelt in names if wanted and wanted in spelt][:3]
@@ -735,10 +735,10 @@ def client(name: str) -> Client:
 
 
 def senders(parameter: str) -> tuple[Client, ...]:
-    """The clients that are known to send a value of their own for a parameter, which beats the database's.
+    """The clients that are known to send a value for a parameter, which overrides the database's.
 
     Args:
-        parameter: Its name, in any case of letters.
+        parameter: Its name, in any case.
     """
     return tuple(one for one in CLIENTS if parameter.lower() in one.settings)
 
@@ -746,21 +746,21 @@ def senders(parameter: str) -> tuple[Client, ...]:
 def recognise(digest: str, *, each: bool = False) -> tuple[Client, ...]:
     """The clients that are known to send a statement.
 
-    The most telling mark decides; several clients that send the same are all named, and none if it is nobody's mark.
+    These are the clients with the longest matching prefix; there can be several, or none.
 
     Args:
-        digest: The text, as the proxy's log or ``pg_stat_statements`` shows it.
-        each: Whether what a client sends in one go is recorded statement by statement, as in ``pg_stat_statements``;
-            the proxy's log has it as one.
+        digest: The text, as in the proxy's log or ``pg_stat_statements``.
+        each: Whether statements that a client sends as one text are recorded one by one, as in ``pg_stat_statements``;
+            the proxy's log has them as one.
     """
     text = canonical(digest)
     best: list[Client] = []
     length = 0
     for one in CLIENTS:
-        digest_prefixes = (
-            [part for mark in one.digest_prefixes for part in mark.split(";") if part] if each else one.digest_prefixes
-        )
-        longest = max((len(mark) for mark in digest_prefixes if text.startswith(mark)), default=0)
+        prefixes = one.digest_prefixes
+        if each:
+            prefixes = tuple(part for prefix in prefixes for part in prefix.split(";") if part)
+        longest = max((len(prefix) for prefix in prefixes if text.startswith(prefix)), default=0)
         if longest > length:
             best, length = [], longest
         if longest and longest == length:

@@ -144,6 +144,7 @@ def test_hidden_statements_are_reported(used: PostgresServer) -> None:
         ("nowhere", "master", PASSWORD, 'database "nowhere" does not exist'),
         ("chat", "master", "wrong-" + PASSWORD, "password authentication failed"),
     ],
+    ids=["no extension", "no database", "wrong password"],
 )
 def test_errors(server: PostgresServer, database: str, user: str, password: str, message: str) -> None:
     shown = run("--dsn", dsn(server, database, user, password))
