@@ -18,6 +18,7 @@ from .applier_function import TIMEOUT, ApplierFunction
 from .checks import check_choice, refuse, warn
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard
+from .extension_checks import check_offered
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 
@@ -130,6 +131,7 @@ class DatabaseSettings(Construct):
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
+        check_offered(self, target, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         check_choice(self, "on_error", on_error, "rollback", "continue")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import jsii
-from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -22,6 +22,7 @@ from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
+from .extension_checks import check_preloaded
 from .proxy import PinSafeProxy
 from .recycle import Recycle
 
@@ -86,7 +87,9 @@ class PinSafePostgres(Construct):
         dashboard: whether to make a dashboard, which costs 3 USD a month beyond an account's first three. Default:
             True.
         secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the subnets
-            are isolated and the VPC, one of this app, has none. Default: True.
+            are isolated and the app has none in the VPC. An imported VPC may have one that synth cannot see, and two
+            with private DNS fail the deployment, so there it has to be said: True adds one, False says that the VPC has
+            one, or another way to Secrets Manager. Default: True for a VPC of this app.
         ca_bundle: see :class:`DatabaseSettings`. Default: RDS's authorities of 27 commercial regions.
 
     Raises:
@@ -126,7 +129,7 @@ class PinSafePostgres(Construct):
         idle_client_timeout: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
         dashboard: bool = True,
-        secrets_manager_endpoint: bool = True,
+        secrets_manager_endpoint: bool | None = None,
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -174,8 +177,8 @@ class PinSafePostgres(Construct):
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
         database = PostgresDatabase.of(self.instance)
-        if secrets_manager_endpoint:
-            self._open_way_to_secrets_manager(vpc, vpc_subnets)
+        self._open_way_to_secrets_manager(vpc, vpc_subnets, secrets_manager_endpoint)
+        check_preloaded(self, parameters or {}, extensions)
         self.settings = DatabaseSettings(
             self,
             "Settings",
@@ -249,11 +252,30 @@ class PinSafePostgres(Construct):
             days = backup_retention.to_days(integral=False)
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 
-    def _open_way_to_secrets_manager(self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection) -> None:
+    def _open_way_to_secrets_manager(
+        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection, is_wanted: bool | None
+    ) -> None:
         isolated = network.is_isolated(self, vpc, vpc_subnets)
-        if isolated and isinstance(vpc, ec2.Vpc) and network.secrets_manager_endpoint(self, vpc) is None:
+        if not isolated or network.secrets_manager_endpoint(self, vpc) is not None:
+            return
+        is_imported = not isinstance(vpc, ec2.Vpc)
+        if is_wanted is None and is_imported:
+            refuse(
+                self,
+                "'secrets_manager_endpoint' should be True or False for isolated subnets of an imported VPC, got none: "
+                "without an interface endpoint for Secrets Manager the first deployment fails; True adds one, False "
+                "says that the VPC has one already",
+            )
+        if is_wanted is not False:
             vpc.add_interface_endpoint(
                 "PinSafeSecretsManager",
                 service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
                 subnets=vpc_subnets,
+            )
+        elif is_imported:
+            Validations.of(self).acknowledge(
+                Acknowledgment(
+                    id="annotation::cdk-pinsafe:NoWayToSecretsManager",
+                    reason="secrets_manager_endpoint=False: the imported VPC has a way to Secrets Manager",
+                )
             )

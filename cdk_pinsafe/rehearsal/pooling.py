@@ -234,6 +234,8 @@ class _Chapter:
 
     def _states_as_scenes(self) -> list[Scene]:
         """What the alarm was from the first client to the last."""
+        if not self._states:
+            return []
         ends = [start for start, _ in self._states[1:]] + [max(scene.end for scene in self.scenes)]
         return [
             Scene("alarm", start, end, state, state == "ALARM")

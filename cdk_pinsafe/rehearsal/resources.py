@@ -18,7 +18,8 @@ from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, rds, secretsmanager
-from ministack.services.cloudformation import changesets, custom_resource, provisioners
+from ministack.services.cloudformation import changesets, custom_resource, provisioners, stacks
+from ministack.services.cloudformation import handlers as actions
 
 from ..standin import Authentication, Options
 from .assembly import SETTINGS_TYPE
@@ -47,7 +48,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     for resource_type, handlers in {
         **_database_handlers(databases),
         **_proxy_handlers(databases, proxies),
-        **_security_group_rule_handlers(),
+        **_security_group_handlers(),
         **alarm_handlers(),
     }.items():
         table[resource_type] = {**table.get(resource_type, {}), **handlers}
@@ -56,6 +57,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     # `changesets` is the one other module that binds the table when it is imported.
     provisioners._RESOURCE_HANDLERS = changesets._RESOURCE_HANDLERS = _AnyType(table)
     _report_settings(report)
+    _keep_what_a_rollback_could_not_delete()
     return sorted(table)
 
 
@@ -134,6 +136,23 @@ def _report_settings(report: Report) -> None:
         return invoke(request_type, logical_id, props, stack_name, *rest, **named)
 
     custom_resource.invoke_custom_resource = reporting
+
+
+def _keep_what_a_rollback_could_not_delete() -> None:
+    """Leave in a stack that is ROLLBACK_FAILED what made it so, as CloudFormation does; ministack forgets it.
+
+    Deleting the stack then tries again to delete these resources.
+    """
+    roll_back = stacks._roll_back_operation
+
+    async def keeping(stack_name: str, stack_id: str, stack: Props, *arguments: Any, **named: Any) -> None:
+        before = dict(stack.get("_resources", {}))
+        await roll_back(stack_name, stack_id, stack, *arguments, **named)
+        if stack["StackStatus"] == "ROLLBACK_FAILED":
+            failed = stack["_rollback_failed"]
+            stack["_resources"].update({name: {**before[name], "ResourceStatus": "DELETE_FAILED"} for name in failed})
+
+    stacks._roll_back_operation = actions._roll_back_operation = keeping
 
 
 # --- Databases -----------------------------------------------------------------------------------
@@ -369,7 +388,7 @@ def _call(function: Callable[[dict[str, str]], tuple[int, Any, bytes]], props: P
 # --- Security groups -----------------------------------------------------------------------------
 
 
-def _security_group_rule_handlers() -> dict[str, Handlers]:
+def _security_group_handlers() -> dict[str, Handlers]:
     def handlers(permissions: str) -> dict[str, Any]:
         def create(logical_id: str, props: Props, stack_name: str) -> Created:
             rule_id = f"sgr-{_digest(stack_name, logical_id)}"
