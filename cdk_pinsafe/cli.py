@@ -245,7 +245,7 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
 @click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
 @click.option("--timeline", type=click.Path(dir_okay=False), help="At the end, draw who had which connection: an SVG.")
 @_FORMAT
-def standin(
+def emulator(
     target: str, log: str | None, metrics_port: int | None, timeline: str | None, output_format: str, **given: object
 ) -> None:
     """Stand before a PostgreSQL as RDS Proxy would: multiplex transactions, pin sessions, and say why.
@@ -256,7 +256,7 @@ def standin(
     Exit status: 0 if nothing pinned, 1 if something did, 2 if it could not start.
     """
     with _extra("tools"), _usage():
-        from .standin import command
+        from .emulator import command
 
         options = command.options(**given)
         status = command.run(

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,15 +17,6 @@ def test_help_names_every_command() -> None:
     for name, command in main.commands.items():
         assert f"  {name}  " in shown.output
         assert command.help
-
-
-@pytest.mark.parametrize("name", sorted(main.commands))
-def test_every_option_is_explained_in_the_readme(name: str) -> None:
-    """No command and no option of it is left out of the README."""
-    readme = Path("README.md").read_text(encoding="utf-8")
-    assert f"pinsafe {name}" in readme
-    for parameter in main.commands[name].params:
-        assert parameter.opts[0] in readme
 
 
 def test_unknown_command_is_a_usage_error() -> None:

@@ -26,9 +26,9 @@ MAY_IMPORT = {
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier"},
-    "standin": {"dsn", "errors", "pinning", "terminal"},
-    "rehearsal": {"errors", "pinning", "settings", "standin", "terminal"},
-    "testing": {"dsn", "errors", "pinning", "standin", "terminal"},
+    "emulator": {"dsn", "errors", "pinning", "terminal"},
+    "rehearsal": {"errors", "pinning", "settings", "emulator", "terminal"},
+    "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
 # At the door: it imports whom a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
@@ -45,7 +45,7 @@ THIRD_PARTY = {
     "applier": {"boto3", "botocore", "pg8000"},
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
-    "standin": {"psycopg", "rich", "uvloop"},
+    "emulator": {"psycopg", "rich", "uvloop"},
     "testing": {"aws_cdk", "psycopg", "pytest"},
     "cli": {"click"},
 }

@@ -6,10 +6,11 @@ published. Knows nothing of CDK.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..pinning.conditions import condition
+from ..pinning.conditions import CONDITIONS, Condition
 from ..pinning.log_lines import PINNED_START
 
 PIN: Final = "pinned to the database connection"
@@ -53,34 +54,19 @@ def _contains(phrase: str) -> str:
     return f"strcontains(@message, '{phrase}')"
 
 
-def _begins(condition_id: str, *beginnings: str, but_not: tuple[str, ...] = ()) -> list[Sign]:
-    return [Sign(condition_id, _DIGEST + text, tuple(_DIGEST + other for other in but_not)) for text in beginnings]
+def _signs(one: Condition) -> Iterator[Sign]:
+    others = tuple(_DIGEST + start for start in one.digest_starts_of_others)
+    for start in one.digest_starts:
+        yield Sign(one.id, _DIGEST + start, tuple(other for other in others if other.startswith(_DIGEST + start)))
+    for part in one.digest_parts:
+        yield Sign(one.id, part)
+    for reason in one.log_reasons:
+        # A reason that several conditions share names none of them; where there is a digest, the digest does.
+        if sum(reason in other.log_reasons for other in CONDITIONS) == 1:
+            yield Sign(one.id, reason, ("Digest: ",) if one.digest_starts or one.digest_parts else ())
 
 
-def _holds(condition_id: str, *texts: str) -> list[Sign]:
-    return [Sign(condition_id, text) for text in texts]
-
-
-SIGNS: Final[tuple[Sign, ...]] = (
-    *_begins("set", "set ", but_not=("set local ", "set transaction ", "set constraints ")),
-    *_begins("set", "reset "),
-    *_begins("set-local", "set local "),
-    *_begins("set-transaction", "set transaction ", "set constraints "),
-    *_holds("set-config", "set_config("),
-    *_holds("oversized", *condition("oversized").log_reasons),
-    *_begins("sql-prepare", "prepare ", "execute ", "deallocate "),
-    # Where there is no digest the reason has to do.
-    *(Sign("sql-prepare", reason, ("Digest: ",)) for reason in condition("sql-prepare").log_reasons),
-    *_holds("prepared-statements-view", "pg_prepared_statements"),
-    *_begins("discard", "discard "),
-    *_begins("cursor", "declare "),
-    *_begins("temp-object", "create temp"),
-    *_holds("temp-object", " into temp", "pg_temp."),
-    *_holds("sequence", "nextval(", "setval("),
-    *_holds("advisory-lock", "advisory_lock", "advisory_unlock"),
-    *_begins("listen", "listen "),
-    *_begins("load", "load "),
-)
+SIGNS: Final[tuple[Sign, ...]] = tuple(sign for one in CONDITIONS for sign in _signs(one))
 """By the digest, since the reason is mostly the same; a digest is in lower case. One of several statements is known by
 its first statement, unless a function gives it away."""
 

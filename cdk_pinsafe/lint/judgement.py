@@ -11,20 +11,27 @@ value. What begins as a longer statement is SQL if it parses.
 import re
 from typing import Final
 
+from ..pinning.conditions import COMMANDS
 from ..pinning.statements import Finding
 from ..settings.catalogue import versions_of
 from .snippets import Part
 
-__all__ = ["begins_as_sql", "is_postgres", "is_unmistakable"]
+__all__ = ["STATEMENT_STARTS", "begins_as_sql", "is_postgres", "is_unmistakable"]
+
+STATEMENT_STARTS: Final = frozenset(
+    """abort alter analyse analyze begin call checkpoint close cluster comment commit copy create deallocate declare
+    delete discard do drop end execute explain fetch grant import insert listen load lock merge move notify prepare
+    reassign refresh reindex release reset revoke rollback savepoint security select set show start table truncate
+    unlisten update vacuum values with""".split()  # noqa: SIM905 # a line for each would be longer
+)
+"""Words that begin PostgreSQL's statements."""
 
 _BEGINS: Final = re.compile(
-    r"""(?> \s | --[^\n]*(?:\n|\Z) | /\*.*?\*/ | \( )*+
-    (?: alter | begin | call | comment | commit | copy | create | deallocate | declare | delete | discard | do | drop
-      | execute | explain | fetch | grant | insert | listen | load | lock | merge | prepare | refresh | reset | revoke
-      | rollback | savepoint | select | set | show | start | table | truncate | update | values | with ) \b""",
+    rf"(?> \s | ; | --[^\n]*(?:\n|\Z) | /\*.*?\*/ | \( )*+ (?: {' | '.join(sorted(STATEMENT_STARTS))} ) \b",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_SHORT: Final = re.compile(r"set|reset|discard|listen|load|execute|deallocate", re.IGNORECASE)
+# PREPARE and DECLARE take more words than English puts behind them.
+_SHORT: Final = re.compile("|".join(sorted(COMMANDS - {"prepare", "declare"})), re.IGNORECASE)
 _DYNAMIC: Final = re.compile(r"execute\s+immediate\b", re.IGNORECASE)
 _WORD: Final = re.compile(r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+(\w+)", re.DOTALL)
 

@@ -11,33 +11,14 @@ from ..settings import LIST_PARAMETERS
 from . import _parser
 from ._parser import Node, RefusedError, Token
 from ._values import Value, elements
-from .conditions import Evidence
+from .conditions import COMMANDS, CONDITIONS, Evidence
 
-_SEQUENCE: Final = {"nextval": None, "setval": None, "currval": Evidence.INFERRED, "lastval": Evidence.INFERRED}
-_LOCK: Final = {
-    "pg_advisory_lock": None,
-    "pg_advisory_lock_shared": None,
-    "pg_try_advisory_lock": None,
-    "pg_try_advisory_lock_shared": None,
-    "pg_advisory_unlock": Evidence.INFERRED,
-    "pg_advisory_unlock_shared": Evidence.INFERRED,
-    "pg_advisory_unlock_all": Evidence.INFERRED,
-}
 _FUNCTIONS: Final[Mapping[str, tuple[str, Evidence | None]]] = {
-    **{name: ("sequence", evidence) for name, evidence in _SEQUENCE.items()},
-    **{name: ("advisory-lock", evidence) for name, evidence in _LOCK.items()},
-    "set_config": ("set-config", None),
+    **{name: (one.id, None) for one in CONDITIONS for name in one.functions},
+    **{name: (one.id, Evidence.INFERRED) for one in CONDITIONS for name in one.inferred_functions},
 }
-_STATEMENTS: Final = {
-    "PrepareStmt": "sql-prepare",
-    "ExecuteStmt": "sql-prepare",
-    "DeallocateStmt": "sql-prepare",
-    "DiscardStmt": "discard",
-    "DeclareCursorStmt": "cursor",
-    "ListenStmt": "listen",
-    "LoadStmt": "load",
-    "ConstraintsSetStmt": "set-transaction",
-}
+_NODES: Final = {node: one.id for one in CONDITIONS for node in one.nodes}
+_RELATIONS: Final = {relation: one.id for one in CONDITIONS for relation in one.relations}
 _NAMES_ONLY: Final = frozenset(
     {
         "AlterDomainStmt",
@@ -67,7 +48,8 @@ BODY_NOTE: Final = (
 )
 CONSTRAINTS_REMEDY: Final = "declare the constraints DEFERRABLE INITIALLY DEFERRED, which needs no SET"
 RESET_REMEDY: Final = "take it out of the client: a session that sends no SET has nothing to reset"
-_BODY_STATEMENTS: Final = frozenset({"SET", "RESET", "DISCARD", "LISTEN", "LOAD", "PREPARE", "DEALLOCATE"})
+# PL/pgSQL has an EXECUTE and a DECLARE of its own.
+_BODY_STATEMENTS: Final = frozenset(command.upper() for command in COMMANDS - {"execute", "declare"})
 _STATEMENT_STARTS: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
 
 
@@ -105,7 +87,7 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
     while stack:
         node, stored = stack.pop()
         kind = _parser.kind(node)
-        if name := _STATEMENTS.get(kind):
+        if name := _NODES.get(kind):
             if kind == "ConstraintsSetStmt":
                 found.append(Found(name, *place.statement, remedy=CONSTRAINTS_REMEDY, evidence=Evidence.UNVERIFIED))
             else:
@@ -114,9 +96,9 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
             _function(node, place, stored, found, remarks)
         elif kind in _RELATION_OF:
             found.extend(_temporary(getattr(node, _RELATION_OF[kind]), kind, place))
-        elif kind == "RangeVar" and node.relname == "pg_prepared_statements":
+        elif kind == "RangeVar" and node.relname in _RELATIONS:
             if node.schemaname in ("", "pg_catalog"):
-                found.append(Found("prepared-statements-view", *place.name(node.location)))
+                found.append(Found(_RELATIONS[node.relname], *place.name(node.location)))
         elif kind in ("DoStmt", "CreateFunctionStmt"):
             if name := _inside(_body(node, place)):
                 remarks.append(Remark(*place.statement, BODY_NOTE.format(name=name)))

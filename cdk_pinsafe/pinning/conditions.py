@@ -1,4 +1,4 @@
-"""What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the stand-in and the README.
+"""What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the emulator and the docs.
 
 Data first. Each row says what pins, what looks alike and is safe, what to write instead, and how well that is known:
 nothing here was tried on a real proxy by this project. Its examples are valid SQL and are the test cases of
@@ -60,6 +60,14 @@ class Condition:
         source: Links to what says so.
         pinning_examples: SQL that meets this condition, each a whole statement.
         safe_examples: SQL that looks alike and meets no condition.
+        commands: First words, in lower case, of statements that can meet it.
+        nodes: Nodes of PostgreSQL's parse tree that meet it wherever they are in a statement.
+        functions: Functions of ``pg_catalog`` a call of which meets it.
+        inferred_functions: More of them, for which that is inferred.
+        relations: Relations of ``pg_catalog`` a query of which meets it.
+        digest_starts: How the log's digest of such a statement begins, in lower case.
+        digest_starts_of_others: Beginnings that include one of ``digest_starts`` and belong to another condition.
+        digest_parts: What the digest of such a statement contains.
     """
 
     id: str
@@ -72,6 +80,19 @@ class Condition:
     source: tuple[str, ...]
     pinning_examples: tuple[str, ...]
     safe_examples: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    inferred_functions: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+    digest_starts: tuple[str, ...] = ()
+    digest_starts_of_others: tuple[str, ...] = ()
+    digest_parts: tuple[str, ...] = ()
+
+    def is_named_by(self, digest: str) -> bool:
+        """Whether the words of a statement in lower case name this condition; for a statement that no longer parses."""
+        starts = digest.startswith(self.digest_starts) and not digest.startswith(self.digest_starts_of_others)
+        return starts or any(part in digest for part in self.digest_parts)
 
 
 @dataclass(frozen=True)
@@ -136,6 +157,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "ALTER ROLE reader SET search_path TO app, public",
             "CREATE FUNCTION f() RETURNS integer LANGUAGE sql SET search_path = app AS 'SELECT 1'",
         ),
+        commands=("set", "reset"),
+        digest_starts=("set ", "reset "),
+        digest_starts_of_others=("set local ", "set transaction ", "set constraints "),
     ),
     Condition(
         id="set-local",
@@ -149,6 +173,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_PINNING,),
         pinning_examples=("SET LOCAL hnsw.iterative_scan = 'relaxed_order'", "SET LOCAL lock_timeout TO '2s'"),
         safe_examples=("BEGIN READ ONLY",),
+        commands=("set",),
+        digest_starts=("set local ",),
     ),
     Condition(
         id="set-transaction",
@@ -168,6 +194,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "BEGIN ISOLATION LEVEL SERIALIZABLE",
             "START TRANSACTION READ ONLY",
         ),
+        commands=("set",),
+        nodes=("ConstraintsSetStmt",),
+        digest_starts=("set transaction ", "set constraints "),
     ),
     Condition(
         id="set-config",
@@ -187,6 +216,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "SELECT current_setting('app.user', true)",
             "SELECT 'set_config(''jit'', ''off'', false)'",
         ),
+        functions=("set_config",),
+        digest_parts=("set_config(",),
     ),
     Condition(
         id="oversized",
@@ -225,6 +256,10 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "DEALLOCATE ALL",
         ),
         safe_examples=("SELECT * FROM orders WHERE id = $1", "EXPLAIN SELECT * FROM orders"),
+        commands=("prepare", "execute", "deallocate"),
+        nodes=("PrepareStmt", "ExecuteStmt", "DeallocateStmt"),
+        digest_starts=("prepare ", "execute ", "deallocate ", "explain execute "),
+        digest_parts=(" as execute ",),
     ),
     Condition(
         id="prepared-statements-view",
@@ -237,6 +272,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_EXTENDED_PROTOCOL,),
         pinning_examples=("SELECT name FROM pg_prepared_statements", "SELECT * FROM pg_catalog.pg_prepared_statements"),
         safe_examples=("SELECT * FROM pg_prepared_xacts",),
+        relations=("pg_prepared_statements",),
+        digest_parts=("pg_prepared_statements",),
     ),
     Condition(
         id="discard",
@@ -249,6 +286,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_PINNING, "https://github.com/npgsql/npgsql/issues/3731"),
         pinning_examples=("DISCARD ALL", "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP"),
         safe_examples=("SELECT 'DISCARD ALL'",),
+        commands=("discard",),
+        nodes=("DiscardStmt",),
+        digest_starts=("discard ",),
     ),
     Condition(
         id="cursor",
@@ -265,6 +305,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT * FROM orders",
         ),
         safe_examples=("SELECT * FROM orders WHERE id > 100 ORDER BY id LIMIT 50",),
+        commands=("declare",),
+        nodes=("DeclareCursorStmt",),
+        digest_starts=("declare ",),
     ),
     Condition(
         id="temp-object",
@@ -291,6 +334,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "SELECT id INTO batch FROM orders",
             "CREATE VIEW open_orders AS SELECT id FROM orders",
         ),
+        digest_starts=("create temp",),
+        digest_parts=(" into temp", "pg_temp."),
     ),
     Condition(
         id="sequence",
@@ -315,6 +360,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "CREATE TABLE parts (id bigint DEFAULT nextval('numbers'), old_id serial)",
             "SELECT last_value FROM numbers",
         ),
+        functions=("nextval", "setval"),
+        inferred_functions=("currval", "lastval"),
+        digest_parts=("nextval(", "setval(", "currval(", "lastval("),
     ),
     Condition(
         id="advisory-lock",
@@ -341,6 +389,14 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
             "SELECT pg_try_advisory_xact_lock_shared(1)",
             "LOCK TABLE orders IN SHARE MODE",
         ),
+        functions=(
+            "pg_advisory_lock",
+            "pg_advisory_lock_shared",
+            "pg_try_advisory_lock",
+            "pg_try_advisory_lock_shared",
+        ),
+        inferred_functions=("pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_unlock_all"),
+        digest_parts=("advisory_lock", "advisory_unlock"),
     ),
     Condition(
         id="listen",
@@ -353,6 +409,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_PINNING,),
         pinning_examples=("LISTEN jobs",),
         safe_examples=("NOTIFY jobs", "SELECT pg_notify('jobs', '')"),
+        commands=("listen",),
+        nodes=("ListenStmt",),
+        digest_starts=("listen ",),
     ),
     Condition(
         id="load",
@@ -365,6 +424,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         source=(AWS_PINNING,),
         pinning_examples=("LOAD 'auto_explain'",),
         safe_examples=("CREATE EXTENSION IF NOT EXISTS plpgsql",),
+        commands=("load",),
+        nodes=("LoadStmt",),
+        digest_starts=("load ",),
     ),
 )
 
@@ -411,6 +473,9 @@ LIMITS: Final[tuple[Limit, ...]] = (
         source=("https://github.com/opengovsg/rdsproxy-test",),
     ),
 )
+
+COMMANDS: Final = frozenset(command for one in CONDITIONS for command in one.commands)
+"""First words, in lower case, of statements that can meet a condition."""
 
 
 def condition(id: str) -> Condition:

@@ -84,18 +84,6 @@ _LINE: Final = re.compile(
     re.DOTALL,
 )
 _FIELD: Final = re.compile(r"\[([A-Za-z]{1,40})=([^\]\s]{0,256})\]")
-_BY_FIRST_WORD: Final = {
-    "set": "set",
-    "reset": "set",
-    "prepare": "sql-prepare",
-    "execute": "sql-prepare",
-    "deallocate": "sql-prepare",
-    "discard": "discard",
-    "declare": "cursor",
-    "listen": "listen",
-    "load": "load",
-}
-_FIRST_WORD: Final = re.compile(rf"\s*({'|'.join(_BY_FIRST_WORD)})\b", re.IGNORECASE)
 _OVERSIZED: Final = re.compile(r"exceeded the \d{1,9} byte limit")
 _ADVICE: Final = "Consider moving session configuration to the proxy's initialization query"
 
@@ -132,19 +120,22 @@ def parse_line(line: str) -> LogLine | None:
 def classify(reason: str | None, digest: str | None) -> Condition | None:
     """The condition that a pin's reason and digest speak of; None if they do not tell.
 
-    The digest decides, where there is one: the proxy logs "changed session settings" for a cursor, too. A digest need
-    not be SQL any more (long lists cut to ``[...]``, a name replaced): as it is known to have pinned, its first word
-    then tells. A reason that several conditions share tells nothing by itself.
+    The digest decides, if there is one: the proxy logs "changed session settings" for a cursor, too. A digest may no
+    longer be SQL (long lists cut to ``[...]``, a name replaced): then the words of the statement that cannot be parsed
+    decide, because it is known to have pinned. A reason that several conditions share decides nothing.
     """
     if reason and _OVERSIZED.search(reason):
         return condition("oversized")
     if digest:
         from .statements import analyse
 
-        if findings := analyse(digest).findings:
-            return findings[0].condition
-        if found := _FIRST_WORD.match(digest):
-            return condition(_BY_FIRST_WORD[found[1].lower()])
+        analysis = analyse(digest)
+        if analysis.findings:
+            return analysis.findings[0].condition
+        for statement in analysis.not_parsed:
+            words = " ".join(digest[statement.start : statement.end].lower().split())
+            if found := next((one for one in CONDITIONS if one.is_named_by(words)), None):
+                return found
     if not reason:
         return None
     named = [one for one in CONDITIONS if any(part in reason for part in one.log_reasons)]

@@ -18,7 +18,7 @@ from typing import Final
 from . import _normalised, _parser, _tree
 from ._parser import RefusedError
 from ._values import Value
-from .conditions import STATEMENT_LIMIT, Condition, Evidence, condition
+from .conditions import COMMANDS, CONDITIONS, STATEMENT_LIMIT, Condition, Evidence, condition
 from .remedies import UNKNOWN_VALUE, movable, remedy_for
 
 __all__ = ["Analysis", "Finding", "NotParsed", "Note", "analyse", "digest"]
@@ -92,17 +92,15 @@ class Analysis:
     statements: int
 
 
+_NAMES: Final = frozenset(
+    name for one in CONDITIONS for name in (*one.functions, *one.inferred_functions, *one.relations)
+)
 _WORDS: Final = (
-    "set_config",
-    "nextval",
-    "setval",
-    "currval",
-    "lastval",
-    "_advisory_",
-    "pg_prepared_statements",
+    # Without the names that contain another one, which would be found by that.
+    *sorted(name for name in _NAMES if not any(other in name for other in _NAMES - {name})),
     'u&"',
 )
-_FIRST: Final = ("set", "reset", "prepare", "execute", "deallocate", "discard", "declare", "listen", "load", "do")
+_FIRST: Final = (*sorted(COMMANDS), "do")
 _SECOND: Final = ("execute", "declare", "function", "procedure")
 _COMMENT: Final = ("--", "/*")
 _TEMP: Final = re.compile(r"\btemp(?:orary)?\b|pg_temp")

@@ -19,8 +19,8 @@ from typing import Any, Final
 from ministack.services import cloudwatch, cloudwatch_logs, rds
 from ministack.services.cloudformation import provisioners
 
+from ..emulator.metrics import NAMES
 from ..pinning.log_lines import parse_line
-from ..standin.metrics import NAMES
 from .alarms import DIMENSION, NAMESPACE, is_on_proxy, state
 from .proxies import Minute
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from ..standin.timeline import Band, Recording
-from ..standin.timeline import draw as draw_timeline
+from ..emulator.timeline import Band, Recording
+from ..emulator.timeline import draw as draw_timeline
 from .pooling import Scene
 
 __all__ = ["draw"]

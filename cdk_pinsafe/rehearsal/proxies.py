@@ -3,7 +3,7 @@
 A proxy has its address from the start, and is served there as soon as it has a target: `localhost` and a port of its
 own. On AWS it is a host name alone and the port is 5432, which here may be somebody's own PostgreSQL, and of which a
 machine like macOS has but one. Clients log in with the passwords of the proxy's secrets, where AWS may ask for IAM
-tokens, which a stand-in does not have. What else it does not imitate is said by `standin`.
+tokens, which a stand-in does not have. What else it does not imitate is said by `emulator`.
 
 A change of its options starts a proxy anew at the same address; on AWS clients stay connected.
 
@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
-from ..standin import Options, RunningStandIn, Target, running
-from ..standin.log import Log
-from ..standin.metrics import NAMES, Metrics
-from ..standin.timeline import Recording
+from ..emulator import Options, RunningStandIn, Target, running
+from ..emulator.log import Log
+from ..emulator.metrics import NAMES, Metrics
+from ..emulator.timeline import Recording
 from .databases import HOST_NAME, Database
 
 __all__ = ["PINNED", "Minute", "Proxies", "recording_of"]

@@ -21,7 +21,7 @@ from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners, stacks
 from ministack.services.cloudformation import handlers as actions
 
-from ..standin import Authentication, Options
+from ..emulator import Authentication, Options
 from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases, scoped

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..terminal import plain
 
 if TYPE_CHECKING:
-    from ..standin import Pin
+    from ..emulator import Pin
 
 __all__ = ["Statement", "failure", "statements", "summary"]
 

@@ -2,7 +2,7 @@
 
 The plugin is there wherever this package is installed, and does nothing until it is used. What it needs comes with
 ``pip install 'cdk-pinsafe[tools]'``. Tests run against their own PostgreSQL as before, but through a stand-in for RDS
-Proxy (`cdk_pinsafe.standin`), which runs once a session, in a thread of its own. There are two ways to put it there:
+Proxy (`cdk_pinsafe.emulator`), which runs once a session, in a thread of its own. There are two ways to put it there:
 
 **By the fixture.** `pinsafe_proxy` is of session scope, so that an engine or a pool that lives as long may use it::
 
@@ -26,7 +26,7 @@ With pytest-xdist each worker has a stand-in of its own.
 
 Limits:
 
-- The stand-in pins as far as is known of RDS Proxy: see `cdk_pinsafe.standin`, and each condition's evidence. Nothing
+- The stand-in pins as far as is known of RDS Proxy: see `cdk_pinsafe.emulator`, and each condition's evidence. Nothing
   was compared with a real proxy.
 - What is run while tests are collected is told to nobody.
 - It sees what the tests run, not what the application may run. Where no test goes, nothing is found; `pinsafe lint`
@@ -55,7 +55,7 @@ from ..errors import PinSafeError, UnknownNameError
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from ..standin import Pin
+    from ..emulator import Pin
     from .message import Statement
     from .proxy import WatchedProxy
 

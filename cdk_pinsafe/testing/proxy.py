@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..standin import Authentication, Metrics, Observer, Pin, RunningStandIn, Target, running
+from ..emulator import Authentication, Metrics, Observer, Pin, RunningStandIn, Target, running
 from .dsn import libpq_dsn, through
 
 __all__ = ["WatchedProxy", "watched"]

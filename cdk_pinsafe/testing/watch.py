@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from ..standin import Pin
+    from ..emulator import Pin
     from .proxy import WatchedProxy
 
 __all__ = ["Watch"]

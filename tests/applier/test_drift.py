@@ -1,7 +1,6 @@
 """``pinsafe drift``: what is stored and effective against what was asked for, without changing anything."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from cdk_pinsafe.applier.plan import Key
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.drift import Row
 
+from ..docs.pages import page
 from .world import MASTER, Database
 
 WISH = {"work_mem": "64MB", "search_path": ["chat", "public"], "timezone": "UTC"}
@@ -155,8 +155,7 @@ def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
     assert 'schema cdk_pinsafe belongs to "postgres"' in shown.stderr
 
 
-def test_the_readme_shows_what_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table in the README is the command's own."""
+def test_guide_shows_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     owner = "Orders/Settings (stack Orders)"
     rows = [
         Row(Standing(Key("lock_timeout"), owner, "2s", "2s", is_standing=True), "2s", "database"),
@@ -168,7 +167,7 @@ def test_the_readme_shows_what_is_shown(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(drift_room, "look", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
     assert drift_room.run("", output_format="text") == 3
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
-    assert f"```text\n{shown}\n```" in Path("README.md").read_text(encoding="utf-8")
+    assert f"```text\n{shown}\n```" in page("dba")
 
 
 def test_hostile_values_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
 
+from ..docs.pages import page
+
 PASSWORD = secrets.token_urlsafe(12)
 SENT = {
     "SET client_min_messages TO warning;SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE": 3,
@@ -102,15 +104,13 @@ def test_report_says_what_pins_and_how_often(used: PostgresServer) -> None:
     assert (report.database, report.hidden, report.not_judged) == ("chat", 0, ())
 
 
-def test_text_report_is_the_readmes(used: PostgresServer) -> None:
-    """The README shows what the command prints."""
+def test_guide_shows_the_text_report(used: PostgresServer) -> None:
     shown = run("--dsn", dsn(used))
     assert shown.exit_code == 1, shown.output
-    readme = Path("README.md").read_text(encoding="utf-8")
     lines = [line.rstrip() for line in shown.output.splitlines()]
     text = re.sub(r"PostgreSQL [\d.]+[^:]*:", "PostgreSQL 15.18:", "\n".join(lines).strip())
     print(text)
-    assert f'global-bundle.pem"\n{text}\n```' in readme
+    assert f'global-bundle.pem"\n{text}\n```' in page("audit")
 
 
 def test_json_report_is_one_document(used: PostgresServer) -> None:

@@ -1,4 +1,4 @@
-"""Makes logs as a busy RDS Proxy writes them, for tests, benchmarks and the README's picture: the same for a seed.
+"""Makes logs as a busy RDS Proxy writes them, for tests, benchmarks and the guide's picture: the same for a seed.
 
 Lines are those of `pinning.log_lines`, of clients that come, pin or do not, and go.
 """

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.pinning.log_lines import REASON_OVERSIZED, REASON_PARSE, REASON_SETTINGS, pinned
 
+from ..docs.pages import page
 from .browser import PROGRAM, Browser
 from .generator import START, Habit, log
 from .picture import EXAMPLE, PICTURE, SHORT_EXAMPLE, SIZE
 
-README = Path(__file__).parents[2] / "README.md"
 QUIET = "\n".join(log(300, pinning=0))
 
 
@@ -34,10 +34,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_readme_shows_the_text(tmp_path: Path) -> None:
-    """The output in the README is that of the command."""
+def test_guide_shows_the_text(tmp_path: Path) -> None:
     shown = run(tmp_path, "text", SHORT_EXAMPLE)
-    assert f"```text\n$ pinsafe logs orders.log\n{shown}```\n" in README.read_text(encoding="utf-8"), shown
+    assert f"```text\n$ pinsafe logs orders.log\n{shown}```\n" in page("logs"), shown
 
 
 def test_text_ends_with_what_to_do(tmp_path: Path) -> None:
@@ -224,7 +223,7 @@ def test_the_policy_blocks_what_would_get_through(browser: Browser, tmp_path: Pa
 
 @needs_browser
 def test_the_picture_is_of_today(browser: Browser, tmp_path: Path) -> None:
-    """The README's picture exists in the size that its command gives, and small enough to be loaded at once."""
+    """The guide's picture exists in the size that its command gives, and small enough to be loaded at once."""
     data = PICTURE.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == SIZE

@@ -9,9 +9,9 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
+from cdk_pinsafe.emulator import Target
 from cdk_pinsafe.rehearsal import toolchain
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
-from cdk_pinsafe.standin import Target
 
 CLIENTS = Path(__file__).with_name("clients")
 USER = "app"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from cdk_pinsafe.emulator import Pin, running
 from cdk_pinsafe.pinning.clients import Pins, recognise
 from cdk_pinsafe.pinning.conditions import Evidence
 from cdk_pinsafe.pinning.statements import analyse
 from cdk_pinsafe.rehearsal import toolchain
-from cdk_pinsafe.standin import Pin, running
 
 from .conftest import CLIENTS, DATABASE, PASSWORD, USER, Shop
 from .matrix import MATRIX, Driven

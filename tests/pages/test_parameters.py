@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from cdk_pinsafe.cli import main
 from cdk_pinsafe.settings import DENIED, to_text
 from cdk_pinsafe.settings.catalogue import MAJORS, check, find, names
 
-README = Path(__file__).parents[2] / "README.md"
-
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["settings", *arguments])
@@ -24,14 +21,6 @@ def run(*arguments: str) -> Result:
 
 def document(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--format", "json").stdout)
-
-
-def test_readme_shows_the_real_output() -> None:
-    """What the README shows of the command is what it prints."""
-    blocks = re.findall(r"^```console\n\$ pinsafe settings (\S+)\n(.*?)^```$", README.read_text(), re.M | re.S)
-    assert [name for name, _ in blocks] == ["hnsw.iterative_scan", "timezone"]
-    for name, output in blocks:
-        assert run(name).output == output
 
 
 def test_parameter_has_all_that_is_known_of_it() -> None:

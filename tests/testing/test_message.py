@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+from cdk_pinsafe.emulator import Pin
 from cdk_pinsafe.pinning.conditions import CONDITIONS, condition
-from cdk_pinsafe.standin import Pin
 from cdk_pinsafe.testing.message import Statement, failure, statements, summary
 
 

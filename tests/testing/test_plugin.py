@@ -11,10 +11,8 @@ import pytest
 
 from cdk_pinsafe.rehearsal.postgres import PostgresServer
 
+from ..docs.pages import page
 from .conftest import PASSWORD, Run, failed
-
-README = Path(__file__).parents[2] / "README.md"
-
 
 CONNECTION = """
 import psycopg
@@ -28,9 +26,9 @@ def connection(pinsafe_proxy):
 """
 
 
-def test_readme_example_fails_as_it_says(run: Run) -> None:
-    """The README's suite, run as it stands, prints what the README shows, to the letter but for the time."""
-    text = README.read_text(encoding="utf-8")
+def test_guide_example_fails_as_shown(run: Run) -> None:
+    """The guide's suite prints what the guide shows, but for the time."""
+    text = page("pytest-plugin")
     suite = re.search(r"^```python\n# test_orders\.py\n(.*?)^```$", text, re.M | re.S)
     shown = re.search(r"^```console\n\$ pytest --pinsafe-target \S+ (.*?)\n(.*?)^```$", text, re.M | re.S)
     assert suite is not None

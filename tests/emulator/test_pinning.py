@@ -1,0 +1,218 @@
+"""What pins, when, for how long, and what is told of it: on a real server, through real drivers."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import pg8000.native
+import psycopg
+import pytest
+
+from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.emulator.log import Log
+from cdk_pinsafe.pinning.log_lines import Kind, parse_line
+
+from .conftest import DATABASE, PASSWORD, USER, eventually
+from .wire import SYNC, Client, bind, errors, execute, parse, query, rows
+
+LIMIT = 16_384
+
+
+@contextlib.contextmanager
+def client(proxy: RunningStandIn) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(proxy.dsn(), autocommit=True) as connection:
+        yield connection
+
+
+def backend(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_pin_holds_until_the_client_leaves_and_its_connection_serves_nobody_else(proxy: RunningStandIn) -> None:
+    """A SET pins its client to the connection that it ran on; another client gets another, and nobody that one."""
+    with client(proxy) as pinned, client(proxy) as other:
+        assert backend(pinned) == backend(other)
+        pinned.execute("SET timezone TO 'Asia/Tokyo'")
+        mine = backend(pinned)
+        assert backend(other) != mine
+        assert [backend(pinned) for _ in range(3)] == [mine] * 3
+        assert other.execute("SHOW timezone").fetchone() == ("UTC",)
+        assert proxy.metrics()["DatabaseConnectionsCurrentlySessionPinned"] == 1
+    assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlySessionPinned"] == 0)
+    with client(proxy) as later:
+        assert backend(later) != mine
+        assert later.execute("SHOW timezone").fetchone() == ("UTC",)
+
+
+def test_a_pin_tells_statement_condition_and_remedy(proxy: RunningStandIn) -> None:
+    """A pin names the statement, the part that pins, the condition with its evidence, and what to write instead."""
+    with psycopg.connect(proxy.dsn() + "&application_name=orders", autocommit=True) as connection:
+        connection.execute("SELECT 1; SET search_path TO app, public")
+        connection.execute("SET statement_timeout = '3s'")
+    (pin,) = proxy.pins
+    assert pin.statement == "SELECT 1; SET search_path TO app, public"
+    assert pin.statement[pin.start : pin.end] == "SET search_path TO app, public"
+    assert pin.condition is not None
+    assert pin.condition.id == "set"
+    assert pin.evidence == pin.condition.evidence
+    assert '"search_path": ["app", "public"]' in pin.remedy
+    assert (pin.user, pin.database, pin.application_name) == (USER, DATABASE, "orders")
+    assert pin.client_connection == 1
+    assert pin.when.tzinfo is not None
+    again = proxy.statements[1]
+    assert again.repeated
+    assert again.statement == "SET statement_timeout = '3s'"
+    proxy.clear()
+    assert proxy.statements == ()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; COMMIT",
+        "DO $$ BEGIN SET LOCAL timezone TO 'Asia/Tokyo'; END $$",
+        "SELECT pg_advisory_xact_lock(1)",
+        "SELECT 'SET timezone TO UTC' -- SET x",
+        "SELECT '" + "x" * (LIMIT - 9) + "'",
+    ],
+)
+def test_what_does_not_pin(proxy: RunningStandIn, sql: str) -> None:
+    """Statements that only look alike, bodies of functions, and exactly 16 KB leave the session shared."""
+    with client(proxy) as connection:
+        connection.execute(sql)
+    assert proxy.pins == ()
+
+
+def test_a_statement_over_16_kb_pins_whole_or_in_pieces(proxy: RunningStandIn) -> None:
+    """A simple query, and a statement that is prepared through the protocol, pin by their bytes, whatever they say."""
+
+    async def one(*messages: bytes, pieces: int) -> None:
+        wire = await Client.connect(proxy.port, USER, DATABASE)
+        data = b"".join(messages)
+        for position in range(0, len(data), pieces):
+            wire.writer.write(data[position : position + pieces])
+            await wire.writer.drain()
+            await asyncio.sleep(0)
+        answer = await wire.until_ready()
+        assert errors(answer) == []
+        assert len(rows(answer)[0][0] or "") == 300_000
+        await wire.leave()
+
+    text = "SELECT '" + "ä" * 300_000 + "'"
+    whole = 10_000_000
+    for messages in (
+        (query(text),),
+        (parse(text), bind(), execute(), SYNC),
+        (parse(text, "s"), bind("s"), execute(), SYNC),
+    ):
+        for pieces in (whole, 4096):
+            asyncio.run(one(*messages, pieces=pieces))
+    assert len(proxy.pins) == 6
+    for pin in proxy.pins:
+        assert pin.condition is not None
+        assert pin.condition.id == "oversized"
+        assert pin.digest is None
+        assert pin.statement.startswith("SELECT 'ää")
+        assert len(pin.statement) <= 1000
+
+
+def test_a_prepared_statement_pins_when_it_runs(target: Target) -> None:
+    """Through the extended protocol a pinning statement is logged at INFO when parsed; when run, at WARN, and pins."""
+    lines: list[str] = []
+    users = {USER: PASSWORD}
+    with running(target, authentication=Authentication.TRUST, users=users, observers=[Log(lines.append)]) as proxy:
+
+        async def go() -> None:
+            wire = await Client.connect(proxy.port, USER, DATABASE)
+            await wire.ask(parse("SET timezone TO 'Asia/Tokyo'", "s"), SYNC)
+            assert proxy.pins == ()
+            await wire.ask(bind("s", "p"), SYNC)
+            assert proxy.pins == ()
+            await wire.ask(bind("s"), execute(), SYNC)
+            assert len(proxy.pins) == 1
+            await wire.leave()
+
+        asyncio.run(go())
+        assert eventually(lambda: len(lines) == 4)
+    read = [parse_line(line) for line in lines]
+    assert [(line.kind, line.level) for line in read if line] == [
+        (Kind.CONNECTED, "INFO"),
+        (Kind.MAY_PIN, "INFO"),
+        (Kind.PINNED, "WARN"),
+        (Kind.CLOSED, "INFO"),
+    ]
+    assert all(line and line.client_connection == "1" and line.endpoint == "default" for line in read)
+    assert read[1] is not None
+    assert read[2] is not None
+    assert read[1].digest == read[2].digest == "set timezone to $1"
+    assert read[1].db_connection == read[2].db_connection == "1"
+
+
+def test_legacy_mode_pins_on_parse(target: Target) -> None:
+    """As before November 2023, any Parse message pins, with its reason; a simple query does not."""
+    lines: list[str] = []
+    with running(target, legacy=True, observers=[Log(lines.append)]) as proxy:
+        with client(proxy) as connection:
+            connection.execute("SELECT 1")
+            assert not proxy.pins
+            connection.execute("SELECT %s::int", (1,))
+            (pin,) = proxy.pins
+        assert pin.condition is None
+        assert "Reason: A parse message was detected." in next(line for line in lines if "[WARN]" in line)
+
+
+def test_a_pinned_session_knows_its_statements_by_their_names(proxy: RunningStandIn) -> None:
+    """After a pin, EXECUTE, DEALLOCATE and pg_prepared_statements find what the client prepared through the protocol
+    before, under its own names, and nothing that others prepared on the connection.
+    """
+
+    async def go() -> None:
+        other = await Client.connect(proxy.port, USER, DATABASE)
+        await other.ask(parse("SELECT 'theirs'", "theirs"), SYNC)
+        wire = await Client.connect(proxy.port, USER, DATABASE)
+        await wire.ask(parse("SELECT 'one'::text", "one"), SYNC)
+        await wire.ask(parse("SELECT $1::text", "two"), SYNC)
+        names = await wire.run("SELECT name FROM pg_prepared_statements ORDER BY 1")
+        assert names == [["one"], ["two"]]
+        assert await wire.run("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%theirs%'") == [["0"]]
+        assert await wire.run("EXECUTE one") == [["one"]]
+        assert rows(await wire.ask(bind("two", "", ["x"]), execute(), SYNC)) == [["x"]]
+        await wire.run("DEALLOCATE two")
+        assert errors(await wire.ask(bind("two", "", ["x"]), execute(), SYNC)) == ["26000"]
+        await wire.run("DISCARD ALL")
+        assert errors(await wire.ask(bind("one"), execute(), SYNC)) == ["26000"]
+        assert rows(await other.ask(bind("theirs"), execute(), SYNC)) == [["theirs"]]
+        await wire.leave()
+        await other.leave()
+
+    asyncio.run(go())
+
+
+def test_a_pin_in_a_failed_transaction_waits_with_the_names(proxy: RunningStandIn) -> None:
+    """A statement that pins in a failed transaction fails there as without a proxy, and the names come later."""
+
+    async def go() -> None:
+        wire = await Client.connect(proxy.port, USER, DATABASE)
+        await wire.ask(parse("SELECT 'one'::text", "one"), SYNC)
+        await wire.run("BEGIN")
+        assert errors(await wire.ask(query("SELECT 1/0"))) == ["22012"]
+        assert errors(await wire.ask(query("DEALLOCATE ALL"))) == ["25P02"]
+        assert len(proxy.pins) == 1
+        assert errors(await wire.ask(bind("one"), execute(), SYNC)) == ["25P02"]
+        await wire.run("ROLLBACK")
+        assert await wire.run("EXECUTE one") == [["one"]]
+        assert rows(await wire.ask(bind("one"), execute(), SYNC)) == [["one"]]
+        await wire.leave()
+
+    asyncio.run(go())
+
+
+def test_pins_of_a_driver_that_is_not_asked_to(proxy: RunningStandIn) -> None:
+    """pg8000, which sends nothing by itself, does not pin by running a query with parameters."""
+    connection = pg8000.native.Connection(USER, host=proxy.host, port=proxy.port, database=DATABASE, password=PASSWORD)
+    with contextlib.closing(connection):
+        assert connection.run("SELECT CAST(:n AS int) + 1", n=1) == [[2]]
+    assert proxy.pins == ()
