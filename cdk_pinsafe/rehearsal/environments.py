@@ -54,7 +54,7 @@ class Environments:
         Raises:
             RehearsalError: two stacks of the same name are in one account and region.
         """
-        default = Account()
+        default = _only_account(stacks) or Account()
         together = cls((Deployment(default, ALL_STACKS),), {stack: _place(stack, default) for stack in stacks})
         if not together._same_names():
             return together
@@ -118,6 +118,13 @@ def _status(cloud: LocalCloud, stack: StackArtifact, account: Account) -> str | 
     except ClientError:
         return None
     return found["StackStatus"]
+
+
+def _only_account(stacks: Sequence[StackArtifact]) -> Account | None:
+    """The one account that all stacks name, which also serves where the CLI assumes no role (`CliCredentials…`)."""
+    if len({stack.account for stack in stacks}) != 1 or stacks[0].account == UNKNOWN_ACCOUNT:
+        return None
+    return _place(stacks[0], Account())
 
 
 def _place(stack: StackArtifact, default: Account) -> Account:

@@ -38,6 +38,14 @@ def test_one_run_deploys_all_where_names_differ() -> None:
     assert len(environments.accounts) == 4
 
 
+def test_one_account_is_that_of_the_cli() -> None:
+    """An app that names one account is deployed with credentials of that account."""
+    stacks = [stack("One", "One", "111111111111", "eu-west-1"), stack("Two", "Two", "111111111111", "us-east-1")]
+    environments = Environments.of(stacks)
+    assert environments.deployments == (Deployment(Account("111111111111", "eu-west-1"), "**"),)
+    assert environments.accounts == (Account("111111111111", "eu-west-1"), Account("111111111111", "us-east-1"))
+
+
 def test_stages_with_the_same_names_get_an_account_each() -> None:
     """None of them is an account that the app names."""
     stacks = [
