@@ -39,8 +39,8 @@ class PinSafePostgres(Construct):
     another availability zone, seven days of backups, deletion protection, and its logs in CloudWatch (in a log group
     that RDS makes, which does not expire).
 
-    Deploy for the first time with ``cdk deploy --no-rollback``: if the server refuses a setting, a rollback would have to
-    delete the protected instance, and the stack would be ``ROLLBACK_FAILED``.
+    Deploy for the first time with ``cdk deploy --no-rollback``: if the server refuses a setting, a rollback would have
+    to delete the protected instance, and the stack would be ``ROLLBACK_FAILED``.
 
     Attributes:
         instance: CDK's own construct.
