@@ -21,6 +21,7 @@ from .drift_guard import DriftGuard
 from .extension_checks import check_offered
 from .recycle import Recycle
 from .setting_checks import SettingChecks
+from .time_zone_checks import check_time_zones
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -151,6 +152,7 @@ class DatabaseSettings(Construct):
                 "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
             )
         self._checks.warn()
+        check_time_zones(self, texts, *role_texts.values())
 
         bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
         region = Stack.of(self).region

@@ -5,7 +5,6 @@ from typing import Final
 from aws_cdk import Token
 from constructs import IConstruct
 
-from ..settings import time_zones
 from ..settings.catalogue import Doubt, check
 from .checks import warn
 from .database import PostgresDatabase
@@ -13,7 +12,6 @@ from .database import PostgresDatabase
 _HINTS: Final = {
     "UnknownEngineVersion": "give the version where the engine is named",
     "UnknownParameter": "check its spelling",
-    "UnknownTimeZone": "check its spelling",
     "RoundedValue": "write the value that is meant",
 }
 
@@ -38,11 +36,9 @@ class SettingChecks:
             SettingError: the engine's version has no such parameter or does not take the value.
         """
         self._doubts += check(name, None if Token.is_unresolved(text) else text, self._major)
-        if name.lower() in time_zones.PARAMETERS and isinstance(text, str) and (about := time_zones.doubt(text)):
-            self._doubts.append(Doubt("UnknownTimeZone", f"setting {name!r}: {about}"))
 
     def warn(self) -> None:
-        """Add the warnings ``cdk-pinsafe:<kind>``, whose kinds are those of ``_HINTS``."""
+        """Add the warnings ``cdk-pinsafe:UnknownEngineVersion``, ``…:UnknownParameter`` and ``…:RoundedValue``."""
         for kind, hint in _HINTS.items():
             messages = list(dict.fromkeys(doubt.message for doubt in self._doubts if doubt.kind == kind))
             if messages:

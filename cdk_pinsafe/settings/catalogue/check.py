@@ -57,7 +57,7 @@ class Doubt:
         message: one line, which names the setting where it is about one.
     """
 
-    kind: Literal["UnknownEngineVersion", "UnknownParameter", "UnknownTimeZone", "RoundedValue"]
+    kind: Literal["UnknownEngineVersion", "UnknownParameter", "RoundedValue"]
     message: str
 
 
