@@ -4,7 +4,7 @@
 
     PinSafeError
     ├── SettingError          a setting that cannot live in a database
-    ├── ConfigurationError    a construct's prop that is out of range or contradicts another
+    ├── ConfigurationError    a construct's prop that is of the wrong kind, out of range, or contradicts another
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed

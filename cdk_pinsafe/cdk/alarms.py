@@ -9,6 +9,7 @@ from constructs import Construct
 
 from . import metrics
 from .checks import check_proxy_name, check_range, refuse
+from .props import checked
 
 _PERCENT: Final = (0, 100)
 
@@ -47,6 +48,7 @@ class PinningAlarms(Construct):
         ConfigurationError: a number is out of its range, or the name cannot be a proxy's.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,

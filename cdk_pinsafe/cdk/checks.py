@@ -45,15 +45,18 @@ def check_range(
         )
 
 
-def check_choice(construct: IConstruct, prop: str, value: str, *choices: str) -> None:
-    """Refuses what is none of the choices."""
-    if value not in choices:
-        refuse(construct, f"'{prop}' should be {' or '.join(repr(choice) for choice in choices)}, got {value!r}")
+def is_token(construct: IConstruct, prop: str, value: Duration, unit: str) -> bool:
+    """Whether a duration is a token's; refuses one of another unit than AWS takes, which CDK cannot convert."""
+    if not value.is_unresolved():
+        return False
+    if value.unit_label() != unit:
+        refuse(construct, f"'{prop}' should be in {unit} where it is a token, got one in {value.unit_label()}")
+    return True
 
 
 def check_seconds(construct: IConstruct, prop: str, value: Duration | None, minimum: int, maximum: int) -> None:
     """Refuses a duration outside ``minimum`` to ``maximum`` seconds, or of a fraction of a second."""
-    if value is None or value.is_unresolved():
+    if value is None or is_token(construct, prop, value, "seconds"):
         return
     seconds = value.to_seconds(integral=False)
     check_range(construct, prop, seconds, minimum, maximum, unit="seconds", whole=True)

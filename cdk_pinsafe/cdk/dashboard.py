@@ -11,6 +11,7 @@ from constructs import Construct
 
 from . import log_text, metrics
 from .checks import check_proxy_name
+from .props import checked
 
 _WIDTH: Final = 24
 """Of CloudWatch's grid."""
@@ -47,6 +48,7 @@ class PinningDashboard(Construct):
         ConfigurationError: the name cannot be a proxy's.
     """
 
+    @checked
     def __init__(self, scope: Construct, id: str, *, proxy_name: str, log_group: logs.ILogGroup | None = None) -> None:
         super().__init__(scope, id)
         check_proxy_name(self, "proxy_name", proxy_name)

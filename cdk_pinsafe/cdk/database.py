@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from aws_cdk import Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct, IConstruct
 
-from .checks import refuse
+from .checks import check_range, refuse
+from .props import check_fields, checked
 
-if TYPE_CHECKING:
-    from constructs import Construct, IConstruct
-
-_POSTGRESQL_PORT = 5432
+_POSTGRESQL_PORT: Final = 5432
+_LARGEST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,16 @@ class PostgresDatabase:
         resource: the instance or cluster.
         secret: Secrets Manager secret of the master user. It needs ``username`` and ``password`` only, so one that
             RDS manages serves as well. Default: the secret that CDK made with the instance or cluster, if any.
+
+    Raises:
+        ConfigurationError: an argument is of the wrong kind.
     """
 
     resource: rds.IDatabaseInstance | rds.IDatabaseCluster
     secret: secretsmanager.ISecret | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def of(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
@@ -45,9 +51,10 @@ class PostgresDatabase:
         return cls(resource, secret or getattr(resource, "secret", None))
 
     @classmethod
+    @checked
     def from_instance_attributes(
         cls,
-        scope: "Construct",
+        scope: Construct,
         id: str,
         *,
         instance_identifier: str,
@@ -67,7 +74,10 @@ class PostgresDatabase:
             security_groups: the instance's security groups, into which the proxy and the applier are let.
             secret: the master user's secret.
             version: the engine's version.
-            port: the instance's port. Default: 5432.
+            port: the instance's port, 1 to 65535. Default: 5432.
+
+        Raises:
+            ConfigurationError: a prop is of the wrong kind, or the port is out of range.
         """
         engine = rds.DatabaseInstanceEngine.postgres(version=version)
         instance = rds.DatabaseInstance.from_database_instance_attributes(
@@ -76,15 +86,17 @@ class PostgresDatabase:
             instance_identifier=instance_identifier,
             instance_endpoint_address=endpoint_address,
             port=port,
-            security_groups=security_groups,
+            security_groups=list(security_groups),
             engine=engine,
         )
+        check_range(instance, "port", port, 1, _LARGEST_PORT, whole=True)
         return cls(instance, secret)
 
     @classmethod
+    @checked
     def from_cluster_attributes(
         cls,
-        scope: "Construct",
+        scope: Construct,
         id: str,
         *,
         cluster_identifier: str,
@@ -104,7 +116,10 @@ class PostgresDatabase:
             security_groups: the cluster's security groups, into which the proxy and the applier are let.
             secret: the master user's secret.
             version: the engine's version.
-            port: the cluster's port. Default: 5432.
+            port: the cluster's port, 1 to 65535. Default: 5432.
+
+        Raises:
+            ConfigurationError: a prop is of the wrong kind, or the port is out of range.
         """
         engine = rds.DatabaseClusterEngine.aurora_postgres(version=version)
         cluster = rds.DatabaseCluster.from_database_cluster_attributes(
@@ -113,9 +128,10 @@ class PostgresDatabase:
             cluster_identifier=cluster_identifier,
             cluster_endpoint_address=endpoint_address,
             port=port,
-            security_groups=security_groups,
+            security_groups=list(security_groups),
             engine=engine,
         )
+        check_range(cluster, "port", port, 1, _LARGEST_PORT, whole=True)
         return cls(cluster, secret)
 
     @property
@@ -142,7 +158,7 @@ class PostgresDatabase:
     def security_groups(self) -> Sequence[ec2.ISecurityGroup]:
         return self.resource.connections.security_groups
 
-    def check(self, construct: "IConstruct", prop: str) -> None:
+    def check(self, construct: IConstruct, prop: str) -> None:
         """Refuses a database that is not PostgreSQL, has no known endpoint, or that nothing can be let into."""
         engine = self.resource.engine
         family = engine.engine_family if engine else None
@@ -159,7 +175,7 @@ class PostgresDatabase:
         if not self.security_groups:
             refuse(construct, f"'{prop}' should have a security group, got none; give them where it is imported")
 
-    def proxy_target(self, scope: "Construct") -> rds.ProxyTarget:
+    def proxy_target(self, scope: Construct) -> rds.ProxyTarget:
         """The database as a proxy's target, without making its stack depend on the proxy's.
 
         ``ProxyTarget`` opens the database's security groups to the proxy by rules in the database's stack; when the
@@ -171,7 +187,7 @@ class PostgresDatabase:
             return rds.ProxyTarget.from_cluster(cluster)
         return rds.ProxyTarget.from_instance(cast("rds.IDatabaseInstance", database.resource))
 
-    def _twin(self, scope: "Construct") -> "PostgresDatabase":
+    def _twin(self, scope: Construct) -> "PostgresDatabase":
         endpoint = self.endpoint
         groups = [
             ec2.SecurityGroup.from_security_group_id(scope, f"TargetSecurityGroup{index}", group.security_group_id)
@@ -203,7 +219,7 @@ class PostgresDatabase:
         )
 
 
-def secret_near(scope: "Construct", id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
+def secret_near(scope: Construct, id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
     """The secret as ``scope`` may be let read it, without making the secret's stack depend on the scope's.
 
     A secret under a customer's key is opened by a statement in the key's policy, which would name the reader.

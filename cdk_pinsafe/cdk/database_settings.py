@@ -15,10 +15,11 @@ from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
-from .checks import check_choice, refuse, warn
+from .checks import refuse, warn
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard
 from .extension_checks import check_offered
+from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 from .time_zone_checks import check_time_zones
@@ -104,6 +105,7 @@ class DatabaseSettings(Construct):
         ConfigurationError: a prop that cannot work.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -135,8 +137,6 @@ class DatabaseSettings(Construct):
         check_offered(self, target, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
-        check_choice(self, "on_error", on_error, "rollback", "continue")
-        check_choice(self, "on_shadow", on_shadow, "warn", "fail")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
         isolated = network.is_isolated(self, vpc, vpc_subnets)
@@ -310,8 +310,6 @@ class DatabaseSettings(Construct):
                 refuse(self, f"'database_name' should be 1 to 63 bytes long, got {name!r}")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             refuse(self, f"'database_name' should name a database once, got {twice[0]!r} more than once")
-        if isinstance(extensions, str):
-            refuse(self, f"'extensions' should be a list of names, got the one string {extensions!r}")
         for extension in extensions:
             if not extension or "\0" in extension:
                 refuse(self, f"'extensions' should be names such as 'vector', got {extension!r}")

@@ -9,6 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from .checks import check_seconds, refuse
+from .props import checked
 from .service_role import service_role
 
 NAMESPACE: Final = "cdk-pinsafe"
@@ -93,6 +94,7 @@ class DriftGuard(Construct):
             cloudwatch.TreatMissingData.BREACHING,
         )
 
+    @checked
     def metric(self, name: str) -> cloudwatch.Metric:
         """The most of ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked`` in the time between two checks."""
         return cloudwatch.Metric(

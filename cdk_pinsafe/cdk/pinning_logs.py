@@ -10,6 +10,7 @@ from constructs import Construct
 
 from . import log_text, metrics
 from .checks import check_proxy_name, refuse
+from .props import checked
 
 _QUERIES: Final = {
     "PinsByReason": ("pins by reason", log_text.BY_REASON),
@@ -41,6 +42,7 @@ class PinningLogs(Construct):
         ConfigurationError: the name cannot be a proxy's.
     """
 
+    @checked
     def __init__(self, scope: Construct, id: str, *, proxy_name: str, log_group: logs.ILogGroup) -> None:
         super().__init__(scope, id)
         check_proxy_name(self, "proxy_name", proxy_name)
@@ -69,6 +71,7 @@ class PinningLogs(Construct):
                 },
             )
 
+    @checked
     def metric(self, condition: str) -> cloudwatch.Metric:
         """The log lines of a minute that name a condition; there is no value for a minute without any.
 

@@ -17,12 +17,13 @@ from constructs import Construct
 from ..settings import SettingValue
 from . import network
 from .alarms import PinningAlarms
-from .checks import check_range, refuse
+from .checks import check_range, is_token, refuse
 from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .extension_checks import check_preloaded
+from .props import checked
 from .proxy import PinSafeProxy
 from .recycle import Recycle
 
@@ -100,6 +101,7 @@ class PinSafePostgres(Construct):
         ConfigurationError: a prop that cannot work.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -136,13 +138,6 @@ class PinSafePostgres(Construct):
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
-        if vpc is None:
-            refuse(
-                self,
-                "'vpc' should be the VPC to put the database into, got None; "
-                "pass ec2.Vpc(self, 'Vpc') for a new one, or ec2.Vpc.from_lookup(self, 'Vpc', vpc_id=...) for one that "
-                "has private or isolated subnets",
-            )
         vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
         self._check_numbers(allocated_storage, max_allocated_storage, backup_retention)
         fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name)
@@ -238,6 +233,7 @@ class PinSafePostgres(Construct):
         """The proxy's security groups: what applications connect to."""
         return self.proxy.connections
 
+    @checked
     def grant_connect(self, grantee: iam.IGrantable, db_user: str | None = None) -> iam.Grant:
         """Lets ``grantee`` connect to the proxy; see :meth:`PinSafeProxy.grant_connect`.
 
@@ -251,7 +247,7 @@ class PinSafePostgres(Construct):
         check_range(self, "allocated_storage", allocated, 20, _LARGEST_GP3, unit="GiB", whole=True)
         # A token is a number far below 20.
         check_range(self, "max_allocated_storage", most, max(20, allocated), _LARGEST_GP3, unit="GiB", whole=True)
-        if backup_retention and not backup_retention.is_unresolved():
+        if backup_retention and not is_token(self, "backup_retention", backup_retention, "days"):
             days = backup_retention.to_days(integral=False)
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 

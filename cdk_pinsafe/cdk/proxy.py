@@ -2,24 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import Final, Literal, cast
 
 import jsii
 from aws_cdk import ArnFormat, Duration, Names, RemovalPolicy, Stack, Token
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IValidation
 
 from . import metrics
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
 from .database import Database, PostgresDatabase, secret_near
 from .enhanced_logging import DebugLoggingRenewal, DebugLoggingSwitch, EnhancedLogging
-
-if TYPE_CHECKING:
-    from aws_cdk import aws_cloudwatch as cloudwatch
-    from aws_cdk import aws_secretsmanager as secretsmanager
+from .props import checked
 
 PROXY_PORT: Final = 5432
 """RDS Proxy for PostgreSQL listens on no other port (documented)."""
@@ -52,6 +51,7 @@ class ConnectableProxy(Construct):
         """The proxy's security groups, with PostgreSQL's port as the default port."""
         return self._connections
 
+    @checked
     def grant_connect(self, grantee: iam.IGrantable, db_user: str | None = None) -> iam.Grant:
         """Lets ``grantee`` connect to the proxy as ``db_user`` with an IAM token.
 
@@ -83,7 +83,8 @@ class ConnectableProxy(Construct):
     def _default_user(self) -> str:
         refuse(self, "'db_user' should name the database user to connect as, got nothing")
 
-    def log_on_alarm(self, alarm: "cloudwatch.IAlarm") -> None:
+    @checked
+    def log_on_alarm(self, alarm: cloudwatch.IAlarm) -> None:
         """Switches enhanced logging on, for the 24 hours that AWS leaves it on, whenever an alarm goes off.
 
         What does it is made below the alarm, in its stack: see ``EnhancedLogging.ON_ALARM``, which a
@@ -98,7 +99,7 @@ class ConnectableProxy(Construct):
         self._warn_of_sql_in_logs()
         self._switch_on(alarm)
 
-    def _switch_on(self, alarm: "cloudwatch.IAlarm") -> None:
+    def _switch_on(self, alarm: cloudwatch.IAlarm) -> None:
         # An alarm may serve several proxies.
         name = f"EnhancedLogging{hashlib.sha256(self.node.addr.encode()).hexdigest()[:8]}"
         DebugLoggingSwitch(
@@ -114,43 +115,44 @@ class ConnectableProxy(Construct):
             "acknowledge 'annotation::cdk-pinsafe:SqlInProxyLogs' once this is settled",
         )
 
-    def metric(self, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> "cloudwatch.Metric":
+    @checked
+    def metric(self, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> cloudwatch.Metric:
         """Any of RDS Proxy's metrics, over 60 seconds."""
         return metrics.metric(self.proxy_name, name, statistic)
 
-    def metric_pinned(self) -> "cloudwatch.Metric":
+    def metric_pinned(self) -> cloudwatch.Metric:
         """Database connections that serve one client only, for the rest of its session."""
         return self.metric(metrics.PINNED)
 
-    def metric_pinned_ratio(self) -> "cloudwatch.MathExpression":
+    def metric_pinned_ratio(self) -> cloudwatch.MathExpression:
         """Pinned database connections in percent of all the proxy holds."""
         return metrics.pinned_ratio(self.proxy_name)
 
-    def metric_borrowed(self) -> "cloudwatch.Metric":
+    def metric_borrowed(self) -> cloudwatch.Metric:
         """Database connections in use by a client right now."""
         return self.metric(metrics.BORROWED)
 
-    def metric_database_connections(self) -> "cloudwatch.Metric":
+    def metric_database_connections(self) -> cloudwatch.Metric:
         """Database connections that the proxy holds."""
         return self.metric(metrics.CONNECTIONS)
 
-    def metric_max_database_connections(self) -> "cloudwatch.Metric":
+    def metric_max_database_connections(self) -> cloudwatch.Metric:
         """Database connections that the proxy may open."""
         return self.metric(metrics.MAX_CONNECTIONS)
 
-    def metric_pool_utilisation(self) -> "cloudwatch.MathExpression":
+    def metric_pool_utilisation(self) -> cloudwatch.MathExpression:
         """Database connections that the proxy holds in percent of those it may open."""
         return metrics.pool_utilisation(self.proxy_name)
 
-    def metric_client_connections(self) -> "cloudwatch.Metric":
+    def metric_client_connections(self) -> cloudwatch.Metric:
         """Clients connected to the proxy."""
         return self.metric(metrics.CLIENT_CONNECTIONS)
 
-    def metric_failed_logins(self) -> "cloudwatch.Metric":
+    def metric_failed_logins(self) -> cloudwatch.Metric:
         """Client connections that failed to authenticate."""
         return self.metric(metrics.FAILED_LOGINS)
 
-    def metric_borrow_latency(self) -> "cloudwatch.Metric":
+    def metric_borrow_latency(self) -> cloudwatch.Metric:
         """Mean time that a client waits for a database connection, in microseconds."""
         return self.metric(metrics.BORROW_LATENCY, "Average")
 
@@ -200,6 +202,7 @@ class PinSafeProxy(ConnectableProxy):
     (documented; not tried on AWS).
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -207,7 +210,7 @@ class PinSafeProxy(ConnectableProxy):
         *,
         target: Database | rds.ProxyTarget,
         vpc: ec2.IVpc,
-        secrets: "Sequence[secretsmanager.ISecret]" = (),
+        secrets: Sequence[secretsmanager.ISecret] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
         security_groups: Sequence[ec2.ISecurityGroup] | None = None,
         proxy_name: str | None = None,
@@ -261,7 +264,7 @@ class PinSafeProxy(ConnectableProxy):
             proxy_target=proxy_target,
             vpc=vpc,
             vpc_subnets=vpc_subnets,
-            security_groups=security_groups,
+            security_groups=list(security_groups) if security_groups is not None else None,
             secrets=secrets,
             db_proxy_name=self.proxy_name,
             iam_auth=iam_auth,
@@ -292,6 +295,7 @@ class PinSafeProxy(ConnectableProxy):
             self.node.add_validation(_HasAlarm(self._alarms))
 
     @classmethod
+    @checked
     def from_proxy_attributes(
         cls,
         scope: Construct,
@@ -322,10 +326,13 @@ class PinSafeProxy(ConnectableProxy):
         imported.proxy_name = proxy_name
         imported.proxy_arn = proxy_arn
         imported.endpoint = endpoint
-        imported._connections = ec2.Connections(security_groups=security_groups, default_port=ec2.Port.tcp(PROXY_PORT))
+        imported._connections = ec2.Connections(
+            security_groups=list(security_groups), default_port=ec2.Port.tcp(PROXY_PORT)
+        )
         return imported
 
-    def log_on_alarm(self, alarm: "cloudwatch.IAlarm") -> None:
+    @checked
+    def log_on_alarm(self, alarm: cloudwatch.IAlarm) -> None:
         if self._enhanced_logging is not EnhancedLogging.ON_ALARM:
             refuse(
                 self,
@@ -376,7 +383,7 @@ class PinSafeProxy(ConnectableProxy):
 class _HasAlarm:
     """Fails the synth of a proxy that was to log on an alarm and was given none."""
 
-    def __init__(self, alarms: "Sequence[cloudwatch.IAlarm]") -> None:
+    def __init__(self, alarms: Sequence[cloudwatch.IAlarm]) -> None:
         self._alarms = alarms
 
     def validate(self) -> list[str]:

@@ -96,7 +96,7 @@ def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack)
         ({"pool_threshold": -0.5}, "'pool_threshold' should be between 0 and 100 percent, got -0.5"),
         ({"failed_logins_threshold": -2}, "'failed_logins_threshold'.*got -2"),
         ({"evaluation_periods": 0}, "'evaluation_periods' should be a whole number between 1 and 1440, got 0"),
-        ({"evaluation_periods": 2.5}, "'evaluation_periods' should be a whole number between 1 and 1440, got 2.5"),
+        ({"evaluation_periods": 2.5}, "'evaluation_periods' should be a whole number, got 2.5"),
         ({"borrow_latency_threshold": Duration.millis(0)}, "'borrow_latency_threshold' should be more than 0"),
     ],
 )

@@ -234,8 +234,7 @@ def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
     [
         (
             {"vpc": None},
-            r"'vpc' should be the VPC to put the database into, got None; pass ec2.Vpc\(self, 'Vpc'\) for a new one, "
-            r"or ec2.Vpc.from_lookup\(self, 'Vpc', vpc_id=...\) for one that has private or isolated subnets",
+            r"'vpc' should be an ec2.IVpc, got None; for example ec2.Vpc\(self, 'Vpc'\) or ec2.Vpc.from_lookup\(",
         ),
         ({"allocated_storage": 5}, "'allocated_storage' should be a whole number between 20 and 65536 GiB, got 5"),
         (

@@ -17,6 +17,7 @@ from aws_cdk import (
 )
 from constructs import IConstruct
 
+from ..props import checked
 from .rules import RULES, Finding, Rule
 from .templates import Template, Templates
 
@@ -45,6 +46,7 @@ class PinSafeChecks:
         scope: the app, as other plugins take it. Which templates are checked depends on where the plugin is added.
     """
 
+    @checked
     def __init__(self, scope: IConstruct | None = None) -> None:
         del scope
 
