@@ -121,7 +121,7 @@ DECLARE
   v_role text;
   v_whose text;
   v_literals text;
-  v_is_locked boolean;
+  v_lock text;
   v_refused jsonb[] := ARRAY[]::jsonb[];
   v_state text; v_message text; v_detail text; v_hint text;
 BEGIN
@@ -160,18 +160,21 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
         v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
-      v_is_locked := v_state = '42501' AND EXISTS (
-        SELECT FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS us
-        WHERE r.rolname = v_role AND us.rolname = current_user AND us.oid <> r.oid AND NOT us.rolsuper
-          AND (r.rolsuper OR NOT us.rolcreaterole
-               OR (CAST(pg_catalog.current_setting('server_version_num') AS integer) >= 160000
-                   AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION'))));
+      SELECT CASE
+          WHEN r.rolsuper THEN 'superuser'
+          WHEN NOT us.rolcreaterole THEN 'createrole'
+          WHEN CAST(pg_catalog.current_setting('server_version_num') AS integer) >= 160000
+            AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION') THEN 'admin'
+        END INTO v_lock
+      FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS us
+      WHERE v_state = '42501' AND r.rolname = v_role AND us.rolname = current_user
+        AND us.oid <> r.oid AND NOT us.rolsuper;
       -- A role that we lost must not pass for an extension that was dropped.
-      IF v_is_locked OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
+      IF v_lock IS NOT NULL OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
         RAISE EXCEPTION USING
           ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
           COLUMN = 'pinsafe:' || v_name, TABLE = v_role,
-          CONSTRAINT = CASE WHEN v_is_locked THEN 'pinsafe-role-locked' ELSE '' END;
+          CONSTRAINT = coalesce('pinsafe-role-' || v_lock, ''), DATATYPE = current_user;
       END IF;
       v_refused := pg_catalog.array_append(v_refused, pg_catalog.jsonb_build_array(v_name, v_role, v_state));
     END;

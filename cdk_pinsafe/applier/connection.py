@@ -352,7 +352,8 @@ def _answer(error: Exception) -> ServerMessage | None:
                 answer,
                 about=column.removeprefix(sql.ABOUT),
                 role=given.get("t", ""),
-                is_role_locked=given.get("n") == sql.ROLE_LOCKED,
+                role_lock=given.get("n", "").removeprefix(sql.ROLE_LOCK),
+                user=given.get("d", ""),
             )
     return None
 

@@ -56,7 +56,10 @@ class ServerMessage:
         hint: PostgreSQL's own advice, or empty.
         about: the parameter or extension that the statement was for, or empty.
         role: the role that the parameter was for, or empty.
-        is_role_locked: whether the user may not alter that role at all.
+        role_lock: why the user may not alter that role at all: ``superuser``: the role is one; ``createrole``: the user
+            lacks CREATEROLE; ``admin``: the user lacks the ADMIN option on the role, which PostgreSQL 16 and later ask
+            for. Empty if the user may.
+        user: the user who ran the statement, or empty.
     """
 
     sqlstate: str
@@ -65,7 +68,8 @@ class ServerMessage:
     hint: str = ""
     about: str = ""
     role: str = ""
-    is_role_locked: bool = False
+    role_lock: str = ""
+    user: str = ""
 
     def __str__(self) -> str:
         parts = [clip(self.message, 350)]
@@ -217,16 +221,13 @@ def _shortened(quoted: str) -> str:
 
 def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
     extension = extension_of(error.about)
-    if error.is_role_locked:
-        return (
-            "the secret's user may not alter this role: give it CREATEROLE and, on PostgreSQL 16 and later, the role "
-            "itself, as in GRANT app TO master WITH ADMIN OPTION; roles that are superusers only superusers alter"
-        )
+    if error.role_lock:
+        return _role_remedy(error)
     match error.sqlstate:
         case "42501" if extension and extension not in installed and not is_known:
             return (
                 f"the server offers no extension {extension!r}: a parameter of one's own needs GRANT SET ON PARAMETER "
-                "by a superuser, which RDS may not allow; otherwise set it in the application's sessions"
+                "by a superuser, which RDS has none of; keep the value in a table, or in a function that returns it"
             )
         case "42501" if extension and extension not in installed:
             return (
@@ -247,3 +248,28 @@ def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:
             return "put it in a parameter group"
         case _:
             return "correct the value"
+
+
+def _role_remedy(error: ServerMessage) -> str:
+    """What lets the user alter the role.
+
+    A member of ``rds_iam`` logs in by IAM only, and the user would become one through the role. ``INHERIT FALSE`` was
+    enough on RDS to keep the password login (https://github.com/crossplane-contrib/provider-sql/issues/359).
+    """
+    role, user = _quoted(error.role), _quoted(error.user)
+    if error.role_lock == "superuser":
+        return "the role is a superuser, which only superusers alter: take it out of role_settings"
+    if error.role_lock == "createrole":
+        return (
+            f"the secret's user may not alter this role: run ALTER ROLE {user} CREATEROLE, and on PostgreSQL 16 and "
+            f"later, as the role's creator, GRANT {role} TO {user} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
+    return (
+        "the secret's user may not alter this role: run, as the role's creator, "
+        f"GRANT {role} TO {user} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE; if the role is in rds_iam, INHERIT would "
+        "end this user's password login"
+    )
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + clip(identifier, 63).replace('"', '""') + '"'

@@ -25,8 +25,10 @@ from .blocks import RECYCLE as RECYCLE
 ABOUT: Final = "pinsafe:"
 """What the column field of an error begins with where these blocks filled it; PostgreSQL's own errors use it too."""
 
-ROLE_LOCKED: Final = "pinsafe-role-locked"
-"""The constraint field of such an error where it is the role that our user may not alter, whatever the parameter."""
+ROLE_LOCK: Final = "pinsafe-role-"
+"""What the constraint field of such an error begins with where our user may not alter the role, whatever the parameter.
+
+Behind it stands why: ``superuser``, ``createrole`` or ``admin``, as in :class:`.messages.ServerMessage`."""
 
 IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_database()"
 

@@ -13,9 +13,11 @@ from constructs import Construct
 
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
+from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
+from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard
 from .extension_checks import check_offered
@@ -65,12 +67,18 @@ class DatabaseSettings(Construct):
             deletes the resource of before, and with it the settings of a database that failed. A deletion always goes
             through all, and fails if one does. Default: ``rollback``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
-            ``str`` for ``search_path``, ``temp_tablespaces`` and ``session_preload_libraries``. Strings and numbers may
-            be tokens.
+            ``str`` for ``search_path`` and ``temp_tablespaces``. Strings and numbers may be tokens. A number without a
+            unit counts in the parameter's own, and is warned of: 30 for ``statement_timeout`` is 30 ms;
+            ``Duration.seconds(30)`` or ``"30s"`` is what most mean by it. Parameters that only superusers may set, and
+            names of one's own such as ``app.tenant``, are warned of too, since RDS denies them (documented and reported
+            by others, not tried on AWS). No two ``DatabaseSettings`` of an app may set the same parameter of the same
+            database.
         role_settings: role name, to the letter, to settings of its own, by ``ALTER ROLE … IN DATABASE … SET``, which
             beat the database's where that role logs in; those of a role that it is a member of it does not get. The
             roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
-            option on the role, which it has on those it made (measured). What is stored is read back, but, unlike the
+            option on the role, which it has on those it made (measured); on others it is given by ``GRANT role TO
+            user WITH ADMIN TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam``
+            loses its password login. What is stored is read back, but, unlike the
             database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
         on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
             a setting that this deployment sets, changes or takes over, which for that role beats the database's:
@@ -87,8 +95,8 @@ class DatabaseSettings(Construct):
         drift_repair: whether such a look sets again what drifted. Default: False.
         secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
             Default: the database's own.
-        extensions: extensions to create in the database where they are missing, before the settings. They are never
-            dropped. Default: none.
+        extensions: extensions to create in the database where they are missing, before the settings, by the names that
+            CREATE EXTENSION takes: ``vector``, not ``pgvector``. They are never dropped. Default: none.
         vpc_subnets: where the applier runs; they need a way to the database and to Secrets Manager, and public ones
             are refused. It is settled by the first deployment, as CloudFormation does not move a custom resource to
             another function: to change it, remove the settings in one deployment and add them in the next. Default:
@@ -130,7 +138,7 @@ class DatabaseSettings(Construct):
         super().__init__(scope, id)
         target = PostgresDatabase.of(database, secret=secret)
         target.check(self, "database")
-        self._checks = SettingChecks(self, target)
+        self._checks = SettingChecks(self, target, extensions)
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
@@ -139,6 +147,14 @@ class DatabaseSettings(Construct):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         texts = self._texts("settings", settings)
         role_texts = self._role_texts(role_settings or {})
+        if not texts and not any(role_texts.values()) and not extensions:
+            warn(
+                self,
+                "NothingToDo",
+                "'settings' should name a parameter, got an empty dict, and 'role_settings' and 'extensions' are empty "
+                "too: there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
+                "'annotation::cdk-pinsafe:NothingToDo'",
+            )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
         endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
         if isolated and endpoint is None:
@@ -169,10 +185,14 @@ class DatabaseSettings(Construct):
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
         owner = f"{self.node.path} (stack {_deployed_name(self)})"
+        host, port = target.endpoint.hostname, port_text(target.endpoint)
+        databases = [database_name] if isinstance(database_name, str) else [*database_name]
+        names = [("", name) for name in texts] + [(role, name) for role in role_texts for name in role_texts[role]]
+        Claims.add(self, host, port, [(one, role, name.lower()) for one in databases for role, name in names])
         identity: dict[str, object] = {
-            "Host": target.endpoint.hostname,
-            "Port": port_text(target.endpoint),
-            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": [*database_name]}),
+            "Host": host,
+            "Port": port,
+            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": databases}),
             "SecretArn": target.secret.secret_arn,
             # With the stack's name: the same code may be deployed as two stacks that meet in one database.
             "Owner": owner,
@@ -210,8 +230,7 @@ class DatabaseSettings(Construct):
                 "DriftGuard",
                 function=applier.function,
                 identity=identity,
-                settings=[(name, "") for name in texts]
-                + [(name, role) for role in role_texts for name in role_texts[role]],
+                settings=[(name, role) for role, name in names],
                 name=owner,
                 interval=drift_check,
                 repairs=drift_repair,
@@ -266,7 +285,7 @@ class DatabaseSettings(Construct):
                     refuse(self, f"{prop!r} should name a parameter once, got {seen[lower]!r} and {name!r}")
                 seen[lower] = name
                 texts[name] = self._text(prop, name, value)
-                self._checks.check(name, texts[name])
+                self._checks.check(prop, name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
         # In order of names: the order in which a program adds them must not change the template.
@@ -313,6 +332,22 @@ class DatabaseSettings(Construct):
         for extension in extensions:
             if not extension or "\0" in extension:
                 refuse(self, f"'extensions' should be names such as 'vector', got {extension!r}")
+            if right := meant(extension):
+                refuse(self, f"'extensions' should hold the names of extensions, got {extension!r}: it is {right!r}")
+            if extension in LIBRARIES:
+                refuse(
+                    self,
+                    f"'extensions' should hold the names of extensions, got {extension!r}, which is a library without "
+                    "an extension: add it to shared_preload_libraries in a parameter group",
+                )
+        if missing := [extension for extension in extensions if extension in NOT_ON_RDS]:
+            warn(
+                self,
+                "ExtensionNotOnRds",
+                f"'extensions' has {', '.join(map(repr, missing))}, in no list of RDS's extensions that was read: the "
+                "deployment would fail; take it out, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
+                "SHOW rds.extensions has it",
+            )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
         """A cluster answers once it has an instance, to which its endpoint does not refer."""

@@ -193,6 +193,10 @@ class PinSafePostgres(Construct):
             extensions=extensions,
             ca_bundle=ca_bundle,
         )
+        if settings is None:
+            Validations.of(self.settings).acknowledge(
+                Acknowledgment(id="annotation::cdk-pinsafe:NothingToDo", reason="'settings' was left out")
+            )
         if guard := self.settings.drift_guard:
             for alarm in (guard.drifted, guard.unchecked):
                 if alarm_actions:

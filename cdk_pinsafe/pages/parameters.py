@@ -15,14 +15,14 @@ from rich.table import Table
 from ..errors import SettingError
 from ..pinning.clients import Pins, senders
 from ..settings import DENIED
-from ..settings.catalogue import MAJORS, Parameter, check, find, measured_on, names, versions_of
+from ..settings.catalogue import MAJORS, Parameter, check, find, measured_on, names, rds_denies, versions_of
 from ..settings.catalogue.check import WHY_NOT_PER_DATABASE, expected
 from ..settings.catalogue.parameters import SETTABLE
 from ..settings.catalogue.reading import units_of
 
 _SET_BY: Final = {
     "user": "every role; the database's owner sets its default for the database",
-    "superuser": "superusers, and roles that were granted SET on it; RDS lets its master user set some of them",
+    "superuser": "superusers, and roles that were granted SET on it",
 }
 # Text to Python: the first that a parameter takes as it is becomes its example.
 _EXAMPLES: Final[Mapping[str, str]] = {
@@ -73,6 +73,11 @@ def _refuse_unknown(name: str, major: int) -> None:
         raise SettingError(doubt.message)
 
 
+def _on_rds(row: Parameter) -> str | None:
+    """Why RDS denies it, of a parameter that the database of another server could have."""
+    return rds_denies(row.name) if row.is_settable else None
+
+
 def _show_all(major: int, output_format: str) -> None:
     found = [find(name, major) for name in names(major)]
     settable = [one for one in found if one is not None and one.is_settable]
@@ -86,11 +91,11 @@ def _show_all(major: int, output_format: str) -> None:
     table = Table("parameter", "values", "description", box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.columns[0].no_wrap = True
     for one in settable:
-        star = "*" if one.context == "superuser" else ""
+        star = "*" if _on_rds(one) else ""
         table.add_row(f"[cyan]{escape(one.name)}[/]{star}", escape(_values(one)), escape(one.description))
     console.print(table)
     console.print(f"\n{len(settable)} parameters that a database of PostgreSQL {major} can set, extensions' included.")
-    console.print(f"* set by {_SET_BY['superuser']}.")
+    console.print("* for superusers only, which RDS's master user is not: put it in a parameter group.")
     console.print(f"Measured on {', '.join(_servers(major))}. RDS and Aurora may differ.")
 
 
@@ -109,7 +114,9 @@ def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterato
         yield _field("takes", escape(_takes(row)))
         if not refused:
             yield _field("set by", escape(_set_by(row)))
-        if row.is_settable:
+        if denied := _on_rds(row):
+            yield _field("on RDS", f"[red]{escape(denied)}[/]")
+        elif row.is_settable:
             yield _field("in CDK", escape(_example(row)))
     if found := senders(name):
         yield ""
@@ -148,7 +155,8 @@ def _values(row: Parameter) -> str:
 
 def _set_by(row: Parameter) -> str:
     if row.context in SETTABLE:
-        return _SET_BY[row.context]
+        raised = row.context == "superuser" and not _on_rds(row)
+        return f"{_SET_BY[row.context]}{'; RDS lets its master user set it' if raised else ''}"
     return f"no database: {WHY_NOT_PER_DATABASE[row.context]} ({row.context}); put it in a parameter group"
 
 
@@ -194,13 +202,14 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
                 "since": row.since,
                 "context": row.context,
                 "settable": row.is_settable,
+                "denied_on_rds": _on_rds(row),
                 "type": row.type,
                 "unit": row.unit,
                 "units": list(units_of(row.unit)),
                 "minimum": row.minimum,
                 "maximum": row.maximum,
                 "values": list(row.values),
-                "example": _example(row) if row.is_settable else None,
+                "example": _example(row) if row.is_settable and not _on_rds(row) else None,
             }
             for row in rows
         ],

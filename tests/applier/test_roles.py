@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from cdk_pinsafe.applier import sql
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 
+from ..docs.pages import blocks, page
 from .world import ARN, MASTER, Clock, Database, properties, refusal
 
 PASSWORD = "app-password-9"
@@ -222,27 +224,115 @@ def test_a_role_that_is_dropped_between_reading_and_acting_is_noticed(
         assert database.stored() == {}
 
 
-def test_who_may_not_alter_a_role_is_told_what_it_takes(database: Database) -> None:
-    """PostgreSQL 16 asks for the role with ADMIN OPTION, 15 for CREATEROLE alone; superusers are for superusers."""
+def test_a_superusers_role_is_refused(database: Database) -> None:
     with role_of(database, by_master=False, extra="SUPERUSER") as role:
         message = database.refuses(lambda: database.create({}, **wish({role: {"jit": "off"}})))
         assert message.startswith(f'setting "jit" of role "{role}" in database')
-        assert "may not alter this role" in message
+        assert message.endswith("the role is a superuser, which only superusers alter: take it out of role_settings")
+
+
+def test_createrole_is_enough_before_16(database: Database) -> None:
+    if database.cluster.major >= 16:
+        pytest.skip("16 and later ask for the ADMIN option")
+    with role_of(database, by_master=False) as role:
+        assert database.create({}, **wish({role: {"jit": "off"}})).counts == (1, 1, 0, 0)
+
+
+@pytest.fixture
+def granting(database: Database) -> Iterator[str]:
+    """A role that somebody else made, whom a name as bad as names can be belongs to."""
+    if database.cluster.major < 16:
+        pytest.skip("15 and earlier ask for CREATEROLE alone")
+    with role_of(database, f'app "of" {database.name}', by_master=False) as role:
+        yield role
+
+
+def advised(message: str) -> str:
+    """The statement that the message tells to run."""
+    [statement] = re.findall(r"GRANT .* WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", message)
+    return str(statement)
+
+
+def test_advised_grant_lets_the_user_alter_the_role(database: Database, granting: str) -> None:
+    """The statement as it is, run by a superuser, is all that the deployment lacked; without it a deletion says so."""
+    given = wish({granting: {"jit": "off"}})
+    message = database.refuses(lambda: database.create({}, **given))
+    assert stored(database) == {}
+    assert "if the role is in rds_iam, INHERIT would end this user's password login" in message
+    database.admin.run(advised(message))
+    assert database.create({}, **given).counts == (1, 1, 0, 0)
+    assert stored(database) == {(granting, "jit"): "off"}
+    # Lost again: a deletion must not say that it took back what it could not.
+    database.admin.run(f"REVOKE {_quoted(granting)} FROM {MASTER}")
+    message = database.refuses(lambda: database.delete({}, **given))
+    assert stored(database) == {(granting, "jit"): "off"}
+    database.admin.run(advised(message))
+    database.delete({}, **given)
+    assert stored(database) == {}
+
+
+def test_guide_shows_the_advised_grant(database: Database) -> None:
+    """What docs/settings.md shows is the applier's statement, but for names that need no quotes."""
+    if database.cluster.major < 16:
+        pytest.skip("15 and earlier ask for CREATEROLE alone")
+    [shown] = [block.text for block in blocks(page("settings")) if block.kind == "sql"]
+    with role_of(database, "reports", by_master=False) as role:
+        message = database.refuses(lambda: database.create({}, **wish({role: {"jit": "off"}})))
+    assert shown.strip() == advised(message).replace('"', "") + ";"
+
+
+def test_advised_grant_can_come_from_who_made_the_role(database: Database) -> None:
+    """PostgreSQL 16 gives a role's maker the ADMIN option, which is enough for the statement."""
+    if database.cluster.major < 16:
+        pytest.skip("15 and earlier ask for CREATEROLE alone")
+    maker, role = f"maker of {database.name}", f"made in {database.name}"
+    database.admin.run(f"CREATE ROLE {_quoted(maker)} CREATEROLE")
+    try:
+        database.admin.run(f"SET ROLE {_quoted(maker)}")
+        database.admin.run(f"CREATE ROLE {_quoted(role)} LOGIN")
+        given = wish({role: {"jit": "off"}})
+        database.admin.run(advised(database.refuses(lambda: database.create({}, **given))))
+        database.admin.run("RESET ROLE")
+        assert database.create({}, **given).counts == (1, 1, 0, 0)
+        database.delete({}, **given)
+    finally:
+        database.admin.run("RESET ROLE")
+        database.admin.run(f"DROP ROLE IF EXISTS {_quoted(role)}")
+        database.admin.run(f"DROP ROLE {_quoted(maker)}")
+
+
+def test_advised_grant_gives_nothing_of_the_role(database: Database, granting: str) -> None:
+    """The user gets neither the role's privileges nor the role, nor those of a role such as rds_iam above it."""
+    above = f"above {database.name}"
+    database.admin.run(f"CREATE ROLE {_quoted(above)}")
+    try:
+        database.admin.run(f"GRANT {_quoted(above)} TO {_quoted(granting)}")
+        database.admin.run(advised(database.refuses(lambda: database.create({}, **wish({granting: {"jit": "off"}})))))
+        for role in (granting, above):
+            [[usage, may_set]] = database.admin.run(
+                "SELECT pg_has_role(:user, CAST(:role AS name), 'USAGE'), "
+                "pg_has_role(:user, CAST(:role AS name), 'SET')",
+                user=MASTER,
+                role=role,
+            ) or [[None, None]]
+            assert (usage, may_set) == (False, False)
+    finally:
+        database.admin.run(f"DROP ROLE {_quoted(above)}")
+
+
+def test_user_without_createrole_is_told(database: Database) -> None:
+    """Both statements, or on 15 and earlier the first, are all that the deployment lacked."""
     with role_of(database, by_master=False) as role:
         given = wish({role: {"jit": "off"}})
-        if database.cluster.major < 16:
-            assert database.create({}, **given).counts == (1, 1, 0, 0)
-            return
-        message = database.refuses(lambda: database.create({}, **given))
-        assert "WITH ADMIN OPTION" in message
-        assert len(stored(database)) == 0
-        database.admin.run(f"GRANT {_quoted(role)} TO {MASTER} WITH ADMIN OPTION")
-        database.create({}, **given)
-        # Lost again: a deletion must not say that it took back what it could not.
-        database.admin.run(f"REVOKE {_quoted(role)} FROM {MASTER}")
-        message = database.refuses(lambda: database.delete({}, **given))
-        assert "WITH ADMIN OPTION" in message
-        assert stored(database) == {(role, "jit"): "off"}
+        database.admin.run(f"ALTER ROLE {MASTER} NOCREATEROLE")
+        try:
+            message = database.refuses(lambda: database.create({}, **given))
+            assert f'run ALTER ROLE "{MASTER}" CREATEROLE, and on PostgreSQL 16 and later' in message
+        finally:
+            database.admin.run(f"ALTER ROLE {MASTER} CREATEROLE")
+        if database.cluster.major >= 16:
+            database.admin.run(advised(message))
+        assert database.create({}, **given).counts == (1, 1, 0, 0)
 
 
 def test_a_bad_value_for_a_role_is_told_with_the_role(database: Database, role: str) -> None:

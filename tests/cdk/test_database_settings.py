@@ -23,8 +23,10 @@ RESOURCE = "Custom::PinSafeDatabaseSettings"
 
 
 def add(stack: Stack, vpc: ec2.IVpc, database: Any, id: str = "Settings", **props: Any) -> DatabaseSettings:
+    # Each has a database of its own: two may not set the same in one.
+    name = "app" if id == "Settings" else f"app_{id}"
     return DatabaseSettings(
-        stack, id, database=database, vpc=vpc, **{"database_name": "app", "settings": {"work_mem": "64MB"}, **props}
+        stack, id, database=database, vpc=vpc, **{"database_name": name, "settings": {"work_mem": "64MB"}, **props}
     )
 
 

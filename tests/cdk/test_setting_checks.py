@@ -9,19 +9,21 @@ from aws_cdk import aws_rds as rds
 from aws_cdk.assertions import Annotations, Match
 
 from cdk_pinsafe import DatabaseSettings
-from cdk_pinsafe.errors import SettingError
+from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 POSTGRES_14 = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_14)
 POSTGRES_18 = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18)
 AURORA_16 = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_4)
-UNKNOWN = "Unknown(EngineVersion|Parameter)|RoundedValue"
+UNKNOWN = "annotation::cdk-pinsafe:"
 
 
 def add(
-    stack: Stack, vpc: ec2.IVpc, settings: dict[str, Any], engine: rds.IInstanceEngine = POSTGRES_18
+    stack: Stack, vpc: ec2.IVpc, settings: dict[str, Any], engine: rds.IInstanceEngine = POSTGRES_18, **props: Any
 ) -> DatabaseSettings:
     database = rds.DatabaseInstance(stack, "Instance", engine=engine, vpc=vpc)
-    return DatabaseSettings(stack, "Settings", database=database, vpc=vpc, database_name="app", settings=settings)
+    return DatabaseSettings(
+        stack, "Settings", database=database, vpc=vpc, database_name="app", settings=settings, **props
+    )
 
 
 def warnings(stack: Stack, text: str = UNKNOWN) -> list[str]:
@@ -55,7 +57,7 @@ def test_setting_that_the_version_refuses_is_an_error(
 
 def test_version_is_the_engines(stack: Stack, vpc: ec2.Vpc) -> None:
     """What one version takes another refuses."""
-    settings = {"force_parallel_mode": "regress", "wal_compression": True}
+    settings = {"force_parallel_mode": "regress"}
     add(stack, vpc, settings, POSTGRES_14)
     assert warnings(stack) == []
 
@@ -84,6 +86,7 @@ def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
         stack,
         vpc,
         {"work_mem": text, "statement_timeout": f"{text}s", "hnsw.ef_search": number, "search_path": [text, "public"]},
+        extensions=["vector"],
     )
     assert warnings(stack) == []
     with pytest.raises(SettingError, match="did you mean 'work_mem'"):
@@ -119,11 +122,11 @@ def test_unknown_version_is_one_warning(
 
 def test_what_is_in_doubt_is_one_warning_a_kind(stack: Stack, vpc: ec2.Vpc) -> None:
     """Unknown extensions' names are in one warning, values that would be rounded in another; each says what to do."""
-    settings = {"app.tenant": "x", "plan.hints": 1, "tcp_keepalives_idle": Duration.millis(1500)}
+    settings = {"pgaudit.log": "ddl", "pg_hint_plan.debug_print": "on", "tcp_keepalives_idle": Duration.millis(1500)}
     add(stack, vpc, settings)
     rounded, unknown = sorted(warnings(stack), key=lambda message: "rounds" not in message)
-    assert "'app.tenant'" in unknown
-    assert "'plan.hints'" in unknown
+    assert "'pgaudit.log'" in unknown
+    assert "'pg_hint_plan.debug_print'" in unknown
     assert "annotation::cdk-pinsafe:UnknownParameter" in unknown
     assert "setting 'tcp_keepalives_idle' got '1500ms', which PostgreSQL rounds to 2s" in rounded
     assert "annotation::cdk-pinsafe:RoundedValue" in rounded
@@ -133,6 +136,136 @@ def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
     """Who knows better acknowledges the id that the warning names."""
     settings = add(stack, vpc, {"app.tenant": "x"})
     Validations.of(settings).acknowledge(
-        Acknowledgment(id="annotation::cdk-pinsafe:UnknownParameter", reason="granted by the DBA")
+        Acknowledgment(id="annotation::cdk-pinsafe:CustomParameter", reason="granted by the DBA")
     )
+    assert warnings(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        (
+            {"statement_timeout": 30},
+            "BareNumber",
+            "'settings': setting 'statement_timeout' got '30' without a unit, which PostgreSQL reads as 30ms; write "
+            "'30ms' or Duration.millis(30), or '30s' or Duration.seconds(30) if that was meant; acknowledge "
+            "'annotation::cdk-pinsafe:BareNumber' if it is right as it is",
+        ),
+        (
+            {"log_min_messages": "error"},
+            "SuperuserParameter",
+            "'settings': setting 'log_min_messages': only superusers may set it, and RDS's master user is none (denied "
+            "on RDS 17.2, https://github.com/supabase/realtime/issues/1326): put it in a parameter group; the "
+            "deployment would fail; acknowledge 'annotation::cdk-pinsafe:SuperuserParameter' if your server lets the "
+            "secret's user set it",
+        ),
+        (
+            {"session_preload_libraries": ["auto_explain"]},
+            "SuperuserParameter",
+            "add the library to shared_preload_libraries in a parameter group",
+        ),
+        (
+            {"hnsw.iterative_scan": "relaxed_order"},
+            "MissingExtension",
+            "'settings': setting 'hnsw.iterative_scan' is of the extension 'vector', which is not in 'extensions': a "
+            'database that lacks it refuses the setting; pass extensions=["vector"], or acknowledge '
+            "'annotation::cdk-pinsafe:MissingExtension' if the database has it",
+        ),
+        (
+            {"app.jwt_secret": "x"},
+            "CustomParameter",
+            "(https://github.com/PostgREST/postgrest/issues/755): keep the value in a table, or in a function that "
+            "returns it; the deployment would fail; acknowledge 'annotation::cdk-pinsafe:CustomParameter'",
+        ),
+    ],
+    ids=["bare", "superuser", "preload", "extension", "custom"],
+)
+def test_doubt_can_be_acknowledged(
+    stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], kind: str, message: str
+) -> None:
+    """The one warning names the prop, the parameter, what to do instead, and the id that silences it."""
+    added = add(stack, vpc, settings)
+    [warning] = warnings(stack)
+    assert message in warning
+    Validations.of(added).acknowledge(Acknowledgment(id=f"annotation::cdk-pinsafe:{kind}", reason="known"))
+    assert warnings(stack) == []
+
+
+def test_doubts_of_role_settings(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The warning says which role's setting it is about."""
+    add(
+        stack,
+        vpc,
+        {"statement_timeout": "5"},
+        role_settings={"reports": {"lock_timeout": 2, "idle_session_timeout": 0}},
+    )
+    [warning] = warnings(stack)
+    assert "'settings': setting 'statement_timeout' got '5' without a unit" in warning
+    assert "'role_settings[reports]': setting 'lock_timeout' got '2' without a unit" in warning
+    assert "idle_session_timeout" not in warning
+
+
+def test_what_nobody_misreads_is_no_warning(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Units, CDK's amounts, off, and numbers of parameters without a unit."""
+    settings = {
+        "statement_timeout": Duration.seconds(30),
+        "lock_timeout": "2s",
+        "idle_session_timeout": 0,
+        "work_mem": Size.mebibytes(64),
+        "hnsw.ef_search": 100,
+        "random_page_cost": 1.1,
+    }
+    add(stack, vpc, settings, extensions=["vector"])
+    assert warnings(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("extension", "right"),
+    [
+        ("pgvector", "vector"),
+        ("PGVector", "vector"),
+        ("hnsw", "vector"),
+        ("uuid", "uuid-ossp"),
+        ("uuid_ossp", "uuid-ossp"),
+        ("pgcron", "pg_cron"),
+        ("postgis_tiger", "postgis_tiger_geocoder"),
+        ("PostGIS", "postgis"),
+        ("pg_crypto", "pgcrypto"),
+        ("pgtrgm", "pg_trgm"),
+    ],
+)
+def test_mistaken_extension_is_an_error(stack: Stack, vpc: ec2.Vpc, extension: str, right: str) -> None:
+    """What an extension is often called, with the name that CREATE EXTENSION takes."""
+    with pytest.raises(ConfigurationError) as caught:
+        add(stack, vpc, {}, extensions=["citext", extension])
+    assert str(caught.value) == (
+        f"Test/Settings: 'extensions' should hold the names of extensions, got {extension!r}: it is {right!r}"
+    )
+
+
+def test_library_is_no_extension(stack: Stack, vpc: ec2.Vpc) -> None:
+    with pytest.raises(ConfigurationError, match="'auto_explain', which is a library .* shared_preload_libraries in a"):
+        add(stack, vpc, {}, extensions=["auto_explain"])
+
+
+def test_extension_that_rds_lacks(stack: Stack, vpc: ec2.Vpc) -> None:
+    """One warning for all of them, which can be acknowledged; an extension of one's own passes without."""
+    add(stack, vpc, {}, extensions=["timescaledb", "vector", "citus", "my_password_check_rules"])
+    [warning] = warnings(stack)
+    assert "'extensions' has 'timescaledb', 'citus', in no list of RDS's extensions" in warning
+    assert "annotation::cdk-pinsafe:ExtensionNotOnRds" in warning
+
+
+@pytest.mark.parametrize("props", [{}, {"role_settings": {"reports": {}}}], ids=str)
+def test_nothing_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+    """No setting, no role's setting and no extension."""
+    add(stack, vpc, {}, **props)
+    [warning] = warnings(stack)
+    assert warning.startswith("'settings' should name a parameter, got an empty dict")
+    assert "annotation::cdk-pinsafe:NothingToDo" in warning
+
+
+@pytest.mark.parametrize("props", [{"extensions": ["vector"]}, {"role_settings": {"reports": {"jit": False}}}], ids=str)
+def test_no_settings_beside_something_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+    add(stack, vpc, {}, **props)
     assert warnings(stack) == []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cdk_pinsafe.errors import SettingError
 from cdk_pinsafe.settings import extension_of
 from cdk_pinsafe.settings.catalogue import MAJORS, check, find, measured_on, names, versions_of
+from cdk_pinsafe.settings.catalogue.reading import read_integer, read_real
 
 from .conftest import Judge, verdict
 from .generate_catalogue import DATA, VECTOR, measure
@@ -160,7 +161,7 @@ def test_unknown_version_is_in_doubt(major: int | None) -> None:
     assert "the catalogue of parameters knows 14 to 18" in doubt.message
 
 
-@pytest.mark.parametrize("name", ["app.tenant", "pg_hint_plan.debug_print", "apg_enable_function_migration"])
+@pytest.mark.parametrize("name", ["pg_hint_plan.debug_print", "apg_enable_function_migration"])
 def test_unknown_extension_is_in_doubt(name: str) -> None:
     """A name of an extension that the catalogue does not know, or of Aurora's own, passes."""
     [doubt] = check(name, "1", 16)
@@ -187,9 +188,119 @@ def test_unknown_extension_is_in_doubt(name: str) -> None:
 )
 def test_noticeable_rounding_is_in_doubt(name: str, text: str, rounded: str | None) -> None:
     """A value that PostgreSQL's rounding changes by more than a hundredth passes with a word, others without."""
-    messages = [(doubt.kind, doubt.message) for doubt in check(name, text, 16)]
-    said = f"setting {name!r} got {text!r}, which PostgreSQL rounds to {rounded}"
-    assert messages == ([("RoundedValue", said)] if rounded else [])
+    messages = [doubt.message for doubt in check(name, text, 16) if doubt.kind == "RoundedValue"]
+    assert messages == ([f"setting {name!r} got {text!r}, which PostgreSQL rounds to {rounded}"] if rounded else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "statement_timeout",
+            "30",
+            "reads as 30ms; write '30ms' or Duration.millis(30), or '30s' or Duration.seconds(30) if that was meant",
+        ),
+        ("statement_timeout", "30000", "reads as 30000ms; write '30s' or Duration.seconds(30)"),
+        ("statement_timeout", " 1500", "reads as 1500ms; write '1500ms' or Duration.millis(1500)"),
+        ("idle_session_timeout", "0x10", "reads as 16ms; write '16ms' or Duration.millis(16), or '16s' or"),
+        ("tcp_keepalives_idle", "60", "reads as 60s; write '1min' or Duration.minutes(1)"),
+        (
+            "work_mem",
+            "256",
+            "reads as 256kB; write '256kB' or Size.kibibytes(256), or '256MB' or Size.mebibytes(256) if that was meant",
+        ),
+        (
+            "effective_cache_size",
+            "100",
+            "reads as 800kB; write '800kB' or Size.kibibytes(800), or '100MB' or Size.mebibytes(100) if that was meant",
+        ),
+        ("vacuum_cost_delay", "0.5", "reads as 0.5ms; write '0.5ms', or '0.5s' if that was meant"),
+    ],
+)
+def test_bare_number_is_in_doubt(name: str, text: str, words: str) -> None:
+    """What a number without a unit is, how it is written with one, and what else may have been meant."""
+    [doubt] = check(name, text, 16)
+    assert doubt.kind == "BareNumber"
+    assert doubt.message.startswith(f"setting {name!r} got {text!r} without a unit, which PostgreSQL {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("statement_timeout", "0"),
+        ("statement_timeout", "0.0"),
+        ("vacuum_cost_delay", "0"),
+        ("statement_timeout", "30ms"),
+        ("statement_timeout", "30 s"),
+        ("work_mem", "0x100kB"),
+        ("geqo_threshold", "20"),
+        ("random_page_cost", "1.1"),
+        ("maintenance_io_concurrency", "10"),
+        ("log_min_duration_statement", "-1"),
+    ],
+)
+def test_number_that_nobody_misreads(name: str, text: str) -> None:
+    """Off and the default, a number with a unit, and a parameter without one."""
+    assert "BareNumber" not in [doubt.kind for doubt in check(name, text, 16)]
+
+
+def test_every_bare_number_is_read_as_it_is_spelled() -> None:
+    """What is proposed in place of a number is the same amount to PostgreSQL."""
+    judged = 0
+    for major in MAJORS:
+        for name in names(major):
+            parameter = find(name, major)
+            if parameter is None or not parameter.is_settable or parameter.unit is None:
+                continue
+            bounds = (parameter.minimum, parameter.maximum)
+            for number in {1, 7, 1000, 1024, 90_000, *(bound for bound in bounds if bound is not None)}:
+                text = str(number)
+                try:
+                    doubts = [doubt for doubt in check(name, text, major) if doubt.kind == "BareNumber"]
+                except SettingError:
+                    continue
+                assert bool(doubts) == (number not in (0, -1))
+                for doubt in doubts:
+                    proposed = doubt.message.partition("write '")[2].partition("'")[0]
+                    read = read_integer if parameter.type == "integer" else read_real
+                    assert read(proposed, parameter.unit).rounded == number, doubt.message
+                    judged += 1
+    assert judged > 500
+
+
+@pytest.mark.parametrize(
+    ("name", "extensions", "kind"),
+    [
+        ("hnsw.ef_search", [], "MissingExtension"),
+        ("ivfflat.probes", ["pg_trgm"], "MissingExtension"),
+        ("HNSW.ef_search", ["vector"], None),
+        ("hnsw.ef_search", None, None),
+        ("pg_trgm.similarity_threshold", [], "MissingExtension"),
+        ("plpgsql.extra_warnings", [], None),
+        ("log_statement", [], "SuperuserParameter"),
+        ("auto_explain.log_analyze", [], "SuperuserParameter"),
+        ("pg_stat_statements.track", [], "SuperuserParameter"),
+        ("app.jwt_secret", [], "CustomParameter"),
+        ("app.jwt_secret", ["app"], "UnknownParameter"),
+        ("pgaudit.log", [], "UnknownParameter"),
+    ],
+)
+@pytest.mark.parametrize("major", [16, None])
+def test_name_is_in_doubt(name: str, extensions: list[str] | None, kind: str | None, major: int | None) -> None:
+    """Names that RDS denies, and names of an extension that is not created, whatever the version is."""
+    kinds = [doubt.kind for doubt in check(name, None, major, extensions)]
+    if major is None:
+        assert kinds.pop() == "UnknownEngineVersion"
+        kind = None if kind == "UnknownParameter" else kind
+    assert kinds == ([kind] if kind else [])
+
+
+def test_doubt_hides_no_error() -> None:
+    """A typo in an extension's parameter, and a superuser's parameter of another version, stay errors."""
+    with pytest.raises(SettingError, match="did you mean 'hnsw.ef_search'"):
+        check("hnsw.ef_serch", "1", 16, [])
+    with pytest.raises(SettingError, match="is not a parameter of PostgreSQL 16, but of 18"):
+        check("log_lock_failures", "on", 16)
 
 
 @given(st.sampled_from(["work_mem", "jit", "random_page_cost", "hnsw.iterative_scan", "app.x", "timezone"]), ANY_TEXT)

@@ -4,6 +4,9 @@
 
     parameters   the data, which a script wrote from real servers, and how to look a parameter up
     reading      how PostgreSQL reads a value's text
+    units        how an amount is written with its unit, as text and in CDK
+    rds          what RDS denies its master user
+    extensions   names of extensions, mistaken ones, and those that RDS does not offer
     check        a setting against one version: errors, and doubts that do not stop it
 
 The constructs and the command line use it. It is no part of the applier, which asks the server itself.
@@ -11,5 +14,6 @@ The constructs and the command line use it. It is no part of the applier, which 
 
 from .check import Doubt, check
 from .parameters import MAJORS, Parameter, find, measured_on, names, versions_of
+from .rds import rds_denies
 
-__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "versions_of"]
+__all__ = ["MAJORS", "Doubt", "Parameter", "check", "find", "measured_on", "names", "rds_denies", "versions_of"]

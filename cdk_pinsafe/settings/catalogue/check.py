@@ -6,14 +6,15 @@ it judges the name alone.
 """
 
 import math
-import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn
+from functools import cache
+from typing import Final, Literal, NoReturn, TypeAlias
 
 from ...errors import SettingError
 from ..names import DENIED, check_name, extension_of
-from .parameters import MAJORS, SETTABLE, Parameter, find, names, prefixes, versions_of
+from .parameters import MAJORS, SETTABLE, Parameter, find, measured_on, names, prefixes, versions_of
+from .rds import is_custom, rds_denies
 from .reading import (
     UnitError,
     UnreadableError,
@@ -23,6 +24,7 @@ from .reading import (
     read_real,
     units_of,
 )
+from .units import amount, spelled, spelled_in_larger_unit
 
 OLD_NAMES: Final = {"sort_mem": "work_mem", "vacuum_mem": "maintenance_work_mem"}
 """Names that every version still takes for today's, which it stores instead."""
@@ -41,10 +43,31 @@ WHY_NOT_PER_DATABASE: Final = {
 _AURORA: Final = ("ansi_", "apg_", "aurora_")
 # Rounding is worth a word where it changes the value by more than this: 30.1GB need not be whole pages.
 _NOTICEABLE: Final = 0.01
-# Whole numbers are written out up to here.
-_LONG: Final = 1e15
+# A number without a unit that means "off" or "the default" in every unit.
+_SPECIAL: Final = (0, -1)
 # What a bound of the parameter excludes by code, not by bounds (measured by tests/settings/test_agreement.py).
 _ZERO_OR_FROM: Final = {"vacuum_buffer_usage_limit": 128}
+
+
+Kind: TypeAlias = Literal[
+    "UnknownEngineVersion",
+    "UnknownParameter",
+    "CustomParameter",
+    "SuperuserParameter",
+    "MissingExtension",
+    "BareNumber",
+    "RoundedValue",
+]
+"""Kinds of doubt.
+
+- ``UnknownEngineVersion``: nothing is known of the version.
+- ``UnknownParameter``: nothing is known of the parameter.
+- ``CustomParameter``: no known library defines the parameter, and RDS refuses such names.
+- ``SuperuserParameter``: only superusers may set the parameter, and RDS's master user is not one.
+- ``MissingExtension``: the parameter is of an extension that is not among those to be created.
+- ``BareNumber``: the value is a number without a unit, for a parameter that has one.
+- ``RoundedValue``: PostgreSQL would take the value, for another one.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,25 +75,27 @@ class Doubt:
     """What is worth a warning, and no error.
 
     Attributes:
-        kind: ``UnknownEngineVersion``: nothing is known of the version; ``UnknownParameter``: nothing is known of the
-            parameter; ``RoundedValue``: PostgreSQL would take the value, for another one.
+        kind: what is in doubt, by :data:`Kind`.
         message: one line, which names the setting where it is about one.
     """
 
-    kind: Literal["UnknownEngineVersion", "UnknownParameter", "RoundedValue"]
+    kind: Kind
     message: str
 
 
-def check(name: str, text: str | Sequence[str] | None, major: int | None) -> list[Doubt]:
-    """Judges a setting as a server of the major version would.
+def check(
+    name: str, text: str | Sequence[str] | None, major: int | None, extensions: Collection[str] | None = None
+) -> list[Doubt]:
+    """Judges a setting as a server of the major version would, and as RDS would where its master user sets it.
 
     Args:
         name: the parameter's, in any case of letters.
         text: its value as :func:`cdk_pinsafe.settings.to_text` writes it; None if it is not known yet.
         major: PostgreSQL's major version, such as 17; None if it is not known.
+        extensions: the extensions that are created with the setting. Default: not known.
 
     Returns:
-        What the catalogue cannot tell, and what PostgreSQL would round; mostly nothing.
+        What the catalogue cannot tell, what RDS would deny, and what may be meant in another way; mostly nothing.
 
     Raises:
         SettingError: the version has no such parameter, no database can set it, or it does not take the value.
@@ -80,27 +105,20 @@ def check(name: str, text: str | Sequence[str] | None, major: int | None) -> lis
         raise SettingError(
             f"setting {name!r} is an old name of {OLD_NAMES[lower]!r}, which PostgreSQL stores; use that"
         )
+    doubts = _doubts_of_name(name, extensions)
     rows = versions_of(lower)
     if major is None or major not in MAJORS:
         if rows and not any(row.context in SETTABLE for row in rows):
             _refuse_context(name, rows[-1])
-        return [_unknown_version(major)]
+        return [*doubts, _unknown_version(major)]
     parameter = find(lower, major)
     if parameter is None:
-        return _unknown_name(name, major, rows)
+        return [doubt for doubt in doubts if doubt.kind == "CustomParameter"] or _unknown_name(name, major, rows)
     if parameter.context not in SETTABLE:
         _refuse_context(name, parameter)
-    if not isinstance(text, str):
-        return []
-    return _check_value(name, text, parameter)
-
-
-def amount(value: float, unit: str | None) -> str:
-    """A number of a unit as PostgreSQL would read it back: 100 of 8kB are ``800kB``."""
-    base = (unit or "").lstrip(string.digits)
-    count = int((unit or "").removesuffix(base) or 1)
-    total = value * count
-    return f"{int(total) if total == int(total) and abs(total) < _LONG else total}{base}"
+    if isinstance(text, str):
+        doubts += _check_value(name, text, parameter)
+    return doubts
 
 
 def expected(parameter: Parameter) -> str:
@@ -152,6 +170,31 @@ def _unknown_version(major: int | None) -> Doubt:
     )
 
 
+def _doubts_of_name(name: str, extensions: Collection[str] | None) -> list[Doubt]:
+    """What speaks against a name on RDS, whatever the engine's version is."""
+    extension = extension_of(name)
+    if is_custom(name) and extension in (extensions or ()):
+        return []
+    if reason := rds_denies(name):
+        return [Doubt("CustomParameter" if is_custom(name) else "SuperuserParameter", f"setting {name!r}: {reason}")]
+    if extensions is None or extension is None or extension in extensions or extension not in _created():
+        return []
+    return [
+        Doubt(
+            "MissingExtension",
+            f"setting {name!r} is of the extension {extension!r}, which is not in 'extensions': a database that lacks "
+            f'it refuses the setting; pass extensions=["{extension}"]',
+        )
+    ]
+
+
+@cache
+def _created() -> frozenset[str]:
+    """The extensions of the catalogue that a database has only after CREATE EXTENSION."""
+    versions = {name: version for server in measured_on() for name, version in server["modules"].items()}
+    return frozenset(name for name, version in versions.items() if version) - {"plpgsql"}
+
+
 def _unknown_name(name: str, major: int, rows: Sequence[Parameter]) -> list[Doubt]:
     if rows:
         having = [str(one) for row in rows for one in row.majors]
@@ -195,10 +238,18 @@ def _check_number(name: str, text: str, parameter: Parameter) -> list[Doubt]:
     if not _fits(value, parameter):
         which = "" if shown == text.strip() or units_of(parameter.unit) == () else f", which is {shown}"
         raise SettingError(f"setting {name!r} got {_clipped(text)}{which}: expected {expected(parameter)}")
-    if abs(number.written - value) <= _NOTICEABLE * abs(number.written):
-        return []
-    counts = f", as it counts in {parameter.unit}" if parameter.unit else ""
-    return [Doubt("RoundedValue", f"setting {name!r} got {_clipped(text)}, which PostgreSQL rounds to {shown}{counts}")]
+    doubts = []
+    if abs(number.written - value) > _NOTICEABLE * abs(number.written):
+        counts = f", as it counts in {parameter.unit}" if parameter.unit else ""
+        message = f"setting {name!r} got {_clipped(text)}, which PostgreSQL rounds to {shown}{counts}"
+        doubts.append(Doubt("RoundedValue", message))
+    if parameter.unit and not number.has_unit and value not in _SPECIAL and math.isfinite(value):
+        message = f"setting {name!r} got {_clipped(text)} without a unit, which PostgreSQL reads as {shown}"
+        words = f"write {spelled(value, parameter.unit)}"
+        if larger := spelled_in_larger_unit(value, parameter.unit):
+            words += f", or {larger} if that was meant"
+        doubts.append(Doubt("BareNumber", f"{message}; {words}"))
+    return doubts
 
 
 def _fits(value: float, parameter: Parameter) -> bool:

@@ -52,10 +52,17 @@ class UnitError(UnreadableError):
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a parameter's unit: as it was written, and as PostgreSQL rounds it."""
+    """A number in a parameter's unit: as it was written, and as PostgreSQL rounds it.
+
+    Attributes:
+        written: the number as it was written.
+        rounded: what PostgreSQL makes of it.
+        has_unit: whether a unit followed the number.
+    """
 
     written: float
     rounded: float
+    has_unit: bool
 
 
 def units_of(unit: str | None) -> tuple[str, ...]:
@@ -111,7 +118,7 @@ def read_integer(text: str, unit: str | None) -> Number:
     rounded = _rint(number.rounded)
     if not -_INT <= rounded < _INT:
         raise UnreadableError
-    return Number(number.written, rounded)
+    return Number(number.written, rounded, number.has_unit)
 
 
 def read_real(text: str, unit: str | None) -> Number:
@@ -164,7 +171,7 @@ def _with_unit(value: float, rest: str, unit: str | None) -> Number:
     """``convert_to_base_unit``: a fraction of a unit is rounded to the next smaller unit, where there is one."""
     given = rest.lstrip(_SPACE)
     if not given:
-        return Number(value, value)
+        return Number(value, value, has_unit=False)
     table = _table(unit) if unit else {}
     factor = table.get(given.rstrip(_SPACE))
     if factor is None:
@@ -172,8 +179,8 @@ def _with_unit(value: float, rest: str, unit: str | None) -> Number:
     converted = value * factor
     smaller = next((other for other in table.values() if other < factor), None)
     if smaller is not None:
-        return Number(converted, _rint(converted / smaller) * smaller)
-    return Number(converted, converted)
+        return Number(converted, _rint(converted / smaller) * smaller, has_unit=True)
+    return Number(converted, converted, has_unit=True)
 
 
 def _table(unit: str) -> Mapping[str, float]:
