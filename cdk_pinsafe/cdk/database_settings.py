@@ -13,7 +13,7 @@ from constructs import Construct
 
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
-from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
+from ..settings.catalogue.extensions import LIBRARIES, meant
 from . import asset, network
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
@@ -340,14 +340,6 @@ class DatabaseSettings(Construct):
                     f"'extensions' should hold the names of extensions, got {extension!r}, which is a library without "
                     "an extension: add it to shared_preload_libraries in a parameter group",
                 )
-        if missing := [extension for extension in extensions if extension in NOT_ON_RDS]:
-            warn(
-                self,
-                "ExtensionNotOnRds",
-                f"'extensions' has {', '.join(map(repr, missing))}, in no list of RDS's extensions that was read: the "
-                "deployment would fail; take it out, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
-                "SHOW rds.extensions has it",
-            )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
         """A cluster answers once it has an instance, to which its endpoint does not refer."""

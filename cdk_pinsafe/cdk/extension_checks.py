@@ -12,7 +12,7 @@ from .database import PostgresDatabase
 
 
 def check_offered(construct: IConstruct, target: PostgresDatabase, extensions: Sequence[str]) -> None:
-    """Warns, by ``cdk-pinsafe:UnknownExtension``, of extensions that RDS for PostgreSQL does not offer.
+    """Warns, by ``cdk-pinsafe:ExtensionNotOnRds``, of extensions that RDS for PostgreSQL does not offer.
 
     It is no error, since a server may have more than the list: what AWS added since, and what ``pg_tle`` registered.
     Aurora's extensions are others and are not checked.
@@ -27,9 +27,9 @@ def check_offered(construct: IConstruct, target: PostgresDatabase, extensions: S
     if unknown:
         warn(
             construct,
-            "UnknownExtension",
-            f"{'; '.join(unknown)}: correct the name, or acknowledge 'annotation::cdk-pinsafe:UnknownExtension' if the "
-            "server has it (AWS's list as of 18.3, 17.9, 16.13, 15.17 and 14.22)",
+            "ExtensionNotOnRds",
+            f"{'; '.join(unknown)}: correct the name, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
+            "SHOW rds.extensions has it (AWS's list as of 18.3, 17.9, 16.13, 15.17 and 14.22)",
         )
 
 
