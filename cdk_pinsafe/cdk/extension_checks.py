@@ -57,7 +57,8 @@ def _is_missing(name: str, major: int | None) -> bool:
 
 def _about(name: str, major: int | None) -> str:
     if majors := EXTENSIONS.get(name):
-        return f"extension {name!r} is offered by RDS for PostgreSQL {majors[0]} to {majors[-1]}, not {major}"
+        versions = f"{majors[0]} to {majors[-1]}" if len(majors) > 1 else f"{majors[0]}"
+        return f"extension {name!r} is offered by RDS for PostgreSQL {versions}, not {major}"
     close = difflib.get_close_matches(name.lower(), EXTENSIONS, n=1, cutoff=0.75)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"extension {name!r} is not offered by RDS for PostgreSQL{hint}"

@@ -37,6 +37,7 @@ def add(stack: Stack, vpc: ec2.Vpc, extensions: Sequence[str], major: int | None
             r"'postgres_fwd' is not offered by RDS for PostgreSQL \(did you mean 'postgres_fdw'\?\)",
         ),
         (["timescaledb"], None, "'timescaledb' is not offered by RDS for PostgreSQL:"),
+        (["pg_stat_monitor"], 17, "'pg_stat_monitor' is offered by RDS for PostgreSQL 18, not 17"),
         (["postgis", "postgis_topology"], 18, "'postgis_topology' is offered by RDS for PostgreSQL 14 to 17, not 18"),
     ],
 )
