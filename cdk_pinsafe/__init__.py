@@ -11,7 +11,7 @@ The rooms, and the one way of flow between them::
     applier     the Lambda function: CloudFormation event to PostgreSQL
     drift       whether a database still has what it was asked for, for the command line
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
-    emulator    `pinsafe emulator`: a local proxy that pins as RDS Proxy does
+    emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
     pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin

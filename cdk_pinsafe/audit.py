@@ -25,7 +25,7 @@ from .pinning.conditions import Condition, Evidence
 from .pinning.log_lines import classify
 from .pinning.remedies import settings_line
 from .pinning.statements import Finding, analyse
-from .terminal import one_line
+from .terminal import one_line, plural
 
 _CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
@@ -278,12 +278,12 @@ def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
 def _print(report: Report, console: Console) -> None:
     console.print(
         f"[bold]{escape(one_line(report.database))}[/], PostgreSQL {escape(report.server_version)}: "
-        f"{report.statements} statements, sent {_times(report.calls)}, by whatever way they came\n"
+        f"{report.statements} statements, sent {plural(report.calls, 'time')}, by whatever way they came\n"
     )
     for pin in report.pins[:_SHOWN]:
         redundant = ", repeats what sessions start with" if pin.redundant else ""
         console.print(
-            f"[bold]{_times(pin.calls)}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
+            f"[bold]{plural(pin.calls, 'time')}[/]  [bold]{pin.condition}[/]  ({', '.join(pin.evidence)}){redundant}, "
             f"by {escape(one_line(', '.join(pin.roles)))}"
         )
         _indented(console, pin.statement[:300])
@@ -322,10 +322,6 @@ def _remarks(report: Report) -> list[str]:
         remarks.append(f"{len(report.not_judged)} statements could not be judged; --format json lists them")
     remarks.append("Not tried on AWS. The evidence in parentheses is on whether RDS Proxy pins.")
     return remarks
-
-
-def _times(number: int) -> str:
-    return "1 time" if number == 1 else f"{number:,} times"
 
 
 def _indented(console: Console, text: str) -> None:

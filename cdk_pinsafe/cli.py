@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import (
+    EmulatorError,
     LintError,
     LogsError,
     MissingExtraError,
     PinSafeError,
     SettingError,
-    StandInError,
     UnknownNameError,
 )
 
@@ -216,21 +216,21 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
         show(name, int(engine_version) if engine_version else None, output_format)
 
 
-@main.command(short_help="Run a local proxy that pins as RDS Proxy does.")
+@main.command(short_help="Run a local RDS Proxy emulator.")
 @click.option(
-    "--target", required=True, metavar="DSN", help="The PostgreSQL behind it. Leave the password to PGPASSWORD."
+    "--target", required=True, metavar="DSN", help="The PostgreSQL behind it. Set the password in PGPASSWORD."
 )
 @click.option(
     "--listen", default="127.0.0.1:6432", show_default=True, metavar="HOST:PORT", help="Where clients connect."
 )
-@click.option("--pool-size", default=30, show_default=True, help="The most database connections.")
-@click.option("--max-idle", type=int, help="How many may stay idle for long.  [default: half of --pool-size]")
+@click.option("--pool-size", default=30, show_default=True, help="The maximum number of database connections.")
+@click.option("--max-idle", type=int, help="How many connections may stay idle.  [default: half of --pool-size]")
 @click.option(
     "--authentication",
     type=click.Choice(["scram-sha-256", "md5", "trust", "password"]),
     default="scram-sha-256",
     show_default=True,
-    help="How clients are checked, against the target's password; `password` lets the database check them.",
+    help="How clients authenticate, with the target's password; with `password` the database checks any user's.",
 )
 @click.option("--tls-certificate", type=click.Path(dir_okay=False), help="Offer clients TLS with this certificate,")
 @click.option("--tls-key", type=click.Path(dir_okay=False), help="and this key, both PEM.")
@@ -240,18 +240,20 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
     "--borrow-timeout", default=120.0, show_default=True, help="Seconds that a client waits for a connection."
 )
 @click.option("--idle-client-timeout", default=1800.0, show_default=True, help="Seconds that a client may be idle.")
-@click.option("--client-lifetime", default=86400.0, show_default=True, help="Seconds that a client may stay.")
+@click.option("--client-lifetime", default=86400.0, show_default=True, help="Seconds that a client may stay connected.")
 @click.option("--log", metavar="FILE", help="Append RDS Proxy's log lines to a file; - writes them to standard output.")
 @click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
-@click.option("--timeline", type=click.Path(dir_okay=False), help="At the end, draw who had which connection: an SVG.")
+@click.option(
+    "--timeline", type=click.Path(dir_okay=False), help="At the end, draw which client had which connection (SVG)."
+)
 @_FORMAT
 def emulator(
     target: str, log: str | None, metrics_port: int | None, timeline: str | None, output_format: str, **given: object
 ) -> None:
-    """Stand before a PostgreSQL as RDS Proxy would: multiplex transactions, pin sessions, and say why.
+    """Run a local RDS Proxy emulator: multiplex transactions, pin sessions, and show why.
 
-    Runs until Ctrl-C. On a terminal it shows its clients, its database connections, and who is pinned by which
-    statement; elsewhere it prints each pin. Change an application's DSN to it, and see what pins.
+    Runs until Ctrl-C. On a terminal it shows its clients, its database connections, and which statement pinned which
+    client; elsewhere it prints each pin. Change an application's DSN to the emulator's address, and see what pins.
 
     Exit status: 0 if nothing pinned, 1 if something did, 2 if it could not start.
     """
@@ -275,7 +277,7 @@ def _usage() -> Iterator[None]:
     """Turns what cannot be meant, a name that is not known or a path that cannot be read say, into a usage error."""
     try:
         yield
-    except (LintError, LogsError, SettingError, StandInError, UnknownNameError) as error:
+    except (LintError, LogsError, SettingError, EmulatorError, UnknownNameError) as error:
         raise click.UsageError(str(error)) from None
 
 

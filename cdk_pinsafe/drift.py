@@ -21,9 +21,10 @@ from .applier.connection import OVERRIDES
 from .applier.drift import Standing
 from .applier.messages import Target, clip
 from .applier.plan import Value
-from .applier.reading import extensions_of
+from .applier.reading import extensions_of, load_libraries
 from .dsn import MalformedError, parts_of
 from .errors import ApplyError, UnreachableError
+from .terminal import plural
 
 State = Literal["ok", "drifted", "shadowed", "not effective"]
 
@@ -132,7 +133,7 @@ def _effective(dsn: str, names: Sequence[str]) -> Mapping[str, tuple[str | None,
         session = _Session(connection)
         session.run(sql.BEGIN_LOOKING)
         if extensions := extensions_of(names):
-            session.run(sql.LOAD_LIBRARIES, extensions=json.dumps(sorted(extensions)))
+            load_libraries(session, extensions)
         rows = session.run(sql.FRESH_SESSION, names=json.dumps(names))
     return {name: (value, source) for name, source, _, _, _, value in rows}
 
@@ -166,9 +167,9 @@ def _print(target: Target, rows: Sequence[Row]) -> None:
     if not rows:
         console.print(f"{target}: no settings are managed there")
     elif not found:
-        console.print(f"{target}: {_count(len(rows))} as asked for")
+        console.print(f"{target}: {plural(len(rows), 'setting')} as asked for")
     else:
-        console.print(f"{target}: {len(found)} of {_count(len(rows))} not as asked for")
+        console.print(f"{target}: {len(found)} of {plural(len(rows), 'setting')} not as asked for")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for title in ("setting", "desired", "stored", "effective", "state"):
             table.add_column(title, overflow="fold")
@@ -187,10 +188,6 @@ def _state_in_words(row: Row) -> str:
     if row.state == "shadowed":
         return f"shadowed for {', '.join(row.standing.shadowed_by)}"
     return f"not effective, from {row.source}" if row.state == "not effective" else row.state
-
-
-def _count(number: int) -> str:
-    return f"{number} setting{'s' if number != 1 else ''}"
 
 
 def _text(value: Value) -> str:

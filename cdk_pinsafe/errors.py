@@ -9,7 +9,7 @@
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── RehearsalError        a step of the rehearsal failed
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
-    ├── StandInError          a stand-in was told something that it cannot do
+    ├── EmulatorError         an invalid option of the emulator, or a port that cannot be bound
     ├── AuditError            a database could not be audited
     ├── LintError             a path or a configuration that the linter cannot work with
     ├── UnknownNameError      there is no condition or client of that name
@@ -22,13 +22,13 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "EmulatorError",
     "LintError",
     "LogsError",
     "MissingExtraError",
     "PinSafeError",
     "RehearsalError",
     "SettingError",
-    "StandInError",
     "UnknownNameError",
     "UnreachableError",
 ]
@@ -58,8 +58,8 @@ class RehearsalError(PinSafeError):
     """A step of the rehearsal failed; the message names the step and its cause."""
 
 
-class StandInError(PinSafeError):
-    """A stand-in for RDS Proxy was told something that it cannot do, or cannot listen."""
+class EmulatorError(PinSafeError):
+    """An option of the RDS Proxy emulator is invalid, or its port cannot be bound."""
 
 
 class AuditError(PinSafeError):

@@ -1,16 +1,17 @@
-"""Text from elsewhere, fit for a terminal: whatever it holds, it is only shown.
+"""Text for people: untrusted text made safe for a terminal, and numbers with their nouns.
 
-The Lambda function has its own, as it travels without this module. ``pinsafe logs`` writes escapes instead, which its
-JSON and its page keep, too.
+The Lambda function cannot import this module and has its own. ``pinsafe logs`` writes escapes instead, which its JSON
+and its page keep, too.
 """
 
-__all__ = ["one_line", "plain"]
+__all__ = ["one_line", "plain", "plural"]
 
 
 def plain(text: str) -> str:
-    """The text letter for letter, so that offsets into it hold: white space as spaces, what is not printable as U+FFFD.
+    """Return the text with one printable character for each character, so that offsets stay valid.
 
-    Not printable are controls, marks that turn the direction of writing around, and what Python does not know.
+    White space becomes spaces. Other unprintable characters become U+FFFD: control characters, marks that change the
+    direction of writing, and code points that Python does not know.
     """
     if text.isprintable():
         return text
@@ -18,5 +19,10 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text as a part of a line, with single spaces."""
+    """Return the text in one line, with single spaces."""
     return plain(" ".join(text.split()))
+
+
+def plural(number: float, noun: str) -> str:
+    """Return a whole number with its noun, as `1 pin` or `2,000 pins`."""
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "logs": {"errors", "pinning", "terminal"},
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
-    "drift": {"dsn", "errors", "settings", "applier"},
+    "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "terminal"},
     "rehearsal": {"errors", "pinning", "settings", "emulator", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},

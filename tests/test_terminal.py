@@ -1,14 +1,14 @@
-"""Text from elsewhere, fit for a terminal."""
+"""Text for people: untrusted text made safe, numbers with their nouns."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.terminal import one_line, plain
+from cdk_pinsafe.terminal import one_line, plain, plural
 
 
 @given(st.text())
-def test_only_what_is_printable_is_left(text: str) -> None:
-    """No control, no mark that turns the writing around and no lone surrogate is left, and offsets still hold."""
+def test_result_is_printable(text: str) -> None:
+    """No control character, direction mark or lone surrogate remains, and offsets stay valid."""
     shown = plain(text)
     assert shown.isprintable()
     assert len(shown) == len(text)
@@ -18,7 +18,10 @@ def test_only_what_is_printable_is_left(text: str) -> None:
     assert line.split(" ") == [""] or "" not in line.split(" ")
 
 
-def test_what_becomes_of_hostile_text() -> None:
-    """White space is a space, whatever else a terminal would act upon a replacement character, all else as it was."""
+def test_hostile_text() -> None:
     assert plain("a\tb\n \x1b[2J\u202e é😀\ud800") == "a b  \ufffd[2J\ufffd é😀\ufffd"
     assert one_line(" a\tb\n \x1b[2J\u202e é ") == "a b \ufffd[2J\ufffd é"
+
+
+def test_plural() -> None:
+    assert [plural(number, "pin") for number in (0, 1, 2, 1234.0)] == ["0 pins", "1 pin", "2 pins", "1,234 pins"]

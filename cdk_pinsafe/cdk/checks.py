@@ -1,12 +1,15 @@
 """Refusals and warnings of the constructs: every message names the construct, the prop and what was received."""
 
 import re
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from aws_cdk import Duration, Token, Validations
 from constructs import IConstruct
 
 from ..errors import ConfigurationError
+
+DUMMY_VPC_ID: Final = "vpc-12345"
+"""What CDK takes for the id of every VPC that it has still to look up."""
 
 
 def refuse(construct: IConstruct, message: str) -> NoReturn:

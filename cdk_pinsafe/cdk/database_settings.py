@@ -14,7 +14,7 @@ from constructs import Construct
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, meant
-from . import asset, network
+from . import asset, network, secrets_manager
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
@@ -156,17 +156,6 @@ class DatabaseSettings(Construct):
                 "'annotation::cdk-pinsafe:NothingToDo'",
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
-        endpoint = network.secrets_manager_endpoint(self, vpc) if isolated else None
-        if isolated and endpoint is None:
-            warn(
-                self,
-                "NoWayToSecretsManager",
-                "the applier runs in isolated subnets of a VPC in which this app made no interface endpoint for "
-                "Secrets Manager: without one it cannot read the database's secret; add it with "
-                "vpc.add_interface_endpoint("
-                "'SecretsManager', service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), or acknowledge "
-                "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
-            )
         self._checks.warn()
         check_time_zones(self, texts, *role_texts.values())
 
@@ -219,7 +208,9 @@ class DatabaseSettings(Construct):
         )
         # Deleted in reverse: while the settings go, the applier still has its permission, its way to the database and
         # its way to Secrets Manager.
-        self.resource.node.add_dependency(permission, *rules, *([endpoint] if endpoint else []))
+        self.resource.node.add_dependency(permission, *rules)
+        if isolated:
+            secrets_manager.wait_for_endpoint(self, self.resource, vpc)
         self._wait_for_members(target)
         if drift_repair and drift_check is None:
             refuse(self, "'drift_repair' should come with 'drift_check', got none")

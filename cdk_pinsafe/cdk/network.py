@@ -1,10 +1,8 @@
-"""Subnets: which ones a selection means, and whether they have a way to Secrets Manager."""
+"""Subnets: which ones a selection means, and whether they have a way out of the VPC."""
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from constructs import IConstruct
 
@@ -62,22 +60,3 @@ def is_isolated(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelec
         return True
     isolated = {subnet.subnet_id for subnet in vpc.isolated_subnets}
     return any(subnet.subnet_id in isolated for subnet in _select(construct, vpc, selection))
-
-
-def secrets_manager_endpoint(construct: IConstruct, vpc: ec2.IVpc) -> ec2.InterfaceVpcEndpoint | None:
-    """The interface endpoint for Secrets Manager in a VPC, if the app has one in the VPC, its stack or the construct's.
-
-    Deeper in the tree it is not looked for, which would take long in a large app.
-    """
-    for place in (vpc, Stack.of(vpc), Stack.of(construct)):
-        for candidate in place.node.children:
-            if isinstance(candidate, ec2.InterfaceVpcEndpoint) and _is_secrets_managers(candidate, vpc):
-                return candidate
-    return None
-
-
-def _is_secrets_managers(endpoint: ec2.InterfaceVpcEndpoint, vpc: ec2.IVpc) -> bool:
-    resource = endpoint.node.default_child
-    if not isinstance(resource, ec2.CfnVPCEndpoint) or resource.vpc_id != vpc.vpc_id:
-        return False
-    return "secretsmanager" in json.dumps(Stack.of(endpoint).resolve(resource.service_name))

@@ -15,7 +15,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from ..settings import SettingValue
-from . import network
+from . import network, secrets_manager
 from .alarms import PinningAlarms
 from .checks import check_range, is_token, refuse
 from .dashboard import PinningDashboard
@@ -69,8 +69,8 @@ class PinSafePostgres(Construct):
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
         engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
         instance_type: Default: ``t4g.medium``.
-        vpc_subnets: where instance, proxy and applier stand. Default: the VPC's isolated subnets, else its private
-            ones.
+        vpc_subnets: subnets of instance, proxy and applier. Default: the VPC's isolated subnets, else its private ones;
+            for the applier those of :class:`DatabaseSettings`, which share its functions.
         parameters: of the instance's parameter group: what a database cannot set, such as ``shared_preload_libraries``.
             ``rds.force_ssl`` is always on. Default: none.
         allocated_storage: 20 to 65,536 GiB. Default: 20.
@@ -90,10 +90,11 @@ class PinSafePostgres(Construct):
         alarm_actions: what the alarms do. Default: nothing.
         dashboard: whether to make a dashboard, which costs 3 USD a month beyond an account's first three. Default:
             True.
-        secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the subnets
-            are isolated and the app has none in the VPC. An imported VPC may have one that synth cannot see, and two
-            with private DNS fail the deployment, so there it has to be said: True adds one, False says that the VPC has
-            one, or another way to Secrets Manager. Default: True for a VPC of this app.
+        secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the
+            applier's subnets are isolated. It is taken back at synth if the app turns out to have one with private DNS
+            in that VPC, wherever in its tree. An imported VPC may have one that synth cannot see, so there it has to be
+            said, unless the app makes one: True adds one, False says that the VPC has one or another way to Secrets
+            Manager. Default: True for a VPC that is made in this app.
         ca_bundle: see :class:`DatabaseSettings`. Default: RDS's authorities of 27 commercial regions.
 
     Raises:
@@ -138,7 +139,7 @@ class PinSafePostgres(Construct):
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
-        vpc_subnets = vpc_subnets or network.database_subnets(self, vpc)
+        database_subnets = vpc_subnets or network.database_subnets(self, vpc)
         self._check_numbers(allocated_storage, max_allocated_storage, backup_retention)
         fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", database_name)
         if not fits and not Token.is_unresolved(database_name):
@@ -158,7 +159,7 @@ class PinSafePostgres(Construct):
             instance_type=instance_type
             or ec2.InstanceType.of(ec2.InstanceClass.BURSTABLE4_GRAVITON, ec2.InstanceSize.MEDIUM),
             vpc=vpc,
-            vpc_subnets=vpc_subnets,
+            vpc_subnets=database_subnets,
             database_name=database_name,
             credentials=rds.Credentials.from_generated_secret(_MASTER),
             parameters={**(parameters or {}), "rds.force_ssl": "1"},
@@ -207,7 +208,7 @@ class PinSafePostgres(Construct):
             "Proxy",
             target=database,
             vpc=vpc,
-            vpc_subnets=vpc_subnets,
+            vpc_subnets=database_subnets,
             iam_auth=iam_auth,
             enhanced_logging=enhanced_logging,
             log_retention=log_retention,
@@ -234,7 +235,7 @@ class PinSafePostgres(Construct):
 
     @property
     def connections(self) -> ec2.Connections:
-        """The proxy's security groups: what applications connect to."""
+        """The proxy's security groups, which applications connect to."""
         return self.proxy.connections
 
     @checked
@@ -256,25 +257,15 @@ class PinSafePostgres(Construct):
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 
     def _open_way_to_secrets_manager(
-        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection, is_wanted: bool | None
+        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, is_wanted: bool | None
     ) -> None:
-        isolated = network.is_isolated(self, vpc, vpc_subnets)
-        if not isolated or network.secrets_manager_endpoint(self, vpc) is not None:
+        if not network.is_isolated(self, vpc, vpc_subnets):
             return
         is_imported = not isinstance(vpc, ec2.Vpc)
-        if is_wanted is None and is_imported:
-            refuse(
-                self,
-                "'secrets_manager_endpoint' should be True or False for isolated subnets of an imported VPC, got none: "
-                "without an interface endpoint for Secrets Manager the first deployment fails; True adds one, False "
-                "says that the VPC has one already",
-            )
-        if is_wanted is not False:
-            vpc.add_interface_endpoint(
-                "PinSafeSecretsManager",
-                service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
-                subnets=vpc_subnets,
-            )
+        if is_wanted or (is_wanted is None and not is_imported):
+            secrets_manager.add_endpoint(vpc, vpc_subnets)
+        elif is_wanted is None:
+            secrets_manager.require_endpoint(self, vpc)
         elif is_imported:
             Validations.of(self).acknowledge(
                 Acknowledgment(

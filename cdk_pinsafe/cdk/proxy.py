@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, cast
 
 import jsii
-from aws_cdk import ArnFormat, Duration, Names, RemovalPolicy, Stack, Token
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -19,6 +19,7 @@ from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
 from .database import Database, PostgresDatabase, secret_near
 from .enhanced_logging import DebugLoggingRenewal, DebugLoggingSwitch, EnhancedLogging
 from .props import checked
+from .proxy_name import default_name
 
 PROXY_PORT: Final = 5432
 """RDS Proxy for PostgreSQL listens on no other port (documented)."""
@@ -180,7 +181,10 @@ class PinSafeProxy(ConnectableProxy):
         secrets: secrets of the database users that clients log in as; up to 200. Default: the target's own.
         vpc_subnets: where to put the proxy. Default: CDK's, private subnets.
         security_groups: of the proxy. Default: a new one.
-        proxy_name: 1 to 63 letters, digits and hyphens. Default: made of the construct's path, in lower case.
+        proxy_name: 1 to 63 letters, digits and hyphens. CloudFormation has to replace a proxy whose subnets change, as
+            they do when the VPC gets an availability zone, and refuses that while the name stays: change a name of your
+            own in the same deployment. Default: made of the construct's path and a digest of what a proxy cannot change
+            (its subnets, engine family and network types), in lower case, so that a replacement gets a name of its own.
         iam_auth: whether clients must log in with IAM tokens (``REQUIRED``) rather than passwords. Default: True.
         enhanced_logging: whether the proxy logs which statement pinned. Default: ``EnhancedLogging.ALWAYS``.
         log_retention: how long the proxy's logs are kept. Default: one month.
@@ -225,9 +229,8 @@ class PinSafeProxy(ConnectableProxy):
         session_pinning_filters: Sequence[rds.SessionPinningFilter] = (),
     ) -> None:
         super().__init__(scope, id)
-        # RDS may keep identifiers in lower case (inferred), and the log group's name has to match.
-        self.proxy_name = proxy_name or Names.unique_resource_name(self, max_length=63).lower()
-        check_proxy_name(self, "proxy_name", self.proxy_name)
+        if proxy_name is not None:
+            check_proxy_name(self, "proxy_name", proxy_name)
         check_seconds(self, "borrow_timeout", borrow_timeout, 0, 300)
         check_seconds(self, "idle_client_timeout", idle_client_timeout, 1, 28_800)
         self._check_percentages(max_connections_percent, max_idle_connections_percent)
@@ -249,15 +252,7 @@ class PinSafeProxy(ConnectableProxy):
         self._secrets = secrets
         if not 1 <= len(secrets) <= 200:
             refuse(self, f"'secrets' should be 1 to 200 secrets of database users, got {len(secrets)}")
-        self._warn(enhanced_logging, borrow_timeout, init_query)
 
-        self.log_group = logs.LogGroup(
-            self,
-            "LogGroup",
-            log_group_name=f"/aws/rds/proxy/{self.proxy_name}",
-            retention=log_retention,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
         self.proxy = rds.DatabaseProxy(
             self,
             "Proxy",
@@ -266,7 +261,7 @@ class PinSafeProxy(ConnectableProxy):
             vpc_subnets=vpc_subnets,
             security_groups=list(security_groups) if security_groups is not None else None,
             secrets=secrets,
-            db_proxy_name=self.proxy_name,
+            db_proxy_name=proxy_name,
             iam_auth=iam_auth,
             require_tls=True,
             debug_logging=enhanced_logging in (EnhancedLogging.ALWAYS, EnhancedLogging.ONE_DAY),
@@ -279,6 +274,19 @@ class PinSafeProxy(ConnectableProxy):
         resource: rds.CfnDBProxy = self.proxy.node.default_child  # type: ignore[assignment]
         if resource.engine_family != "POSTGRESQL":
             refuse(self, f"'target' should be a PostgreSQL database, got one of engine family {resource.engine_family}")
+        if proxy_name is None:
+            proxy_name = default_name(self, resource)
+            check_proxy_name(self, "proxy_name", proxy_name)
+            resource.db_proxy_name = proxy_name
+        self.proxy_name = proxy_name
+        self._warn(enhanced_logging, borrow_timeout, init_query)
+        self.log_group = logs.LogGroup(
+            self,
+            "LogGroup",
+            log_group_name=f"/aws/rds/proxy/{self.proxy_name}",
+            retention=log_retention,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         # Otherwise RDS makes the log group itself, without an expiry.
         resource.node.add_dependency(self.log_group)
         self.target_group: rds.CfnDBProxyTargetGroup = self.proxy.node.find_child("ProxyTargetGroup")  # type: ignore[assignment]

@@ -1,65 +1,79 @@
-"""A stand-in for RDS Proxy: a PostgreSQL proxy that multiplexes transactions and pins as RDS Proxy does, on a laptop.
+"""A local RDS Proxy emulator: a PostgreSQL proxy that multiplexes transactions and pins sessions as RDS Proxy does.
 
 ::
 
-    from cdk_pinsafe.emulator import running
+    from cdk_pinsafe.emulator import run_in_thread
 
-    with running("postgresql://app:secret@localhost:5432/app", pool_size=30) as proxy:
+    with run_in_thread("postgresql://app:secret@localhost:5432/app", pool_size=30) as proxy:
         ...  # clients connect to proxy.dsn()
         for pin in proxy.pins:
             print(pin.condition, pin.statement, pin.remedy)
 
-Nothing of this was compared with a real RDS Proxy by this project. What it does, and how well that is known:
+This project has not compared it with a real RDS Proxy. What it does, by how well the behavior of RDS Proxy is known:
 
-**As AWS documents it.** The unit of multiplexing is the transaction. What pins is what `cdk_pinsafe.pinning` says,
-each condition with its evidence; bodies of functions are not looked into. Statements that are prepared through the
-protocol travel with the client, prepared again in the same batch where they are needed; before November 2023 a Parse
-message pinned (`legacy`). A pin holds until the client disconnects. Cancel requests have no effect. Statements over 16
-KB pin. The limits of pool, borrowing, idle clients and the 24 hours of a client's life; SCRAM-SHA-256 by default, MD5
-by choice; the words of refusals at login; the names of the metrics.
+**Documented by AWS.** The unit of multiplexing is the transaction. `cdk_pinsafe.pinning` defines what pins; each
+condition has its evidence, and function bodies are not inspected. Statements prepared through the extended protocol
+follow the client to other connections: they are prepared again, in the same batch, where they are needed. Before
+November 2023 every Parse message pinned (`legacy`). A pin lasts until the client disconnects. Cancel requests have no
+effect. Statements over 16 KB pin. The pool limits, the borrow timeout, the idle client timeout and the 24-hour client
+lifetime are AWS's, as are SCRAM-SHA-256 as the default authentication and MD5 as an option, the messages of login
+errors, and the metric names.
 
-**As others measured it.** The forms of the log lines. A pinning statement that is prepared through the protocol is
-logged at INFO when it is parsed, and pins when it runs. Start-up parameters other than application_name,
-client_encoding, DateStyle, TimeZone, extra_float_digits and search_path are refused, with SQLSTATE 0A000. The error of
-a borrow that timed out has SQLSTATE 08000.
+**Measured by others.** The format of the log lines. A pinning statement that is prepared through the extended protocol
+is logged at INFO when it is parsed, and pins when it is executed. Start-up parameters other than application_name,
+client_encoding, DateStyle, TimeZone, extra_float_digits and search_path are rejected with SQLSTATE 0A000. A borrow
+timeout has SQLSTATE 08000.
 
-**Inferred, or chosen where nothing is known.** A statement over 16 KB pins when it is parsed. A client whose borrow
-timed out, that was idle too long or has lived too long is told so with a FATAL error, and its connection closes.
-Start-up parameters are kept by giving each combination of user, database and parameters database connections of its
-own within one pool, and application_name by a SET where the last borrower had another; RDS Proxy has means of its own.
-A client is told the parameters (ParameterStatus) that the last database connection of its kind reported when it was
-opened; whether RDS Proxy reports every one is not known. The connection of a pinned client is closed when the client
-leaves, not reset; so is one whose client left in mid-transaction. A request whose client vanished is cancelled. Once
-pinned, a client's prepared statements go by its own names, for EXECUTE and DEALLOCATE. The number of statements that
-stay prepared on a connection, and what a client may prepare, are bounded.
+**Inferred, or chosen where nothing is known.** A statement over 16 KB pins when it is parsed. A client gets a FATAL
+error and is disconnected when its borrow times out, when it is idle too long, or when it reaches its maximum lifetime.
+Each combination of user, database and start-up parameters has its own database connections within the one pool limit;
+application_name is set with a SET when a connection changes hands. RDS Proxy uses other means. A client receives the
+ParameterStatus values that the latest database connection of its kind reported when it was opened; it is not known
+whether RDS Proxy reports all of them. When a pinned client disconnects, its database connection is closed, not reset;
+the same holds for a client that disconnects inside a transaction. If a client disappears without Terminate, its running
+request is canceled. Once a client is pinned, its prepared statements have the client's own names on the server, so that
+EXECUTE and DEALLOCATE find them. The number of prepared statements per connection and the memory per client are
+bounded.
 
-**Not imitated.** IAM authentication, several endpoints, read-only targets and failover, connections that are opened
-ahead or kept warm, initialization queries, other engines, the delay of metrics, TLS from the first byte
-(`sslnegotiation=direct`), client certificates, channel binding, protocol 3.2, streaming replication. It is neither
-hardened nor tuned to stand before a production database.
+**Not emulated.** IAM authentication, additional endpoints, read-only targets and failover, connections opened in
+advance, initialization queries, other engines, the delay of CloudWatch metrics, direct TLS (`sslnegotiation=direct`),
+client certificates, channel binding, protocol 3.2, streaming replication. The emulator is not hardened or tuned for use
+in front of a production database.
 
-What must be whole before it is looked at is bounded (a statement that does not pin, say); everything else goes through
-in pieces. The machine without sockets is `session` and the `connection` that it borrows, which knows its
-borrower only as whom it answers. The rules of lending are `pool`. The sockets are `client_edge` and `database_edge`,
-which know each other only as an `edge` that may be full. `server` puts them together in one event loop, and finds the
-client of a session by its number; `host` runs that in a thread. With uvloop installed it is faster.
+Messages are buffered only if they must be read whole (for example a statement within the 16 KB limit), and the buffers
+are bounded; all other bytes are forwarded in pieces.
+
+Modules, from the bytes up:
+
+- Wire protocol, without I/O: `messages`, `authentication`, `handshake` with `frontend_login` and `backend_login`.
+- Multiplexing, without I/O: `session` (a client) and the `connection` that it borrows from the `pool`;
+  `message_rewriter`, `prepared_statements`, `pending`, `classifier` and `shared` belong to them.
+- Sockets (asyncio): `frontend` (clients) and `backend` (the database), both on `flow_control`.
+- `server` connects these in one event loop and maps sessions to clients; `threaded` runs it in a thread. uvloop is used
+  if it is installed, because it is faster.
+- Observers of `events`: `log`, `timeline`; and the state for people and tools: `snapshot`, `terminal_view`, `metrics`,
+  `metrics_server`. `command` is the command line.
 """
 
-from .events import Observer, Pin
-from .host import RunningStandIn, running
-from .login import Authentication
+from .events import Observer, PinEvent
+from .frontend_login import Authentication
 from .metrics import Metrics
-from .server import Options, StandIn
-from .target import Target
+from .server import EmulatorOptions, ProxyEmulator
+from .snapshot import ClientState, ConnectionState, Snapshot
+from .target import ProxyTarget
+from .threaded import ThreadedEmulator, run_in_thread
 
 __all__ = [
     "Authentication",
+    "ClientState",
+    "ConnectionState",
+    "EmulatorOptions",
     "Metrics",
     "Observer",
-    "Options",
-    "Pin",
-    "RunningStandIn",
-    "StandIn",
-    "Target",
-    "running",
+    "PinEvent",
+    "ProxyEmulator",
+    "ProxyTarget",
+    "Snapshot",
+    "ThreadedEmulator",
+    "run_in_thread",
 ]

@@ -1,7 +1,7 @@
-"""SCRAM-SHA-256 (RFC 5802, RFC 7677) and MD5, both ends, as PostgreSQL does them. Knows neither sockets nor messages.
+"""SCRAM-SHA-256 (RFC 5802, RFC 7677) and MD5 as PostgreSQL implements them, for both ends. No sockets, no messages.
 
-`scramp`, which pg8000 brings, is not used: its server refuses the empty user name that libpq sends, as PostgreSQL takes
-the name from the start-up message. Channel binding is not offered, as TLS ends here.
+`scramp`, a dependency of pg8000, is not used: its server rejects the empty user name that libpq sends (PostgreSQL takes
+the name from the start-up message). Channel binding is not offered, because the emulator terminates TLS.
 """
 
 import base64
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 __all__ = ["SCRAM", "ScramClient", "ScramError", "ScramServer", "md5_response"]
 
 SCRAM = "SCRAM-SHA-256"
-_ITERATIONS = 4096  # PostgreSQL's scram_iterations by default
-_MOST_ITERATIONS = 1_000_000  # what a server may make us do
+_ITERATIONS = 4096  # the default of PostgreSQL's scram_iterations
+_MAX_ITERATIONS = 1_000_000  # limits the work that a server can demand
 
 
 class ScramError(Exception):
-    """The other side's message is malformed, or its proof is wrong. Neither holds a password."""
+    """The peer's message is malformed or its proof is wrong. The message never contains a password."""
 
 
 def md5_response(user: str, password: str, salt: bytes) -> str:
-    """What a client answers to AuthenticationMD5Password."""
+    """Return the client's response to AuthenticationMD5Password."""
     inner = hashlib.md5(password.encode() + user.encode(), usedforsecurity=False).hexdigest()
     return "md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest()
 
@@ -39,7 +39,7 @@ class _Verifier:
 
 
 class ScramServer:
-    """The server's side of one login: `first` then `final`."""
+    """Server side of one SCRAM exchange: call `first`, then `final`."""
 
     def __init__(self, password: str) -> None:
         self._verifier = _verifier(password)
@@ -48,11 +48,11 @@ class ScramServer:
         self._signed = ""
 
     def first(self, client_first: str) -> str:
-        """Answer the client's first message."""
+        """Answer the client-first message."""
         flag, _, rest = client_first.partition(",")
         name, _, bare = rest.partition(",")
         if flag not in ("n", "y") or name:
-            raise ScramError("the client asks for channel binding or another user's rights, which are not offered")
+            raise ScramError("channel binding and authorization identities are not supported")
         attributes = _attributes(bare)
         self._header = f"{flag},{name},"
         self._nonce = attributes.get("r", "") + secrets.token_urlsafe(18)
@@ -61,10 +61,10 @@ class ScramServer:
         return answer
 
     def final(self, client_final: str) -> str:
-        """Check the client's proof, and give the server's own.
+        """Check the client's proof and return the server's.
 
         Raises:
-            ScramError: the password is wrong, or the message is.
+            ScramError: the password is wrong, or the message is malformed.
         """
         without_proof, _, proof = client_final.rpartition(",p=")
         attributes = _attributes(without_proof)
@@ -82,7 +82,7 @@ class ScramServer:
 
 
 class ScramClient:
-    """The client's side of one login: `first`, `final`, `verify`."""
+    """Client side of one SCRAM exchange: call `first`, `final`, then `verify`."""
 
     def __init__(self, password: str) -> None:
         self._password = password
@@ -91,21 +91,21 @@ class ScramClient:
         self._expected = ""
 
     def first(self) -> str:
-        """The first message."""
+        """Return the client-first message."""
         return f"n,,{self._bare}"
 
     def final(self, server_first: str) -> str:
-        """Answer the server's first message.
+        """Answer the server-first message.
 
         Raises:
-            ScramError: the server's message is malformed, or asks for absurd work.
+            ScramError: the message is malformed, or demands too many iterations.
         """
         attributes = _attributes(server_first)
         nonce, iterations = attributes.get("r", ""), attributes.get("i", "")
         if not nonce.startswith(self._nonce) or not iterations.isascii() or not iterations.isdigit():
             raise ScramError("the server's first message does not belong to this login")
-        if not 1 <= int(iterations) <= _MOST_ITERATIONS:
-            raise ScramError(f"the server asks for {iterations[:20]} iterations")
+        if not 1 <= int(iterations) <= _MAX_ITERATIONS:
+            raise ScramError(f"the server requires {iterations[:20]} iterations")
         salted = _salted(self._password, _unb64(attributes.get("s", "")), int(iterations))
         without_proof = f"c={_b64(b'n,,')},r={nonce}"
         signed = f"{self._bare},{server_first},{without_proof}".encode()
@@ -116,14 +116,14 @@ class ScramClient:
         return f"{without_proof},p={_b64(proof)}"
 
     def verify(self, server_final: str) -> None:
-        """Check that the server knew the password, too."""
+        """Check the server's proof that it knows the password."""
         if not hmac.compare_digest(server_final.encode(), self._expected.encode()):
             raise ScramError("the server did not prove that it knows the password")
 
 
 @functools.lru_cache(maxsize=256)
 def _verifier(password: str) -> _Verifier:
-    """Kept for each password: 4096 rounds for each of a hundred clients would hold up all others."""
+    """Cached per password: 4096 rounds for each of a hundred clients would block the event loop."""
     salt = secrets.token_bytes(16)
     salted = _salted(password, salt, _ITERATIONS)
     stored_key = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
@@ -132,11 +132,11 @@ def _verifier(password: str) -> _Verifier:
 
 @functools.lru_cache(maxsize=256)
 def _salted(password: str, salt: bytes, iterations: int) -> bytes:
-    return hashlib.pbkdf2_hmac("sha256", _prepared(password), salt, iterations)
+    return hashlib.pbkdf2_hmac("sha256", _saslprep(password), salt, iterations)
 
 
-def _prepared(password: str) -> bytes:
-    """SASLprep, or the password as it is where that does not allow it: PostgreSQL does the same."""
+def _saslprep(password: str) -> bytes:
+    """Apply SASLprep; if it prohibits the password, use the raw UTF-8 bytes, as PostgreSQL does."""
     if password.isascii():
         return password.encode()
     mapped = "".join(

@@ -1,4 +1,4 @@
-"""`pinsafe emulator`: a stand-in in the foreground, with its view, until Ctrl-C."""
+"""`pinsafe emulator`: runs the emulator in the foreground, with a terminal view, until Ctrl-C."""
 
 import contextlib
 import json
@@ -14,72 +14,73 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from ..errors import StandInError
-from .events import Observer, Pin
-from .host import RunningStandIn, running
-from .http import serving_metrics
-from .log import Log
-from .login import Authentication
-from .server import Options
-from .target import Target
+from ..errors import EmulatorError
+from ..terminal import plural
+from .events import Observer, PinEvent
+from .frontend_login import Authentication
+from .log import LogWriter
+from .metrics_server import serve_metrics
+from .server import EmulatorOptions
+from .target import ProxyTarget
+from .terminal_view import pin_text, render
+from .threaded import ThreadedEmulator, run_in_thread
 from .timeline import Recording
-from .view import pin_text, view
 
 __all__ = ["address", "run"]
 
 _REFRESH = 0.25
 
 
-class _Pins(Observer):
-    """Keeps the pins until they were shown."""
+class _NewPins(Observer):
+    """Queues pins until they are printed."""
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[Pin] = SimpleQueue()
+        self._new: SimpleQueue[PinEvent] = SimpleQueue()
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         if not pin.repeated:
             self._new.put(pin)
 
-    def show(self, show: Callable[[Pin], object]) -> None:
+    def drain(self, show: Callable[[PinEvent], object]) -> None:
         while not self._new.empty():
             show(self._new.get())
 
 
 def address(text: str) -> tuple[str, int]:
-    """`host:port`, `:port` or `port`.
+    """Parse `host:port`, `:port` or `port`.
 
     Raises:
-        StandInError: it is none of them.
+        EmulatorError: the text has none of these forms.
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise StandInError(f"an address should be host:port, got {text!r}")
+        raise EmulatorError(f"an address should be host:port, got {text!r}")
     return host, int(port)
 
 
 def run(
     target: str,
-    options: Options,
+    options: EmulatorOptions,
     *,
     output_format: str,
     log: str | None,
     timeline: Path | None,
     metrics_port: int | None,
 ) -> int:
-    """Run until Ctrl-C or SIGTERM. Returns 0 if nothing pinned, 1 if something did."""
-    new_pins = _Pins()
+    """Run until Ctrl-C or SIGTERM. Return 0 if nothing pinned, 1 if something did."""
+    new_pins = _NewPins()
     observers: list[Observer] = [new_pins]
     with contextlib.ExitStack() as stack:
         if log is not None:
-            observers.append(Log(_writer(log, stack), endpoint=options.endpoint))
+            observers.append(LogWriter(_writer(log, stack), endpoint=options.endpoint))
         recording = Recording()
         if timeline is not None:
             _check_writable(timeline)
             observers.append(recording)
-        proxy = stack.enter_context(running(Target.from_dsn(target), options, observers=observers))
-        port = stack.enter_context(serving_metrics(proxy, metrics_port)) if metrics_port is not None else None
-        stopped = stack.enter_context(_until_told())
+        proxy = stack.enter_context(run_in_thread(ProxyTarget.from_dsn(target), options, observers=observers))
+        port = stack.enter_context(serve_metrics(proxy, metrics_port)) if metrics_port is not None else None
+        stopped = stack.enter_context(_stop_event())
         try:
             if output_format == "json":
                 _json(proxy, port, stopped, new_pins)
@@ -92,19 +93,19 @@ def run(
     return 1 if pins else 0
 
 
-def options(**given: Any) -> Options:
-    """Options from the command line's."""
+def options(**given: Any) -> EmulatorOptions:
+    """Convert the command line's options."""
     authentication = Authentication(given.pop("authentication"))
     host, port = address(given.pop("listen"))
     certificate, key = given.pop("tls_certificate"), given.pop("tls_key")
     if (certificate is None) != (key is None):
-        raise StandInError("--tls-certificate and --tls-key go together")
+        raise EmulatorError("--tls-certificate and --tls-key go together")
     tls = (Path(certificate), Path(key)) if certificate is not None else None
-    return Options(host=host, port=port, authentication=authentication, tls=tls, **given)
+    return EmulatorOptions(host=host, port=port, authentication=authentication, tls=tls, **given)
 
 
 def _text(
-    proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event, new_pins: _Pins, *, quiet: bool
+    proxy: ThreadedEmulator, metrics_port: int | None, stopped: threading.Event, new_pins: _NewPins, *, quiet: bool
 ) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not quiet:
@@ -117,56 +118,52 @@ def _text(
         stopped.wait()
     else:
         while not stopped.wait(_REFRESH):
-            new_pins.show(lambda pin: console.print(pin_text(pin)))
-        new_pins.show(lambda pin: console.print(pin_text(pin)))
+            new_pins.drain(lambda pin: console.print(pin_text(pin)))
+        new_pins.drain(lambda pin: console.print(pin_text(pin)))
     if not quiet:
-        _farewell(proxy, console)
+        _print_summary(proxy, console)
 
 
-def _live(proxy: RunningStandIn, console: Console, stopped: threading.Event) -> None:
+def _live(proxy: ThreadedEmulator, console: Console, stopped: threading.Event) -> None:
     before, then = proxy.snapshot(), time.monotonic()
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            moment, now = proxy.snapshot(), time.monotonic()
-            rate = (moment.queries - before.queries) / max(now - then, 1e-3)
-            before, then = moment, now
-            live.update(view(moment, rate, height=console.size.height), refresh=True)
+            snapshot, now = proxy.snapshot(), time.monotonic()
+            rate = (snapshot.queries - before.queries) / max(now - then, 1e-3)
+            before, then = snapshot, now
+            live.update(render(snapshot, rate, height=console.size.height), refresh=True)
             if stopped.wait(_REFRESH):
                 return
 
 
-def _farewell(proxy: RunningStandIn, console: Console) -> None:
-    moment, metrics = proxy.snapshot(), proxy.metrics()
-    pins = moment.pins
+def _print_summary(proxy: ThreadedEmulator, console: Console) -> None:
+    snapshot, metrics = proxy.snapshot(), proxy.metrics()
+    pins = snapshot.pins
     console.print(
-        f"{_count(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
-        f"{_count(metrics['QueryRequests'], 'request')}, {_count(moment.most, 'database connection')} at most, "
-        f"{_count(len(pins), 'session')} pinned"
+        f"{plural(metrics['ClientConnectionsSetupSucceeded'], 'client')}, "
+        f"{plural(metrics['QueryRequests'], 'request')}, {plural(snapshot.peak, 'database connection')} at most, "
+        f"{plural(len(pins), 'session')} pinned"
     )
     if console.is_terminal:
         for pin in pins[-5:]:
             console.print(pin_text(pin))
 
 
-def _count(number: float, what: str) -> str:
-    return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
+def _json(proxy: ThreadedEmulator, metrics_port: int | None, stopped: threading.Event, new_pins: _NewPins) -> None:
+    """Write one JSON object a line: for the start, for each pin, for the end."""
 
-
-def _json(proxy: RunningStandIn, metrics_port: int | None, stopped: threading.Event, new_pins: _Pins) -> None:
-    """A line for the start, one for each pin, one for the end."""
-
-    def say(**what: object) -> None:
+    def emit(**what: object) -> None:
         _line(json.dumps(what))
 
-    say(event="listening", host=proxy.host, port=proxy.port, metrics_port=metrics_port)
+    emit(event="listening", host=proxy.host, port=proxy.port, metrics_port=metrics_port)
     while not stopped.wait(_REFRESH):
-        new_pins.show(lambda pin: say(event="pinned", **pin_dict(pin)))
-    new_pins.show(lambda pin: say(event="pinned", **pin_dict(pin)))
-    say(event="stopped", metrics=proxy.metrics().values)
+        new_pins.drain(lambda pin: emit(event="pinned", **pin_dict(pin)))
+    new_pins.drain(lambda pin: emit(event="pinned", **pin_dict(pin)))
+    emit(event="stopped", metrics=proxy.metrics().values)
 
 
-def pin_dict(pin: Pin) -> dict[str, object]:
-    """A pin for JSON."""
+def pin_dict(pin: PinEvent) -> dict[str, object]:
+    """Return a pin as a dictionary for JSON."""
     return {
         "statement": pin.statement,
         "condition": pin.condition.id if pin.condition is not None else None,
@@ -193,7 +190,7 @@ def _writer(log: str, stack: contextlib.ExitStack) -> Callable[[str], object]:
     try:
         stream = stack.enter_context(Path(log).open("a", encoding="utf-8", buffering=1))  # noqa: SIM115 - it is
     except OSError as error:
-        raise StandInError(f"cannot write the log {log}: {error.strerror}") from None
+        raise EmulatorError(f"cannot write the log {log}: {error.strerror}") from None
     return lambda line: stream.write(line + "\n")
 
 
@@ -206,12 +203,12 @@ def _check_writable(path: Path) -> None:
     try:
         path.touch()
     except OSError as error:
-        raise StandInError(f"cannot write the timeline {path}: {error.strerror}") from None
+        raise EmulatorError(f"cannot write the timeline {path}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set."""
+def _stop_event() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C and SIGTERM set."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,27 +1,27 @@
-"""A database connection, without its socket: what was sent to it, what it answers, when it is free again.
+"""A database connection, without its socket: tracks pending requests and decides when the connection can be released.
 
-The database answers in the order in which it was asked, so what was asked stands in a queue:
+The database answers requests in order, so `DatabaseConnection.pending` is a queue:
 
-=============  ==================================================  ====================================
-asked          the answer that ends it                             when an earlier message of its batch failed
-=============  ==================================================  ====================================
-Query          ReadyForQuery                                       left out, as everything up to Sync
-FunctionCall   ReadyForQuery                                       left out
-Sync           ReadyForQuery                                       answered: it ends the batch
-Parse          ParseComplete                                       left out: what it prepared is not there
-Bind           BindComplete                                        left out
-Describe       RowDescription or NoData                            left out
-Execute        CommandComplete, PortalSuspended, EmptyQueryResp.   left out
-Close          CloseComplete                                       left out: what it closed is still there
-CopyDone/Fail  none: it only tells where a COPY's data end         left out
-=============  ==================================================  ====================================
+=============  ===============================================  ==================================================
+pending        the response that completes it                   if an earlier message of its batch failed
+=============  ===============================================  ==================================================
+Query          ReadyForQuery                                    skipped, as everything up to Sync
+FunctionCall   ReadyForQuery                                    skipped
+Sync           ReadyForQuery                                    answered: it ends the batch
+Parse          ParseComplete                                    skipped: the statement was not prepared
+Bind           BindComplete                                     skipped
+Describe       RowDescription or NoData                         skipped
+Execute        CommandComplete, PortalSuspended, EmptyQueryR.   skipped
+Close          CloseComplete                                    skipped: the statement or portal still exists
+CopyDone/Fail  none: it only marks the end of the COPY data     skipped
+=============  ===============================================  ==================================================
 
-While the database reads a COPY's data it passes over Sync, so those are taken out of the queue.
+While the database reads COPY data it ignores Sync, so Syncs are removed from the queue then.
 
-Answers go to the client as they came, in pieces of any size, only headers are looked at. The answers to what the
-stand-in asked by itself (`Preparing` without a name, `CLOSE_OURS`, `SYNC_OURS`, `QUERY_OURS`) are kept from the client.
+Responses are forwarded to the client in pieces of any size; only headers are inspected. The responses to the emulator's
+own requests (a `PendingParse` without a name, `CLOSE_INTERNAL`, `SYNC_INTERNAL`, `QUERY_INTERNAL`) are not forwarded.
 
-It must not know the pool's rules nor what pins.
+This module does not know the rules of the pool, nor what pins.
 """
 
 import struct
@@ -29,238 +29,244 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from .asked import (
+from .backend_login import BackendInfo
+from .events import PinEvent
+from .flow_control import FlowControlledProtocol
+from .frontend_login import PoolKey
+from .messages import ProtocolViolation, error_fields
+from .pending import (
     BIND,
-    CLOSE_OURS,
+    CLOSE_INTERNAL,
     CLOSE_PORTAL,
     COPY_END,
     DESCRIBE,
     EXECUTE,
     QUERY,
-    QUERY_OURS,
+    QUERY_INTERNAL,
     SYNC,
-    SYNC_OURS,
-    UNKNOWN,
-    Asked,
-    Closing,
+    SYNC_INTERNAL,
+    UNKNOWN_STATEMENT,
+    PendingClose,
+    PendingParse,
+    PendingRequest,
     PreparedStatement,
-    Preparing,
 )
-from .database_login import DatabaseLogin
-from .edge import Edge
-from .events import Pin
-from .login import Key
-from .messages import ProtocolViolation, error_fields
 
-__all__ = ["FAILED", "IDLE", "IN_TRANSACTION", "Borrower", "DatabaseConnection"]
+__all__ = ["FAILED", "IDLE", "Borrower", "DatabaseConnection"]
 
 IDLE: Final = ord("I")
-IN_TRANSACTION: Final = ord("T")
 FAILED: Final = ord("E")
 
-_STATEMENT_GONE: Final = frozenset({"26000", "42P05"})  # not what our own book says: the connection is not trusted then
-_LONGEST_HEADED: Final = 1 << 20  # a message of a kind that has to be whole is never longer
+# invalid_sql_statement_name and duplicate_prepared_statement: the database's statements may differ from `prepared`.
+_PREPARED_STATEMENT_ERRORS: Final = frozenset({"26000", "42P05"})
+_MAX_BUFFERED: Final = 1 << 20  # upper bound of a message that is buffered whole
 
 _HEADER = struct.Struct(">I").unpack_from
 
-# Which answers need a look, by type. The others pass.
+# The responses to inspect, by type. All others are forwarded without a look.
 _Z, _E, _S, _G = b"Z"[0], b"E"[0], b"S"[0], b"G"[0]
 _PARSED, _BOUND, _CLOSED = b"1"[0], b"2"[0], b"3"[0]
 _ENDS_EXECUTE = frozenset(b"CIs")
 _ENDS_DESCRIBE = frozenset(b"Tn")
-_LOOK_SIMPLE = frozenset(b"ZG")
-_LOOK_ALL = frozenset(range(256))
-_LOOK_EXTENDED = frozenset(b"ZGE123CIsTn")
+_INSPECT_SIMPLE = frozenset(b"ZG")
+_INSPECT_ALL = frozenset(range(256))
+_INSPECT_EXTENDED = frozenset(b"ZGE123CIsTn")
 
 
 class Borrower(Protocol):
-    """Who has borrowed a connection: a `Session`, as far as it matters to the connection and to who lends it."""
+    """The client that has borrowed a connection: a `ClientSession`, as far as the connection and the pool need it."""
 
     number: int
     connection: "DatabaseConnection | None"
-    pinned: Pin | None
-    streaming: int
-    edge: Edge | None
+    pinned: PinEvent | None
+    streaming_bytes: int
+    protocol: FlowControlledProtocol | None
 
     def answer(self, data: bytes) -> None:
-        """Pass answers on."""
+        """Forward responses to the client."""
 
     def answered(self) -> None:
-        """Everything that was asked is answered."""
+        """Called when all pending requests are answered."""
 
-    def restore(self, name: bytes, before: PreparedStatement | None) -> None:
-        """Call `before` by that name again: what changed it failed or was left out."""
+    def restore_statement(self, name: bytes, before: PreparedStatement | None) -> None:
+        """Make `before` the statement of that name again: the message that changed it failed or was skipped."""
 
 
 class DatabaseConnection:
-    """One connection to the database, after login.
+    """One database connection after login.
 
     Attributes:
-        number: as in the log.
-        key: who may use it.
-        login: what the database told when it was opened.
-        edge: its socket, for the one of its client's; it does not look at it itself.
-        write: takes bytes for the database.
-        session: who has borrowed it; None in the pool.
-        status: of the last ReadyForQuery: `I`, `T` or `E`.
-        asked: what has not been answered yet.
-        open_batch: extended messages were sent after the last Sync.
-        skipping: one of them failed, and the database passes over whatever comes before a Sync.
-        copying_in: the database reads a COPY's data, and the client has not ended them.
-        name: the application_name that it was given; None for the one that it came with.
-        prepared: the clients' statements that are prepared on it by their `name`, the least recently used first.
-        unnamed: the statement that is its unnamed one, `UNKNOWN` if that is not known; None if it has none.
-        spoilt: it must not be used by another client.
-        abandoned: its client vanished while it was busy for it.
-        cut: its client left in the middle of a message.
-        since: when it got into its present state, on the pool's clock.
-        born: when it was opened.
+        number: the connection's number, as in the log.
+        key: the sessions with an equal key may use it.
+        info: what the database reported at login.
+        protocol: the asyncio protocol of its socket; kept here for the client's protocol, not used by this class.
+        write: sends bytes to the database.
+        release: called when the connection can go back to the pool.
+        session: the session that has borrowed it; None in the pool.
+        status: the transaction status of the last ReadyForQuery: `I`, `T` or `E`.
+        pending: the requests that are not answered yet.
+        open_batch: extended-protocol messages were sent after the last Sync.
+        skipping: one of them failed, and the database skips all messages up to Sync.
+        copying_in: the database reads COPY data, and the client has not ended them.
+        application_name: the application_name that was set on it; None if none was set since it was opened.
+        prepared: the clients' statements that are prepared on it, by their `name`; the least recently used first.
+        unnamed: its unnamed statement; `UNKNOWN_STATEMENT` if that is not known, None if there is none.
+        tainted: no other client may use it.
+        client_gone: its client disconnected without Terminate while requests were pending.
+        mid_message: its client disconnected in the middle of a message.
+        released_at: when it was last released, on the monotonic clock.
+        created_at: when it was opened, on the monotonic clock.
     """
 
     __slots__ = (
-        "_rest",
-        "_skip",
-        "abandoned",
-        "asked",
-        "born",
+        "_buffer",
+        "_skip_bytes",
+        "application_name",
+        "client_gone",
         "copying_in",
-        "cut",
-        "edge",
-        "free",
+        "created_at",
+        "info",
         "key",
-        "login",
-        "name",
+        "mid_message",
         "number",
         "open_batch",
+        "pending",
         "prepared",
+        "protocol",
+        "release",
+        "released_at",
         "session",
-        "since",
         "skipping",
-        "spoilt",
         "status",
+        "tainted",
         "unnamed",
         "write",
     )
 
     def __init__(
-        self, number: int, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: Edge | None = None
+        self,
+        number: int,
+        key: PoolKey,
+        info: BackendInfo,
+        write: Callable[[bytes], object],
+        protocol: FlowControlledProtocol | None = None,
     ) -> None:
         self.number = number
         self.key = key
-        self.login = login
+        self.info = info
         self.write = write
-        self.edge = edge
-        self.free: Callable[[DatabaseConnection], object] = _nothing
+        self.protocol = protocol
+        self.release: Callable[[DatabaseConnection], object] = _noop
         self.session: Borrower | None = None
         self.status = IDLE
-        self.asked: deque[Asked] = deque()
+        self.pending: deque[PendingRequest] = deque()
         self.open_batch = False
         self.skipping = False
         self.copying_in = False
         self.prepared: dict[PreparedStatement, None] = {}
         self.unnamed: PreparedStatement | None = None
-        self.name: str | None = None
-        self.spoilt = False
-        self.abandoned = False
-        self.cut = False
-        self.since = 0.0
-        self.born = 0.0
-        self._rest = b""
-        self._skip = 0
+        self.application_name: str | None = None
+        self.tainted = False
+        self.client_gone = False
+        self.mid_message = False
+        self.released_at = 0.0
+        self.created_at = 0.0
+        self._buffer = b""
+        self._skip_bytes = 0
 
     @property
     def in_transaction(self) -> bool:
-        """Whether its client's transaction is not over."""
+        """Whether a transaction is open."""
         return self.status != IDLE
 
     def receive(self, data: bytes) -> None:
-        """Take the database's answers.
+        """Take bytes from the database.
 
         Raises:
-            ProtocolViolation: they are none; the connection is useless.
+            ProtocolViolation: the bytes are not PostgreSQL's protocol; the connection cannot be used any more.
         """
         if self.session is None:
             self._receive_idle(data)
             return
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
         size = len(data)
-        skip = self._skip
+        skip = self._skip_bytes
         if skip >= size:
-            self._skip = skip - size
+            self._skip_bytes = skip - size
             self.session.answer(data)
             return
         position = skip
-        start = 0  # from here on it is still to be passed on
-        asked = self.asked
-        free = False
-        look = _looks(asked)
+        start = 0  # the bytes before it were forwarded
+        pending = self.pending
+        completed = False
+        inspected = _inspected_types(pending)
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
             if after < position + 5:
-                raise ProtocolViolation("the database sent a message of an impossible length")
-            if kind not in look:
+                raise ProtocolViolation("the database sent a message with an invalid length")
+            if kind not in inspected:
                 position = after
-                free = False
+                completed = False
                 if after > size:
                     break
                 continue
             if after > size:
-                if kind == _E and size - position > _LONGEST_HEADED and not self._look(kind, data, position + 5, size):
-                    position = after  # what matters stands at its beginning; the rest passes in pieces
+                if kind == _E and size - position > _MAX_BUFFERED and not self._inspect(kind, data, position + 5, size):
+                    position = after  # the fields that matter come first; the rest is forwarded in pieces
                 break
             if kind == _Z:
                 if after != position + 6:
-                    raise ProtocolViolation("the database sent a message of an impossible length")
-                ours = self._ready()
+                    raise ProtocolViolation("the database sent a message with an invalid length")
+                internal = self._ready()
                 self.status = data[position + 5]
-                free = not ours
-                look = _looks(asked)
+                completed = not internal
+                inspected = _inspected_types(pending)
             else:
-                ours = self._look(kind, data, position + 5, after)
-                free = False
-            if ours:
+                internal = self._inspect(kind, data, position + 5, after)
+                completed = False
+            if internal:
                 if start < position:
                     self.session.answer(data[start:position])
                 start = after
             position = after
         if position > size:
-            self._skip = position - size
+            self._skip_bytes = position - size
             position = size
         else:
-            self._skip = 0
+            self._skip_bytes = 0
             if position < size:
-                if size - position > _LONGEST_HEADED:
-                    raise ProtocolViolation("the database sent an overlong message")
-                self._rest = data[position:]
+                if size - position > _MAX_BUFFERED:
+                    raise ProtocolViolation("the database sent a message that is too long")
+                self._buffer = data[position:]
         if start == 0 and position == size:
             self.session.answer(data)
         elif start < position:
             self.session.answer(data[start:position])
-        if free and not asked:
+        if completed and not pending:
             self.session.answered()
-            self.free_if_done()
+            self.release_if_done()
 
-    def free_if_done(self) -> None:
-        """Give it back to the pool if nothing is left of its client's transaction."""
+    def release_if_done(self) -> None:
+        """Return the connection to the pool if its client's transaction and batch are over."""
         session = self.session
         if (
             self.status == IDLE
-            and not self.asked
+            and not self.pending
             and not self.open_batch
-            and not self._rest
-            and not self._skip
+            and not self._buffer
+            and not self._skip_bytes
             and session is not None
             and session.pinned is None
-            and not session.streaming
+            and not session.streaming_bytes
         ):
-            self.free(self)
+            self.release(self)
 
     def _receive_idle(self, data: bytes) -> None:
-        """Read what a database says unasked: changed parameters, notices; or an error, after which it closes."""
-        data = self._rest + data
+        """Read unsolicited messages: ParameterStatus, notices; anything else closes the connection."""
+        data = self._buffer + data
         position = 0
         while len(data) - position >= 5:
             after = position + 1 + _HEADER(data, position + 1)[0]
@@ -269,56 +275,56 @@ class DatabaseConnection:
             kind = data[position]
             if kind == _S:
                 name, _, value = data[position + 5 : after - 1].partition(b"\0")
-                self.login.parameters[name.decode(errors="replace")] = value.decode(errors="replace")
+                self.info.parameters[name.decode(errors="replace")] = value.decode(errors="replace")
             elif kind not in b"NA":
-                raise ProtocolViolation("the database sent an answer that nobody asked for")
+                raise ProtocolViolation("the database sent a message that was not requested")
             position = after
-        self._rest = data[position:]
-        if len(self._rest) > _LONGEST_HEADED:
-            raise ProtocolViolation("the database sent an overlong message")
+        self._buffer = data[position:]
+        if len(self._buffer) > _MAX_BUFFERED:
+            raise ProtocolViolation("the database sent a message that is too long")
 
     def _ready(self) -> bool:
-        """Take what a ReadyForQuery ends from the queue; return whether it was ours."""
-        asked = self.asked
+        """Remove what a ReadyForQuery completes from the queue. Return whether the request was internal."""
+        pending = self.pending
         self.copying_in = False
-        left_out = []
-        ours = False
-        while asked:
-            one = asked.popleft()
+        discarded = []
+        internal = False
+        while pending:
+            one = pending.popleft()
             if one is QUERY or one is SYNC:
                 break
-            if one is SYNC_OURS or one is QUERY_OURS:
-                ours = True
+            if one is SYNC_INTERNAL or one is QUERY_INTERNAL:
+                internal = True
                 break
-            left_out.append(one)
-        while asked and asked[0] is COPY_END:
-            asked.popleft()  # of a COPY that failed before it began: the database passes over it
-        self._undo(left_out)
-        return ours
+            discarded.append(one)
+        while pending and pending[0] is COPY_END:
+            pending.popleft()  # of a COPY that failed before it started: the database ignores it
+        self._roll_back(discarded)
+        return internal
 
-    def _look(self, kind: int, data: bytes, begin: int, end: int) -> bool:
-        """Look at an answer, and return whether it is one that the client did not ask for."""
-        asked = self.asked
-        head = asked[0] if asked else None
-        if head is QUERY_OURS:
+    def _inspect(self, kind: int, data: bytes, begin: int, end: int) -> bool:
+        """Process one response. Return whether it is kept from the client."""
+        pending = self.pending
+        head = pending[0] if pending else None
+        if head is QUERY_INTERNAL:
             return True
         if kind == _BOUND:
             if head is BIND:
-                asked.popleft()
+                pending.popleft()
         elif kind in _ENDS_EXECUTE:
             if head is EXECUTE:
-                asked.popleft()
+                pending.popleft()
         elif kind in _ENDS_DESCRIBE:
             if head is DESCRIBE:
-                asked.popleft()
+                pending.popleft()
         elif kind == _PARSED:
-            if type(head) is Preparing:
-                asked.popleft()
+            if type(head) is PendingParse:
+                pending.popleft()
                 return head.name is None
         elif kind == _CLOSED:
-            if head is CLOSE_OURS or head is CLOSE_PORTAL or type(head) is Closing:
-                asked.popleft()
-                return head is CLOSE_OURS
+            if head is CLOSE_INTERNAL or head is CLOSE_PORTAL or type(head) is PendingClose:
+                pending.popleft()
+                return head is CLOSE_INTERNAL
         elif kind == _G:
             self._copy_in_begins()
         elif kind == _E:
@@ -326,66 +332,66 @@ class DatabaseConnection:
         return False
 
     def _failed(self, fields: dict[str, str]) -> bool:
-        """Take what an error leaves unanswered from the queue; return whether the client is not to see it."""
-        asked = self.asked
-        if fields.get("C") in _STATEMENT_GONE:
-            self.spoilt = True
-        head = asked[0] if asked else None
+        """Remove the requests that an error skips from the queue. Return whether the error is kept from the client."""
+        pending = self.pending
+        if fields.get("C") in _PREPARED_STATEMENT_ERRORS:
+            self.tainted = True
+        head = pending[0] if pending else None
         if head is None or head is QUERY or head is SYNC:
             return False
-        left_out = []
-        while asked and asked[0] is not SYNC and asked[0] is not SYNC_OURS:
-            left_out.append(asked.popleft())
-        self._undo(left_out)
-        if not asked:
+        discarded = []
+        while pending and pending[0] is not SYNC and pending[0] is not SYNC_INTERNAL:
+            discarded.append(pending.popleft())
+        self._roll_back(discarded)
+        if not pending:
             self.skipping = self.open_batch = True
-        if self.session is not None and type(head) is Preparing and head.name == b"":
-            self.session.restore(b"", None)  # a Parse that fails has dropped the unnamed statement already
+        if self.session is not None and type(head) is PendingParse and head.name == b"":
+            self.session.restore_statement(b"", None)  # even a Parse that fails drops the unnamed statement
         self.copying_in = False
-        return bool(asked) and asked[0] is SYNC_OURS
+        return bool(pending) and pending[0] is SYNC_INTERNAL
 
-    def _undo(self, left_out: list[Asked]) -> None:
-        """Undo what was noted of messages that did nothing, the last one first."""
+    def _roll_back(self, discarded: list[PendingRequest]) -> None:
+        """Undo the bookkeeping of messages that were skipped, in reverse order."""
         session = self.session
-        for one in reversed(left_out):
-            if type(one) is Preparing:
+        for one in reversed(discarded):
+            if type(one) is PendingParse:
                 self.prepared.pop(one.statement, None)
-                if one.wire == b"":
-                    self.unnamed = UNKNOWN
+                if one.wire_name == b"":
+                    self.unnamed = UNKNOWN_STATEMENT
                 if one.name is not None and session is not None:
-                    session.restore(one.name, one.before)
-            elif type(one) is Closing:
-                if one.shared and one.before is not None:
-                    self.prepared[one.before] = None
+                    session.restore_statement(one.name, one.previous)
+            elif type(one) is PendingClose:
+                if one.shared and one.previous is not None:
+                    self.prepared[one.previous] = None
                 if one.name == b"":
-                    self.unnamed = UNKNOWN
+                    self.unnamed = UNKNOWN_STATEMENT
                 if session is not None:
-                    session.restore(one.name, one.before)
-            elif one is QUERY or one is CLOSE_OURS:
-                self.unnamed = UNKNOWN  # it would have dropped it
+                    session.restore_statement(one.name, one.previous)
+            elif one is QUERY or one is CLOSE_INTERNAL:
+                self.unnamed = UNKNOWN_STATEMENT  # whether it dropped the unnamed statement is not known
 
     def _copy_in_begins(self) -> None:
-        """The database reads data from now on, and passes over Sync until they end."""
-        asked = self.asked
-        head = [asked.popleft()] if asked else []
-        while asked:
-            one = asked.popleft()
+        """Handle CopyInResponse: from here to the end of the data the database ignores Sync."""
+        pending = self.pending
+        copy_request = [pending.popleft()] if pending else []
+        while pending:
+            one = pending.popleft()
             if one is COPY_END:
                 break
             if one is not SYNC:
                 raise ProtocolViolation("the client sent another request before the data of its COPY")
         else:
             self.copying_in = True
-        asked.extendleft(head)
+        pending.extendleft(copy_request)
 
 
-def _looks(asked: deque[Asked]) -> frozenset[int]:
-    """The kinds of answers to look at."""
-    head = asked[0] if asked else None
+def _inspected_types(pending: deque[PendingRequest]) -> frozenset[int]:
+    """Return the message types to inspect."""
+    head = pending[0] if pending else None
     if head is QUERY:
-        return _LOOK_SIMPLE
-    return _LOOK_ALL if head is QUERY_OURS else _LOOK_EXTENDED
+        return _INSPECT_SIMPLE
+    return _INSPECT_ALL if head is QUERY_INTERNAL else _INSPECT_EXTENDED
 
 
-def _nothing(connection: DatabaseConnection) -> None:
-    """Stands where the pool is not known yet."""
+def _noop(connection: DatabaseConnection) -> None:
+    """Default callback until the pool sets one."""

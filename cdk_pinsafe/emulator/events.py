@@ -1,6 +1,6 @@
-"""What happens in a stand-in, as records for whoever watches: the log, the metrics, the view, the timeline, a test.
+"""The events of the emulator, for observers: the log, the metrics, the terminal view, the timeline, a test.
 
-It must not know how anything of it comes about.
+This module does not know what causes the events.
 """
 
 from collections.abc import Sequence
@@ -9,27 +9,30 @@ from datetime import datetime
 
 from ..pinning.conditions import Condition, Evidence
 
-__all__ = ["Observer", "Observers", "Pin"]
+__all__ = ["Observer", "Observers", "PinEvent"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """A statement that pins, at the moment the client runs it.
+class PinEvent:
+    """A client ran a statement that pins.
 
     Attributes:
-        statement: its text; of one that is longer than 16 KB the first 1000 characters.
-        condition: what it meets; None for a Parse message in legacy mode.
+        statement: the SQL text; its first 1000 characters if it is longer than 16 KB.
+        condition: the condition that it meets; None for a Parse message in legacy mode.
         evidence: how well it is known that RDS Proxy pins on it, best first.
-        reason: the reason as RDS Proxy's log gives it.
-        digest: the normalised statement as in the log; None where the log has none.
+        reason: the reason in RDS Proxy's log.
+        digest: the normalized statement in the log; None if the log has none.
         remedy: what to write instead.
-        start, end: the part of `statement` that pins, in characters.
-        client_connection: the client connection's number, as in the log.
-        db_connection: the database connection's number.
-        user, database, application_name: the client's.
-        client_address: where it came from, as `127.0.0.1:50412`.
-        when: the time, with its zone.
-        repeated: the session was pinned before: this statement would have pinned it, too.
+        start: where the part of `statement` that pins begins, in characters.
+        end: where it ends, exclusively.
+        client_connection: the number of the client connection, as in the log.
+        db_connection: the number of the database connection.
+        user: the client's user.
+        database: the client's database.
+        application_name: the client's `application_name`.
+        client_address: the client's address, as `127.0.0.1:50412`.
+        when: the time, with time zone.
+        repeated: the session was already pinned; this statement would have pinned it, too.
     """
 
     statement: str
@@ -51,19 +54,19 @@ class Pin:
 
 
 class Observer:
-    """Is told what happens, in the thread of the stand-in. Does nothing by itself; every method returns quickly.
+    """Receives events in the emulator's thread. The methods of this class do nothing; overrides must return quickly.
 
-    Connections are told by their numbers, which count from 1 and are never used twice.
+    Connections are identified by their numbers, which count from 1 and are never reused.
     """
 
     def client_connected(self, client: int, address: str) -> None:
-        """A client opened a connection; it is not logged in yet."""
+        """A client opened a connection; it has not logged in yet."""
 
     def client_ready(self, client: int, user: str, database: str, application_name: str) -> None:
-        """A client is logged in."""
+        """A client has logged in."""
 
     def client_closed(self, client: int, reason: str) -> None:
-        """A client's connection ended."""
+        """A client connection ended."""
 
     def connection_opened(self, connection: int, user: str, database: str) -> None:
         """A database connection is ready."""
@@ -72,20 +75,20 @@ class Observer:
         """A database connection ended."""
 
     def borrowed(self, client: int, connection: int) -> None:
-        """A client's transaction begins on a database connection."""
+        """A client has borrowed a database connection for a transaction."""
 
     def released(self, client: int, connection: int) -> None:
-        """It is over, and the connection is in the pool again."""
+        """A client has released a database connection."""
 
-    def may_pin(self, pin: Pin) -> None:
-        """A client prepared a statement that pins when it runs."""
+    def pin_announced(self, pin: PinEvent) -> None:
+        """A client prepared a statement that pins when it is executed."""
 
-    def pinned(self, pin: Pin) -> None:
-        """A client ran a statement that pins; `pin.repeated` tells whether it was pinned already."""
+    def pinned(self, pin: PinEvent) -> None:
+        """A client ran a statement that pins; `pin.repeated` is true if its session was already pinned."""
 
 
 class Observers(Observer):
-    """Several as one."""
+    """Forwards each event to several observers."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
@@ -118,10 +121,10 @@ class Observers(Observer):
         for one in self._observers:
             one.released(client, connection)
 
-    def may_pin(self, pin: Pin) -> None:
+    def pin_announced(self, pin: PinEvent) -> None:
         for one in self._observers:
-            one.may_pin(pin)
+            one.pin_announced(pin)
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         for one in self._observers:
             one.pinned(pin)

@@ -1,20 +1,20 @@
-"""What happens, as lines in the form of RDS Proxy's log."""
+"""Writes events as log lines in the format of RDS Proxy's log."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ..pinning import log_lines
 from ..terminal import one_line
-from .events import Observer, Pin
+from .events import Observer, PinEvent
 
-__all__ = ["Log"]
+__all__ = ["LogWriter"]
 
 
-class Log(Observer):
-    """Writes a line for each thing that RDS Proxy is known to log."""
+class LogWriter(Observer):
+    """Writes a line for each event that RDS Proxy is known to log."""
 
     def __init__(self, write: Callable[[str], object], *, endpoint: str = "default") -> None:
-        """Write lines, without line ends, by `write`, in the stand-in's thread; it should return quickly."""
+        """Write lines with `write`, without line ends, in the emulator's thread; `write` must return quickly."""
         self._write = write
         self._endpoint = endpoint
 
@@ -24,7 +24,7 @@ class Log(Observer):
     def client_closed(self, client: int, reason: str) -> None:
         self._write(log_lines.closed(datetime.now(UTC), client, one_line(reason), endpoint=self._endpoint))
 
-    def may_pin(self, pin: Pin) -> None:
+    def pin_announced(self, pin: PinEvent) -> None:
         self._write(
             log_lines.may_pin(
                 pin.when,
@@ -36,7 +36,7 @@ class Log(Observer):
             )
         )
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         if not pin.repeated:
             self._write(
                 log_lines.pinned(

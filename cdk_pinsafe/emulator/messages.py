@@ -1,9 +1,9 @@
-"""PostgreSQL's protocol 3.0 as tables, and the few messages that the stand-in writes itself.
+"""PostgreSQL's protocol 3.0: codes, limits, and the few messages that the emulator writes itself.
 
-Source: PostgreSQL's documentation, "Frontend/Backend Protocol", and the limits of its `src/backend/tcop/postgres.c` and
-`src/include/libpq/pqcomm.h`.
+Source: PostgreSQL's documentation, "Frontend/Backend Protocol"; the limits are those of `src/backend/tcop/postgres.c`
+and `src/include/libpq/pqcomm.h`.
 
-It must not know what a session or a pool is.
+This module knows neither sessions nor pools.
 """
 
 import struct
@@ -14,58 +14,58 @@ __all__ = [
     "CANCEL_REQUEST",
     "FRONTEND_LIMITS",
     "GSS_REQUEST",
-    "LONGEST_START_UP",
+    "MAX_STARTUP_PACKET_LENGTH",
     "PROTOCOL_3_0",
     "SSL_REQUEST",
+    "FatalError",
     "ProtocolViolation",
-    "Refusal",
     "authentication",
     "backend_key_data",
     "close_statement",
     "error_fields",
     "error_response",
     "message",
-    "naming",
     "parameter_status",
     "parse",
     "ready_for_query",
-    "start_up",
-    "start_up_parameters",
+    "set_application_name",
+    "startup_message",
+    "startup_parameters",
 ]
 
-# What stands where a start-up message has its protocol version.
+# The protocol version or request code of a start-up packet.
 PROTOCOL_3_0: Final = 3 << 16
 CANCEL_REQUEST: Final = 80877102
 SSL_REQUEST: Final = 80877103
 GSS_REQUEST: Final = 80877104
 
-LONGEST_START_UP: Final = 10_000
-_SMALL: Final = 10_000
-_LARGE: Final = 0x3FFFFFFF - 1
+MAX_STARTUP_PACKET_LENGTH: Final = 10_000
+_SMALL_MESSAGE_LIMIT: Final = 10_000
+_LARGE_MESSAGE_LIMIT: Final = 0x3FFFFFFF - 1
 
-# What a client may send once it is logged in: type -> the longest length field. The server has the same limits.
+# The messages of a client after login: type -> maximum of the length field, as in the server.
 FRONTEND_LIMITS: Final[Mapping[int, int]] = {
-    ord("Q"): _LARGE,  # Query
-    ord("P"): _LARGE,  # Parse
-    ord("B"): _LARGE,  # Bind
-    ord("D"): _SMALL,  # Describe
-    ord("E"): _SMALL,  # Execute
-    ord("C"): _SMALL,  # Close
-    ord("S"): _SMALL,  # Sync
-    ord("H"): _SMALL,  # Flush
-    ord("F"): _LARGE,  # FunctionCall
-    ord("d"): _LARGE,  # CopyData
-    ord("c"): _SMALL,  # CopyDone
-    ord("f"): _SMALL,  # CopyFail
-    ord("X"): _SMALL,  # Terminate
+    ord("Q"): _LARGE_MESSAGE_LIMIT,  # Query
+    ord("P"): _LARGE_MESSAGE_LIMIT,  # Parse
+    ord("B"): _LARGE_MESSAGE_LIMIT,  # Bind
+    ord("D"): _SMALL_MESSAGE_LIMIT,  # Describe
+    ord("E"): _SMALL_MESSAGE_LIMIT,  # Execute
+    ord("C"): _SMALL_MESSAGE_LIMIT,  # Close
+    ord("S"): _SMALL_MESSAGE_LIMIT,  # Sync
+    ord("H"): _SMALL_MESSAGE_LIMIT,  # Flush
+    ord("F"): _LARGE_MESSAGE_LIMIT,  # FunctionCall
+    ord("d"): _LARGE_MESSAGE_LIMIT,  # CopyData
+    ord("c"): _SMALL_MESSAGE_LIMIT,  # CopyDone
+    ord("f"): _SMALL_MESSAGE_LIMIT,  # CopyFail
+    ord("X"): _SMALL_MESSAGE_LIMIT,  # Terminate
 }
 
 
-class Refusal(Exception):  # noqa: N818 - it is what the client gets, not a fault of ours
-    """Why a client is turned away: a FATAL error, after which its connection closes.
+class FatalError(Exception):
+    """A FATAL error: the client receives it, then its connection is closed.
 
     Attributes:
-        sqlstate: PostgreSQL's five characters.
+        sqlstate: the five characters of PostgreSQL's SQLSTATE.
         message: one line.
     """
 
@@ -75,75 +75,75 @@ class Refusal(Exception):  # noqa: N818 - it is what the client gets, not a faul
         self.message = message
 
     def response(self) -> bytes:
-        """The ErrorResponse."""
+        """Return the ErrorResponse."""
         return error_response(self.sqlstate, self.message)
 
 
-class ProtocolViolation(Refusal):
-    """The one answer to bytes that are not protocol 3.0."""
+class ProtocolViolation(FatalError):  # noqa: N818 - PostgreSQL's name of the condition
+    """The peer sent bytes that are not protocol 3.0 (PostgreSQL's `protocol_violation`)."""
 
     def __init__(self, message: str) -> None:
         super().__init__("08P01", message)
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
-    """A message of one type byte, its length and its body."""
+    """Return a message: the type byte, the length, the body."""
     return kind + struct.pack(">I", len(body) + 4) + body
 
 
 def error_response(sqlstate: str, text: str, severity: str = "FATAL") -> bytes:
-    """An ErrorResponse."""
+    """Return an ErrorResponse."""
     parts = ("S" + severity, "V" + severity, "C" + sqlstate, "M" + text)
     return message(b"E", b"".join(part.encode() + b"\0" for part in parts) + b"\0")
 
 
 def error_fields(body: bytes) -> dict[str, str]:
-    """The fields of an ErrorResponse's or NoticeResponse's body by their letters."""
+    """Return the fields of an ErrorResponse or NoticeResponse body by their letters."""
     fields = (field for field in body.split(b"\0") if field)
     return {chr(field[0]): field[1:].decode(errors="replace") for field in fields}
 
 
 def authentication(code: int, rest: bytes = b"") -> bytes:
-    """An authentication request, or with code 0 its success."""
+    """Return an authentication request; code 0 is AuthenticationOk."""
     return message(b"R", struct.pack(">I", code) + rest)
 
 
 def parameter_status(parameters: Mapping[str, str]) -> bytes:
-    """A ParameterStatus for each parameter."""
+    """Return a ParameterStatus for each parameter."""
     return b"".join(message(b"S", name.encode() + b"\0" + value.encode() + b"\0") for name, value in parameters.items())
 
 
 def backend_key_data(process: int, key: bytes) -> bytes:
-    """BackendKeyData; `key` has four bytes."""
+    """Return BackendKeyData; `key` has four bytes."""
     return message(b"K", struct.pack(">I", process) + key)
 
 
 def ready_for_query(status: bytes = b"I") -> bytes:
-    """ReadyForQuery."""
+    """Return ReadyForQuery."""
     return message(b"Z", status)
 
 
-def parse(name: bytes, rest: bytes) -> bytes:
-    """A Parse; `rest` is what follows the name: the statement, NUL, and the parameters' types."""
-    return message(b"P", name + b"\0" + rest)
+def parse(name: bytes, definition: bytes) -> bytes:
+    """Return a Parse; `definition` is what follows the name: the query, NUL, and the parameter types."""
+    return message(b"P", name + b"\0" + definition)
 
 
 def close_statement(name: bytes) -> bytes:
-    """A Close of a prepared statement."""
+    """Return a Close of a prepared statement."""
     return message(b"C", b"S" + name + b"\0")
 
 
-def start_up(parameters: Iterable[tuple[str, str]]) -> bytes:
-    """A start-up message for protocol 3.0."""
+def startup_message(parameters: Iterable[tuple[str, str]]) -> bytes:
+    """Return a start-up message for protocol 3.0."""
     body = b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in parameters)
     return struct.pack(">II", len(body) + 9, PROTOCOL_3_0) + body + b"\0"
 
 
-def start_up_parameters(body: bytes) -> dict[str, str]:
-    """The parameters of a start-up message, from its body after the version.
+def startup_parameters(body: bytes) -> dict[str, str]:
+    """Parse the parameters of a start-up message, given its body after the version.
 
     Raises:
-        ProtocolViolation: it is not pairs of terminated strings, or not UTF-8.
+        ProtocolViolation: the body is not a list of pairs of NUL-terminated UTF-8 strings.
     """
     if not body.endswith(b"\0"):
         raise ProtocolViolation("invalid startup packet layout: expected terminator as last byte")
@@ -157,10 +157,10 @@ def start_up_parameters(body: bytes) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def naming(name: str | None) -> bytes:
-    """The statement that gives a connection its borrower's application_name, and its end."""
+def set_application_name(name: str | None) -> bytes:
+    """Return the body of a Query that sets, or with None resets, application_name."""
     if name is None:
         return b"RESET application_name\0"
-    # Its characters are printable ASCII; this form means the same whatever standard_conforming_strings says.
+    # The name is printable ASCII. An E'' string has the same meaning whatever standard_conforming_strings is.
     quoted = name.replace("\\", "\\\\").replace("'", "''")
     return f"SET application_name TO E'{quoted}'\0".encode()

@@ -1,6 +1,6 @@
-"""What a stand-in counts, under the names that CloudWatch has for RDS Proxy, namespace `AWS/RDS`.
+"""The emulator's counters, under CloudWatch's metric names for RDS Proxy (namespace `AWS/RDS`).
 
-The names and their statistics are AWS's (documented). Availability is not told: there is nothing to fail over to.
+Names and statistics are as AWS documents them. AvailabilityPercentage is missing: the emulator has no failover.
 """
 
 import json
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .client_edge import ClientEdge
 from .connection import IDLE
-from .pool import Pool
-from .surroundings import Counters
+from .frontend import ClientProtocol
+from .pool import ConnectionPool
+from .shared import TrafficCounters
 
-__all__ = ["Metrics", "Tally"]
+__all__ = ["ClientCounters", "Metrics", "collect"]
 
 
 @dataclass
-class Tally:
+class ClientCounters:
     """Counts of client connections."""
 
     received: int = 0
@@ -26,7 +26,7 @@ class Tally:
     closed: int = 0
 
 
-# name -> what kind of number it is, and a line about it
+# name -> Prometheus type and help text
 _GAUGE, _COUNT, _MICROSECONDS = "gauge", "counter", "gauge"
 NAMES: Final[dict[str, tuple[str, str]]] = {
     "ClientConnections": (_GAUGE, "Client connections"),
@@ -39,28 +39,31 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
     "QueryRequests": (_COUNT, "Requests of clients"),
     "QueryRequestsTLS": (_COUNT, "Requests of clients with TLS"),
     "QueryRequestsNoTLS": (_COUNT, "Requests of clients without TLS"),
-    "QueryResponseLatency": (_MICROSECONDS, "Average microseconds from request to answer"),
-    "QueryDatabaseResponseLatency": (_MICROSECONDS, "Average microseconds of it that the database took"),
+    "QueryResponseLatency": (_MICROSECONDS, "Average microseconds from request to response"),
+    "QueryDatabaseResponseLatency": (_MICROSECONDS, "Average microseconds that the database took to respond"),
     "DatabaseConnections": (_GAUGE, "Database connections"),
     "DatabaseConnectionsWithTLS": (_GAUGE, "Database connections with TLS"),
-    "DatabaseConnectionsCurrentlyBorrowed": (_GAUGE, "Database connections that a client has"),
+    "DatabaseConnectionsCurrentlyBorrowed": (_GAUGE, "Database connections that a client has borrowed"),
     "DatabaseConnectionsCurrentlyInTransaction": (_GAUGE, "Database connections in a transaction"),
     "DatabaseConnectionsCurrentlySessionPinned": (_GAUGE, "Database connections that are pinned"),
-    "DatabaseConnectionRequests": (_COUNT, "Times that a database connection was asked for"),
-    "DatabaseConnectionsBorrowLatency": (_MICROSECONDS, "Average microseconds until it was there"),
+    "DatabaseConnectionRequests": (_COUNT, "Requests for a database connection"),
+    "DatabaseConnectionsBorrowLatency": (
+        _MICROSECONDS,
+        "Average microseconds until a database connection was borrowed",
+    ),
     "DatabaseConnectionsSetupSucceeded": (_COUNT, "Database connections that were opened"),
     "DatabaseConnectionsSetupFailed": (_COUNT, "Database connections that could not be opened"),
-    "MaxDatabaseConnectionsAllowed": (_GAUGE, "The most database connections"),
+    "MaxDatabaseConnectionsAllowed": (_GAUGE, "Maximum number of database connections"),
 }
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """A moment's values by CloudWatch's names; times in microseconds, averages since the start.
+    """The values at one moment by CloudWatch's names; times in microseconds, averages since the start.
 
     Attributes:
-        values: all of them.
-        averaged: of each average the sum, in microseconds, and of how many it is.
+        values: all metrics.
+        averaged: for each average, the sum in microseconds and the number of samples.
     """
 
     values: dict[str, float]
@@ -69,59 +72,64 @@ class Metrics:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
-    @classmethod
-    def of(cls, arrived: Iterable[ClientEdge], tally: Tally, pool: Pool, counters: Counters) -> "Metrics":
-        """Count. `arrived` are the clients that are there, those that are not logged in yet included."""
-        clients = [client for client in arrived if client.ready]
-        encrypted = sum(1 for client in clients if client.tls)
-        connections = list(pool.connections.values())
-        averaged = {
-            "QueryResponseLatency": (counters.response_seconds * 1e6, counters.answered),
-            "QueryDatabaseResponseLatency": (counters.database_seconds * 1e6, counters.answered),
-            "DatabaseConnectionsBorrowLatency": (counters.borrow_seconds * 1e6, counters.borrows),
-        }
-        borrowed = [connection for connection in connections if connection.session is not None]
-        values: dict[str, float] = {
-            "ClientConnections": len(clients),
-            "ClientConnectionsTLS": encrypted,
-            "ClientConnectionsNoTLS": len(clients) - encrypted,
-            "ClientConnectionsReceived": tally.received,
-            "ClientConnectionsSetupSucceeded": tally.succeeded,
-            "ClientConnectionsSetupFailedAuth": tally.failed,
-            "ClientConnectionsClosed": tally.closed,
-            "QueryRequests": counters.queries,
-            "QueryRequestsTLS": counters.queries_tls,
-            "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
-            "DatabaseConnections": len(connections) + len(pool.closing),
-            "DatabaseConnectionsWithTLS": sum(
-                1 for connection in connections if connection.edge is not None and connection.edge.tls
-            ),
-            "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
-            "DatabaseConnectionsCurrentlyInTransaction": sum(
-                1 for connection in borrowed if connection.status != IDLE or connection.asked
-            ),
-            "DatabaseConnectionsCurrentlySessionPinned": sum(
-                1 for connection in borrowed if connection.session is not None and connection.session.pinned
-            ),
-            "DatabaseConnectionRequests": counters.borrows,
-            "DatabaseConnectionsSetupSucceeded": pool.opened,
-            "DatabaseConnectionsSetupFailed": pool.failed,
-            "MaxDatabaseConnectionsAllowed": pool.size,
-            **{name: round(total / number, 1) if number else 0.0 for name, (total, number) in averaged.items()},
-        }
-        return cls({name: values[name] for name in NAMES}, averaged)
-
     def as_json(self) -> str:
-        """One JSON object: names and numbers."""
+        """Return one JSON object of names and numbers."""
         return json.dumps(self.values, indent=2)
 
     def as_prometheus(self) -> str:
-        """Prometheus' text format: `aws_rds_` and the name in snake case."""
+        """Return Prometheus' text format; the names are `aws_rds_` and the metric's name in snake case."""
         lines = []
         for name, (kind, text) in NAMES.items():
             snake = "aws_rds_" + _snake(name)
             lines += [f"# HELP {snake} {text}.", f"# TYPE {snake} {kind}", f"{snake} {self.values[name]:g}"]
         return "\n".join(lines) + "\n"
+
+
+def collect(
+    connected: Iterable[ClientProtocol],
+    client_counters: ClientCounters,
+    pool: ConnectionPool,
+    counters: TrafficCounters,
+) -> Metrics:
+    """Collect the metrics; `connected` are all client connections, including those that have not logged in yet."""
+    clients = [client for client in connected if client.ready]
+    encrypted = sum(1 for client in clients if client.tls)
+    connections = list(pool.connections.values())
+    averaged = {
+        "QueryResponseLatency": (counters.response_seconds * 1e6, counters.answered),
+        "QueryDatabaseResponseLatency": (counters.database_seconds * 1e6, counters.answered),
+        "DatabaseConnectionsBorrowLatency": (counters.borrow_seconds * 1e6, counters.borrows),
+    }
+    borrowed = [connection for connection in connections if connection.session is not None]
+    values: dict[str, float] = {
+        "ClientConnections": len(clients),
+        "ClientConnectionsTLS": encrypted,
+        "ClientConnectionsNoTLS": len(clients) - encrypted,
+        "ClientConnectionsReceived": client_counters.received,
+        "ClientConnectionsSetupSucceeded": client_counters.succeeded,
+        "ClientConnectionsSetupFailedAuth": client_counters.failed,
+        "ClientConnectionsClosed": client_counters.closed,
+        "QueryRequests": counters.queries,
+        "QueryRequestsTLS": counters.queries_tls,
+        "QueryRequestsNoTLS": counters.queries - counters.queries_tls,
+        "DatabaseConnections": len(connections) + len(pool.closing),
+        "DatabaseConnectionsWithTLS": sum(
+            1 for connection in connections if connection.protocol is not None and connection.protocol.tls
+        ),
+        "DatabaseConnectionsCurrentlyBorrowed": len(borrowed),
+        "DatabaseConnectionsCurrentlyInTransaction": sum(
+            1 for connection in borrowed if connection.status != IDLE or connection.pending
+        ),
+        "DatabaseConnectionsCurrentlySessionPinned": sum(
+            1 for connection in borrowed if connection.session is not None and connection.session.pinned
+        ),
+        "DatabaseConnectionRequests": counters.borrows,
+        "DatabaseConnectionsSetupSucceeded": pool.opened,
+        "DatabaseConnectionsSetupFailed": pool.failed,
+        "MaxDatabaseConnectionsAllowed": pool.size,
+        **{name: round(total / number, 1) if number else 0.0 for name, (total, number) in averaged.items()},
+    }
+    return Metrics({name: values[name] for name in NAMES}, averaged)
 
 
 def _snake(name: str) -> str:

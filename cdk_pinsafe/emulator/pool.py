@@ -1,12 +1,13 @@
-"""The pool of database connections: who gets which, who waits, what is closed. Knows neither sockets nor SQL.
+"""The pool of database connections: who borrows which, who waits, what is closed. Knows neither sockets nor SQL.
 
-One limit holds for all connections, whatever they are for. A session gets an idle connection of its `Key` if there is
-one, the one that was used last; else a new one, for which an idle connection of another key makes room if it must; else
-it waits, first come first served. A connection that comes free goes to the first who waits for its key, unless somebody
-has waited `PATIENCE` longer for another: then it makes room.
+One limit holds for all connections together. A session gets the most recently used idle connection of its `PoolKey`. If
+there is none, a new connection is opened; if the pool is full, an idle connection of another key is closed first. If
+neither is possible, the session waits, first come, first served. A released connection goes to the first session that
+waits for its key, unless another session has waited longer, by at least `FAIRNESS_MARGIN`, for another key: then the
+connection is closed to make room.
 
-A connection that was pinned, or whose client left in mid-transaction, is closed and not used again: whatever its
-session left there is seen by nobody.
+A connection that was pinned, or whose client disconnected inside a transaction, is closed and not reused, so that no
+other client sees the state of its session.
 """
 
 import itertools
@@ -15,34 +16,37 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from .backend_login import BackendInfo
 from .connection import DatabaseConnection
-from .database_login import DatabaseLogin
-from .edge import Edge
 from .events import Observer
-from .login import Key
-from .messages import Refusal
+from .flow_control import FlowControlledProtocol
+from .frontend_login import PoolKey
+from .messages import FatalError
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import ClientSession
 
-__all__ = ["BORROW_TIMED_OUT", "Pool"]
+__all__ = ["BORROW_TIMED_OUT", "ConnectionPool"]
 
-PATIENCE: Final = 0.05
+FAIRNESS_MARGIN: Final = 0.05  # seconds
+_MAX_KEYS: Final = 1000  # keys whose ParameterStatus values are remembered
 
-_TOO_MANY: Final = "53300"  # the database has all the connections that it, the database or the role may have
+_TOO_MANY_CONNECTIONS: Final = "53300"  # too_many_connections: a limit of the server, the database or the role
 
-# AWS's words ("Troubleshooting RDS Proxy"); 08000 was measured by others. Whether the client's connection is closed,
-# as here, is not known.
-BORROW_TIMED_OUT: Final = Refusal("08000", "Timed-out waiting to acquire database connection.")
+# AWS's message ("Troubleshooting RDS Proxy"); 08000 was measured by others. It is not known whether RDS Proxy closes
+# the client's connection, as the emulator does.
+BORROW_TIMED_OUT: Final = FatalError("08000", "Timed-out waiting to acquire database connection.")
 
 
-class Pool:
+class ConnectionPool:
     """The database connections of one target.
 
     Attributes:
-        size: the most that there may be, those that are being opened or closed included.
-        opened, failed: how many were opened, or could not be.
-        most: how many were open at a time.
+        size: the maximum number of connections, including those that are being opened or closed.
+        opened, failed: how many were opened, and how many attempts failed.
+        peak: the highest number of open connections so far.
+        connections: the open connections by number.
+        closing: the connections whose sockets are being closed.
     """
 
     def __init__(
@@ -55,54 +59,54 @@ class Pool:
         lifetime: float,
         observers: Iterable[Observer] = (),
     ) -> None:
-        """Make an empty pool.
+        """Create an empty pool.
 
         Args:
-            size: the most connections, as MaxConnectionsPercent of a database's max_connections.
-            max_idle: how many idle ones stay open for longer than `idle_timeout`, as MaxIdleConnectionsPercent.
-            borrow_timeout: seconds that a session waits.
-            idle_timeout: seconds after which an idle connection beyond `max_idle` is closed.
-            lifetime: seconds after which a connection is closed once it is free.
-            observers: who is told of borrowing.
+            size: the maximum number of connections, as MaxConnectionsPercent of a database's max_connections.
+            max_idle: how many idle connections are kept beyond `idle_timeout`, as MaxIdleConnectionsPercent.
+            borrow_timeout: how long a session waits for a connection, in seconds.
+            idle_timeout: after how many seconds an idle connection beyond `max_idle` is closed.
+            lifetime: after how many seconds a connection is closed at its next release.
+            observers: receive `borrowed` and `released`.
         """
         self.size = size
         self.opened = 0
         self.failed = 0
-        self.most = 0
+        self.peak = 0
         self._max_idle = max_idle
         self._borrow_timeout = borrow_timeout
         self._idle_timeout = idle_timeout
         self._lifetime = lifetime
         self._observers = tuple(observers)
         self._numbers = itertools.count(1)
-        self._idle: dict[Key, deque[DatabaseConnection]] = {}
-        self._waiting: OrderedDict[Session, float] = OrderedDict()
-        self._opening: dict[Key, int] = {}
-        self._parameters: OrderedDict[Key, dict[str, str]] = OrderedDict()
+        self._idle: dict[PoolKey, deque[DatabaseConnection]] = {}
+        self._waiting: OrderedDict[ClientSession, float] = OrderedDict()
+        self._opening: dict[PoolKey, int] = {}
+        self._parameters: OrderedDict[PoolKey, dict[str, str]] = OrderedDict()
         self.connections: dict[int, DatabaseConnection] = {}
         self.closing: set[DatabaseConnection] = set()
-        # Set by the server.
-        self.open: Callable[[Key, Session], object] = _unset
+        # Callbacks, set by the server.
+        self.open: Callable[[PoolKey, ClientSession], object] = _unset
         self.close: Callable[[DatabaseConnection], object] = _unset
-        self.grant: Callable[[Session, DatabaseConnection], object] = _unset
-        self.refuse: Callable[[Session, Refusal], object] = _unset
+        self.grant: Callable[[ClientSession, DatabaseConnection], object] = _unset
+        self.fail: Callable[[ClientSession, FatalError], object] = _unset
 
     @property
     def total(self) -> int:
-        """How many connections there are, those that are being opened or closed included."""
+        """The number of connections, including those that are being opened or closed."""
         return len(self.connections) + len(self.closing) + sum(self._opening.values())
 
     @property
     def waiting(self) -> int:
-        """How many sessions wait."""
+        """The number of sessions that wait for a connection."""
         return len(self._waiting)
 
-    def parameters(self, key: Key) -> dict[str, str] | None:
-        """The ParameterStatus that the last connection of this key was opened with; None if none was."""
+    def parameters(self, key: PoolKey) -> dict[str, str] | None:
+        """Return the ParameterStatus values of the latest connection of this key; None if none was opened."""
         return self._parameters.get(key)
 
-    def borrow(self, session: "Session") -> DatabaseConnection | None:
-        """A connection for a session, or None: then `grant` or `refuse` is called for it later."""
+    def borrow(self, session: "ClientSession") -> DatabaseConnection | None:
+        """Return a connection, or None: then `grant` or `fail` is called later."""
         idle = self._idle.get(session.key)
         if idle:
             return self._lend(session, idle.pop())
@@ -110,60 +114,52 @@ class Pool:
         self._make_room(session.key)
         return None
 
-    def cancel(self, session: "Session") -> None:
-        """A session does not wait any more."""
+    def cancel_wait(self, session: "ClientSession") -> None:
+        """Stop waiting for a connection."""
         self._waiting.pop(session, None)
 
-    def free(self, connection: DatabaseConnection) -> None:
-        """A session has ended its transaction."""
-        session = connection.session
-        if session is not None:
-            session.connection = None
-            connection.session = None
-            for observer in self._observers:
-                observer.released(session.number, connection.number)
-        now = connection.since = monotonic()
-        if connection.spoilt or now - connection.born > self._lifetime:
+    def release(self, connection: DatabaseConnection) -> None:
+        """Return a connection to the pool, pass it to a waiting session, or close it."""
+        self._detach(connection)
+        now = connection.released_at = monotonic()
+        if connection.tainted or now - connection.created_at > self._lifetime:
             self.retire(connection)
         elif self._waiting:
             self._pass_on(connection, now)
         else:
             self._idle.setdefault(connection.key, deque()).append(connection)
 
-    def add(self, key: Key, login: DatabaseLogin, write: Callable[[bytes], object], edge: Edge) -> DatabaseConnection:
-        """A connection was opened. The caller gives it away with `free`."""
+    def add(
+        self, key: PoolKey, info: BackendInfo, write: Callable[[bytes], object], protocol: FlowControlledProtocol
+    ) -> DatabaseConnection:
+        """Add a connection that was opened. The caller makes it available with `release`."""
         self._opening_ended(key)
         self.opened += 1
-        connection = DatabaseConnection(next(self._numbers), key, login, write, edge)
-        connection.free = self.free
-        connection.born = monotonic()
+        connection = DatabaseConnection(next(self._numbers), key, info, write, protocol)
+        connection.release = self.release
+        connection.created_at = monotonic()
         self.connections[connection.number] = connection
-        self.most = max(self.most, len(self.connections) + len(self.closing))
-        self._parameters[key] = login.parameters
+        self.peak = max(self.peak, len(self.connections) + len(self.closing))
+        self._parameters[key] = info.parameters
         self._parameters.move_to_end(key)
-        while len(self._parameters) > _MOST_KEYS:
+        while len(self._parameters) > _MAX_KEYS:
             self._parameters.popitem(last=False)
         return connection
 
-    def could_not_open(self, key: Key, refusal: Refusal) -> None:
-        """A connection could not be opened: who waits for one like it is told why."""
+    def open_failed(self, key: PoolKey, error: FatalError) -> None:
+        """Handle a connection that could not be opened: sessions that wait for one like it fail with the error."""
         self._opening_ended(key)
         self.failed += 1
-        if refusal.sqlstate == _TOO_MANY and self.connections:
-            return  # there will be room again; `sweep` tries
+        if error.sqlstate == _TOO_MANY_CONNECTIONS and self.connections:
+            return  # wait for a connection to be released; `sweep` tries again
         for session in [session for session in self._waiting if session.key == key]:
             del self._waiting[session]
-            self.refuse(session, refusal)
+            self.fail(session, error)
         self._serve()
 
     def retire(self, connection: DatabaseConnection) -> None:
-        """Close a connection, whatever it is doing. It counts until `lost`."""
-        session = connection.session
-        if session is not None:
-            session.connection = None
-            connection.session = None
-            for observer in self._observers:
-                observer.released(session.number, connection.number)
+        """Close a connection, whatever its state. It counts until `lost`."""
+        self._detach(connection)
         if self.connections.pop(connection.number, None) is None:
             return
         idle = self._idle.get(connection.key)
@@ -173,7 +169,7 @@ class Pool:
         self.close(connection)
 
     def lost(self, connection: DatabaseConnection) -> None:
-        """A connection's socket is closed. Nobody has it any more."""
+        """Forget a connection whose socket is closed."""
         self.closing.discard(connection)
         self.connections.pop(connection.number, None)
         idle = self._idle.get(connection.key)
@@ -182,69 +178,79 @@ class Pool:
         self._serve()
 
     def sweep(self, now: float) -> None:
-        """Do what time asks for: refuse who waited too long, close what is old or not needed."""
+        """Apply the timeouts: fail sessions that waited too long, close connections that are old or idle too long."""
         while self._waiting:
             session, since = next(iter(self._waiting.items()))
             if now - since < self._borrow_timeout:
                 break
             del self._waiting[session]
-            self.refuse(session, BORROW_TIMED_OUT)
+            self.fail(session, BORROW_TIMED_OUT)
         idle = [connection for each in self._idle.values() for connection in each]
-        idle.sort(key=lambda connection: connection.since)
+        idle.sort(key=lambda connection: connection.released_at)
         excess = max(0, len(idle) - self._max_idle)
         for position, connection in enumerate(idle):
-            old = now - connection.born > self._lifetime
-            if old or (position < excess and now - connection.since > self._idle_timeout):
+            old = now - connection.created_at > self._lifetime
+            if old or (position < excess and now - connection.released_at > self._idle_timeout):
                 self.retire(connection)
         for key in [key for key, each in self._idle.items() if not each]:
             del self._idle[key]
         self._serve()
 
-    def _lend(self, session: "Session", connection: DatabaseConnection) -> DatabaseConnection:
+    def _lend(self, session: "ClientSession", connection: DatabaseConnection) -> DatabaseConnection:
         for observer in self._observers:
             observer.borrowed(session.number, connection.number)
         return connection
 
+    def _detach(self, connection: DatabaseConnection) -> None:
+        session = connection.session
+        if session is not None:
+            session.connection = None
+            connection.session = None
+            for observer in self._observers:
+                observer.released(session.number, connection.number)
+
     def _pass_on(self, connection: DatabaseConnection, now: float) -> None:
-        """Give a connection that came free to somebody who waits."""
+        """Give a released connection to a waiting session."""
         first, since = next(iter(self._waiting.items()))
-        alike = next((session for session in self._waiting if session.key == connection.key), None)
-        patient = alike is not None and (alike is first or since + PATIENCE >= min(now, self._waiting[alike]))
-        if not patient and self._lacks_room_for_others(connection.key):
+        same_key = next((session for session in self._waiting if session.key == connection.key), None)
+        keeps_turn = same_key is not None and (
+            same_key is first or since + FAIRNESS_MARGIN >= min(now, self._waiting[same_key])
+        )
+        if not keeps_turn and self._lacks_room_for_others(connection.key):
             self.retire(connection)
-        elif alike is None:
+        elif same_key is None:
             self._idle.setdefault(connection.key, deque()).append(connection)
         else:
-            del self._waiting[alike]
-            self._lend(alike, connection)
-            self.grant(alike, connection)
+            del self._waiting[same_key]
+            self._lend(same_key, connection)
+            self.grant(same_key, connection)
 
-    def _lacks_room_for_others(self, key: Key) -> bool:
-        """Whether somebody waits for another key, and nothing is on its way to give room."""
+    def _lacks_room_for_others(self, key: PoolKey) -> bool:
+        """Whether a session waits for another key and no room is being made for it."""
         others = sum(1 for session in self._waiting if session.key != key)
         coming = len(self.closing) + sum(self._opening.values())
         return self.total >= self.size and coming < others
 
     def _serve(self) -> None:
-        """Open connections for those who wait, as far as there is room."""
+        """Open connections for waiting sessions, as far as there is room."""
         if not self._waiting:
             return
-        wanted: dict[Key, int] = {}
+        waiting: dict[PoolKey, int] = {}
         for session in self._waiting:
-            wanted[session.key] = wanted.get(session.key, 0) + 1
-        for key, number in wanted.items():
+            waiting[session.key] = waiting.get(session.key, 0) + 1
+        for key, number in waiting.items():
             for _ in range(number - self._opening.get(key, 0)):
                 if not self._make_room(key):
                     return
 
-    def _make_room(self, key: Key) -> bool:
-        """Open a connection for those who wait for this key, if there is room or room can be made."""
+    def _make_room(self, key: PoolKey) -> bool:
+        """Open a connection for sessions that wait for this key; in a full pool, first close one of another key."""
         if self.total >= self.size:
             others = [each[0] for each in self._idle.values() if each]
             if not others or len(self.closing) >= len(self._waiting):
                 return False
-            self.retire(min(others, key=lambda connection: connection.since))
-            return False  # there is room once it is closed
+            self.retire(min(others, key=lambda connection: connection.released_at))
+            return False  # `lost` continues once it is closed
         if self._opening.get(key, 0) >= sum(1 for session in self._waiting if session.key == key):
             return True
         session = next(session for session in self._waiting if session.key == key)
@@ -252,14 +258,11 @@ class Pool:
         self.open(key, session)
         return True
 
-    def _opening_ended(self, key: Key) -> None:
+    def _opening_ended(self, key: PoolKey) -> None:
         self._opening[key] -= 1
         if not self._opening[key]:
             del self._opening[key]
 
 
-_MOST_KEYS: Final = 1000
-
-
 def _unset(*_: object) -> None:
-    raise RuntimeError("nobody opens or closes the pool's connections")
+    raise RuntimeError("the pool's callbacks are not set")

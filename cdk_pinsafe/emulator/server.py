@@ -1,4 +1,4 @@
-"""The stand-in: a listener, its clients, its pool, and what is known of them. Runs in one event loop."""
+"""The emulator itself: listens for clients, and connects their sessions with the pool. Runs in one event loop."""
 
 import asyncio
 import contextlib
@@ -13,55 +13,55 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
-from ..errors import StandInError
-from .client_edge import ClientEdge
+from ..errors import EmulatorError
+from .backend import DatabaseProtocol, connect
 from .connection import Borrower, DatabaseConnection
-from .database_edge import DatabaseEdge, connect
-from .events import Observer, Observers, Pin
-from .login import Authentication, ClientRules, Key, Login
-from .messages import Refusal
-from .metrics import Metrics, Tally
-from .pool import Pool
-from .session import Session
-from .surroundings import Surroundings
-from .target import Target
+from .events import Observer, Observers, PinEvent
+from .frontend import ClientProtocol
+from .frontend_login import Authentication, ClientLogin, LoginRules, PoolKey
+from .messages import FatalError
+from .metrics import ClientCounters, Metrics, collect
+from .pool import ConnectionPool
+from .session import ClientSession
+from .shared import SharedState
+from .target import ProxyTarget
 
 if TYPE_CHECKING:
-    from .edge import Edge
+    from .flow_control import FlowControlledProtocol
 
-__all__ = ["Options", "StandIn"]
+__all__ = ["EmulatorOptions", "ProxyEmulator"]
 
-_LOGIN_PATIENCE: Final = 60.0  # PostgreSQL's authentication_timeout
-_MOST_PINS: Final = 10_000
-_GRACE: Final = 2.0  # seconds that sockets have to close when the stand-in stops
+_LOGIN_TIMEOUT: Final = 60.0  # PostgreSQL's authentication_timeout
+_MAX_PINS: Final = 10_000
+_SHUTDOWN_TIMEOUT: Final = 2.0  # seconds until sockets are aborted at shutdown
 
-# Neither the texts nor the codes of these are known of RDS Proxy; PostgreSQL's own nearest are taken.
-_IDLE: Final = Refusal("57P05", "terminating connection due to idle client timeout")
-_LIFETIME: Final = Refusal("57P01", "terminating connection due to maximum client connection lifetime")
-_SHUTDOWN: Final = Refusal("57P01", "terminating connection: the stand-in is shutting down")
-_LOST: Final = Refusal("08006", "the database connection was lost")
+# RDS Proxy's messages and SQLSTATEs for these are not known; these are PostgreSQL's nearest.
+_IDLE: Final = FatalError("57P05", "terminating connection due to idle client timeout")
+_LIFETIME: Final = FatalError("57P01", "terminating connection due to maximum client connection lifetime")
+_SHUTDOWN: Final = FatalError("57P01", "terminating connection: the emulator is shutting down")
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a stand-in behaves. Times are in seconds; those of RDS Proxy are the defaults.
+class EmulatorOptions:
+    """How the emulator behaves. Times are in seconds; the defaults are RDS Proxy's.
 
     Attributes:
-        host: where it listens.
-        port: its port; 0 takes a free one.
-        pool_size: the most database connections, for MaxConnectionsPercent of the database's max_connections.
-        max_idle: how many may stay idle for long, for MaxIdleConnectionsPercent; None for half of `pool_size`.
-        authentication: how clients prove who they are; RDS Proxy's default is SCRAM-SHA-256.
-        users: the passwords by user, for the secrets of an RDS Proxy; None for the target's own user.
-        tls: the files of a certificate and its key, with which clients are offered TLS; None offers none.
-        require_tls: refuse clients without TLS, as RequireTLS.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one.
+        pool_size: the maximum number of database connections; for MaxConnectionsPercent of the database's
+            max_connections.
+        max_idle: how many connections may stay idle; for MaxIdleConnectionsPercent. None means half of `pool_size`.
+        authentication: how clients authenticate; RDS Proxy's default is SCRAM-SHA-256.
+        users: the passwords by user, as the secrets of an RDS Proxy; None means the target's own user.
+        tls: the files of a certificate and its key, to offer TLS to clients; None offers none.
+        require_tls: reject clients without TLS, as RequireTLS.
         legacy: pin on every Parse message, as RDS Proxy did before November 2023.
         borrow_timeout: how long a client waits for a database connection: ConnectionBorrowTimeout.
-        idle_client_timeout: how long a client may ask nothing: IdleClientTimeout.
-        client_lifetime: how long a client may stay; fixed on RDS Proxy.
-        connection_lifetime: how long a database connection lives before it is closed in a free moment.
-        idle_connection_timeout: how long a database connection beyond `max_idle` stays idle; not known of RDS Proxy.
-        endpoint: the endpoint's name, in log lines.
+        idle_client_timeout: how long a client may be idle: IdleClientTimeout.
+        client_lifetime: how long a client may stay connected; 24 hours on RDS Proxy, not configurable.
+        connection_lifetime: after what time a database connection is closed at its next release.
+        idle_connection_timeout: how long a connection beyond `max_idle` stays idle; RDS Proxy's value is not known.
+        endpoint: the name of the endpoint in log lines.
     """
 
     host: str = "127.0.0.1"
@@ -81,76 +81,81 @@ class Options:
     endpoint: str = "default"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Validate the options."""
         if self.pool_size < 1:
-            raise StandInError(f"pool_size should be at least 1, got {self.pool_size}")
+            raise EmulatorError(f"pool_size should be at least 1, got {self.pool_size}")
         if self.max_idle is not None and not 0 <= self.max_idle <= self.pool_size:
-            raise StandInError(f"max_idle should be from 0 to pool_size, {self.pool_size}, got {self.max_idle}")
+            raise EmulatorError(f"max_idle should be from 0 to pool_size, {self.pool_size}, got {self.max_idle}")
         for name in ("borrow_timeout", "idle_client_timeout", "client_lifetime", "connection_lifetime"):
             if not getattr(self, name) > 0:
-                raise StandInError(f"{name} should be more than 0 seconds, got {getattr(self, name)}")
+                raise EmulatorError(f"{name} should be more than 0 seconds, got {getattr(self, name)}")
         if self.require_tls and self.tls is None:
-            raise StandInError("require_tls needs tls, a certificate's file and its key's")
+            raise EmulatorError("require_tls needs tls: the files of a certificate and its key")
 
 
-class StandIn:
-    """A stand-in for RDS Proxy before one PostgreSQL server. An async context manager.
+class ProxyEmulator:
+    """An RDS Proxy emulator in front of one PostgreSQL server. An async context manager.
 
     ::
 
-        async with StandIn(Target.from_dsn("postgresql://app:secret@localhost/app"), pool_size=30) as proxy:
+        async with ProxyEmulator(ProxyTarget.from_dsn("postgresql://app:secret@localhost/app"), pool_size=30) as proxy:
             ...  # clients connect to proxy.port
             print(proxy.pins, proxy.metrics())
 
     Attributes:
-        port: where it listens, once it was started.
+        port: the port that it listens on, once started.
         pool: the database connections.
-        clients: the clients by number.
-        sockets: all that are open.
-        pins: what pinned a session, the last 10,000 of them.
-        repeats: what would have pinned a session that was pinned already (`Pin.repeated`), the last 10,000 of them.
+        clients: the client connections by number.
+        sockets: the protocols of all open sockets.
+        pins: the last 10,000 statements that pinned a session.
+        repeats: the last 10,000 statements that pin, run by a session that was already pinned (`PinEvent.repeated`).
     """
 
     def __init__(
-        self, target: Target, options: Options | None = None, *, observers: Sequence[Observer] = (), **changes: object
+        self,
+        target: ProxyTarget,
+        options: EmulatorOptions | None = None,
+        *,
+        observers: Sequence[Observer] = (),
+        **changes: object,
     ) -> None:
-        """Prepare a stand-in; nothing listens yet.
+        """Create an emulator; `start` makes it listen.
 
         Args:
             target: the database.
             options: how it behaves.
-            observers: who is told what happens.
-            changes: attributes of `Options`, in place of `options`.
+            observers: receive the events.
+            changes: attributes of `EmulatorOptions`, instead of `options`.
         """
         self.target = target
-        self.options = options or Options(**changes)  # type: ignore[arg-type]
+        self.options = options or EmulatorOptions(**changes)  # type: ignore[arg-type]
         self.port = 0
-        self.clients: dict[int, ClientEdge] = {}
-        self.pins: deque[Pin] = deque(maxlen=_MOST_PINS)
-        self.repeats: deque[Pin] = deque(maxlen=_MOST_PINS)
+        self.clients: dict[int, ClientProtocol] = {}
+        self.pins: deque[PinEvent] = deque(maxlen=_MAX_PINS)
+        self.repeats: deque[PinEvent] = deque(maxlen=_MAX_PINS)
         self.tls_context: ssl.SSLContext | None = None
-        self.sockets: set[Edge] = set()
+        self.sockets: set[FlowControlledProtocol] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._verified: dict[str, str] = {}
-        self._tally = Tally()
-        self._observer = Observers([_Recorder(self.pins, self.repeats), *observers])
-        chosen = self.options
-        self.pool = Pool(
-            size=chosen.pool_size,
-            max_idle=chosen.pool_size // 2 if chosen.max_idle is None else chosen.max_idle,
-            borrow_timeout=chosen.borrow_timeout,
-            idle_timeout=chosen.idle_connection_timeout,
-            lifetime=chosen.connection_lifetime,
+        self._client_counters = ClientCounters()
+        self._observer = Observers([_PinRecorder(self.pins, self.repeats), *observers])
+        options = self.options
+        self.pool = ConnectionPool(
+            size=options.pool_size,
+            max_idle=options.pool_size // 2 if options.max_idle is None else options.max_idle,
+            borrow_timeout=options.borrow_timeout,
+            idle_timeout=options.idle_connection_timeout,
+            lifetime=options.connection_lifetime,
             observers=[one for one in observers if type(one).borrowed is not Observer.borrowed],
         )
         self.pool.open = self._open
         self.pool.close = _close
         self.pool.grant = self._grant
-        self.pool.refuse = self._refuse
-        self.surroundings = Surroundings(self._observer, legacy=chosen.legacy)
+        self.pool.fail = self._fail_session
+        self.shared = SharedState(self._observer, legacy=options.legacy)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -162,23 +167,23 @@ class StandIn:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Start to listen.
 
         Raises:
-            StandInError: the port is taken, or the certificate cannot be read.
+            EmulatorError: the port is in use, or a certificate cannot be read.
         """
-        chosen = self.options
-        if chosen.tls is not None:
-            self.tls_context = _server_context(*chosen.tls)
-        if self.target.asks_for_tls:
-            self.target.tls_context()  # fails here rather than at the first client
-        rules = ClientRules(chosen.authentication, self._users(), chosen.tls is not None, chosen.require_tls)
+        options = self.options
+        if options.tls is not None:
+            self.tls_context = _server_context(*options.tls)
+        if self.target.requests_tls:
+            self.target.tls_context()  # an error is raised here, not at the first client
+        rules = LoginRules(options.authentication, self._users(), options.tls is not None, options.require_tls)
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: ClientEdge(next(self._numbers), self, rules), chosen.host, chosen.port, backlog=1024
+                lambda: ClientProtocol(next(self._numbers), self, rules), options.host, options.port, backlog=1024
             )
         except OSError as error:
-            raise StandInError(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}") from None
+            raise EmulatorError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -191,17 +196,17 @@ class StandIn:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
         for client in list(self.clients.values()):
-            client.refuse(_SHUTDOWN)
+            client.close_with_error(_SHUTDOWN)
         for connection in list(self.pool.connections.values()):
             self.pool.retire(connection)
         for task in list(self._opening):
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        await self._until_closed(_GRACE)
+        await self._until_closed(_SHUTDOWN_TIMEOUT)
         for socket in list(self.sockets):
             socket.abort()
-        # A loop that is closed before its sockets are may wait for them in vain.
-        await self._until_closed(_GRACE)
+        # An event loop that is closed before its sockets may hang.
+        await self._until_closed(_SHUTDOWN_TIMEOUT)
 
     async def _until_closed(self, seconds: float) -> None:
         end = monotonic() + seconds
@@ -210,7 +215,7 @@ class StandIn:
         await asyncio.sleep(0)
 
     def dsn(self, database: str | None = None) -> str:
-        """A DSN for clients: the target's user, password and database, through the stand-in."""
+        """Return a DSN for clients: the target's user, password and database, through the emulator."""
         from urllib.parse import quote
 
         user, password = self.target.user, self.target.password
@@ -220,64 +225,79 @@ class StandIn:
         return f"postgresql://{account}@{self.options.host}:{self.port}/{name}{mode}"
 
     def metrics(self) -> Metrics:
-        """What CloudWatch would be told, as of now; counts are since the start."""
-        return Metrics.of(self.clients.values(), self._tally, self.pool, self.surroundings.counters)
+        """Return the current metrics; counts are since the start."""
+        return collect(self.clients.values(), self._client_counters, self.pool, self.shared.counters)
 
     def forget_pins(self) -> None:
-        """Forget the pins so far. Sessions stay pinned."""
+        """Clear `pins` and `repeats`. Sessions stay pinned."""
         self.pins.clear()
         self.repeats.clear()
 
-    # For the clients.
+    # Callbacks of the clients' protocols.
 
-    def client_arrived(self, client: ClientEdge) -> None:
-        """A client opened a connection."""
+    def client_connected(self, client: ClientProtocol) -> None:
+        """Register a client that has opened a connection.
+
+        :meta private:
+        """
         self.clients[client.number] = client
-        self._tally.received += 1
+        self._client_counters.received += 1
         self._observer.client_connected(client.number, client.address)
 
-    def client_ready(self, client: ClientEdge) -> None:
-        """A client is logged in."""
-        self._tally.succeeded += 1
-        assert client.session is not None  # noqa: S101 - it has been let in
+    def client_ready(self, client: ClientProtocol) -> None:
+        """Record that a client has logged in.
+
+        :meta private:
+        """
+        self._client_counters.succeeded += 1
+        assert client.session is not None  # noqa: S101 - a client that is ready has a session
         login = client.session.login
         self._observer.client_ready(client.number, login.key.user, login.key.database, login.application_name or "")
 
     def login_failed(self) -> None:
-        """A client was not let in."""
-        self._tally.failed += 1
+        """Count a failed login.
 
-    def client_left(self, client: ClientEdge, reason: str) -> None:
-        """A client's connection ended."""
+        :meta private:
+        """
+        self._client_counters.failed += 1
+
+    def client_disconnected(self, client: ClientProtocol, reason: str) -> None:
+        """Remove a client, and close the database connection that it holds.
+
+        :meta private:
+        """
         del self.clients[client.number]
-        self._tally.closed += 1
+        self._client_counters.closed += 1
         session = client.session
         if session is not None:
-            self.pool.cancel(session)
+            self.pool.cancel_wait(session)
             connection = session.connection
             if connection is not None:
-                # Who says goodbye leaves its requests to be carried out, as PostgreSQL does.
-                connection.abandoned = not session.ended and bool(connection.asked)
-                connection.cut = bool(session.streaming)
+                # After Terminate the pending requests are still executed, as in PostgreSQL.
+                connection.client_gone = not session.terminated and bool(connection.pending)
+                connection.mid_message = bool(session.streaming_bytes)
                 self.pool.retire(connection)
         self._observer.client_closed(client.number, reason)
 
-    def log_in(self, client: ClientEdge, login: Login) -> None:
-        """Give a client that told who it is a session, and welcome it once it may come in."""
-        client.session = Session(
+    def client_identified(self, client: ClientProtocol, login: ClientLogin) -> None:
+        """Create the session of a client that has authenticated, and welcome it once its login is complete.
+
+        :meta private:
+        """
+        client.session = ClientSession(
             client.number,
             login,
-            self.surroundings,
+            self.shared,
             self.pool.borrow,
             client.write,
             address=client.address,
             tls=client.tls,
-            edge=client,
+            protocol=client,
         )
         self._admit(client, client.session)
 
-    def _admit(self, client: ClientEdge, session: Session) -> None:
-        """Welcome a client, as soon as it is known what the database tells its clients."""
+    def _admit(self, client: ClientProtocol, session: ClientSession) -> None:
+        """Welcome a client, as soon as the parameters that the database reports are known."""
         session.waiting = True
         client.update_reading()
         if self.options.authentication is Authentication.PASS_THROUGH and not self._is_verified(session):
@@ -289,57 +309,57 @@ class StandIn:
             if connection is not None:
                 self._grant(session, connection)
 
-    # For the pool.
+    # Callbacks of the pool.
 
-    def _open(self, key: Key, session: Session) -> None:
+    def _open(self, key: PoolKey, session: ClientSession) -> None:
         self._start(self._open_connection(key, session.login.password))
 
-    async def _open_connection(self, key: Key, password: str | None) -> None:
+    async def _open_connection(self, key: PoolKey, password: str | None) -> None:
         try:
-            edge, login = await connect(self.target, key, password, self.sockets)
-        except Refusal as refusal:
-            self.pool.could_not_open(key, refusal)
+            protocol, info = await connect(self.target, key, password, self.sockets)
+        except FatalError as error:
+            self.pool.open_failed(key, error)
             return
-        except StandInError as error:
-            self.pool.could_not_open(key, Refusal("08001", str(error)))
+        except EmulatorError as error:
+            self.pool.open_failed(key, FatalError("08001", str(error)))
             return
-        connection = edge.connection = self.pool.add(key, login, edge.write, edge)
-        edge.lost = lambda: self._lost(connection)
-        edge.broken = lambda refusal: self._broken(connection, refusal)
+        connection = protocol.connection = self.pool.add(key, info, protocol.write, protocol)
+        protocol.lost = lambda: self._lost(connection)
+        protocol.broken = lambda error: self._broken(connection, error)
         self._observer.connection_opened(connection.number, key.user, key.database)
-        self.pool.free(connection)
+        self.pool.release(connection)
 
-    def _grant(self, session: Session, connection: DatabaseConnection) -> None:
+    def _grant(self, session: ClientSession, connection: DatabaseConnection) -> None:
         client = self.clients[session.number]
         if not client.ready:
             session.connection, connection.session = connection, session
-            self.pool.free(connection)
-            client.welcome(connection.login.parameters)
+            self.pool.release(connection)
+            client.welcome(connection.info.parameters)
             return
         try:
-            session.granted(connection)
-        except Refusal as refusal:
-            client.refuse(refusal)
+            session.connection_granted(connection)
+        except FatalError as error:
+            client.close_with_error(error)
             return
-        client.after()
+        client.session_changed()
 
     def _lost(self, connection: DatabaseConnection) -> None:
         session = connection.session
         if session is not None:
-            # What the database said last was passed on.
+            # The database's last message was already forwarded.
             self.clients[session.number].end("The database connection was lost")
         self.pool.lost(connection)
         self._observer.connection_closed(connection.number)
 
-    def _broken(self, connection: DatabaseConnection, refusal: Refusal) -> None:
+    def _broken(self, connection: DatabaseConnection, error: FatalError) -> None:
         if connection.session is not None:
-            self._refuse(connection.session, refusal)
+            self._fail_session(connection.session, error)
         self.pool.retire(connection)
 
-    def _refuse(self, session: Borrower, refusal: Refusal) -> None:
-        self.clients[session.number].refuse(refusal)
+    def _fail_session(self, session: Borrower, error: FatalError) -> None:
+        self.clients[session.number].close_with_error(error)
 
-    # Within.
+    # Internal.
 
     def _users(self) -> Mapping[str, str]:
         if self.options.users is not None:
@@ -347,26 +367,26 @@ class StandIn:
         if self.target.password is not None:
             return {self.target.user: self.target.password}
         if self.options.authentication in (Authentication.SCRAM, Authentication.MD5):
-            raise StandInError(
-                "the target's DSN has no password, so no client can be checked: add one, give users, or choose the "
+            raise EmulatorError(
+                "the target's DSN has no password, so clients cannot be authenticated: add one, set users, or use "
                 "authentication 'trust' or 'password'"
             )
         return {}
 
-    def _is_verified(self, session: Session) -> bool:
+    def _is_verified(self, session: ClientSession) -> bool:
         known = self._verified.get(session.key.user)
         password = session.login.password
         return known is not None and password is not None and secrets.compare_digest(known.encode(), password.encode())
 
-    async def _verify(self, client: ClientEdge, session: Session) -> None:
-        """Let the database say whether a password is right, on a connection that is used for nothing else."""
+    async def _verify(self, client: ClientProtocol, session: ClientSession) -> None:
+        """Check a password by a login at the database, on a connection of its own."""
         try:
-            edge, _ = await connect(self.target, session.key, session.login.password, self.sockets)
-        except (Refusal, StandInError) as error:
+            protocol, _ = await connect(self.target, session.key, session.login.password, self.sockets)
+        except (FatalError, EmulatorError) as error:
             self.login_failed()
-            client.refuse(error if isinstance(error, Refusal) else Refusal("08001", str(error)))
+            client.close_with_error(error if isinstance(error, FatalError) else FatalError("08001", str(error)))
             return
-        edge.close(cancel=False, terminate=True)
+        protocol.close(cancel=False, terminate=True)
         self._verified[session.key.user] = session.login.password or ""
         if not client.closed:
             self._admit(client, session)
@@ -377,8 +397,13 @@ class StandIn:
         task.add_done_callback(self._opening.discard)
 
     async def _sweep(self) -> None:
-        chosen = self.options
-        times = (chosen.borrow_timeout, chosen.idle_client_timeout, chosen.client_lifetime, chosen.connection_lifetime)
+        options = self.options
+        times = (
+            options.borrow_timeout,
+            options.idle_client_timeout,
+            options.client_lifetime,
+            options.connection_lifetime,
+        )
         pause = min(1.0, *(each / 4 for each in times))
         while True:
             await asyncio.sleep(pause)
@@ -387,34 +412,36 @@ class StandIn:
             for client in list(self.clients.values()):
                 self._sweep_client(client, now)
 
-    def _sweep_client(self, client: ClientEdge, now: float) -> None:
+    def _sweep_client(self, client: ClientProtocol, now: float) -> None:
         session = client.session
         if session is None or not client.ready:
-            if now - client.born > _LOGIN_PATIENCE and session is None:
+            if now - client.connected_at > _LOGIN_TIMEOUT and session is None:
                 client.end("The client did not log in in time")
             return
         connection = session.connection
-        if now - client.born > self.options.client_lifetime:
-            client.refuse(_LIFETIME)
+        if now - client.connected_at > self.options.client_lifetime:
+            client.close_with_error(_LIFETIME)
         elif (
-            now - session.active > self.options.idle_client_timeout
+            now - session.last_active > self.options.idle_client_timeout
             and not session.waiting
-            and (connection is None or not connection.asked)
+            and (connection is None or not connection.pending)
         ):
-            client.refuse(_IDLE)
+            client.close_with_error(_IDLE)
 
 
-class _Recorder(Observer):
-    def __init__(self, pins: deque[Pin], repeats: deque[Pin]) -> None:
+class _PinRecorder(Observer):
+    def __init__(self, pins: deque[PinEvent], repeats: deque[PinEvent]) -> None:
         self._pins = pins
         self._repeats = repeats
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         (self._repeats if pin.repeated else self._pins).append(pin)
 
 
 def _close(connection: DatabaseConnection) -> None:
-    cast("DatabaseEdge", connection.edge).close(cancel=connection.abandoned, terminate=not connection.cut)
+    cast("DatabaseProtocol", connection.protocol).close(
+        cancel=connection.client_gone, terminate=not connection.mid_message
+    )
 
 
 def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -423,5 +450,5 @@ def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError):
-        raise StandInError(f"the certificate {certificate} or its key {key} cannot be read") from None
+        raise EmulatorError(f"the certificate {certificate} or its key {key} cannot be read") from None
     return context

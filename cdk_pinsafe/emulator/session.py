@@ -1,23 +1,23 @@
-"""A client's session after login, without its socket: from its messages to those that a database connection gets.
+"""A client's session after login, without its socket: turns its messages into those for a database connection.
 
-States, by what the session holds:
+The states, by what the session holds:
 
-=========  =====================================  ==============================================================
-state      holds                                  leaves it
-=========  =====================================  ==============================================================
-idle       nothing                                a message that the database has to answer: the session borrows
-waiting    its unread messages                    a connection is granted, or the borrow timeout comes
-borrowing  a database connection                  ReadyForQuery outside a transaction, with nothing left to answer
-pinned     a database connection, for good        the client's end; the connection ends with it
-=========  =====================================  ==============================================================
+=========  ==================================  ====================================================================
+state      holds                               ends with
+=========  ==================================  ====================================================================
+idle       nothing                             a message that the database must answer: the session borrows
+waiting    its unread messages                 a granted connection, or the borrow timeout
+borrowing  a database connection               ReadyForQuery outside a transaction, if nothing is pending
+pinned     a database connection, permanently  the client's disconnect, which also closes the database connection
+=========  ==================================  ====================================================================
 
-A statement pins when it is run: a Query at once, a prepared one at Execute. From then on messages go through as they
-came. Before, prepared statements travel: the database knows them by names of the stand-in, and one that is missing
-where it is needed is prepared in the same batch, before the message that needs it. When a session is pinned, its
-statements get the client's own names on its connection, and no others stay there, so that from then on EXECUTE,
-DEALLOCATE and pg_prepared_statements find what they would find without a proxy.
+A statement pins when it is run: a Query at once, a prepared statement at Execute. From then on messages are forwarded
+unchanged. Before that, prepared statements follow the client: the database knows them by names of the emulator, and one
+that is missing on a connection is prepared in the same batch, before the message that needs it. When a session is
+pinned, its statements get the client's own names on its connection and all others are closed, so that EXECUTE,
+DEALLOCATE and pg_prepared_statements work as without a proxy.
 
-It must not know sockets, nor how the pool chooses.
+This module knows neither sockets, nor how the pool chooses connections.
 """
 
 import struct
@@ -27,72 +27,72 @@ from time import monotonic
 from typing import Final
 
 from ..pinning.conditions import STATEMENT_LIMIT
-from .asked import (
+from .classifier import LEGACY, OVERSIZED, PinReason
+from .connection import FAILED, DatabaseConnection
+from .events import PinEvent
+from .flow_control import FlowControlledProtocol
+from .frontend_login import ClientLogin, PoolKey
+from .message_rewriter import MessageRewriter, can_stream, object_name, reject_message, string_end
+from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, parse, set_application_name
+from .pending import (
     BIND,
     CLOSE_PORTAL,
     COPY_END,
     DESCRIBE,
     EXECUTE,
     QUERY,
-    QUERY_OURS,
+    QUERY_INTERNAL,
     SYNC,
-    Closing,
+    PendingClose,
+    PendingParse,
     PreparedStatement,
-    Preparing,
 )
-from .connection import FAILED, DatabaseConnection
-from .edge import Edge
-from .events import Pin
-from .judgement import LEGACY, OVERSIZED, Verdict
-from .login import Key, Login
-from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, naming, parse
-from .outgoing import Outgoing, can_stream, named, refuse, string_end
-from .prepared import MOST_PREPARED, Statements, trim
-from .surroundings import Surroundings
+from .prepared_statements import MAX_PREPARED, ClientStatements, close_excess
+from .shared import SharedState
 
-__all__ = ["Session"]
+__all__ = ["ClientSession"]
 
-_KEPT_OF_PIN: Final = 1000
+_MAX_PIN_TEXT: Final = 1000
 _HEADER = struct.Struct(">I").unpack_from
 _Q: Final = ord("Q")
 
 
-class Session:
-    """One client.
+class ClientSession:
+    """The session of one client.
 
     Attributes:
-        number: the client connection's number, as in the log.
-        login: who it is.
-        address: where it comes from.
-        write: takes bytes for the client.
-        edge: its socket, for the one of its connection's; it does not look at it itself.
-        connection: what it has borrowed.
-        statements: what it has prepared.
+        number: the number of the client connection, as in the log.
+        login: the result of its login.
+        address: the client's address.
+        write: sends bytes to the client.
+        protocol: the asyncio protocol of its socket; kept here for the connection's protocol, not used by this class.
+        connection: the database connection that it has borrowed.
+        statements: its prepared statements.
         pinned: why it is pinned; None if it is not.
-        waiting: it waits for a connection, and must not be fed.
-        streaming: bytes still to come of a message whose head went on already.
-        ended: the client said that it is leaving.
-        active: when it last asked or was answered something, on the monotonic clock.
+        waiting: it waits for a connection; more data must not be passed to it.
+        streaming_bytes: the bytes still to come of a message that is forwarded in pieces.
+        terminated: the client has sent Terminate.
+        last_active: the time of its last request or response, on the monotonic clock.
     """
 
     __slots__ = (
-        "_asked_at",
         "_buffer",
         "_lend",
+        "_rename_pending",
+        "_requested_at",
         "_sent_at",
-        "_surroundings",
-        "_unsettled",
-        "active",
+        "_shared",
         "address",
         "connection",
-        "edge",
-        "ended",
         "key",
+        "last_active",
         "login",
         "number",
         "pinned",
+        "protocol",
         "statements",
-        "streaming",
+        "streaming_bytes",
+        "terminated",
         "tls",
         "waiting",
         "write",
@@ -101,44 +101,44 @@ class Session:
     def __init__(
         self,
         number: int,
-        login: Login,
-        surroundings: Surroundings,
-        lend: "Callable[[Session], DatabaseConnection | None]",
+        login: ClientLogin,
+        shared: SharedState,
+        lend: "Callable[[ClientSession], DatabaseConnection | None]",
         write: Callable[[bytes], object],
         *,
         address: str = "",
         tls: bool = False,
-        edge: Edge | None = None,
+        protocol: FlowControlledProtocol | None = None,
     ) -> None:
-        """Begin one. `lend` gives it a connection now, or None: then `granted` is called later."""
+        """Create a session. `lend` returns a connection, or None: then `connection_granted` is called later."""
         self.number = number
         self.login = login
-        self.key: Key = login.key
+        self.key: PoolKey = login.key
         self.address = address
         self.tls = tls
         self.write = write
-        self.edge = edge
+        self.protocol = protocol
         self.connection: DatabaseConnection | None = None
-        self.pinned: Pin | None = None
+        self.pinned: PinEvent | None = None
         self.waiting = False
-        self.ended = False
-        self.active = monotonic()
-        self._surroundings = surroundings
+        self.terminated = False
+        self.last_active = monotonic()
+        self._shared = shared
         self._lend = lend
         self._buffer = b""
-        self.streaming = 0
-        self.statements = Statements()
-        self._unsettled = False  # pinned, and its statements do not have the client's names yet
-        self._asked_at = 0.0
+        self.streaming_bytes = 0
+        self.statements = ClientStatements()
+        self._rename_pending = False  # pinned, but its statements do not have the client's names yet
+        self._requested_at = 0.0
         self._sent_at = 0.0
 
-    # From the client.
+    # From the client to the database.
 
     def receive(self, data: bytes) -> None:
-        """Take bytes of the client.
+        """Take bytes from the client.
 
         Raises:
-            Refusal: it is to be told so, and its connection closed.
+            FatalError: send its response to the client and close the connection.
         """
         if self._buffer:
             data = self._buffer + data
@@ -148,12 +148,12 @@ class Session:
             return
         if (
             data[0] == _Q
-            and not self.streaming
+            and not self.streaming_bytes
             and len(data) >= 6
             and _HEADER(data, 1)[0] == len(data) - 1 <= STATEMENT_LIMIT
-            and self._unsettled is False
+            and self._rename_pending is False
         ):
-            # The way that most bytes take: one Query, whole.
+            # Fast path: exactly one complete Query message.
             if data[-1] or data.find(b"\0", 5) != len(data) - 1:
                 raise ProtocolViolation("invalid string in message")
             connection = self.connection
@@ -164,298 +164,301 @@ class Session:
             elif connection.skipping:
                 connection.write(data)
                 return
-            elif not connection.asked:
-                self._asked_at = self._sent_at = monotonic()
+            elif not connection.pending:
+                self._requested_at = self._sent_at = monotonic()
             elif connection.copying_in:
-                _no_copy(connection)
-            verdict = self._surroundings.judge.verdict(data[5:-1])
-            if verdict is not None:
-                self._pin(connection, verdict, data[5:-1])
-                self._settle(connection)
+                _reject_during_copy(connection)
+            reason = self._shared.classifier.classify(data[5:-1])
+            if reason is not None:
+                self._pin(connection, reason, data[5:-1])
+                self._restore_names(connection)
             self.statements.unnamed = connection.unnamed = None
             connection.open_batch = False
-            self._ask()
-            connection.asked.append(QUERY)
+            self._count_request()
+            connection.pending.append(QUERY)
             connection.write(data)
         else:
             self._scan(data)
 
-    def granted(self, connection: DatabaseConnection) -> None:
-        """Take the connection that was waited for, and go on.
+    def connection_granted(self, connection: DatabaseConnection) -> None:
+        """Continue with the connection that the session waited for.
 
         Raises:
-            Refusal: as `receive`.
+            FatalError: as in `receive`.
         """
         self.waiting = False
-        self._took(connection)
+        self._attach(connection)
         data, self._buffer = self._buffer, b""
         self._scan(data)
 
-    # To the client.
+    # From the database to the client.
 
     def answer(self, data: bytes) -> None:
-        """Pass answers on."""
+        """Forward responses to the client."""
         self.write(data)
 
     def answered(self) -> None:
-        """Everything that was asked is answered."""
-        self.active = now = monotonic()
+        """Called when all pending requests are answered."""
+        self.last_active = now = monotonic()
         if self.connection is not None and not self.connection.in_transaction:
-            self.statements.portals.clear()  # they ended with the transaction
-        counters = self._surroundings.counters
+            self.statements.portals.clear()  # portals end with the transaction
+        counters = self._shared.counters
         counters.answered += 1
-        counters.response_seconds += now - self._asked_at
+        counters.response_seconds += now - self._requested_at
         counters.database_seconds += now - self._sent_at
 
-    def restore(self, name: bytes, before: PreparedStatement | None) -> None:
-        """Call `before` by that name again: what changed it failed or was left out."""
-        self.statements.restore(name, before)
+    def restore_statement(self, name: bytes, previous: PreparedStatement | None) -> None:
+        """Make `previous` the statement of that name again: the message that changed it failed or was skipped."""
+        self.statements.restore(name, previous)
 
-    # Within.
+    # Internal.
 
     def _borrow(self, data: bytes) -> DatabaseConnection | None:
-        """A connection; or None, and `data` are kept until there is one."""
-        self._asked_at = monotonic()
+        """Return a connection, or None: then `data` is kept until one is granted."""
+        self._requested_at = monotonic()
         connection = self._lend(self)
         if connection is None:
             self.waiting = True
             self._buffer = data
             return None
-        self._took(connection)
+        self._attach(connection)
         return connection
 
-    def _took(self, connection: DatabaseConnection) -> None:
+    def _attach(self, connection: DatabaseConnection) -> None:
         self.connection = connection
         connection.session = self
         self._sent_at = monotonic()
-        counters = self._surroundings.counters
+        counters = self._shared.counters
         counters.borrows += 1
-        counters.borrow_seconds += self._sent_at - self._asked_at
+        counters.borrow_seconds += self._sent_at - self._requested_at
         name = self.login.application_name
-        if connection.name != name:
-            connection.name = name
+        if connection.application_name != name:
+            connection.application_name = name
             connection.unnamed = None
-            connection.asked.append(QUERY_OURS)
-            connection.write(message(b"Q", naming(name)))
+            connection.pending.append(QUERY_INTERNAL)
+            connection.write(message(b"Q", set_application_name(name)))
 
-    def _ask(self) -> None:
+    def _count_request(self) -> None:
         """Count a request."""
-        counters = self._surroundings.counters
+        counters = self._shared.counters
         counters.queries += 1
         if self.tls:
             counters.queries_tls += 1
 
     def _scan(self, data: bytes) -> None:
-        """Go through messages, whole ones and the beginning of one that is not."""
+        """Process messages: complete ones, and the beginning of an incomplete one."""
         size = len(data)
-        position = min(self.streaming, size)
-        self.streaming -= position
-        out = Outgoing(data)
+        position = min(self.streaming_bytes, size)
+        self.streaming_bytes -= position
+        rewriter = MessageRewriter(data)
         if position and self.connection is None:
-            out.start = position
+            rewriter.start = position
         while size - position >= 5:
             kind = data[position]
             length = _HEADER(data, position + 1)[0]
             if not 4 <= length <= FRONTEND_LIMITS.get(kind, -1):
-                refuse(kind, length)
+                reject_message(kind, length)
             end = position + 1 + length
             if end > size and not can_stream(kind, data, position, end):
                 break
             connection = self.connection
             if kind == _X:
-                self.ended = True
-                out.flush(position)
+                self.terminated = True
+                rewriter.flush(position)
                 break
             if connection is None:
-                if kind in _UNASKED:
+                if kind in _NO_RESPONSE:
                     position = min(end, size)
-                    self.streaming = end - position
-                    out.start = position
+                    self.streaming_bytes = end - position
+                    rewriter.start = position
                     continue
                 connection = self._borrow(data[position:])
                 if connection is None:
                     return
-            elif not connection.asked:
-                self._asked_at = self._sent_at = monotonic()
-            if self._unsettled and not connection.open_batch:
-                self._settle(connection, out, position)
-            _HANDLERS[kind](self, connection, out, position, end)
+            elif not connection.pending:
+                self._requested_at = self._sent_at = monotonic()
+            if self._rename_pending and not connection.open_batch:
+                self._restore_names(connection, rewriter, position)
+            _HANDLERS[kind](self, connection, rewriter, position, end)
             position = min(end, size)
-            self.streaming = end - position
-        out.flush(position)
+            self.streaming_bytes = end - position
+        rewriter.flush(position)
         self._buffer = data[position:]
         connection = self.connection
         if connection is not None:
-            out.send(connection.write)
-            connection.free_if_done()
+            rewriter.send(connection.write)
+            connection.release_if_done()
 
-    def _query(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+    def _query(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         if connection.skipping:
             return
-        _no_copy(connection)
+        _reject_during_copy(connection)
         begin = position + 5
-        verdict: Verdict | None
+        reason: PinReason | None
         if end - begin - 1 > STATEMENT_LIMIT:
-            sql, verdict = out.data[begin : begin + _KEPT_OF_PIN], OVERSIZED
+            sql, reason = rewriter.data[begin : begin + _MAX_PIN_TEXT], OVERSIZED
         else:
-            sql = out.data[begin : end - 1]
-            if out.data[end - 1] or b"\0" in sql:
+            sql = rewriter.data[begin : end - 1]
+            if rewriter.data[end - 1] or b"\0" in sql:
                 raise ProtocolViolation("invalid string in message")
-            verdict = self._surroundings.judge.verdict(sql)
-        if verdict is not None:
-            self._pin(connection, verdict, sql)
-            self._settle(connection, out, position)
+            reason = self._shared.classifier.classify(sql)
+        if reason is not None:
+            self._pin(connection, reason, sql)
+            self._restore_names(connection, rewriter, position)
         self.statements.unnamed = connection.unnamed = None
         connection.open_batch = False
-        self._ask()
-        connection.asked.append(QUERY)
+        self._count_request()
+        connection.pending.append(QUERY)
 
-    def _function_call(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+    def _function_call(
+        self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int
+    ) -> None:
         if connection.skipping:
             return
-        _no_copy(connection)
+        _reject_during_copy(connection)
         connection.open_batch = False
-        self._ask()
-        connection.asked.append(QUERY)
+        self._count_request()
+        connection.pending.append(QUERY)
 
-    def _parse(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        data = out.data
+    def _parse(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        data = rewriter.data
         name_end = string_end(data, position + 5, end)
         name = data[position + 5 : name_end]
-        self._begin_batch(connection, out, position)
+        self._begin_batch(connection, rewriter, position)
         sql_end = data.find(b"\0", name_end + 1, min(end, name_end + 2 + STATEMENT_LIMIT))
         if sql_end < 0:
             if min(end, len(data)) - name_end - 1 <= STATEMENT_LIMIT:
                 raise ProtocolViolation("invalid string in message")
-            # The stand-in would have to keep it to prepare it elsewhere: it is what the limit is for.
-            sql, rest = data[name_end + 1 : name_end + 1 + _KEPT_OF_PIN], b""
-            verdict: Verdict | None = OVERSIZED
+            # Too long to keep for other connections; this is why the 16 KB limit exists.
+            sql, definition = data[name_end + 1 : name_end + 1 + _MAX_PIN_TEXT], b""
+            reason: PinReason | None = OVERSIZED
             self._pin(connection, OVERSIZED, sql)
         else:
-            sql, rest = data[name_end + 1 : sql_end], data[name_end + 1 : end]
-            verdict = self._surroundings.judge.verdict(sql)
-            if self._surroundings.legacy:
+            sql, definition = data[name_end + 1 : sql_end], data[name_end + 1 : end]
+            reason = self._shared.classifier.classify(sql)
+            if self._shared.legacy:
                 self._pin(connection, LEGACY, sql)
-            elif verdict is not None and self.pinned is None:
-                self._surroundings.observer.may_pin(self._record(connection, verdict, sql))
-        self._settle(connection, out, position)
-        statement = PreparedStatement(next(self._surroundings.names) if name else b"", rest, sql, verdict)
-        before = self.statements.get(name)
-        wire = name
+            elif reason is not None and self.pinned is None:
+                self._shared.observer.pin_announced(self._pin_event(connection, reason, sql))
+        self._restore_names(connection, rewriter, position)
+        statement = PreparedStatement(next(self._shared.names) if name else b"", definition, sql, reason)
+        previous = self.statements.get(name)
+        wire_name = name
         if name == b"":
             self.statements.unnamed = connection.unnamed = statement
-        elif verdict is OVERSIZED or (self.pinned is not None and not self._unsettled):
-            self.statements.keep_verdict(name, statement)
-        elif before is None:
-            wire = statement.name
+        elif reason is OVERSIZED or (self.pinned is not None and not self._rename_pending):
+            self.statements.keep_pinning(name, statement)
+        elif previous is None:
+            wire_name = statement.name
             connection.prepared[statement] = None
             self.statements.keep(name, statement)
-            out.replace(position, end, parse(wire, rest))
+            rewriter.replace(position, end, parse(wire_name, definition))
         else:
-            # The server knows it by another name; so that it refuses this one in its own words, it gets both.
-            connection.spoilt = True
-            out.insert(position, parse(name, b"\0\0\0"))
-            connection.asked.append(Preparing(statement, name, None, None))
-        connection.asked.append(Preparing(statement, wire, name, before))
+            # The server knows the existing statement by another name. Defining the name twice gets the server's own
+            # error.
+            connection.tainted = True
+            rewriter.insert(position, parse(name, b"\0\0\0"))
+            connection.pending.append(PendingParse(statement, name, None, None))
+        connection.pending.append(PendingParse(statement, wire_name, name, previous))
 
-    def _bind(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        data = out.data
+    def _bind(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        data = rewriter.data
         portal_end = string_end(data, position + 5, end)
         name_end = string_end(data, portal_end + 1, end)
-        self._begin_batch(connection, out, position)
+        self._begin_batch(connection, rewriter, position)
         portal, name = data[position + 5 : portal_end], data[portal_end + 1 : name_end]
-        statement, wire = self._need(connection, out, position, name)
-        self.statements.bound(portal, statement)
-        if wire is not name:
-            length = end - position - 1 + len(wire) - len(name)
-            head = b"B" + length.to_bytes(4, "big") + portal + b"\0" + wire
-            out.replace(position, name_end, head)
-        connection.asked.append(BIND)
+        statement, wire_name = self._need(connection, rewriter, position, name)
+        self.statements.bind_portal(portal, statement)
+        if wire_name is not name:
+            length = end - position - 1 + len(wire_name) - len(name)
+            head = b"B" + length.to_bytes(4, "big") + portal + b"\0" + wire_name
+            rewriter.replace(position, name_end, head)
+        connection.pending.append(BIND)
 
-    def _describe(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        name = named(out.data, position, end)
-        self._begin_batch(connection, out, position)
-        if out.data[position + 5] == _S:
-            _, wire = self._need(connection, out, position, name)
-            if wire is not name:
-                out.replace(position, end, message(b"D", b"S" + wire + b"\0"))
-        connection.asked.append(DESCRIBE)
+    def _describe(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        name = object_name(rewriter.data, position, end)
+        self._begin_batch(connection, rewriter, position)
+        if rewriter.data[position + 5] == _S:
+            _, wire_name = self._need(connection, rewriter, position, name)
+            if wire_name is not name:
+                rewriter.replace(position, end, message(b"D", b"S" + wire_name + b"\0"))
+        connection.pending.append(DESCRIBE)
 
-    def _execute(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        name_end = string_end(out.data, position + 5, end)
+    def _execute(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        name_end = string_end(rewriter.data, position + 5, end)
         if name_end + 5 != end:
             raise ProtocolViolation("invalid message format")
         if connection.skipping:
             return
-        self._begin_batch(connection, out, position)
-        self._ask()
+        self._begin_batch(connection, rewriter, position)
+        self._count_request()
         if self.statements.portals:
-            statement = self.statements.portals.get(out.data[position + 5 : name_end])
-            if statement is not None and isinstance(statement.pins, Verdict):
-                self._pin(connection, statement.pins, statement.sql)
-                self._settle(connection, out, position)
-        connection.asked.append(EXECUTE)
+            statement = self.statements.portals.get(rewriter.data[position + 5 : name_end])
+            if statement is not None and isinstance(statement.pin_reason, PinReason):
+                self._pin(connection, statement.pin_reason, statement.sql)
+                self._restore_names(connection, rewriter, position)
+        connection.pending.append(EXECUTE)
 
-    def _close(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        name = named(out.data, position, end)
-        self._begin_batch(connection, out, position)
-        if out.data[position + 5] != _S:
+    def _close(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        name = object_name(rewriter.data, position, end)
+        self._begin_batch(connection, rewriter, position)
+        if rewriter.data[position + 5] != _S:
             self.statements.portals.pop(name, None)
-            connection.asked.append(CLOSE_PORTAL)
+            connection.pending.append(CLOSE_PORTAL)
             return
         shared = False
         if name == b"":
-            before = self.statements.unnamed
+            previous = self.statements.unnamed
             self.statements.unnamed = connection.unnamed = None
         else:
-            before = self.statements.forget(name)
-            if before is not None and before in connection.prepared:
+            previous = self.statements.forget(name)
+            if previous is not None and previous in connection.prepared:
                 shared = True
-                del connection.prepared[before]
-                out.replace(position, end, close_statement(before.name))
-        connection.asked.append(Closing(name, before, shared))
+                del connection.prepared[previous]
+                rewriter.replace(position, end, close_statement(previous.name))
+        connection.pending.append(PendingClose(name, previous, shared))
 
-    def _sync(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+    def _sync(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         if connection.copying_in:
-            return  # the database passes over it
+            return  # the database ignores it
         connection.open_batch = connection.skipping = False
-        connection.asked.append(SYNC)
+        connection.pending.append(SYNC)
 
-    def _flush(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
-        """It only passes, as do a COPY's data."""
+    def _flush(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
+        """Forward the message unchanged; also used for CopyData."""
 
-    def _copy_end(self, connection: DatabaseConnection, out: Outgoing, position: int, end: int) -> None:
+    def _copy_end(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         if connection.copying_in:
             connection.copying_in = False
-        elif connection.asked:  # else there is no COPY that it could end
-            connection.asked.append(COPY_END)
+        elif connection.pending:  # otherwise there is no COPY to end
+            connection.pending.append(COPY_END)
 
-    def _begin_batch(self, connection: DatabaseConnection, out: Outgoing, position: int) -> None:
-        _no_copy(connection)
+    def _begin_batch(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int) -> None:
+        _reject_during_copy(connection)
         if not connection.open_batch:
             connection.open_batch = True
-            if self.pinned is None and len(connection.prepared) > MOST_PREPARED and not connection.in_transaction:
-                trim(connection, out, position)
+            if self.pinned is None and len(connection.prepared) > MAX_PREPARED and not connection.in_transaction:
+                close_excess(connection, rewriter, position)
 
     def _need(
-        self, connection: DatabaseConnection, out: Outgoing, position: int, name: bytes
+        self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes
     ) -> tuple[PreparedStatement | None, bytes]:
-        own_names = self.pinned is not None and not self._unsettled
-        return self.statements.need(connection, out, position, name, own_names=own_names)
+        client_names = self.pinned is not None and not self._rename_pending
+        return self.statements.ensure_prepared(connection, rewriter, position, name, client_names=client_names)
 
     # Pinning.
 
-    def _record(self, connection: DatabaseConnection, verdict: Verdict, sql: bytes) -> Pin:
+    def _pin_event(self, connection: DatabaseConnection, reason: PinReason, sql: bytes) -> PinEvent:
         text = sql.decode(errors="replace")
-        return Pin(
+        return PinEvent(
             statement=text,
-            condition=verdict.condition,
-            evidence=verdict.evidence,
-            reason=verdict.reason,
-            digest=verdict.digest,
-            remedy=verdict.remedy,
-            start=verdict.start,
-            end=len(text) if verdict.end is None else verdict.end,
+            condition=reason.condition,
+            evidence=reason.evidence,
+            reason=reason.log_reason,
+            digest=reason.digest,
+            remedy=reason.remedy,
+            start=reason.start,
+            end=len(text) if reason.end is None else reason.end,
             client_connection=self.number,
             db_connection=connection.number,
             user=self.key.user,
@@ -466,46 +469,48 @@ class Session:
             repeated=self.pinned is not None,
         )
 
-    def _pin(self, connection: DatabaseConnection, verdict: Verdict, sql: bytes) -> None:
-        pin = self._record(connection, verdict, sql)
+    def _pin(self, connection: DatabaseConnection, reason: PinReason, sql: bytes) -> None:
+        pin = self._pin_event(connection, reason, sql)
         if self.pinned is None:
             self.pinned = pin
-            self._unsettled = bool(self.statements) or bool(connection.prepared)
-        self._surroundings.observer.pinned(pin)
+            self._rename_pending = bool(self.statements) or bool(connection.prepared)
+        self._shared.observer.pinned(pin)
 
-    def _settle(self, connection: DatabaseConnection, out: Outgoing | None = None, position: int = 0) -> None:
-        """Give a pinned client's statements their own names; in a failed transaction, where none can be, later."""
-        if not self._unsettled or connection.status == FAILED:
+    def _restore_names(
+        self, connection: DatabaseConnection, rewriter: MessageRewriter | None = None, position: int = 0
+    ) -> None:
+        """Give a pinned client's statements their own names, but not in a failed transaction, where that fails."""
+        if not self._rename_pending or connection.status == FAILED:
             return
-        self._unsettled = False
-        messages = self.statements.hand_over(connection)
-        if out is None:
+        self._rename_pending = False
+        messages = self.statements.rename_to_client_names(connection)
+        if rewriter is None:
             connection.write(messages)
         else:
-            out.insert(position, messages)
+            rewriter.insert(position, messages)
 
 
-_Handler = Callable[[Session, DatabaseConnection, Outgoing, int, int], None]
+_Handler = Callable[[ClientSession, DatabaseConnection, MessageRewriter, int, int], None]
 _S, _X = ord("S"), ord("X")
 
 _HANDLERS: Final[dict[int, _Handler]] = {
-    ord("Q"): Session._query,
-    ord("P"): Session._parse,
-    ord("B"): Session._bind,
-    ord("D"): Session._describe,
-    ord("E"): Session._execute,
-    ord("C"): Session._close,
-    ord("S"): Session._sync,
-    ord("H"): Session._flush,
-    ord("F"): Session._function_call,
-    ord("d"): Session._flush,
-    ord("c"): Session._copy_end,
-    ord("f"): Session._copy_end,
+    ord("Q"): ClientSession._query,
+    ord("P"): ClientSession._parse,
+    ord("B"): ClientSession._bind,
+    ord("D"): ClientSession._describe,
+    ord("E"): ClientSession._execute,
+    ord("C"): ClientSession._close,
+    ord("S"): ClientSession._sync,
+    ord("H"): ClientSession._flush,
+    ord("F"): ClientSession._function_call,
+    ord("d"): ClientSession._flush,
+    ord("c"): ClientSession._copy_end,
+    ord("f"): ClientSession._copy_end,
 }
-_UNASKED: Final = frozenset(b"Hdcf")  # of no consequence outside a request: nothing is borrowed for them
+_NO_RESPONSE: Final = frozenset(b"Hdcf")  # no effect outside a request, so no connection is borrowed for them
 
 
-def _no_copy(connection: DatabaseConnection) -> None:
-    """Refuse a request while the database reads a COPY's data: it would take it for one of them."""
+def _reject_during_copy(connection: DatabaseConnection) -> None:
+    """Raise if the database reads COPY data: it would take the request for data."""
     if connection.copying_in:
         raise ProtocolViolation("unexpected message during COPY from stdin")

@@ -1,12 +1,12 @@
-"""A moment of a stand-in, for people: its clients and database connections, and who is pinned and why."""
+"""The state of an emulator at one moment: its clients and database connections, who is pinned and why."""
 
 from dataclasses import dataclass
 from time import monotonic
 
-from .client_edge import ClientEdge
 from .connection import DatabaseConnection
-from .events import Pin
-from .server import StandIn
+from .events import PinEvent
+from .frontend import ClientProtocol
+from .server import ProxyEmulator
 
 __all__ = ["ClientState", "ConnectionState", "Snapshot"]
 
@@ -16,14 +16,15 @@ class ClientState:
     """A client connection.
 
     Attributes:
-        number: as in the log.
-        address: where it comes from.
+        number: its number, as in the log.
+        address: the client's address.
         name: its application_name; may be empty.
-        user, database: what it logged in as; empty before that.
+        user: the user that it logged in as; empty before the login.
+        database: the database that it logged in to; empty before the login.
         state: `logging in`, `idle`, `waiting`, `in transaction` or `pinned`.
-        connection: the database connection that it has; None if none.
-        seconds: since it asked last.
-        pin: why it is pinned.
+        connection: the number of the database connection that it holds; None if none.
+        seconds: the time since its last request or response.
+        pin: why it is pinned; None if it is not.
     """
 
     number: int
@@ -34,7 +35,7 @@ class ClientState:
     state: str
     connection: int | None
     seconds: float
-    pin: Pin | None
+    pin: PinEvent | None
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class ConnectionState:
     """A database connection.
 
     Attributes:
-        number: as in the log.
-        user, database: what it logged in as.
+        number: its number, as in the log.
+        user: the user that it logged in as.
+        database: the database that it logged in to.
         state: `idle`, `borrowed` or `pinned`.
-        client: the client that has it; None if none.
-        prepared: how many of its clients' statements are prepared on it.
+        client: the number of the client that holds it; None if none.
+        prepared: how many statements of clients are prepared on it.
     """
 
     number: int
@@ -59,44 +61,45 @@ class ConnectionState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of them.
+    """The state of an emulator.
 
     Attributes:
-        clients, connections: by number.
-        size: how many database connections there may be.
-        most: how many there were at a time.
-        waiting: how many clients wait for one.
+        clients: the clients, in the order of their numbers.
+        connections: the database connections, in the order of their numbers.
+        size: the maximum number of database connections.
+        peak: the highest number of database connections so far.
+        waiting: how many clients wait for a connection.
         queries: how many requests there were.
-        pins: what pins, as `StandIn.pins`.
+        pins: as `ProxyEmulator.pins`.
     """
 
     clients: tuple[ClientState, ...]
     connections: tuple[ConnectionState, ...]
     size: int
-    most: int
+    peak: int
     waiting: int
     queries: int
-    pins: tuple[Pin, ...]
+    pins: tuple[PinEvent, ...]
 
     @classmethod
-    def of(cls, stand_in: StandIn) -> "Snapshot":
-        """Look."""
+    def take(cls, emulator: ProxyEmulator) -> "Snapshot":
+        """Return the current state."""
         return cls(
-            clients=tuple(_client(client) for client in stand_in.clients.values()),
-            connections=tuple(_connection(one) for one in stand_in.pool.connections.values()),
-            size=stand_in.pool.size,
-            most=stand_in.pool.most,
-            waiting=stand_in.pool.waiting,
-            queries=stand_in.surroundings.counters.queries,
-            pins=tuple(stand_in.pins),
+            clients=tuple(_client(client) for client in emulator.clients.values()),
+            connections=tuple(_connection(one) for one in emulator.pool.connections.values()),
+            size=emulator.pool.size,
+            peak=emulator.pool.peak,
+            waiting=emulator.pool.waiting,
+            queries=emulator.shared.counters.queries,
+            pins=tuple(emulator.pins),
         )
 
 
-def _client(client: ClientEdge) -> ClientState:
+def _client(client: ClientProtocol) -> ClientState:
     session = client.session
     if session is None:
         return ClientState(
-            client.number, client.address, "", "", "", "logging in", None, monotonic() - client.born, None
+            client.number, client.address, "", "", "", "logging in", None, monotonic() - client.connected_at, None
         )
     connection = session.connection
     if session.pinned:
@@ -113,7 +116,7 @@ def _client(client: ClientEdge) -> ClientState:
         session.key.database,
         state,
         connection.number if connection is not None else None,
-        monotonic() - session.active,
+        monotonic() - session.last_active,
         session.pinned,
     )
 

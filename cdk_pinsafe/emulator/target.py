@@ -1,31 +1,31 @@
-"""The database behind a stand-in: where it is, and how it is reached. Knows nothing of the protocol."""
+"""The database behind an emulator: its address, and how to connect to it. Knows nothing of the protocol."""
 
 import ssl
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import StandInError
+from ..errors import EmulatorError
 
-__all__ = ["Target"]
+__all__ = ["ProxyTarget"]
 
 _MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True)
-class Target:
+class ProxyTarget:
     """A PostgreSQL server.
 
     Attributes:
-        host: a name, an address, or the folder of a Unix socket, which begins with `/`.
+        host: a host name, an address, or the directory of a Unix socket, which starts with `/`.
         port: its port.
-        user: who clients are, unless a stand-in is given other users; "" if not known.
-        password: that user's; None if not known.
-        database: the database that the target's own DSN names; clients may ask for any.
-        sslmode: as libpq's: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`. `allow` is taken as
-            `prefer`.
-        sslrootcert: a PEM file of the authorities to trust, or `system`; None for the system's with `verify-…`, and for
-            no verification with `require`.
-        connect_timeout: seconds until a connection has to be open.
+        user: the user of clients, unless `EmulatorOptions.users` names others; "" if not known.
+        password: that user's password; None if not known.
+        database: the database in the target's DSN; clients may connect to any.
+        sslmode: as in libpq: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`. `allow` is treated
+            as `prefer`.
+        sslrootcert: a PEM file of trusted authorities, or `system`. None means the system's authorities with
+            `verify-…`, and no verification with `require`.
+        connect_timeout: seconds until a connection must be open.
     """
 
     host: str = "127.0.0.1"
@@ -38,16 +38,16 @@ class Target:
     connect_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown `sslmode`."""
+        """Validate `sslmode`."""
         if self.sslmode not in _MODES:
-            raise StandInError(f"sslmode should be one of {', '.join(_MODES)}, got {self.sslmode!r}")
+            raise EmulatorError(f"sslmode should be one of {', '.join(_MODES)}, got {self.sslmode!r}")
 
     @classmethod
-    def from_dsn(cls, dsn: str) -> "Target":
-        """Read a DSN as libpq does, with what `PGHOST` and its kin say where the DSN says nothing.
+    def from_dsn(cls, dsn: str) -> "ProxyTarget":
+        """Read a DSN as libpq does; `PGHOST` and the other variables fill in what it does not contain.
 
         Raises:
-            StandInError: it is no DSN, or names several hosts.
+            EmulatorError: the DSN is malformed, or names several hosts.
         """
         import psycopg
 
@@ -56,7 +56,7 @@ class Target:
         try:
             given = parts_of(dsn)
         except MalformedError as error:
-            raise StandInError(str(error)) from None
+            raise EmulatorError(str(error)) from None
         defaults = {
             option.keyword.decode(): option.val.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val
         }
@@ -64,7 +64,7 @@ class Target:
         host = values.get("hostaddr") or values.get("host") or "127.0.0.1"
         port = values.get("port") or "5432"
         if "," in host or not port.isdigit():
-            raise StandInError(f"the target should be one host and port, got host {host!r}, port {port!r}")
+            raise EmulatorError(f"the target should be one host and port, got host {host!r}, port {port!r}")
         user = values.get("user", "")
         return cls(
             host=host,
@@ -78,27 +78,27 @@ class Target:
         )
 
     @property
-    def asks_for_tls(self) -> bool:
-        """Whether TLS is asked for."""
+    def requests_tls(self) -> bool:
+        """Whether to request TLS."""
         return self.sslmode != "disable" and not self.host.startswith("/")
 
     @property
-    def insists_on_tls(self) -> bool:
-        """Whether a server without TLS is refused."""
+    def requires_tls(self) -> bool:
+        """Whether to reject a server without TLS."""
         return self.sslmode in ("require", "verify-ca", "verify-full") and not self.host.startswith("/")
 
     def tls_context(self) -> ssl.SSLContext:
-        """How TLS is verified.
+        """Return the TLS context.
 
         Raises:
-            StandInError: the authorities' file cannot be read.
+            EmulatorError: the file of authorities cannot be read.
         """
         try:
             cafile = None if self.sslrootcert in (None, "system") else self.sslrootcert
             context = ssl.create_default_context(cafile=cafile)
         except (OSError, ssl.SSLError):
-            raise StandInError(f"sslrootcert {self.sslrootcert!r} cannot be read as PEM certificates") from None
-        # As libpq: `require` verifies where it was told the authorities.
+            raise EmulatorError(f"sslrootcert {self.sslrootcert!r} cannot be read as PEM certificates") from None
+        # As in libpq, `require` verifies if a file of authorities is given.
         verifies = self.sslmode.startswith("verify") or (self.sslmode == "require" and self.sslrootcert is not None)
         context.check_hostname = self.sslmode == "verify-full" or (verifies and self.sslrootcert == "system")
         if not verifies:

@@ -1,7 +1,7 @@
-"""Who had which database connection when, recorded from real traffic and drawn as SVG.
+"""Records which client had which database connection when, and draws it as SVG.
 
-One lane for each database connection, one colour for each client. What is filled is a transaction; what is hatched is
-a pin: the connection serves nobody else until its client leaves.
+Each database connection has a lane, each client a color. Filled areas are transactions; hatched areas are pins: the
+connection serves no other client until its client disconnects.
 """
 
 import html
@@ -11,16 +11,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from .events import Observer, Pin
+from .events import Observer, PinEvent
 
 __all__ = ["Band", "Recording", "Span", "draw"]
 
-_MOST_SPANS: Final = 200_000
+_MAX_SPANS: Final = 200_000
 
 
 @dataclass(slots=True)
 class Span:
-    """A client's use of a connection, in seconds since the recording began; `end` is None while it lasts."""
+    """A client's use of a connection, in seconds since the start of the recording; `end` is None while it lasts."""
 
     client: int
     connection: int
@@ -30,33 +30,33 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Something to say about a while, above the lanes; in seconds since the recording began."""
+    """A labeled period above the lanes, in seconds since the start of the recording."""
 
     start: float
     end: float
     text: str
-    colour: str = "#57606a"
+    color: str = "#57606a"
 
 
 @dataclass(frozen=True, slots=True)
 class _Pinned:
     at: float
-    pin: Pin
+    pin: PinEvent
 
 
 class Recording(Observer):
-    """Records who has which connection. What comes after 200,000 uses is left out, and said to be.
+    """Records the use of connections. After 200,000 uses the rest is counted in `left_out`.
 
     Attributes:
-        began: when, by the clock `time.monotonic`.
+        started_at: the start, by `time.monotonic`.
         spans: the uses, by their start.
-        names: what clients call themselves, by number.
-        pins: what pinned, by client.
+        names: the application names, or else the users, by client number.
+        pins: the pins by client number.
         left_out: how many uses were not recorded.
     """
 
     def __init__(self) -> None:
-        self.began = monotonic()
+        self.started_at = monotonic()
         self.spans: list[Span] = []
         self.names: dict[int, str] = {}
         self.pins: dict[int, _Pinned] = {}
@@ -65,14 +65,14 @@ class Recording(Observer):
 
     @property
     def seconds(self) -> float:
-        """How long the recording has gone on."""
-        return monotonic() - self.began
+        """The time since the start, in seconds."""
+        return monotonic() - self.started_at
 
     def client_ready(self, client: int, user: str, database: str, application_name: str) -> None:
         self.names[client] = application_name or user
 
     def borrowed(self, client: int, connection: int) -> None:
-        if len(self.spans) >= _MOST_SPANS:
+        if len(self.spans) >= _MAX_SPANS:
             self.left_out += 1
             return
         span = self._open[connection] = Span(client, connection, self.seconds)
@@ -83,12 +83,12 @@ class Recording(Observer):
         if span is not None:
             span.end = self.seconds
 
-    def pinned(self, pin: Pin) -> None:
+    def pinned(self, pin: PinEvent) -> None:
         if not pin.repeated:
             self.pins[pin.client_connection] = _Pinned(self.seconds, pin)
 
     def save(self, path: Path) -> None:
-        """Draw what was recorded so far into a file."""
+        """Draw the recording into a file."""
         path.write_text(draw(self), encoding="utf-8")
 
 
@@ -98,11 +98,11 @@ _RIGHT: Final = 24
 _LANE: Final = 24
 _GAP: Final = 8
 _TOP: Final = 92
-_SHARP: Final = 1.5  # pixels: uses of one client that are nearer than this are drawn as one
+_MERGE_DISTANCE: Final = 1.5  # pixels: uses of one client that are closer together are drawn as one
 _SHOWN_PINS: Final = 12
 _SHOWN_CLIENTS: Final = 24
-# Told apart by most eyes, the first eight also without red or green (after Okabe and Ito).
-_COLOURS: Final = (
+# The first eight are Okabe and Ito's, which people with color blindness can distinguish.
+_COLORS: Final = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6fc9", "#b8a800",
     "#8c564b", "#17a2a2", "#c0392b", "#5d6d7e",
 )  # fmt: skip
@@ -114,19 +114,19 @@ _STYLE: Final = (
 
 
 def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, Sequence[Band]] | None = None) -> str:
-    """The recording as an SVG document of its own: no script, no fonts, nothing from elsewhere.
+    """Return the recording as a standalone SVG document: no scripts, no external resources.
 
     Args:
         recording: what to draw.
-        title: in place of the numbers of clients, connections and pins.
-        bands: what to say above the lanes, by the name of each row; in place of the clients' names below them.
+        title: replaces the default title, the numbers of clients, connections and pins.
+        bands: labeled periods to draw above the lanes, by the name of their row; replaces the legend of clients.
     """
     first = min((span.start for span in recording.spans), default=0.0)
     last = max((span.end if span.end is not None else recording.seconds for span in recording.spans), default=1.0)
     scale = _Scale(first, max(last, first + 1e-3))
     connections = sorted({span.connection for span in recording.spans})
     clients = list(dict.fromkeys(span.client for span in recording.spans))
-    colours = {client: _COLOURS[position % len(_COLOURS)] for position, client in enumerate(clients)}
+    colors = {client: _COLORS[position % len(_COLORS)] for position, client in enumerate(clients)}
     top = _TOP + len(bands or ()) * (_LANE + _GAP)
     bottom = top + len(connections) * (_LANE + _GAP)
     parts = [*_axis(scale, top, bottom)]
@@ -135,16 +135,16 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
     for position, connection in enumerate(connections):
         y = top + position * (_LANE + _GAP)
         spans = [span for span in recording.spans if span.connection == connection]
-        parts += _lane(connection, y, spans, recording, scale, colours)
+        parts += _lane(connection, y, spans, recording, scale, colors)
     y = bottom + 34
     if not bands:
-        legend, y = _legend(clients, recording, colours, bottom + 44)
+        legend, y = _legend(clients, recording, colors, bottom + 44)
         parts += legend
-    table, y = _pins(recording, colours, scale, y + 10)
+    table, y = _pins(recording, colors, scale, y + 10)
     parts += table
     pinned = f"{len(recording.pins)} pinned" if recording.pins else "none pinned"
     heading = title or f"{len(clients)} clients share {len(connections)} database connections, {pinned}"
-    about = "Each lane is a database connection, each colour a client; filled: a transaction, hatched: pinned."
+    about = "Each lane is a database connection, each color a client; filled: a transaction, hatched: pinned."
     if recording.left_out:
         about += f" {recording.left_out:,} later uses were not recorded."
     return "\n".join(
@@ -152,7 +152,7 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y}" viewBox="0 0 {_WIDTH} {y}" '
             f'role="img" aria-label="{html.escape(heading)}">',
             f"<style>{_STYLE}</style>",
-            *_hatches(sorted(set(colours.values()))),
+            *_hatches(sorted(set(colors.values()))),
             f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>',
             f'<text class="title" x="24" y="34">{html.escape(heading)}</text>',
             f'<text class="quiet" x="24" y="56">{html.escape(about)}</text>',
@@ -163,7 +163,7 @@ def draw(recording: Recording, *, title: str | None = None, bands: Mapping[str, 
 
 
 class _Scale:
-    """Seconds to pixels."""
+    """Converts seconds to pixels."""
 
     def __init__(self, first: float, last: float) -> None:
         self.first = first
@@ -174,7 +174,7 @@ class _Scale:
         return _LEFT + (min(max(seconds, self.first), self.last) - self.first) * self._factor
 
     def ticks(self) -> list[float]:
-        """Round numbers of seconds from the first use."""
+        """Return round numbers of seconds since the first use."""
         span = self.last - self.first
         unit = 1e-4
         while span / unit > 10:
@@ -203,8 +203,8 @@ def _band(name: str, y: int, row: Sequence[Band], scale: _Scale) -> list[str]:
         x, right = scale(band.start), scale(band.end)
         if right > x:
             parts.append(
-                f'<rect x="{x:.2f}" y="{y}" width="{right - x:.2f}" height="{_LANE}" rx="4" fill="{band.colour}" '
-                f'fill-opacity="0.14" stroke="{band.colour}"/>'
+                f'<rect x="{x:.2f}" y="{y}" width="{right - x:.2f}" height="{_LANE}" rx="4" fill="{band.color}" '
+                f'fill-opacity="0.14" stroke="{band.color}"/>'
             )
             parts.append(
                 f'<text x="{(x + right) / 2:.1f}" y="{y + 16}" text-anchor="middle">{html.escape(band.text)}</text>'
@@ -213,7 +213,7 @@ def _band(name: str, y: int, row: Sequence[Band], scale: _Scale) -> list[str]:
 
 
 def _lane(
-    connection: int, y: int, spans: Sequence[Span], recording: Recording, scale: _Scale, colours: dict[int, str]
+    connection: int, y: int, spans: Sequence[Span], recording: Recording, scale: _Scale, colors: dict[int, str]
 ) -> list[str]:
     parts = [
         f'<text x="{_LEFT - 12}" y="{y + 16}" text-anchor="end">connection {connection}</text>',
@@ -221,7 +221,7 @@ def _lane(
     ]
     for client, start, end in _merged(spans, recording, scale):
         name = html.escape(recording.names.get(client, ""))
-        colour = colours[client]
+        color = colors[client]
         pinned = recording.pins.get(client)
         hatched = pinned is not None and pinned.pin.db_connection == connection and end > pinned.at
         x, right = scale(start), scale(end)
@@ -230,9 +230,9 @@ def _lane(
             middle = min(max(scale(pinned.at), x), right)
         parts.append(f"<g><title>client {client} {name}, {end - start:.4g} s</title>")
         if middle > x:
-            parts.append(_box(x, y, max(middle - x, 1.0), colour))
+            parts.append(_box(x, y, max(middle - x, 1.0), color))
         if hatched:
-            parts.append(_box(middle, y, max(right - middle, 1.0), f"url(#hatch{colour[1:]})", colour))
+            parts.append(_box(middle, y, max(right - middle, 1.0), f"url(#hatch{color[1:]})", color))
         if right - x > 22:
             text = f"{client}"
             label = f'<text class="inside" x="{(x + right) / 2:.1f}" y="{y + 16}" text-anchor="middle">{text}</text>'
@@ -240,7 +240,7 @@ def _lane(
                 size = 8 * len(text) + 8
                 parts.append(
                     f'<rect x="{(x + right - size) / 2:.1f}" y="{y + 4}" width="{size}" height="16" rx="3" '
-                    f'fill="{colour}"/>'
+                    f'fill="{color}"/>'
                 )
             parts.append(label)
         if hatched:
@@ -257,33 +257,33 @@ def _box(x: float, y: int, width: float, fill: str, stroke: str | None = None) -
 
 
 def _merged(spans: Sequence[Span], recording: Recording, scale: _Scale) -> list[tuple[int, float, float]]:
-    """Uses, those of one client that would run into each other as one."""
+    """Return the uses; those of one client that would overlap in the picture are merged."""
     merged: list[tuple[int, float, float]] = []
     for span in spans:
         end = span.end if span.end is not None else recording.seconds
-        if merged and merged[-1][0] == span.client and scale(span.start) - scale(merged[-1][2]) < _SHARP:
+        if merged and merged[-1][0] == span.client and scale(span.start) - scale(merged[-1][2]) < _MERGE_DISTANCE:
             merged[-1] = (span.client, merged[-1][1], end)
-        elif merged and scale(end) - scale(merged[-1][1]) < _SHARP / 2:
-            continue  # more uses than pixels: the first of each pixel stands for all
+        elif merged and scale(end) - scale(merged[-1][1]) < _MERGE_DISTANCE / 2:
+            continue  # more uses than pixels: draw only the first in each pixel
         else:
             merged.append((span.client, span.start, end))
     return merged
 
 
-def _hatches(colours: Sequence[str]) -> list[str]:
+def _hatches(colors: Sequence[str]) -> list[str]:
     return [
         "<defs>",
         *(
-            f'<pattern id="hatch{colour[1:]}" width="8" height="8" patternUnits="userSpaceOnUse" '
-            f'patternTransform="rotate(45)"><rect width="8" height="8" fill="{colour}" fill-opacity="0.25"/>'
-            f'<rect width="3.5" height="8" fill="{colour}"/></pattern>'
-            for colour in colours
+            f'<pattern id="hatch{color[1:]}" width="8" height="8" patternUnits="userSpaceOnUse" '
+            f'patternTransform="rotate(45)"><rect width="8" height="8" fill="{color}" fill-opacity="0.25"/>'
+            f'<rect width="3.5" height="8" fill="{color}"/></pattern>'
+            for color in colors
         ),
         "</defs>",
     ]
 
 
-def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str], y: int) -> tuple[list[str], int]:
+def _legend(clients: Sequence[int], recording: Recording, colors: dict[int, str], y: int) -> tuple[list[str], int]:
     parts = []
     x = _LEFT
     for client in clients[:_SHOWN_CLIENTS]:
@@ -292,8 +292,8 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
         width = 34 + 6.6 * len(text)
         if x + width > _WIDTH - _RIGHT:
             x, y = _LEFT, y + 22
-        fill = f"url(#hatch{colours[client][1:]})" if client in recording.pins else colours[client]
-        parts.append(f'<rect x="{x}" y="{y - 11}" width="14" height="14" fill="{fill}" stroke="{colours[client]}"/>')
+        fill = f"url(#hatch{colors[client][1:]})" if client in recording.pins else colors[client]
+        parts.append(f'<rect x="{x}" y="{y - 11}" width="14" height="14" fill="{fill}" stroke="{colors[client]}"/>')
         parts.append(f'<text x="{x + 20}" y="{y}">{html.escape(text)}</text>')
         x += int(width)
     if len(clients) > _SHOWN_CLIENTS:
@@ -301,26 +301,26 @@ def _legend(clients: Sequence[int], recording: Recording, colours: dict[int, str
     return parts, y + 22
 
 
-def _pins(recording: Recording, colours: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
+def _pins(recording: Recording, colors: dict[int, str], scale: _Scale, y: int) -> tuple[list[str], int]:
     parts = []
-    # Who does the same in the same words is told of together.
-    alike: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
+    # Clients that pinned by the same statement share a line.
+    groups: dict[tuple[str, str], list[tuple[int, _Pinned]]] = {}
     for client, pinned in sorted(recording.pins.items(), key=lambda item: item[1].at):
         what = pinned.pin.condition.title if pinned.pin.condition is not None else "a Parse message"
-        alike.setdefault((what, " ".join(pinned.pin.statement.split())), []).append((client, pinned))
-    for (what, statement), pins in list(alike.items())[:_SHOWN_PINS]:
+        groups.setdefault((what, " ".join(pinned.pin.statement.split())), []).append((client, pinned))
+    for (what, statement), pins in list(groups.items())[:_SHOWN_PINS]:
         client, first = pins[0]
         at = f"{first.at - scale.first:.2f}"
         lead = f"client {client} pinned connection {first.pin.db_connection} at {at} s: {what}"
         if len(pins) > 1:
             lead = f"{len(pins)} clients pinned a connection each: {what}"
         statement = statement if len(statement) <= 84 else statement[:83] + "…"
-        colour = colours.get(client, "#24292f") if len(pins) == 1 else "#24292f"
-        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{colour}"/>')
+        color = colors.get(client, "#24292f") if len(pins) == 1 else "#24292f"
+        parts.append(f'<path d="M{_LEFT} {y - 9}h9l-4.5 6z" fill="{color}"/>')
         parts.append(f'<text x="{_LEFT + 20}" y="{y}">{html.escape(lead)}</text>')
         parts.append(f'<text class="mono" x="{_LEFT + 400}" y="{y}">{html.escape(statement)}</text>')
         y += 20
-    if len(alike) > _SHOWN_PINS:
-        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(alike) - _SHOWN_PINS} more kinds</text>')
+    if len(groups) > _SHOWN_PINS:
+        parts.append(f'<text class="quiet" x="{_LEFT + 20}" y="{y}">and {len(groups) - _SHOWN_PINS} more kinds</text>')
         y += 20
     return parts, y + 8

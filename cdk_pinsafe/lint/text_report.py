@@ -7,7 +7,7 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from ..terminal import plain
+from ..terminal import plain, plural
 from .findings import FileReport, Finding
 
 __all__ = ["print_text"]
@@ -69,16 +69,12 @@ def _summary(reports: Sequence[FileReport]) -> Text:
     found = sum(1 for report in reports if report.findings)
     text = Text()
     if findings:
-        text.append(f"{_count(findings, 'finding')} in {_count(found, 'file')}", "bold red")
+        text.append(f"{plural(findings, 'finding')} in {plural(found, 'file')}", "bold red")
     else:
         text.append("No findings", "bold green")
     share = f" ({100 * unparsed / statements:.2g} %)" if unparsed and statements else ""
-    read = f"{_count(len(reports) - skipped, 'file')}, {_count(statements, 'statement')}"
+    read = f"{plural(len(reports) - skipped, 'file')}, {plural(statements, 'statement')}"
     text.append(f". Read {read}; not parsed: {unparsed}{share}")
     if skipped:
-        text.append(f"; passed over: {_count(skipped, 'file')}")
+        text.append(f"; passed over: {plural(skipped, 'file')}")
     return text.append(".")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

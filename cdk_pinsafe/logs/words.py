@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..pinning.clients import Client
+from ..terminal import plural
 from .distinct import RELATIVE_ERROR
 from .report import Connections, DigestRow, Report, Setting
 
@@ -42,7 +43,7 @@ def headline(report: Report) -> str:
     """The answer, in a line."""
     if not report.pins:
         return "No session was pinned."
-    return f"{_plural(report.pins, 'session')} {'was' if report.pins == 1 else 'were'} pinned."
+    return f"{plural(report.pins, 'session')} {'was' if report.pins == 1 else 'were'} pinned."
 
 
 def inputs(report: Report) -> str:
@@ -50,14 +51,14 @@ def inputs(report: Report) -> str:
     names = ", ".join(report.inputs[:3])
     if (more := len(report.inputs) - 3) > 0:
         names += f" and {more:,} more"
-    lines = _plural(report.lines.total, "line")
+    lines = plural(report.lines.total, "line")
     if report.only_pins:
         lines += " about pins, the only ones that were asked for"
     parts = [names, f"{lines} ({size(report.bytes)})"]
     if report.first is not None and report.last is not None:
         parts.append(span(report.first, report.last))
     if report.lines.repeated:
-        parts.append(f"{_plural(report.lines.repeated, 'repeated line')} counted once")
+        parts.append(f"{plural(report.lines.repeated, 'repeated line')} counted once")
     return "; ".join(parts)
 
 
@@ -66,7 +67,7 @@ def busiest(report: Report) -> str | None:
     if (found := report.busiest) is None:
         return None
     start, pins = found
-    return f"most in the {duration(report.chart.width)} from {moment(start)}: {_plural(pins, 'pin')}"
+    return f"most in the {duration(report.chart.width)} from {moment(start)}: {plural(pins, 'pin')}"
 
 
 def rate(report: Report) -> str | None:
@@ -106,7 +107,7 @@ def joined(row: DigestRow) -> str:
 def connections(of: Connections) -> str:
     """`12 client connections`, `about 53,000 client connections`."""
     if of.exact:
-        return _plural(of.count, "client connection")
+        return plural(of.count, "client connection")
     return f"about {rounded(of):,} client connections (± {RELATIVE_ERROR:.1%})"
 
 
@@ -120,7 +121,7 @@ def unknown(report: Report) -> str:
     count = report.lines.unknown
     listed = sum(of_form for _, of_form in report.lines.forms.values())
     forms = "of these forms" if listed == count else "the first of them of these forms"
-    return f"{_plural(count, 'line')} {'is' if count == 1 else 'are'} not known to this reader, {forms}:"
+    return f"{plural(count, 'line')} {'is' if count == 1 else 'are'} not known to this reader, {forms}:"
 
 
 def settings_lines(settings: Sequence[Setting]) -> list[str]:
@@ -176,7 +177,3 @@ def _entry(setting: Setting) -> str:
         return f"{name}: ...,  # the value that your client sends: the log has $1 for it"
     value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
     return f"{name}: {json.dumps(value, ensure_ascii=False)},  # {setting.origin}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

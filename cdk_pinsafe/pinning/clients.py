@@ -1,7 +1,7 @@
 """What clients send by themselves, and how each is told to stop: one row for each driver, framework or pooler.
 
 Read in the clients' own sources at the versions named, unless a row's evidence says otherwise; none was tried against
-a real proxy by this project. Where the evidence is `local`, the client was driven through the stand-in. A database
+a real proxy by this project. Where the evidence is `local`, the client was driven through the emulator. A database
 default stops a pin only if the client then stops sending its SET.
 
 What some rows say depends on what the server reports of its parameters when a client connects: see :data:`REPORTS`.
@@ -22,7 +22,7 @@ class Pins(StrEnum):
     YES = "yes"
     """By default, on each connection or in everyday use."""
     SOMETIMES = "sometimes"
-    """Only as the row says: when configured so, or by what the server reports."""
+    """If the row says so, when configured or depending on what the server reports."""
     NO = "no"
     REFUSED = "refused"
     """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
@@ -84,6 +84,7 @@ REPORTS: Final = Limit(
     evidence=(Evidence.UNVERIFIED, Evidence.LOCAL),
     source=("https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC",),
 )
+"""What is not known of the server's reports."""
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(

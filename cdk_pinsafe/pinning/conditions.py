@@ -36,7 +36,7 @@ class Evidence(StrEnum):
     MEASURED = "measured"
     """Somebody published a log or a metric of a real proxy."""
     LOCAL = "local"
-    """Measured on PostgreSQL itself, or on a client through this project's stand-in, without a real proxy."""
+    """Measured on PostgreSQL itself, or on a client through this project's emulator, without a real proxy."""
     INFERRED = "inferred"
     """Follows from what is documented or measured, but was seen nowhere."""
     CONFLICTING = "conflicting"

@@ -1,4 +1,4 @@
-"""RDS Proxy's log lines for PostgreSQL: one tolerant reader, and the texts in which the stand-in writes the same lines.
+"""RDS Proxy's log lines for PostgreSQL: one tolerant reader, and the texts in which the emulator writes the same lines.
 
 AWS calls these logs "not for programmatic access" and may change them, so a line that is not understood is None or of
 kind ``other``, never an error. The forms were collected from published logs of 2020 to 2026; none was written by a

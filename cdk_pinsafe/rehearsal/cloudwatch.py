@@ -83,9 +83,9 @@ def alarm_handlers() -> dict[str, dict[str, Any]]:
         """The record of an alarm, on metric math too, which ministack refuses."""
         if not props.get("Metrics"):
             return dict(plain_record(name, props))
-        stand_in = {**props, "Metrics": None, "MetricName": "-", "Namespace": "-"}
+        placeholder = {**props, "Metrics": None, "MetricName": "-", "Namespace": "-"}
         absent = dict.fromkeys(("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Unit"))
-        alarm = {**plain_record(name, stand_in), **absent}
+        alarm = {**plain_record(name, placeholder), **absent}
         return {key: value for key, value in alarm.items() if value is not None} | {"Metrics": props["Metrics"]}
 
     def evaluate_others(alarm: Props) -> None:

@@ -1,4 +1,4 @@
-"""The picture of the chapter on the proxy: the timeline of a stand-in, and above it who came and what the alarm was."""
+"""Draws the demo of the proxy: the timeline of the emulator, and above it its clients and the state of the alarm."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,7 +22,7 @@ def draw(recording: Recording, scenes: Sequence[Scene]) -> str:
     """
     bands: dict[str, list[Band]] = {}
     for scene in scenes:
-        colour = _BAD if scene.is_bad else _GOOD
-        start, end = scene.start - recording.began, scene.end - recording.began
-        bands.setdefault(scene.row, []).append(Band(start, end, scene.text, colour))
+        color = _BAD if scene.is_bad else _GOOD
+        start, end = scene.start - recording.started_at, scene.end - recording.started_at
+        bands.setdefault(scene.row, []).append(Band(start, end, scene.text, color))
     return draw_timeline(recording, title="What a SET costs behind RDS Proxy", bands=bands)

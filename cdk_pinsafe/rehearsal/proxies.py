@@ -1,9 +1,9 @@
-"""The proxies of the local cloud: for each a stand-in that multiplexes and pins, before the database of its target.
+"""The proxies of the local cloud: for each an emulator that multiplexes and pins, before the database of its target.
 
 A proxy has its address from the start, and is served there as soon as it has a target: `localhost` and a port of its
 own. On AWS it is a host name alone and the port is 5432, which here may be somebody's own PostgreSQL, and of which a
 machine like macOS has but one. Clients log in with the passwords of the proxy's secrets, where AWS may ask for IAM
-tokens, which a stand-in does not have. What else it does not imitate is said by `emulator`.
+tokens, which an emulator does not have. What else it does not imitate is said by `emulator`.
 
 A change of its options starts a proxy anew at the same address; on AWS clients stay connected.
 
@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
-from ..emulator import Options, RunningStandIn, Target, running
-from ..emulator.log import Log
+from ..emulator import EmulatorOptions, ProxyTarget, ThreadedEmulator, run_in_thread
+from ..emulator.log import LogWriter
 from ..emulator.metrics import NAMES, Metrics
 from ..emulator.timeline import Recording
 from .databases import HOST_NAME, Database
@@ -96,7 +96,7 @@ class Proxies:
         self._ports[name] = reserved.getsockname()[1]
         return f"{HOST_NAME}:{self._ports[name]}"
 
-    def serve(self, name: str, database: Database, options: Options, *, log: bool, publish: Publish) -> None:
+    def serve(self, name: str, database: Database, options: EmulatorOptions, *, log: bool, publish: Publish) -> None:
         """Serve a proxy's clients, from now on with these options.
 
         Args:
@@ -113,7 +113,7 @@ class Proxies:
         self.stop(name)
         if reserved := self._reserved.pop(name, None):
             reserved.close()
-        target = Target(database.host, database.port, sslmode="verify-full", sslrootcert=str(self._authority))
+        target = ProxyTarget(database.host, database.port, sslmode="verify-full", sslrootcert=str(self._authority))
         serving = _Serving((database, options, log), target, publish, _traffic(self._directory, name))
         with self._lock:
             self._serving[name] = serving
@@ -142,9 +142,11 @@ class Proxies:
 
 
 class _Serving:
-    """A stand-in at work."""
+    """An emulator at work."""
 
-    def __init__(self, asked: tuple[Database, Options, bool], target: Target, publish: Publish, traffic: Path) -> None:
+    def __init__(
+        self, asked: tuple[Database, EmulatorOptions, bool], target: ProxyTarget, publish: Publish, traffic: Path
+    ) -> None:
         self.asked = asked
         _, options, log = asked
         self._publish = publish
@@ -152,13 +154,15 @@ class _Serving:
         self._lines: list[str] = []
         self._recording = Recording()
         self._running = contextlib.ExitStack()
-        observers = [self._recording, *([Log(self._write)] if log else [])]
-        self._stand_in: RunningStandIn = self._running.enter_context(running(target, options, observers=observers))
-        self._before = self._stand_in.metrics()
+        observers = [self._recording, *([LogWriter(self._write)] if log else [])]
+        self._emulator: ThreadedEmulator = self._running.enter_context(
+            run_in_thread(target, options, observers=observers)
+        )
+        self._before = self._emulator.metrics()
 
     def tell(self, minute: int) -> None:
         """Tell of a minute that is over."""
-        now = self._stand_in.metrics()
+        now = self._emulator.metrics()
         lines, self._lines = self._lines, []
         self._publish(Minute(minute, over_a_minute(self._before, now), lines))
         self._before = now
@@ -190,7 +194,7 @@ def _traffic(directory: Path, proxy: str) -> Path:
 
 
 def over_a_minute(before: Metrics, now: Metrics) -> dict[str, float]:
-    """A minute's metrics, from what a stand-in counted until its beginning and until its end."""
+    """A minute's metrics, from what an emulator counted until its beginning and until its end."""
     told = {}
     for name, (kind, _) in NAMES.items():
         if name in now.averaged:

@@ -15,7 +15,7 @@ from .events import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Setting
 __all__ = ["CLOSING", "JsonReport", "TextReport"]
 
 CLOSING = (
-    "Local: CloudFormation and the other AWS services (ministack), RDS Proxy (a stand-in), PostgreSQL, Lambda "
+    "Local: CloudFormation and the other AWS services (ministack), RDS Proxy (an emulator), PostgreSQL, Lambda "
     "functions as processes, the certificate authority. Real: the CDK CLI, the app, the applier, the clients. Nothing "
     "of this was tried on AWS."
 )

@@ -14,14 +14,14 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners, stacks
 from ministack.services.cloudformation import handlers as actions
 
-from ..emulator import Authentication, Options
+from ..emulator import Authentication, EmulatorOptions
 from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases, scoped
@@ -41,19 +41,22 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
 
     Args:
         databases: starts the databases behind instances and clusters.
-        proxies: starts the stand-ins behind proxies.
+        proxies: starts the emulators behind proxies.
         report: is told of every request to a `DatabaseSettings` resource, with its properties.
     """
     table = provisioners._RESOURCE_HANDLERS
     for resource_type, handlers in {
         **_database_handlers(databases),
         **_proxy_handlers(databases, proxies),
-        **_security_group_handlers(),
+        **_security_group_rule_handlers(),
+        **_vpc_endpoint_handlers(),
         **alarm_handlers(),
     }.items():
         table[resource_type] = {**table.get(resource_type, {}), **handlers}
     for resource_type in filter(_is_recordable, table):
         table[resource_type] = _with_any_attribute(table[resource_type])
+    provisioners._REPLACING_PROPERTIES.update(_CREATE_ONLY)
+    provisioners._CUSTOM_NAME_REPLACEMENT["AWS::RDS::DBProxy"] = {"name": "DBProxyName"}
     # `changesets` is the one other module that binds the table when it is imported.
     provisioners._RESOURCE_HANDLERS = changesets._RESOURCE_HANDLERS = _AnyType(table)
     _report_settings(report)
@@ -288,6 +291,20 @@ def _with_secret(attributes: Attributes, secret_arn: str | None) -> Attributes:
 # --- Proxies -------------------------------------------------------------------------------------
 
 
+_CREATE_ONLY: Final = {
+    "AWS::RDS::DBProxy": (
+        "DBProxyName",
+        "EngineFamily",
+        "VpcSubnetIds",
+        "EndpointNetworkType",
+        "TargetConnectionNetworkType",
+    ),
+    "AWS::RDS::DBProxyTargetGroup": ("DBProxyName", "TargetGroupName"),
+}
+"""A change of these is a replacement, which CloudFormation refuses where a proxy keeps its name. Source: the types'
+schemas, ``createOnlyProperties``; aws-cdk issue 28369 for the refusal."""
+
+
 def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handlers]:
     def create(logical_id: str, props: Props, stack_name: str) -> Created:
         name = props["DBProxyName"]
@@ -296,8 +313,6 @@ def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handler
         return name, _proxy_attributes(name)
 
     def update(name: str, old: Props, new: Props, stack_name: str) -> Created:
-        if new["DBProxyName"] != name:
-            return create("", new, stack_name)
         _call(rds._modify_db_proxy, {**new, "SecurityGroups": new.get("VpcSecurityGroupIds", [])})
         _serve(name, databases, proxies)
         return name, _proxy_attributes(name)
@@ -354,7 +369,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
     pool = proxy["TargetGroup"]["ConnectionPoolConfig"]
     most = target.max_connections()
     methods = {one.get("ClientPasswordAuthType") for one in proxy["Auth"]}
-    options = Options(
+    options = EmulatorOptions(
         # How RDS rounds is not known.
         pool_size=max(1, most * int(pool["MaxConnectionsPercent"]) // 100),
         max_idle=most * int(pool["MaxIdleConnectionsPercent"]) // 100,
@@ -362,7 +377,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
         users=_users(proxy),
         tls=proxies.tls,
         require_tls=proxy["RequireTLS"],
-        # A stand-in wants more than the 0 that AWS allows.
+        # An emulator wants more than the 0 that AWS allows.
         borrow_timeout=max(0.001, float(pool["ConnectionBorrowTimeout"])),
         idle_client_timeout=float(proxy["IdleClientTimeout"]),
     )
@@ -388,7 +403,7 @@ def _call(function: Callable[[dict[str, str]], tuple[int, Any, bytes]], props: P
 # --- Security groups -----------------------------------------------------------------------------
 
 
-def _security_group_handlers() -> dict[str, Handlers]:
+def _security_group_rule_handlers() -> dict[str, Handlers]:
     def handlers(permissions: str) -> dict[str, Any]:
         def create(logical_id: str, props: Props, stack_name: str) -> Created:
             rule_id = f"sgr-{_digest(stack_name, logical_id)}"
@@ -419,6 +434,34 @@ def _security_group_handlers() -> dict[str, Handlers]:
 def _key(name: str) -> str:
     """The name in the account and region of the stack that is being deployed."""
     return scoped(name, get_account_id(), get_region())
+
+
+# --- VPC endpoints -------------------------------------------------------------------------------
+
+
+def _vpc_endpoint_handlers() -> dict[str, Handlers]:
+    """Endpoints of which, as on AWS, one of a service and VPC has private DNS.
+
+    Source of the message: terraform-provider-aws issue 17535.
+    """
+
+    def create(logical_id: str, props: Props, stack_name: str) -> Created:
+        vpc, service = props.get("VpcId"), props.get("ServiceName")
+        for endpoint_id, other in ec2._vpc_endpoints.items():
+            same = (other["VpcId"], other["ServiceName"]) == (vpc, service)
+            if same and _has_private_dns(other) and _has_private_dns(props):
+                raise ValueError(
+                    "private-dns-enabled cannot be set because there is already a conflicting DNS domain for "
+                    f"{service} in the VPC {vpc} ({endpoint_id})"
+                )
+        created: Created = provisioners._ec2_vpc_endpoint_create(logical_id, props, stack_name)
+        return created
+
+    return {"AWS::EC2::VPCEndpoint": {"create": create}}
+
+
+def _has_private_dns(endpoint: Props) -> bool:
+    return bool(provisioners._cfn_bool(endpoint.get("PrivateDnsEnabled", False)))
 
 
 def _digest(*parts: str) -> str:

@@ -94,7 +94,7 @@ class Traffic:
 
     def _connect_and_work(self, number: int) -> None:
         pauses = random.Random(number)  # noqa: S311 - any would do
-        # `options` of the environment (PGOPTIONS) would be refused by RDS Proxy, and by a stand-in.
+        # `options` of the environment (PGOPTIONS) would be refused by RDS Proxy, and by an emulator.
         with psycopg.connect(
             self.login.dsn, application_name=f"worker {number}", options="", connect_timeout=15, autocommit=True
         ) as connection:

@@ -1,10 +1,10 @@
-"""Help for tests: of stacks that use the constructs, and of applications that run behind RDS Proxy.
+"""Helpers for users' tests: of stacks that use the constructs, and of applications behind RDS Proxy.
 
 - `masked_template` is for snapshot tests of stacks.
-- `plugin` is a pytest plugin, there wherever this package is installed: a test that pins a session fails, and says by
-  which statement. Its docstring says how to use it, and its limits. `WatchedProxy` is what its fixture gives.
+- `plugin` is a pytest plugin, active wherever this package is installed: a test that pins a session fails, with the
+  statement that pinned. Its docstring describes usage and limits. `WatchedProxy` is the value of its fixture.
 
-Importing this is cheap: neither aws_cdk nor anything of an extra is imported before it is used.
+Importing this package is cheap: aws_cdk and the packages of the extras are imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -1,17 +1,17 @@
-"""DSNs of a database, and the same ones through a stand-in before it.
+"""DSNs of a database, and the same DSNs through an emulator.
 
-A DSN is a URL, of whatever scheme the driver likes (`postgresql+asyncpg://…`), or libpq's `key=value` pairs.
+A DSN is a URL with the scheme of any driver (`postgresql+asyncpg://…`), or libpq's `key=value` pairs.
 """
 
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
-from ..errors import StandInError
+from ..errors import EmulatorError
 
 __all__ = ["libpq_dsn", "through"]
 
-_PLACE: Final = {"host", "hostaddr", "port"}
-_DEMANDS: Final = {
+_ADDRESS: Final = {"host", "hostaddr", "port"}
+_SECURITY: Final = {
     "channel_binding",
     "require_auth",
     "sslcert",
@@ -25,10 +25,11 @@ _TLS_MODE: Final = {"ssl", "sslmode"}
 
 
 def libpq_dsn(dsn: str) -> str:
-    """The DSN as libpq takes it: without the driver in its scheme, and without parameters that libpq does not know.
+    """Return the DSN as libpq takes it: without the driver in the scheme and without parameters that libpq does not
+    know.
 
     Raises:
-        StandInError: the DSN is none; the message holds nothing of it.
+        EmulatorError: the DSN is malformed; the message contains nothing of it.
     """
     url = _url(dsn)
     if url is None:
@@ -41,18 +42,18 @@ def libpq_dsn(dsn: str) -> str:
 
 
 def through(dsn: str, host: str, port: int) -> str:
-    """The DSN with another host and port, without TLS, and the same in all else."""
+    """Return the DSN with another host and port, without TLS, and otherwise unchanged."""
     url = _url(dsn)
     if url is None:
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-        kept = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in _PLACE | _DEMANDS}
+        kept = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in _ADDRESS | _SECURITY}
         return make_conninfo("", **{**kept, "host": host, "port": port, "sslmode": "disable"})
     account = url.netloc.rpartition("@")[0]
     parameters = [
         (name, "disable" if name in _TLS_MODE else value)
         for name, value in _parameters(url)
-        if name not in _PLACE | _DEMANDS
+        if name not in _ADDRESS | _SECURITY
     ]
     netloc = f"{account}@{host}:{port}" if account else f"{host}:{port}"
     return _text(url._replace(netloc=netloc, query=urlencode(parameters, quote_via=quote)))
@@ -66,8 +67,8 @@ def _url(dsn: str) -> SplitResult | None:
     except ValueError:
         from ..dsn import MALFORMED
 
-        # urllib's own words have the part that it took for a host.
-        raise StandInError(MALFORMED) from None
+        # urllib's message contains the part that it took for a host.
+        raise EmulatorError(MALFORMED) from None
 
 
 def _parameters(url: SplitResult) -> list[tuple[str, str]]:
@@ -75,6 +76,6 @@ def _parameters(url: SplitResult) -> list[tuple[str, str]]:
 
 
 def _text(url: SplitResult) -> str:
-    """As a URL; urllib leaves out the slashes of one that names no host."""
+    """Return the URL as text; urllib drops the slashes if there is no host."""
     query = f"?{url.query}" if url.query else ""
     return f"{url.scheme}://{url.netloc}{url.path}{query}"

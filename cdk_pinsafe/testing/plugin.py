@@ -1,47 +1,48 @@
-"""A pytest plugin: a test that pins a session of RDS Proxy fails, and says by which statement.
+"""A pytest plugin: a test that pins a session of RDS Proxy fails, and its message shows the statement.
 
-The plugin is there wherever this package is installed, and does nothing until it is used. What it needs comes with
-``pip install 'cdk-pinsafe[tools]'``. Tests run against their own PostgreSQL as before, but through a stand-in for RDS
-Proxy (`cdk_pinsafe.emulator`), which runs once a session, in a thread of its own. There are two ways to put it there:
+The plugin is active wherever this package is installed, and does nothing until it is used. Its requirements come with
+``pip install 'cdk-pinsafe[tools]'``. Tests use their own PostgreSQL as before, but through a local RDS Proxy emulator
+(`cdk_pinsafe.emulator`), which runs once per session, in its own thread. There are two ways to use it:
 
-**By the fixture.** `pinsafe_proxy` is of session scope, so that an engine or a pool that lives as long may use it::
+**With the fixture.** `pinsafe_proxy` has session scope, so engines and pools of session scope can use it::
 
     @pytest.fixture(scope="session")
     def engine(pinsafe_proxy):
         return create_engine(pinsafe_proxy.dsn)
 
-The database behind it is the DSN of ``--pinsafe-target``, of ``pinsafe_target`` in pytest's configuration, or of the
-environment's ``PINSAFE_TARGET``; or whatever a fixture `pinsafe_target` returns that the suite defines instead. It is a
-URL, a driver in its scheme included (``postgresql+asyncpg://…``), or libpq's pairs; the proxy's DSN has the same form.
+The DSN of the database behind it comes from ``--pinsafe-target``, ``pinsafe_target`` in pytest's configuration, or the
+environment variable ``PINSAFE_TARGET``; or from a fixture `pinsafe_target` that the suite defines. It is a URL, also
+with a driver in its scheme (``postgresql+asyncpg://…``), or libpq's pairs; the proxy's DSN has the same form.
 
-**By the environment.** For a suite that reads its DSN from a variable, ``pytest --pinsafe-env DATABASE_URL`` (or
-``pinsafe_env`` in the configuration) starts the stand-in before anything of the suite is imported, and lets the
-variable lead through it. Nothing of the suite changes.
+**With an environment variable.** For a suite that reads its DSN from a variable, ``pytest --pinsafe-env DATABASE_URL``
+(or ``pinsafe_env`` in the configuration) starts the emulator before the suite is imported, and points the variable to
+it. The suite does not change.
 
-From then on every test is watched. One that ran a statement that pins fails, unless a marker on it, its class or its
-module allows the condition: ``@pytest.mark.pinsafe(allow=["set-local"])``. What a failed test pinned is shown with its
-failure. ``--pinsafe-report`` shows at the end what pins in the whole suite, what is allowed included.
+Every test is then watched. A test that runs a statement that pins fails, unless a marker on it, its class or its module
+allows the condition: ``@pytest.mark.pinsafe(allow=["set-local"])``. If a test fails for another reason, its pins are
+shown with the failure. ``--pinsafe-report`` adds a summary of everything that pins in the suite, including what is
+allowed.
 
-With pytest-xdist each worker has a stand-in of its own.
+With pytest-xdist each worker has its own emulator.
 
 Limits:
 
-- The stand-in pins as far as is known of RDS Proxy: see `cdk_pinsafe.emulator`, and each condition's evidence. Nothing
-  was compared with a real proxy.
-- What is run while tests are collected is told to nobody.
-- It sees what the tests run, not what the application may run. Where no test goes, nothing is found; `pinsafe lint`
-  and `pinsafe audit` look there.
-- A statement belongs to the test that runs while it reaches the proxy. What a fixture of wider scope runs belongs to
-  the test that the fixture is set up for, or is torn down after; what a thread or a task leaves behind, to whichever
-  test comes next. Migrations and the like, which do not go through the proxy in production either, should use
+- The emulator pins as far as RDS Proxy's behavior is known: see `cdk_pinsafe.emulator`, and the evidence of each
+  condition. Nothing was compared with a real proxy.
+- Statements that run during collection are not reported.
+- The plugin sees what the tests run, not everything that the application can run. `pinsafe lint` and `pinsafe audit`
+  cover what no test runs.
+- A statement belongs to the test that is running when it reaches the proxy. What a fixture of a wider scope runs
+  belongs to the test during whose setup or teardown it runs; what a thread or a task runs later, to the test that is
+  running then. Migrations and the like, which do not go through the proxy in production either, should use
   `pinsafe_target`.
-- Every statement that pins is told, also of a session that an earlier test pinned already. But that session stays
-  pinned, and holds a database connection, until its client disconnects: a suite that keeps 30 of them finds the pool
-  empty.
-- Of several statements that are sent as one text, the first one that pins is told, as by RDS Proxy.
-- Clients log in with their own name and password where the target's DSN has a password (the DSN's own, or PGPASSWORD;
-  ``~/.pgpass`` is not read), and without one otherwise. They are offered no TLS.
-- A pin is told when the test has ended, with the statement and the client's application_name, without the line of code
+- Every statement that pins is reported, even if an earlier test already pinned its session. But that session stays
+  pinned, and holds a database connection, until its client disconnects: a suite that keeps 30 of them exhausts the
+  pool.
+- If one text contains several statements, the first one that pins is reported, as RDS Proxy does.
+- Clients log in with their own name and password if the target's DSN has a password (in the DSN or PGPASSWORD;
+  ``~/.pgpass`` is not read), otherwise without a password. TLS is not offered.
+- A pin is reported when the test ends, with the statement and the client's application_name, not with the line of code
   that ran it.
 """
 
@@ -55,14 +56,14 @@ from ..errors import PinSafeError, UnknownNameError
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from ..emulator import Pin
-    from .message import Statement
+    from ..emulator import PinEvent
+    from .message import PinningStatement
     from .proxy import WatchedProxy
 
 _TARGET_VARIABLE: Final = "PINSAFE_TARGET"
 _NO_TARGET: Final = (
-    "pinsafe_proxy needs to know the database: give --pinsafe-target DSN, pinsafe_target in pytest's configuration, or "
-    f"{_TARGET_VARIABLE} in the environment, or let a session fixture pinsafe_target return its DSN"
+    "pinsafe_proxy needs a database: set --pinsafe-target DSN, pinsafe_target in pytest's configuration, or "
+    f"{_TARGET_VARIABLE} in the environment, or define a session fixture pinsafe_target that returns its DSN"
 )
 
 _WATCH: Final = pytest.StashKey[Watch]()
@@ -70,7 +71,7 @@ _ALLOWED: Final = pytest.StashKey[frozenset[str]]()
 _ENVIRONMENT: Final = pytest.StashKey[pytest.MonkeyPatch]()
 
 
-# Options
+# EmulatorOptions
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,19 +83,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pinsafe-env",
         metavar="NAME",
-        help="let the DSN in this environment variable lead through a stand-in for RDS Proxy",
+        help="route the DSN in this environment variable through a local RDS Proxy emulator",
     )
-    group.addoption("--pinsafe-report", action="store_true", help="show at the end what pins in the whole suite")
-    parser.addini("pinsafe_target", "as --pinsafe-target")
-    parser.addini("pinsafe_env", "as --pinsafe-env")
+    group.addoption("--pinsafe-report", action="store_true", help="show a summary of what pins in the suite")
+    parser.addini("pinsafe_target", "same as --pinsafe-target")
+    parser.addini("pinsafe_env", "same as --pinsafe-env")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, and prepare the report."""
+    """Register the marker and the report."""
     config.stash.setdefault(_WATCH, Watch())
     config.addinivalue_line(
         "markers",
-        "pinsafe(allow=[...]): let the test run statements that pin by these conditions; pinsafe conditions lists them",
+        "pinsafe(allow=[...]): allow the test to pin by these conditions (`pinsafe conditions` lists them)",
     )
     if config.getoption("--pinsafe-report"):
         config.pluginmanager.register(_Report(), "pinsafe-report")
@@ -102,17 +103,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Put the stand-in before the database that the environment names, before the suite can read it."""
+    """With --pinsafe-env, start the emulator and change the environment before the suite is imported."""
     name = early_config.known_args_namespace.pinsafe_env or early_config.getini("pinsafe_env")
     if not name:
         return
     dsn = os.environ.get(name)
     if not dsn:
-        raise pytest.UsageError(f"--pinsafe-env: the environment has no {name}, which should hold a database's DSN")
+        raise pytest.UsageError(
+            f"--pinsafe-env: the environment variable {name}, which should hold the database's DSN, is not set"
+        )
     from .dsn import through
 
     watch = early_config.stash.setdefault(_WATCH, Watch())
-    # Workers of pytest-xdist inherit the environment: they find the database itself in the variable of the target.
+    # Workers of pytest-xdist inherit the changed environment; the target variable tells them the database itself.
     target = _configured_target(early_config) or dsn
     try:
         proxy = watch.start(target)
@@ -124,7 +127,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind."""
+    """Restore the environment and stop the emulator."""
     if _ENVIRONMENT in config.stash:
         config.stash[_ENVIRONMENT].undo()
     if _WATCH in config.stash:
@@ -141,7 +144,7 @@ def _configured_target(config: pytest.Config) -> str | None:
 
 @pytest.fixture(scope="session")
 def pinsafe_target(pytestconfig: pytest.Config) -> str:
-    """The DSN of the database behind `pinsafe_proxy`. Define a fixture of this name to choose it by yourself."""
+    """The DSN of the database behind `pinsafe_proxy`. Override this fixture to choose it in code."""
     target = _configured_target(pytestconfig)
     if target is None:
         pytest.fail(_NO_TARGET, pytrace=False)
@@ -171,20 +174,20 @@ def pinsafe_proxy(request: pytest.FixtureRequest) -> "Iterator[WatchedProxy]":
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test begins."""
+    """Start watching a test."""
     item.config.stash[_WATCH].enter("setup")
     item.stash[_ALLOWED] = _allowed(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test that passed and pinned; show what it pinned with another failure."""
+    """Fail a test that passed but pinned; add the pins to another failure."""
     return (yield from _watched(item, "call"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """The same for what fixtures do at the end."""
+    """The same for the teardown of fixtures."""
     return (yield from _watched(item, "teardown"))
 
 
@@ -192,7 +195,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the last report of a test carry what it pinned, from a worker of pytest-xdist, too."""
+    """Attach the pins to the last report of a test, so that they also come from workers of pytest-xdist."""
     report = yield
     watch = item.config.stash[_WATCH]
     if call.when == "teardown":
@@ -202,21 +205,23 @@ def pytest_runtest_makereport(
 
 
 def _allowed(item: pytest.Item) -> frozenset[str]:
-    """The conditions that the test's markers allow."""
+    """Return the conditions that the test's markers allow."""
     allowed: set[str] = set()
     for mark in item.iter_markers("pinsafe"):
         given = mark.kwargs.get("allow")
         if mark.args or len(mark.kwargs) != 1 or not isinstance(given, list | tuple | set | frozenset):
-            pytest.fail(f'the marker should be as pinsafe(allow=["set-local"]), got {_shown(mark)}', pytrace=False)
+            pytest.fail(
+                f'the marker should look like pinsafe(allow=["set-local"]), got {_marker_text(mark)}', pytrace=False
+            )
         allowed.update(map(str, given))
         wrong = _unknown(allowed)
         if wrong is not None:
-            pytest.fail(f"{_shown(mark)}: {wrong}", pytrace=False)
+            pytest.fail(f"{_marker_text(mark)}: {wrong}", pytrace=False)
     return frozenset(allowed)
 
 
 def _unknown(ids: set[str]) -> str | None:
-    """What is wrong with conditions' ids."""
+    """Return the error message for unknown condition ids; None if all are known."""
     from ..pinning.conditions import condition
 
     try:
@@ -227,12 +232,12 @@ def _unknown(ids: set[str]) -> str | None:
     return None
 
 
-def _shown(mark: pytest.Mark) -> str:
+def _marker_text(mark: pytest.Mark) -> str:
     given = [*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())]
     return f"pinsafe({', '.join(given)})"
 
 
-def _statements(item: pytest.Item, pins: "list[tuple[str, Pin]]") -> "list[Statement]":
+def _statements(item: pytest.Item, pins: "list[tuple[str, PinEvent]]") -> "list[PinningStatement]":
     if not pins:
         return []
     from .message import statements
@@ -240,9 +245,9 @@ def _statements(item: pytest.Item, pins: "list[tuple[str, Pin]]") -> "list[State
     return statements(pins, item.stash.get(_ALLOWED, frozenset()))
 
 
-def _refused(item: pytest.Item) -> str | None:
-    """What is to be told of what the test pinned and may not."""
-    found = [one for one in _statements(item, item.config.stash[_WATCH].untold()) if not one.allowed]
+def _failure_message(item: pytest.Item) -> str | None:
+    """Return the failure message for new pins that are not allowed; None if there are none."""
+    found = [one for one in _statements(item, item.config.stash[_WATCH].take_new()) if not one.allowed]
     if not found:
         return None
     from .message import failure
@@ -251,38 +256,38 @@ def _refused(item: pytest.Item) -> str | None:
 
 
 def _watched(item: pytest.Item, phase: str) -> Generator[None, object, object]:
-    """Around a phase of a test."""
+    """Watch one phase of a test."""
     item.config.stash[_WATCH].enter(phase)
     try:
         result = yield
     except BaseException:
-        message = _refused(item)
+        message = _failure_message(item)
         if message is not None:
             item.add_report_section(phase, "pinsafe", message)
         raise
-    message = _refused(item)
+    message = _failure_message(item)
     if message is not None:
         pytest.fail(message, pytrace=False)
     return result
 
 
 class _Report:
-    """Collects what the reports of the tests carry, and shows it at the end."""
+    """Collects the pins from the test reports and shows a summary."""
 
     def __init__(self) -> None:
-        self._tests: list[tuple[str, int, list[Statement]]] = []
+        self._tests: list[tuple[str, int, list[PinningStatement]]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what a test pinned out of its last report."""
-        told = getattr(report, "pinsafe", None)
-        if told is not None:
-            from .message import Statement
+        """Read the pins from the last report of a test."""
+        attached = getattr(report, "pinsafe", None)
+        if attached is not None:
+            from .message import PinningStatement
 
-            found = [Statement.from_dict(one) for one in told["statements"]]
-            self._tests.append((report.nodeid, told["requests"], found))
+            found = [PinningStatement.from_dict(one) for one in attached["statements"]]
+            self._tests.append((report.nodeid, attached["requests"], found))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show it."""
+        """Show the summary."""
         from .message import summary
 
         terminalreporter.section("pinsafe: what pins a session of RDS Proxy")

@@ -1,69 +1,72 @@
-"""A stand-in for RDS Proxy before the tests' database. It must not know pytest, nor which test is running."""
+"""Runs the RDS Proxy emulator in front of the tests' database. Knows neither pytest nor the running test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..emulator import Authentication, Metrics, Observer, Pin, RunningStandIn, Target, running
+from ..emulator import Authentication, Metrics, Observer, PinEvent, ProxyTarget, ThreadedEmulator, run_in_thread
 from .dsn import libpq_dsn, through
 
 __all__ = ["WatchedProxy", "watched"]
 
 
 class WatchedProxy:
-    """What the fixture `pinsafe_proxy` gives: a proxy that pins as RDS Proxy does, before the tests' database.
+    """The value of the fixture `pinsafe_proxy`: a proxy that pins as RDS Proxy does, in front of the tests' database.
 
     Attributes:
-        dsn: the target's DSN, in the form in which it was given, leading through the proxy.
-        host, port: where the proxy listens.
+        dsn: the target's DSN in its original form, but through the proxy.
+        host: the proxy's address.
+        port: its port.
     """
 
-    def __init__(self, stand_in: RunningStandIn, dsn: str, pins: Callable[[], tuple[Pin, ...]]) -> None:
-        self.dsn = through(dsn, stand_in.host, stand_in.port)
-        self.host = stand_in.host
-        self.port = stand_in.port
-        self._stand_in = stand_in
+    def __init__(self, emulator: ThreadedEmulator, dsn: str, pins: Callable[[], tuple[PinEvent, ...]]) -> None:
+        self.dsn = through(dsn, emulator.host, emulator.port)
+        self.host = emulator.host
+        self.port = emulator.port
+        self._emulator = emulator
         self._pins = pins
 
     @property
-    def pins(self) -> tuple[Pin, ...]:
-        """What the running test pinned so far, in order, its fixtures included.
+    def pins(self) -> tuple[PinEvent, ...]:
+        """The statements that pinned during the running test so far, in order, including its fixtures'.
 
-        Every statement that pins is there: `Pin.repeated` tells that its session was pinned already, in this test or
-        in one before.
+        Every statement that pins is listed: `PinEvent.repeated` is true if its session was already pinned, in this test
+        or an earlier one.
         """
         return self._pins()
 
     def metrics(self) -> Metrics:
-        """What CloudWatch would be told, as of now: `metrics()["DatabaseConnectionsCurrentlySessionPinned"]`.
+        """Return the current CloudWatch metrics, as in `metrics()["DatabaseConnectionsCurrentlySessionPinned"]`.
 
-        Counts are since the stand-in was started, not of the running test.
+        Counts are since the start of the emulator, not of the running test.
         """
-        return self._stand_in.metrics()
+        return self._emulator.metrics()
 
 
 @contextmanager
-def watched(dsn: str, *, tell: Callable[[Pin], object], pins: Callable[[], tuple[Pin, ...]]) -> Iterator[WatchedProxy]:
-    """Run a stand-in before a database.
+def watched(
+    dsn: str, *, on_pin: Callable[[PinEvent], object], pins: Callable[[], tuple[PinEvent, ...]]
+) -> Iterator[WatchedProxy]:
+    """Run the emulator in front of a database.
 
-    Clients log in as whom they like, with that user's password; with none if the DSN has none.
+    Any user may log in with its own password; without a password if the DSN has none.
 
     Args:
         dsn: the database.
-        tell: is told each pin, in the stand-in's thread, before the client gets its answer.
-        pins: those of the running test so far.
+        on_pin: called with each pin, in the emulator's thread, before the client receives the response.
+        pins: returns the pins of the running test so far.
 
     Raises:
-        StandInError: the DSN is none.
+        EmulatorError: the DSN is malformed.
     """
-    target = Target.from_dsn(libpq_dsn(dsn))
+    target = ProxyTarget.from_dsn(libpq_dsn(dsn))
     authentication = Authentication.TRUST if target.password is None else Authentication.PASS_THROUGH
-    with running(target, observers=[_Observer(tell)], authentication=authentication, users={}) as stand_in:
-        yield WatchedProxy(stand_in, dsn, pins)
+    with run_in_thread(target, observers=[_Observer(on_pin)], authentication=authentication, users={}) as emulator:
+        yield WatchedProxy(emulator, dsn, pins)
 
 
 class _Observer(Observer):
-    def __init__(self, tell: Callable[[Pin], object]) -> None:
-        self._tell = tell
+    def __init__(self, on_pin: Callable[[PinEvent], object]) -> None:
+        self._on_pin = on_pin
 
-    def pinned(self, pin: Pin) -> None:
-        self._tell(pin)
+    def pinned(self, pin: PinEvent) -> None:
+        self._on_pin(pin)

@@ -1,4 +1,4 @@
-"""Templates for snapshot tests of stacks. It must not import aws_cdk before a function is called."""
+"""Templates for snapshot tests of stacks. Imports aws_cdk only when a function is called."""
 
 import json
 import re
@@ -13,20 +13,19 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def masked_template(stack: "Stack") -> dict[str, Any]:
-    """The stack's CloudFormation template, with asset hashes masked, for a snapshot test.
+    """Return the stack's CloudFormation template with masked asset hashes, for a snapshot test.
 
-    The same code and versions give the same template everywhere. What changes from one version to the next without
-    meaning anything to a stack is the hash of an asset, such as the applier's package or that of CDK's provider
-    framework: each is replaced by ``<asset hash>``, and so is any other run of 64 hexadecimal digits. All else is left
-    as it is.
+    The same code and versions give the same template everywhere. What changes between versions without a meaning for
+    the stack is the hash of an asset, such as the applier's package or CDK's provider framework: each is replaced by
+    ``<asset hash>``, as is any other run of 64 hexadecimal digits. Everything else is unchanged.
 
-    Nothing can be added to an app that was synthesised: call this when all of its stacks are complete.
+    An app that has been synthesized cannot be changed: call this when all its stacks are complete.
 
     Args:
-        stack: the stack; its app is synthesised.
+        stack: the stack; its app is synthesized.
 
     Returns:
-        The template as a dictionary, as ``Template.from_stack(stack).to_json()`` gives it.
+        The template as a dictionary, as ``Template.from_stack(stack).to_json()`` returns it.
     """
     from aws_cdk.assertions import Template
 

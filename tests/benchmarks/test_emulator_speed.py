@@ -1,4 +1,4 @@
-"""The stand-in against Debian's PgBouncer: transactions a second, latency, memory, in one run on the same server."""
+"""The emulator against Debian's PgBouncer: transactions a second, latency, memory, in one run on the same server."""
 
 import asyncio
 import contextlib
@@ -74,7 +74,7 @@ def wait_for(port: int) -> None:
 
 @contextlib.contextmanager
 def pgbouncer(server: PostgresServer) -> Iterator[int]:
-    """PgBouncer in transaction mode, with the stand-in's pool and authentication."""
+    """PgBouncer in transaction mode, with the emulator's pool and authentication."""
     port = free_port()
     folder = Path("/tmp") / f"pinsafe-bouncer-{secrets.token_hex(6)}"
     folder.mkdir()
@@ -105,7 +105,7 @@ def pgbouncer(server: PostgresServer) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def stand_in(server: PostgresServer, *options: str) -> Iterator[tuple[int, int]]:
+def emulator(server: PostgresServer, *options: str) -> Iterator[tuple[int, int]]:
     """`pinsafe emulator` in a process of its own, as PgBouncer is: its port and process id."""
     port = free_port()
     target = f"postgresql://{USER}:secret@127.0.0.1:{server.port}/{DATABASE}?sslmode=disable"
@@ -140,7 +140,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
     """pgbench -S with 20 clients of the simple protocol: at least 0.6 of PgBouncer's transactions a second, and a 99th
     percentile of latency at most 2 times its.
     """
-    with pgbouncer(server) as bouncer, stand_in(server) as (proxy, _):
+    with pgbouncer(server) as bouncer, emulator(server) as (proxy, _):
         for port in (bouncer, proxy):
             measure(port, tmp_path)
         # In turns, so that whatever else the machine does falls on both.
@@ -149,7 +149,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
     latency = statistics.median(ours[1] / theirs[1] for theirs, ours in rounds)
     theirs, ours = ([statistics.median(each[side][what] for each in rounds) for what in (0, 1)] for side in (0, 1))
     print(
-        f"\nPgBouncer {theirs[0]:,.0f} tps, p99 {theirs[1]:.2f} ms; stand-in {ours[0]:,.0f} tps, p99 {ours[1]:.2f} ms; "
+        f"\nPgBouncer {theirs[0]:,.0f} tps, p99 {theirs[1]:.2f} ms; emulator {ours[0]:,.0f} tps, p99 {ours[1]:.2f} ms; "
         f"median ratios {speed:.2f} and {latency:.2f}"
     )
     assert speed >= 0.6
@@ -157,7 +157,7 @@ def test_speed_against_pgbouncer(server: PostgresServer, tmp_path: Path) -> None
 
 
 def test_memory_of_a_thousand_idle_clients(server: PostgresServer) -> None:
-    """With 1,000 idle clients, each of which has run a query, the stand-in takes less than 100 MB."""
+    """With 1,000 idle clients, each of which has run a query, the emulator takes less than 100 MB."""
 
     async def many(port: int, process: int) -> int:
         clients: list[Client] = []
@@ -168,10 +168,10 @@ def test_memory_of_a_thousand_idle_clients(server: PostgresServer) -> None:
             await client.run("SELECT 1")
         taken = resident(process)
         for client in clients:
-            await client.leave()
+            await client.close()
         return taken
 
-    with stand_in(server, "--authentication", "password") as (port, process):
+    with emulator(server, "--authentication", "password") as (port, process):
         alone = resident(process)
         taken = asyncio.run(many(port, process))
     print(f"\n{taken / 2**20:.0f} MB with {IDLE_CLIENTS} idle clients, {alone / 2**20:.0f} MB with none")

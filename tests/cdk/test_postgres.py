@@ -1,19 +1,24 @@
 """PinSafePostgres."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import App, Duration, Environment, NestedStack, RemovalPolicy, Stack, Stage, Tags
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations, Match, Template
+from constructs import Construct
 
-from cdk_pinsafe import PinSafePostgres
+from cdk_pinsafe import DatabaseSettings, PinSafePostgres
 from cdk_pinsafe.errors import ConfigurationError
+
+from .conftest import plain_instance
 
 
 @pytest.fixture
@@ -132,11 +137,211 @@ def test_isolated_subnets_get_one_endpoint_for_secrets_manager(stack: Stack, iso
     assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
 
 
-def test_an_endpoint_beside_the_vpc_is_found(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """Two endpoints with private DNS in one VPC are refused by AWS."""
-    ec2.InterfaceVpcEndpoint(stack, "Own", vpc=isolated_vpc, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+def own_endpoint(scope: Construct, vpc: ec2.IVpc, id: str = "Own", **props: Any) -> ec2.InterfaceVpcEndpoint:
+    """An endpoint that the app makes itself."""
+    service = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
+    return ec2.InterfaceVpcEndpoint(scope, id, **{"vpc": vpc, "service": service, **props})
+
+
+def endpoint_by_its_properties(scope: Construct, vpc: ec2.IVpc) -> None:
+    ec2.CfnVPCEndpoint(
+        scope,
+        "Own",
+        vpc_id=vpc.node.default_child.attr_vpc_id,  # type: ignore[union-attr]
+        service_name="com.amazonaws.eu-west-1.secretsmanager",
+        vpc_endpoint_type="Interface",
+        private_dns_enabled=True,
+    )
+
+
+@pytest.mark.parametrize("is_made_first", [True, False])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("make", [own_endpoint, endpoint_by_its_properties])
+def test_the_apps_own_endpoint_is_the_only_one(
+    stack: Stack,
+    isolated_vpc: ec2.Vpc,
+    is_made_first: bool,
+    depth: int,
+    make: Callable[[Construct, ec2.IVpc], object],
+) -> None:
+    """Wherever it is, and whether it is made before or after, the settings wait for it."""
+    scope: Construct = stack
+    for _ in range(depth):
+        scope = Construct(scope, "Network")
+    if is_made_first:
+        make(scope, isolated_vpc)
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
-    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 1)
+    if not is_made_first:
+        make(scope, isolated_vpc)
+    template = Template.from_stack(stack)
+    [name] = template.find_resources("AWS::EC2::VPCEndpoint")
+    assert "Own" in name
+    [settings] = template.find_resources("Custom::PinSafeDatabaseSettings").values()
+    assert name in settings["DependsOn"]
+    assert "PinSafeSecretsManager" not in json.dumps(template.to_json())
+    assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("Endpoint|NoWay")) == []
+
+
+def test_the_endpoint_that_is_added_has_the_apps_tags(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """It is made before the aspects run."""
+    Tags.of(app).add("team", "data")
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::EC2::VPCEndpoint", {"Tags": Match.array_with([{"Key": "team", "Value": "data"}])}
+    )
+
+
+@pytest.mark.parametrize(
+    "props",
+    [
+        {"private_dns_enabled": False},
+        {"service": ec2.InterfaceVpcEndpointService("com.amazonaws.eu-west-1.secretsmanager-fips")},
+    ],
+)
+def test_endpoint_under_another_name_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+    """The applier uses the default host name of Secrets Manager."""
+    own_endpoint(stack, isolated_vpc, **props)
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 2)
+
+
+def test_two_endpoints_of_one_vpc_are_refused_by_name(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Once for a VPC, however many databases are in it."""
+    own_endpoint(Construct(stack, "Network"), isolated_vpc)
+    for name in ("First", "Second"):
+        PinSafePostgres(stack, name, vpc=isolated_vpc)
+    isolated_vpc.add_interface_endpoint("Other", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    with pytest.raises(RuntimeError) as caught:
+        Template.from_stack(stack)
+    message = str(caught.value)
+    assert message.count("'vpc' should have one interface endpoint for Secrets Manager") == 1
+    assert "got Test/Isolated/Other and Test/Network/Own" in message
+
+
+@pytest.mark.parametrize("vpc_id", ["vpc-1", "vpc-12345"])
+def test_two_endpoints_of_an_imported_vpc(stack: Stack, vpc_id: str) -> None:
+    """One VPC imported twice is one; before they are looked up, all VPCs have the same id, which says nothing."""
+    vpcs = [
+        ec2.Vpc.from_vpc_attributes(
+            stack,
+            name,
+            vpc_id=vpc_id,
+            availability_zones=["a", "b"],
+            isolated_subnet_ids=["subnet-1", "subnet-2"],
+            vpc_cidr_block="10.0.0.0/16",
+        )
+        for name in ("One", "Two")
+    ]
+    for vpc in vpcs:
+        own_endpoint(Construct(stack, f"Endpoint{vpc.node.id}"), vpc)
+    PinSafePostgres(stack, "Database", vpc=vpcs[0])
+    if vpc_id == "vpc-12345":
+        Template.from_stack(stack)
+    else:
+        with pytest.raises(RuntimeError, match="got Test/EndpointOne/Own and Test/EndpointTwo/Own"):
+            Template.from_stack(stack)
+
+
+def test_an_endpoint_of_another_stack_comes_first(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """The stack of the settings waits for the stack of the endpoint."""
+    endpoints = Stack(app, "Endpoints")
+    own_endpoint(endpoints, isolated_vpc)
+    data = Stack(app, "Data")
+    PinSafePostgres(data, "Database", vpc=isolated_vpc)
+    Template.from_stack(data).resource_count_is("AWS::EC2::VPCEndpoint", 0)
+    assert endpoints in data.dependencies
+    assert Annotations.from_stack(data).find_warning("*", Match.string_like_regexp("Endpoint|NoWay")) == []
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_an_endpoint_that_comes_later_is_warned_of(app: App, is_said: bool) -> None:
+    """A stack that has to come after the settings' cannot be waited for."""
+    data = Stack(app, "Data")
+    network = Stack(app, "Network") if is_said else data
+    vpc = ec2.Vpc(
+        network,
+        "Vpc",
+        nat_gateways=0,
+        subnet_configuration=[ec2.SubnetConfiguration(name="Db", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)],
+    )
+    later = Stack(app, "Later")
+    own_endpoint(later, vpc)
+    if is_said:
+        later.add_stack_dependency(data)
+    PinSafePostgres(data, "Database", vpc=vpc)
+    Annotations.from_stack(data).has_warning(
+        "/Data/Database/Settings", Match.string_like_regexp("Later/Own, is not deployed before these settings")
+    )
+
+
+def test_an_endpoint_in_a_nested_stack(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """The settings wait for the nested stack."""
+    own_endpoint(NestedStack(stack, "Nested"), isolated_vpc)
+    PinSafePostgres(stack, "Database", vpc=isolated_vpc)
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::EC2::VPCEndpoint", 0)
+    [nested] = template.find_resources("AWS::CloudFormation::Stack")
+    [settings] = template.find_resources("Custom::PinSafeDatabaseSettings").values()
+    assert nested in settings["DependsOn"]
+
+
+def test_each_stage_has_its_own_endpoint(app: App) -> None:
+    """Two VPCs of two stages are not the same."""
+    stacks = []
+    for name in ("One", "Two"):
+        stack = Stack(Stage(app, name), "Data")
+        vpc = ec2.Vpc(
+            stack,
+            "Vpc",
+            nat_gateways=0,
+            subnet_configuration=[ec2.SubnetConfiguration(name="Db", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)],
+        )
+        PinSafePostgres(stack, "Database", vpc=vpc)
+        stacks.append((stack, vpc))
+    own_endpoint(Construct(stacks[1][0], "Network"), stacks[1][1])
+    for (stack, _), name in zip(stacks, ("PinSafeSecretsManager", "Own"), strict=True):
+        [endpoint] = Template.from_stack(stack).find_resources("AWS::EC2::VPCEndpoint")
+        assert name in endpoint
+
+
+@pytest.mark.parametrize("is_settings_first", [True, False])
+@pytest.mark.parametrize(
+    "types",
+    [
+        ["PUBLIC", "PRIVATE_WITH_EGRESS"],
+        ["PUBLIC", "PRIVATE_WITH_EGRESS", "PRIVATE_ISOLATED"],
+        ["PRIVATE_ISOLATED"],
+    ],
+)
+def test_settings_beside_share_the_functions(stack: Stack, types: list[str], is_settings_first: bool) -> None:
+    """Both on defaults in one VPC: one applier, whose name stays when the VPC gets a zone."""
+    vpc = ec2.Vpc(
+        stack,
+        "Vpc",
+        max_azs=2,
+        nat_gateways=1 if "PUBLIC" in types else 0,
+        subnet_configuration=[
+            ec2.SubnetConfiguration(name=name, subnet_type=getattr(ec2.SubnetType, name)) for name in types
+        ],
+    )
+    other = plain_instance(stack, vpc, "Other") if "PRIVATE_WITH_EGRESS" in types else None
+    if other and is_settings_first:
+        DatabaseSettings(stack, "More", database=other, vpc=vpc, database_name="app", settings={"jit": False})
+    database = PinSafePostgres(stack, "Database", vpc=vpc)
+    if not other or not is_settings_first:
+        DatabaseSettings(
+            stack,
+            "More",
+            database=other or database.instance,
+            vpc=vpc,
+            database_name="more",
+            settings={"timezone": "UTC"},
+        )
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::Lambda::Function", 2)
+    resources = template.find_resources("Custom::PinSafeDatabaseSettings").values()
+    assert len(resources) == 2
+    assert len({json.dumps(resource["Properties"]["ServiceToken"]) for resource in resources}) == 1
 
 
 def test_another_vpcs_or_services_endpoint_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, vpc: ec2.Vpc) -> None:
@@ -175,8 +380,18 @@ def imported_vpc(stack: Stack) -> ec2.IVpc:
 
 def test_an_imported_vpc_needs_a_word_about_its_endpoint(stack: Stack) -> None:
     """Synth cannot see whether there is one, and a wrong guess either way fails the first deployment."""
-    with pytest.raises(ConfigurationError, match="'secrets_manager_endpoint' should be True or False .* got none"):
-        PinSafePostgres(stack, "Database", vpc=imported_vpc(stack))
+    PinSafePostgres(stack, "Database", vpc=imported_vpc(stack))
+    with pytest.raises(RuntimeError, match=r"\[Test/Database\] 'secrets_manager_endpoint' should be .*, got None"):
+        Template.from_stack(stack)
+
+
+def test_an_endpoint_of_the_app_is_word_enough(stack: Stack) -> None:
+    """It may be made after the database, in the imported VPC."""
+    vpc = imported_vpc(stack)
+    PinSafePostgres(stack, "Database", vpc=vpc)
+    vpc.add_interface_endpoint("Own", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 1)
+    assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
 
 
 @pytest.mark.parametrize("is_added", [True, False])

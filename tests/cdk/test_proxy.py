@@ -1,10 +1,12 @@
 """PinSafeProxy."""
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Environment, NestedStack, Stack
+from aws_cdk import App, CfnParameter, Duration, Environment, Fn, NestedStack, Stack, Stage
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -13,8 +15,9 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
+from constructs import Construct
 
-from cdk_pinsafe import EnhancedLogging, PinSafeProxy, PostgresDatabase
+from cdk_pinsafe import EnhancedLogging, PinningLogs, PinSafePostgres, PinSafeProxy, PostgresDatabase
 from cdk_pinsafe.errors import ConfigurationError
 
 from .conftest import plain_instance
@@ -453,3 +456,164 @@ def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, ins
     for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilisation()):
         assert ratio.period.to_seconds() == 60
         assert set(ratio.using_metrics) == {"part", "whole"}
+
+
+PRIVATE = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
+
+
+def imported_vpc(stack: Stack, *subnets: str, id: str = "Vpc") -> ec2.IVpc:
+    zones = [f"eu-west-1{letter}" for letter in "abcd"[: len(subnets)]]
+    return ec2.Vpc.from_vpc_attributes(
+        stack, id, vpc_id="vpc-1", availability_zones=zones, private_subnet_ids=list(subnets)
+    )
+
+
+def name_of(
+    make_vpc: Callable[[Stack], ec2.IVpc], scope: Callable[[App], Stack] = lambda app: Stack(app, "Test"), **props: Any
+) -> str:
+    """The default name of a proxy in the VPC."""
+    stack = scope(App())
+    vpc = make_vpc(stack)
+    return PinSafeProxy(stack, "Proxy", target=plain_instance(stack, vpc), vpc=vpc, **props).proxy_name
+
+
+def test_default_name_follows_what_is_create_only() -> None:
+    """Another set of subnets is another name; a change of the VPC that leaves its subnets alone is not."""
+    names = [
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2)),
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", availability_zones=["eu-west-1a", "eu-west-1b"])),
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", availability_zones=["eu-west-1a", "eu-west-1b", "eu-west-1c"])),
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", ip_addresses=ec2.IpAddresses.cidr("10.7.0.0/16"), max_azs=2)),
+        name_of(lambda stack: ec2.Vpc(stack, "Other", max_azs=2)),
+        name_of(lambda stack: ec2.Vpc(Stack(stack, "Network"), "Vpc", max_azs=2)),
+        name_of(lambda stack: ec2.Vpc(Stack(stack, "OtherNetwork"), "Vpc", max_azs=2)),
+        name_of(lambda stack: imported_vpc(stack, "subnet-1", "subnet-2")),
+        name_of(lambda stack: imported_vpc(stack, "subnet-1", "subnet-2", "subnet-3")),
+        name_of(lambda stack: imported_vpc(stack, "subnet-1", "subnet-3")),
+    ]
+    assert len(set(names)) == len(names)
+    same = [
+        name_of(
+            lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2, nat_gateways=1, flow_logs={"Log": ec2.FlowLogOptions()})
+        ),
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2), vpc_subnets=PRIVATE),
+        name_of(lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2), iam_auth=False, borrow_timeout=Duration.seconds(9)),
+        name_of(
+            lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2),
+            lambda app: Stack(Stage(app, "Prod"), "Test", stack_name="Test"),
+        ),
+    ]
+    assert set(same) == {names[0]}
+    assert name_of(lambda stack: imported_vpc(stack, "subnet-2", "subnet-1")) == names[7]
+    assert len({re.sub("-[0-9a-f]{8}$", "", name) for name in names}) == 1
+
+
+def test_default_name_of_subnets_that_only_deployment_knows() -> None:
+    """A list that is imported as a whole is told by where it comes from and by how many zones there are."""
+
+    def imported(stack: Stack, export: str, zones: int) -> ec2.IVpc:
+        ids = [Fn.select(number, Fn.split(",", Fn.import_value(export))) for number in range(zones)]
+        names = [f"eu-west-1{letter}" for letter in "abc"[:zones]]
+        return ec2.Vpc.from_vpc_attributes(
+            stack, "Vpc", vpc_id="vpc-1", availability_zones=names, private_subnet_ids=ids
+        )
+
+    two, three, other = (
+        name_of(lambda stack, export=export, zones=zones: imported(stack, export, zones))  # type: ignore[misc]
+        for export, zones in (("subnets", 2), ("subnets", 3), ("others", 2))
+    )
+    assert len({two, three, other}) == 3
+    assert name_of(lambda stack: imported(stack, "subnets", 2)) == two
+
+
+def test_default_name_of_a_list_of_subnets_without_a_known_length() -> None:
+    """CDK takes such a list, with a warning."""
+
+    def imported(stack: Stack, export: str) -> ec2.IVpc:
+        ids = Fn.split(",", Fn.import_value(export))
+        return ec2.Vpc.from_vpc_attributes(
+            stack, "Vpc", vpc_id="vpc-1", availability_zones=Fn.get_azs(), private_subnet_ids=ids
+        )
+
+    names = [name_of(lambda stack, export=export: imported(stack, export)) for export in "aab"]  # type: ignore[misc]
+    assert names[0] == names[1] != names[2]
+
+
+def test_default_name_of_a_vpc_in_a_nested_stack() -> None:
+    """Two nested stacks have two VPCs, though all logical ids are the same."""
+    names = [
+        name_of(lambda stack, nested=nested: ec2.Vpc(NestedStack(stack, nested), "Vpc", max_azs=2))  # type: ignore[misc]
+        for nested in ("One", "One", "Two")
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def test_default_name_of_a_vpc_that_is_still_looked_up() -> None:
+    """CDK's first run has made-up subnets and must not fail; the run that is deployed has another name."""
+
+    def scope(app: App) -> Stack:
+        return Stack(app, "Test", env=Environment(account="111122223333", region="eu-west-1"))
+
+    dummy = name_of(lambda stack: ec2.Vpc.from_lookup(stack, "Vpc", vpc_id="vpc-1"), scope)
+    assert dummy != name_of(lambda stack: imported_vpc(stack, "subnet-1", "subnet-2"), scope)
+
+
+@pytest.mark.parametrize("depth", [1, 6])
+def test_default_name_is_valid_however_deep(depth: int) -> None:
+    """RDS takes 63 letters, digits and hyphens, and the log group has the same name in lower case."""
+    stack = Stack(App(), "A-Stack-With-A-Long-Name")
+    scope: Construct = stack
+    for _ in range(depth):
+        scope = Construct(scope, "AConstructWithALongName")
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+    instance = plain_instance(stack, vpc)
+    names = [PinSafeProxy(scope, name, target=instance, vpc=vpc).proxy_name for name in ("One", "Two")]
+    assert len(set(names)) == 2
+    assert all(re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name) and len(name) <= 63 for name in names)
+
+
+def test_all_that_has_the_name_follows_it() -> None:
+    """Whatever of the old name is left in the template would watch, log or renew a proxy that is gone."""
+    templates = []
+    for zones in (2, 3):
+        stack = Stack(App(), "Test")
+        vpc = ec2.Vpc(stack, "Vpc", availability_zones=[f"eu-west-1{zone}" for zone in "abc"[:zones]])
+        database = PinSafePostgres(stack, "Database", vpc=vpc)
+        PinningLogs(stack, "Logs", proxy_name=database.proxy.proxy_name, log_group=database.proxy.log_group)
+        database.proxy._switch_on(database.alarms.pinned)
+        templates.append((database.proxy.proxy_name, json.dumps(Template.from_stack(stack).to_json())))
+    (name, template), (new_name, new_template) = templates
+    assert name != new_name
+    assert template.count(name) == new_template.count(new_name) > 10
+    assert name not in new_template
+
+
+def test_name_of_ones_own_is_left_alone() -> None:
+    """It stays whatever the subnets are, and may be upper case."""
+    names = {
+        name_of(lambda stack, zones=zones: ec2.Vpc(stack, "Vpc", max_azs=zones), proxy_name="Orders")  # type: ignore[misc]
+        for zones in (1, 2)
+    }
+    assert names == {"Orders"}
+
+
+@pytest.mark.parametrize("given", [None, "orders"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("endpoint_network_type", "DUAL"),
+        ("target_connection_network_type", "IPV6"),
+        ("vpc_subnet_ids", ["subnet-1", "subnet-2"]),
+    ],
+)
+def test_a_later_change_of_what_is_create_only_wants_a_name(
+    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, name: str, value: Any, given: str | None
+) -> None:
+    """The default name is made before, and would stay where CloudFormation replaces the proxy."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name=given)
+    setattr(proxy.proxy.node.default_child, name, value)
+    if given:
+        Template.from_stack(stack)
+        return
+    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'proxy_name' should be given where \w+ is changed"):
+        Template.from_stack(stack)

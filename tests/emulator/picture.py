@@ -1,6 +1,6 @@
-"""Draws ``examples/timeline.svg``, the README's picture of multiplexing and pinning, from real traffic.
+"""Draws ``examples/timeline.svg``, the documentation's picture of multiplexing and pinning, from real traffic.
 
-Run as ``python -m tests.emulator.picture`` in the root of the repository.
+Run ``python -m tests.emulator.picture`` in the root of the repository.
 """
 
 import random
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import psycopg
 
-from cdk_pinsafe.emulator import Target, running
+from cdk_pinsafe.emulator import ProxyTarget, run_in_thread
 from cdk_pinsafe.emulator.timeline import Recording
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
 PICTURE = Path(__file__).parents[2] / "examples" / "timeline.svg"
 REQUESTS = "ABCDEFGH"
 POOL = 4
-# What two of the requests send in their second transaction.
+# The statement that two of the requests send in their second transaction.
 SETS = {"C": "SET LOCAL hnsw.iterative_scan = 'relaxed_order'", "F": "SET search_path TO chat, public"}
 
 
 def request(name: str, dsn: str) -> None:
-    """Three transactions, with other work between them, as of a web request that asks a language model."""
+    """Run three transactions with other work between them, like a web request that calls a language model."""
     rng = random.Random(name)
     time.sleep(REQUESTS.index(name) * 0.11)
     with psycopg.connect(dsn, autocommit=True, application_name=f"request {name}") as connection:
@@ -37,12 +37,12 @@ def request(name: str, dsn: str) -> None:
 
 
 def record() -> Recording:
-    """Eight requests through a stand-in with four database connections."""
+    """Run eight requests through an emulator with four database connections."""
     recording = Recording()
     with tempfile.TemporaryDirectory() as folder, PostgresServer(wheel_installation(18), Path(folder)) as server:
         server.create_master("app", "secret", "chat")
-        target = Target(server.host, server.port, "app", "secret", "chat", sslmode="disable")
-        with running(target, pool_size=POOL, observers=[recording]) as proxy:
+        target = ProxyTarget(server.host, server.port, "app", "secret", "chat", sslmode="disable")
+        with run_in_thread(target, pool_size=POOL, observers=[recording]) as proxy:
             threads = [threading.Thread(target=request, args=(name, proxy.dsn())) for name in REQUESTS]
             for thread in threads:
                 thread.start()

@@ -1,4 +1,4 @@
-"""`pinsafe emulator`: what it shows, writes and serves, and how it ends."""
+"""`pinsafe emulator`: its output, files, metrics and exit status."""
 
 import contextlib
 import json
@@ -23,13 +23,13 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from cdk_pinsafe.cli import main
-from cdk_pinsafe.emulator import RunningStandIn, Target, running
+from cdk_pinsafe.emulator import ProxyTarget, ThreadedEmulator, run_in_thread
 from cdk_pinsafe.emulator.command import address
-from cdk_pinsafe.emulator.http import serving_metrics
 from cdk_pinsafe.emulator.metrics import NAMES
+from cdk_pinsafe.emulator.metrics_server import serve_metrics
+from cdk_pinsafe.emulator.terminal_view import render
 from cdk_pinsafe.emulator.timeline import Recording, draw
-from cdk_pinsafe.emulator.view import view
-from cdk_pinsafe.errors import StandInError
+from cdk_pinsafe.errors import EmulatorError
 from cdk_pinsafe.pinning.log_lines import parse_line
 
 from ..docs.pages import page
@@ -43,8 +43,8 @@ def dsn(host: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def command(target: Target, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command as a process, and its lines so far; the first one was printed already."""
+def command(target: ProxyTarget, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run the command as a process; yields its output lines so far, of which the first has been printed."""
     process = subprocess.Popen(
         [PINSAFE, "emulator", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0", *options],
         stdout=subprocess.PIPE,
@@ -72,8 +72,8 @@ def use(port: int, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
-    """It prints each pin with its remedy, writes the proxy's lines and a picture, serves metrics, and ends with 1."""
+def test_text_log_metrics_and_timeline(target: ProxyTarget, tmp_path: Path) -> None:
+    """It prints pins with remedies, writes log lines and a picture, serves metrics, and exits with 1."""
     log, picture = tmp_path / "proxy.log", tmp_path / "timeline.svg"
     options = ("--log", str(log), "--timeline", str(picture), "--metrics-port", "0")
     with command(target, *options) as (process, lines):
@@ -96,7 +96,7 @@ def test_text_log_metrics_and_timeline(target: Target, tmp_path: Path) -> None:
     assert PASSWORD not in log.read_text() + picture.read_text() + "\n".join(lines)
 
 
-def test_guide_shows_the_output(target: Target) -> None:
+def test_guide_shows_the_output(target: ProxyTarget) -> None:
     block = re.search(r"```console\n\$ pinsafe emulator [^\n]*\n(.*?)```", page("emulator"), re.DOTALL)
     assert block
     with command(target) as (process, lines):
@@ -110,8 +110,8 @@ def test_guide_shows_the_output(target: Target) -> None:
     assert "\n".join(lines).replace(str(port), "6432") == block[1].strip()
 
 
-def test_json(target: Target) -> None:
-    """With --format json each line is an event; without a pin it ends with 0."""
+def test_json(target: ProxyTarget) -> None:
+    """With --format json each line is an event; the exit status without pins is 0."""
     with command(target, "--format", "json") as (process, lines):
         start = json.loads(lines[0])
         assert start["event"] == "listening"
@@ -130,8 +130,8 @@ def test_json(target: Target) -> None:
     assert (pin["event"], pin["condition"], pin["digest"]) == ("pinned", "set", "set timezone to $1")
 
 
-def test_live_view_on_a_terminal(target: Target) -> None:
-    """On a terminal it shows clients and connections as they are, and gives the terminal back."""
+def test_live_view_on_a_terminal(target: ProxyTarget) -> None:
+    """On a terminal it shows clients and connections live, and restores the screen at the end."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [PINSAFE, "emulator", "--target", dsn(target.host, target.port), "--listen", "127.0.0.1:0"],
@@ -161,7 +161,7 @@ def test_live_view_on_a_terminal(target: Target) -> None:
         process.send_signal(signal.SIGINT)
         read("1 session pinned")
         assert process.wait(20) == 1
-        assert "\x1b[?1049l" in shown  # the screen of before
+        assert "\x1b[?1049l" in shown  # the original screen is restored
     finally:
         process.kill()
         process.wait()
@@ -180,25 +180,25 @@ def test_live_view_on_a_terminal(target: Target) -> None:
     ],
 )
 def test_usage_errors(arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot work is said in one line, with exit status 2."""
+    """Invalid options give a one-line error and exit status 2."""
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    told = CliRunner().invoke(main, ["emulator", *arguments])
-    assert told.exit_code == 2
-    assert words in told.output
+    result = CliRunner().invoke(main, ["emulator", *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
 
 
 def test_address() -> None:
-    """An address may leave out the host."""
+    """The host of an address is optional."""
     assert address("0.0.0.0:6432") == ("0.0.0.0", 6432)
     assert address(":6432") == address("6432") == ("127.0.0.1", 6432)
     assert address("[::1]:6432") == ("::1", 6432)
-    with pytest.raises(StandInError):
+    with pytest.raises(EmulatorError):
         address("localhost:65536")
 
 
-def test_metrics_over_http(proxy: RunningStandIn) -> None:
-    """Prometheus' text and JSON have every metric under CloudWatch's name; other paths are not there."""
-    with serving_metrics(proxy) as port:
+def test_metrics_over_http(proxy: ThreadedEmulator) -> None:
+    """Prometheus' text and JSON contain every metric under CloudWatch's name; other paths are not found."""
+    with serve_metrics(proxy) as port:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = answer.read().decode()
@@ -207,7 +207,7 @@ def test_metrics_over_http(proxy: RunningStandIn) -> None:
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/")
         words = f"cannot serve metrics on 127.0.0.1:{port}"
-        with pytest.raises(StandInError, match=words), serving_metrics(proxy, port):
+        with pytest.raises(EmulatorError, match=words), serve_metrics(proxy, port):
             pass
     assert set(values) == set(NAMES)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
@@ -217,12 +217,10 @@ def test_metrics_over_http(proxy: RunningStandIn) -> None:
     assert "aws_rds_max_database_connections_allowed 3" in lines
 
 
-def test_timeline_is_drawn_from_traffic(target: Target, tmp_path: Path) -> None:
-    """One lane for each connection, one colour for each client, a hatch from the pin to its client's end, and nothing
-    from the network.
-    """
+def test_timeline_shows_recorded_traffic(target: ProxyTarget, tmp_path: Path) -> None:
+    """A lane for each connection, a color for each client, a hatch for the pin, no external resources."""
     recording = Recording()
-    with running(target, pool_size=2, observers=[recording]) as proxy:
+    with run_in_thread(target, pool_size=2, observers=[recording]) as proxy:
         for name in ("one", "two & <three>"):
             with psycopg.connect(proxy.dsn(), autocommit=True, application_name=name) as connection:
                 connection.execute("SELECT pg_sleep(0.05)")
@@ -234,28 +232,28 @@ def test_timeline_is_drawn_from_traffic(target: Target, tmp_path: Path) -> None:
     recording.save(picture)
     text = picture.read_text()
     root = ElementTree.fromstring(text)
-    said = " ".join("".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text"))
-    assert "2 clients share 2 database connections, 1 pinned" in said
-    assert "client 1 (one)" in said
-    assert "client 2 (two & <three>)" in said
-    assert "client 1 pinned connection 1" in said
-    assert "SET search_path TO app, public" in said
+    texts = " ".join("".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "2 clients share 2 database connections, 1 pinned" in texts
+    assert "client 1 (one)" in texts
+    assert "client 2 (two & <three>)" in texts
+    assert "client 1 pinned connection 1" in texts
+    assert "SET search_path TO app, public" in texts
     hatched = [element for element in root.iter() if element.get("fill", "").startswith("url(#hatch")]
-    assert len(hatched) == 2  # the pin, and its client in the legend
+    assert len(hatched) == 2  # the pin and its client in the legend
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in text
-    assert draw(Recording())  # nothing happened, which is no error
+    assert draw(Recording())  # an empty recording is not an error
 
 
-def test_view_of_a_crowd(proxy: RunningStandIn) -> None:
-    """The view stays within its lines, with the pinned clients first."""
+def test_view_of_many_clients(proxy: ThreadedEmulator) -> None:
+    """The view fits into its lines and shows pinned clients first."""
     with contextlib.ExitStack() as stack:
         for number in range(25):
             connection = stack.enter_context(psycopg.connect(proxy.dsn(), autocommit=True))
             if number == 20:
                 connection.execute("SET jit = off")
         console = Console(width=140, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
-        console.print(view(proxy.snapshot(), 12.0, height=24))
+        console.print(render(proxy.snapshot(), 12.0, height=24))
         text = console.export_text()
         console.file.close()
     assert len(text.splitlines()) <= 24

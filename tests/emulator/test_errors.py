@@ -1,4 +1,4 @@
-"""What an error in the midst leaves behind: nothing that another client could see, or would wait for in vain."""
+"""After an error, no client sees another's state, and none waits in vain."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
-from cdk_pinsafe.emulator.prepared import LONGEST_KEPT
+from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
+from cdk_pinsafe.emulator.prepared_statements import MAX_KEPT_BYTES
 
 from .conftest import PASSWORD, USER
-from .test_multiplexing import Connect, serve
+from .test_multiplexing import Connect, run_clients
 from .wire import (
     COPY_DONE,
     FLUSH,
@@ -28,17 +28,17 @@ from .wire import (
 
 
 @pytest.fixture
-def single(target: Target) -> Iterator[RunningStandIn]:
-    """A stand-in with one database connection."""
-    with running(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+def single(target: ProxyTarget) -> Iterator[ThreadedEmulator]:
+    """An emulator with one database connection."""
+    with run_in_thread(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
         yield proxy
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_query_in_a_failed_batch_is_passed_over(single: RunningStandIn, at_once: bool) -> None:
-    """The database passes over all requests up to Sync: none of them is waited for or pins, and the batch holds on."""
+def test_query_in_failed_batch_is_skipped(single: ThreadedEmulator, at_once: bool) -> None:
+    """The database skips all requests up to Sync: none is waited for, none pins, and the batch stays open."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         failing, other = await connect(), await connect()
         requests = query("SELECT 1") + query("SET work_mem = '5MB'") + execute()
         failing.writer.write(parse("wrong") + FLUSH + (query("SELECT 1") if at_once else b""))
@@ -47,136 +47,134 @@ def test_a_query_in_a_failed_batch_is_passed_over(single: RunningStandIn, at_onc
         waiting = asyncio.create_task(other.run("SELECT 2"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
-        assert kinds(await failing.ask(SYNC)) == "Z"
+        assert kinds(await failing.request(SYNC)) == "Z"
         async with asyncio.timeout(5):
             assert await waiting == [["2"]]
-        assert errors(await failing.ask(bind("none"), execute(), SYNC)) == ["26000"]
+        assert errors(await failing.request(bind("none"), execute(), SYNC)) == ["26000"]
         assert single.pins == ()
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-@pytest.mark.parametrize("left_out", [parse("SELECT 1"), close(), query("SELECT 1"), bind() + SYNC + bind()])
-def test_nobody_runs_another_clients_unnamed_statement(single: RunningStandIn, left_out: bytes) -> None:
-    """What would have replaced or dropped an unnamed statement did not, after an error: it is still not the next's."""
+@pytest.mark.parametrize("skipped", [parse("SELECT 1"), close(), query("SELECT 1"), bind() + SYNC + bind()])
+def test_unnamed_statement_is_private_after_error(single: ThreadedEmulator, skipped: bytes) -> None:
+    """A message that would have replaced the unnamed statement was skipped: the next client still cannot run it."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         first, second = await connect(), await connect()
-        assert errors(await first.ask(parse("SELECT 'secret'"), SYNC)) == []
-        answer = await first.ask(execute("none"), left_out, SYNC, times=1 + left_out.count(SYNC))
+        assert errors(await first.request(parse("SELECT 'secret'"), SYNC)) == []
+        answer = await first.request(execute("none"), skipped, SYNC, times=1 + skipped.count(SYNC))
         assert errors(answer) == ["34000"]
         for _ in range(2):
-            assert errors(await second.ask(execute("none"), bind(), SYNC)) == ["34000"]
-            answer = await second.ask(bind(), execute(), SYNC)
+            assert errors(await second.request(execute("none"), bind(), SYNC)) == ["34000"]
+            answer = await second.request(bind(), execute(), SYNC)
             assert rows(answer) == []
             assert errors(answer) == ["26000"]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_the_end_of_a_copy_that_did_not_begin_is_not_waited_for(single: RunningStandIn) -> None:
-    """A COPY that fails at once leaves its data and their end unanswered, in a transaction as well as outside."""
+def test_end_of_failed_copy_is_not_pending(single: ThreadedEmulator) -> None:
+    """A COPY that fails at once leaves its data unanswered, inside a transaction and outside."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         failing, other = await connect(), await connect()
         copy = query("COPY none FROM STDIN") + copy_data(b"1\n") + COPY_DONE
-        assert errors(await failing.ask(copy)) == ["42P01"]
+        assert errors(await failing.request(copy)) == ["42P01"]
         async with asyncio.timeout(5):
             assert await other.run("SELECT 1") == [["1"]]
         await failing.run("BEGIN")
-        assert errors(await failing.ask(copy)) == ["42P01"]
+        assert errors(await failing.request(copy)) == ["42P01"]
         failing.writer.write(COPY_DONE)
         await failing.run("ROLLBACK")
         async with asyncio.timeout(5):
             assert await other.run("SELECT 1") == [["1"]]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_a_statement_that_cannot_be_prepared_any_more_leaves_the_others(
-    single: RunningStandIn, admin: pg8000.native.Connection
-) -> None:
-    """A client that is pinned finds its other statements, though the table of one of them is gone."""
+def test_pin_restores_other_statements_if_one_fails(single: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A pinned client finds its other statements, although the table of one of them was dropped."""
     admin.run("CREATE TABLE gone (a integer)")
     admin.run(f"GRANT ALL ON gone TO {USER}")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client, other = await connect(), await connect()
-        assert errors(await other.ask(parse("SELECT 'other'", "other"), SYNC)) == []
+        assert errors(await other.request(parse("SELECT 'other'", "other"), SYNC)) == []
         statements = [parse("SELECT 1", "first"), parse("SELECT * FROM gone", "gone"), parse("SELECT 2", "last")]
-        assert errors(await client.ask(*statements, SYNC)) == []
+        assert errors(await client.request(*statements, SYNC)) == []
         admin.run("DROP TABLE gone")
         await client.run("SET work_mem = '5MB'")
-        assert rows(await client.ask(bind("first"), execute(), bind("last"), execute(), SYNC)) == [["1"], ["2"]]
+        assert rows(await client.request(bind("first"), execute(), bind("last"), execute(), SYNC)) == [["1"], ["2"]]
         assert await client.run("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["first"], ["last"]]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_a_portal_outlives_the_pin_of_its_client(single: RunningStandIn) -> None:
-    """A client that is pinned within a transaction goes on with a portal that it opened before."""
+def test_portal_survives_pin(single: ThreadedEmulator) -> None:
+    """A client that is pinned inside a transaction continues to read a portal that it opened before."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         await client.run("BEGIN")
         portal = [parse("SELECT generate_series(1, 4)", "s"), bind("s", "p"), execute("p", 2)]
-        assert rows(await client.ask(*portal, SYNC)) == [["1"], ["2"]]
+        assert rows(await client.request(*portal, SYNC)) == [["1"], ["2"]]
         await client.run("SET work_mem = '5MB'")
-        assert rows(await client.ask(execute("p"), SYNC)) == [["3"], ["4"]]
+        assert rows(await client.request(execute("p"), SYNC)) == [["3"], ["4"]]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1", "SELECT set_config('work_mem', '5MB', false)"])
-def test_a_pinned_client_may_prepare_without_end(single: RunningStandIn, sql: str) -> None:
-    """What a pinned client drops by DEALLOCATE, as drivers do, is not held against it."""
+def test_pinned_client_prepares_unlimited_statements(single: ThreadedEmulator, sql: str) -> None:
+    """Statements that a pinned client drops with DEALLOCATE, as drivers do, do not count against its limit."""
     text = f"{sql} /*{'x' * 16_000}*/"
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         await client.run("SET work_mem = '5MB'")
-        for number in range(LONGEST_KEPT // 16_000 + 10):
-            answer = await client.ask(parse(text, f"s{number}"), query("DEALLOCATE ALL"), bind(""), SYNC, times=2)
+        for number in range(MAX_KEPT_BYTES // 16_000 + 10):
+            answer = await client.request(parse(text, f"s{number}"), query("DEALLOCATE ALL"), bind(""), SYNC, times=2)
             assert errors(answer) == ["26000"]
-        assert errors(await client.ask(parse(text, "s"), bind("s"), execute(), SYNC)) == []
+        assert errors(await client.request(parse(text, "s"), bind("s"), execute(), SYNC)) == []
 
-    serve(single, story)
+    run_clients(single, scenario)
     assert single.statements[-1].statement == (text if "set" in sql else "DEALLOCATE ALL")
 
 
-def test_a_portal_that_is_gone_does_not_pin(single: RunningStandIn) -> None:
-    """Portals end with their transaction: to execute one afterwards is an error, whatever it was of."""
+def test_closed_portal_does_not_pin(single: ThreadedEmulator) -> None:
+    """Portals end with their transaction: executing one later is an error, whatever its statement."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
-        assert errors(await client.ask(parse("SET work_mem = '5MB'", "s"), bind("s", "p"), SYNC)) == []
-        assert errors(await client.ask(execute("p"), SYNC)) == ["34000"]
-        assert errors(await client.ask(bind("s", "p"), close("p", "P"), execute("p"), SYNC)) == ["34000"]
+        assert errors(await client.request(parse("SET work_mem = '5MB'", "s"), bind("s", "p"), SYNC)) == []
+        assert errors(await client.request(execute("p"), SYNC)) == ["34000"]
+        assert errors(await client.request(bind("s", "p"), close("p", "P"), execute("p"), SYNC)) == ["34000"]
         assert single.pins == ()
         await client.run("BEGIN")
-        assert errors(await client.ask(bind("s", "p"), SYNC)) == []
-        assert errors(await client.ask(execute("p"), SYNC)) == []
+        assert errors(await client.request(bind("s", "p"), SYNC)) == []
+        assert errors(await client.request(execute("p"), SYNC)) == []
         assert len(single.pins) == 1
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_an_error_may_be_long(single: RunningStandIn) -> None:
-    """An error that holds a value of megabytes reaches its client like any other, and the session goes on."""
+def test_long_error_is_forwarded(single: ThreadedEmulator) -> None:
+    """An error with a value of megabytes reaches its client, and the session continues."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client, other = await connect(), await connect()
         value = "x" * 3_000_000
-        answer = await client.ask(parse("SELECT $1::text::int"), bind("", "", [value]), execute(), SYNC)
+        answer = await client.request(parse("SELECT $1::text::int"), bind("", "", [value]), execute(), SYNC)
         assert errors(answer) == ["22P02"]
         assert sum(value.encode() in body for _, body in answer) == 1
         assert await other.run("SELECT 1") == [["1"]]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_a_client_is_read_again_after_its_copy_failed(single: RunningStandIn, admin: pg8000.native.Connection) -> None:
-    """A COPY that fails while its data wait for the database leaves a client that is read, to its last piece."""
+def test_reading_resumes_after_failed_copy(single: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A COPY that fails while its client is paused does not leave the client paused."""
     admin.run("CREATE TABLE slow (line text)")
     admin.run(f"GRANT ALL ON slow TO {USER}")
     admin.run(
@@ -185,12 +183,12 @@ def test_a_client_is_read_again_after_its_copy_failed(single: RunningStandIn, ad
     )
     admin.run("CREATE TRIGGER fail BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION fail()")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         client.writer.write(query("COPY slow FROM STDIN"))
         while (await client.read())[0] != "G":
             pass
-        # The smallest messages: wherever a piece of the bytes ends, one of them is likely to end, too.
+        # The smallest messages: wherever a piece of data ends, a message is likely to end, too.
         client.writer.write(copy_data(b"line\n" * 20_000))
         for _ in range(20):
             client.writer.write(copy_data(b"") * 100_000)
@@ -199,76 +197,74 @@ def test_a_client_is_read_again_after_its_copy_failed(single: RunningStandIn, ad
         assert errors(await client.until_ready()) == ["P0001"]
         assert await client.run("SELECT 1") == [["1"]]
 
-    serve(single, story, seconds=20)
+    run_clients(single, scenario, seconds=20)
 
 
-def test_an_unnamed_statement_lasts_until_its_own_client_replaces_it(single: RunningStandIn) -> None:
-    """As without a proxy: what other clients do leaves it alone; one's own Query, or a Parse that fails, drops it."""
+def test_unnamed_statement_lasts_until_replaced(single: ThreadedEmulator) -> None:
+    """As without a proxy: other clients do not affect it; the client's own Query, or failed Parse, drops it."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         first, second = await connect(application_name="first"), await connect(application_name="second")
         for others in (query("SELECT 2"), parse("SELECT 2") + SYNC, SYNC):
-            assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
-            await second.ask(others)
-            assert rows(await first.ask(bind(), execute(), SYNC)) == [["1"]]
-        alike = await connect(application_name="first")
-        assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
-        assert await alike.run("SELECT 2") == [["2"]]
-        assert rows(await first.ask(bind(), execute(), SYNC)) == [["1"]]
+            assert errors(await first.request(parse("SELECT 1"), SYNC)) == []
+            await second.request(others)
+            assert rows(await first.request(bind(), execute(), SYNC)) == [["1"]]
+        same_name = await connect(application_name="first")
+        assert errors(await first.request(parse("SELECT 1"), SYNC)) == []
+        assert await same_name.run("SELECT 2") == [["2"]]
+        assert rows(await first.request(bind(), execute(), SYNC)) == [["1"]]
         for own in (query("SELECT 2"), parse("wrong") + SYNC):
-            assert errors(await first.ask(parse("SELECT 1"), SYNC)) == []
-            await first.ask(own)
-            assert errors(await first.ask(bind(), execute(), SYNC)) == ["26000"]
+            assert errors(await first.request(parse("SELECT 1"), SYNC)) == []
+            await first.request(own)
+            assert errors(await first.request(bind(), execute(), SYNC)) == ["26000"]
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
 @pytest.mark.parametrize("batch", [True, False])
-def test_a_pin_in_a_failed_transaction_is_settled_after_it(
-    single: RunningStandIn, admin: pg8000.native.Connection, batch: bool
+def test_pin_in_failed_transaction_restores_names_later(
+    single: ThreadedEmulator, admin: pg8000.native.Connection, batch: bool
 ) -> None:
-    """The client's statements get its own names outside a transaction: one that is gone fails nothing of it."""
+    """Statements get the client's names outside the transaction: one that cannot be prepared fails none of it."""
     admin.run("CREATE TABLE gone (a integer)")
     admin.run(f"GRANT ALL ON gone TO {USER}")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         statements = [parse("SELECT * FROM gone", "gone"), parse("SELECT 2", "last")]
-        assert errors(await client.ask(*statements, SYNC)) == []
+        assert errors(await client.request(*statements, SYNC)) == []
         admin.run("DROP TABLE gone")
         await client.run("BEGIN")
-        assert errors(await client.ask(query("wrong"))) == ["42601"]
-        assert errors(await client.ask(query("SET work_mem = '5MB'"))) == ["25P02"]
+        assert errors(await client.request(query("wrong"))) == ["42601"]
+        assert errors(await client.request(query("SET work_mem = '5MB'"))) == ["25P02"]
         await client.run("ROLLBACK")
         if batch:
-            assert rows(await client.ask(parse("SELECT 1"), bind(), execute(), SYNC)) == [["1"]]
+            assert rows(await client.request(parse("SELECT 1"), bind(), execute(), SYNC)) == [["1"]]
         await client.run("BEGIN")
         assert await client.run("EXECUTE last") == [["2"]]
         await client.run("COMMIT")
 
-    serve(single, story)
+    run_clients(single, scenario)
     assert [pin.condition.id for pin in single.pins if pin.condition] == ["set"]
 
 
-def test_a_name_that_is_taken_stays_with_its_client(single: RunningStandIn) -> None:
-    """The database refuses a name that is taken in its own words, and the next client finds no trace of that name."""
+def test_duplicate_name_is_rejected_and_private(single: ThreadedEmulator) -> None:
+    """The client gets the database's own error for a name in use, and the next client finds no trace of the name."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         owner, other = await connect(), await connect()
-        assert errors(await owner.ask(parse("SELECT 1", "mine"), SYNC)) == []
-        assert errors(await owner.ask(parse("SELECT 2", "mine"), SYNC)) == ["42P05"]
-        assert rows(await owner.ask(bind("mine"), execute(), SYNC)) == [["1"]]
+        assert errors(await owner.request(parse("SELECT 1", "mine"), SYNC)) == []
+        assert errors(await owner.request(parse("SELECT 2", "mine"), SYNC)) == ["42P05"]
+        assert rows(await owner.request(bind("mine"), execute(), SYNC)) == [["1"]]
         assert await other.run("SELECT name FROM pg_prepared_statements") == []
 
-    serve(single, story)
+    run_clients(single, scenario)
 
 
-def test_an_idle_connection_that_ends_is_lent_to_nobody(
-    single: RunningStandIn, admin: pg8000.native.Connection
-) -> None:
-    """A client between transactions notices nothing of a database that ended the connection in the pool."""
+def test_terminated_idle_connection_is_replaced(single: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A client between transactions does not notice that the database ended an idle connection."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         first = await client.run("SELECT pg_backend_pid()")
         admin.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = :user", user=USER)
@@ -276,4 +272,4 @@ def test_an_idle_connection_that_ends_is_lent_to_nobody(
         async with asyncio.timeout(5):
             assert await client.run("SELECT pg_backend_pid()") != first
 
-    serve(single, story)
+    run_clients(single, scenario)

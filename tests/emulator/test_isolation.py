@@ -1,15 +1,15 @@
-"""No session ever sees another's state, none hangs, no connection leaks."""
+"""Sessions never see each other's state, never hang, and leak no connection."""
 
 import asyncio
 
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.emulator import Authentication, Target, host, running
-from cdk_pinsafe.emulator.host import event_loop
+from cdk_pinsafe.emulator import Authentication, ProxyTarget, run_in_thread, threaded
+from cdk_pinsafe.emulator.threaded import event_loop
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
-from .isolation import TABLES, live
+from .isolation import TABLES, run_sessions
 
 SESSIONS = 12
 LOOPS = {"uvloop": event_loop, "asyncio": asyncio.new_event_loop}
@@ -17,19 +17,20 @@ LOOPS = {"uvloop": event_loop, "asyncio": asyncio.new_event_loop}
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("loop", LOOPS)
-def test_random_sessions_see_only_what_is_theirs(
-    target: Target, admin: pg8000.native.Connection, long: bool, loop: str, monkeypatch: pytest.MonkeyPatch
+def test_random_sessions_are_isolated(
+    target: ProxyTarget, admin: pg8000.native.Connection, long: bool, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Concurrent sessions of settings, temporary tables, prepared statements, cursors, notifications, locks, COPY,
-    transactions left open and sockets cut in mid-message find what they made, and nothing of others.
+    """Settings, temporary tables, prepared statements, cursors, notifications, locks, COPY, open transactions and
+    broken
+    sockets: each concurrent session finds its own state and no other's.
     """
-    monkeypatch.setattr(host, "event_loop", LOOPS[loop])
+    monkeypatch.setattr(threaded, "event_loop", LOOPS[loop])
     statements = 500_000 if long else 6_000
     admin.run(TABLES)
     admin.run(f"GRANT ALL ON committed, holders TO {USER}")
-    with running(target, pool_size=8, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+    with run_in_thread(target, pool_size=8, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
         totals = asyncio.run(
-            live(proxy.port, USER, DATABASE, statements=statements, sessions=SESSIONS, seed=statements)
+            run_sessions(proxy.port, USER, DATABASE, statements=statements, sessions=SESSIONS, seed=statements)
         )
         assert totals.statements >= statements
         assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlyBorrowed"] == 0)
@@ -40,5 +41,5 @@ def test_random_sessions_see_only_what_is_theirs(
         assert found is not None
         there = sorted(row[0] for row in found)
         assert there == sorted(totals.committed)
-        assert not set(there) & set(totals.undone)
+        assert not set(there) & set(totals.rolled_back)
     assert eventually(lambda: backends(admin) == 0)

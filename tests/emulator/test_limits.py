@@ -1,4 +1,4 @@
-"""Every limit that RDS Proxy has, shortened, with what a client is told."""
+"""Each limit of RDS Proxy, shortened, with the error that the client receives."""
 
 import asyncio
 import contextlib
@@ -9,23 +9,30 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.emulator import Authentication, Options, RunningStandIn, StandIn, Target, running
-from cdk_pinsafe.errors import StandInError
+from cdk_pinsafe.emulator import (
+    Authentication,
+    EmulatorOptions,
+    ProxyEmulator,
+    ProxyTarget,
+    ThreadedEmulator,
+    run_in_thread,
+)
+from cdk_pinsafe.errors import EmulatorError
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .wire import Client, Message, clients, fields, query
 
 
 @contextlib.contextmanager
-def limited(target: Target, **limits: float) -> Iterator[RunningStandIn]:
+def limited(target: ProxyTarget, **limits: float) -> Iterator[ThreadedEmulator]:
     users = {USER: PASSWORD}
-    options = Options(authentication=Authentication.TRUST, users=users, **limits)  # type: ignore[arg-type]
-    with running(target, options) as proxy:
+    options = EmulatorOptions(authentication=Authentication.TRUST, users=users, **limits)  # type: ignore[arg-type]
+    with run_in_thread(target, options) as proxy:
         yield proxy
 
 
-async def last_words(client: Client) -> dict[str, str]:
-    """The error with which a client is sent away."""
+async def fatal_error(client: Client) -> dict[str, str]:
+    """Read up to the end of the connection; return the FATAL error."""
     seen: list[Message] = []
     with contextlib.suppress(asyncio.IncompleteReadError):
         async with asyncio.timeout(10):
@@ -33,23 +40,23 @@ async def last_words(client: Client) -> dict[str, str]:
                 seen.append(await client.read())
     kind, body = seen[-1]
     assert kind == "E"
-    told = fields(body)
-    assert told["S"] == told["V"] == "FATAL"
-    return told
+    error = fields(body)
+    assert error["S"] == error["V"] == "FATAL"
+    return error
 
 
-def test_borrow_timeout(target: Target) -> None:
-    """A client that gets no connection in time is told so in RDS Proxy's words; the others go on."""
+def test_borrow_timeout(target: ProxyTarget) -> None:
+    """A client that waits too long for a connection receives RDS Proxy's error; other clients are not affected."""
 
-    async def go(proxy: RunningStandIn) -> None:
+    async def go(proxy: ThreadedEmulator) -> None:
         async with clients(proxy.port, USER, DATABASE) as connect:
             holder, waiter = await connect(), await connect()
             await holder.run("BEGIN")
             start = time.monotonic()
             waiter.writer.write(query("SELECT 1"))
-            told = await last_words(waiter)
+            error = await fatal_error(waiter)
             assert 0.25 <= time.monotonic() - start < 5
-            assert (told["C"], told["M"]) == ("08000", "Timed-out waiting to acquire database connection.")
+            assert (error["C"], error["M"]) == ("08000", "Timed-out waiting to acquire database connection.")
             await holder.run("COMMIT")
             assert await (await connect()).run("SELECT 1") == [["1"]]
 
@@ -57,16 +64,16 @@ def test_borrow_timeout(target: Target) -> None:
         asyncio.run(go(proxy))
 
 
-def test_idle_client_timeout(target: Target) -> None:
-    """A client that asks nothing for too long is sent away, one that is answered is not."""
+def test_idle_client_timeout(target: ProxyTarget) -> None:
+    """A client that is idle for too long is disconnected; one with a running query is not."""
 
-    async def go(proxy: RunningStandIn) -> None:
+    async def go(proxy: ThreadedEmulator) -> None:
         async with clients(proxy.port, USER, DATABASE) as connect:
             idle, in_transaction, busy = await connect(), await connect(), await connect()
             await in_transaction.run("BEGIN")
             await busy.run("SELECT pg_sleep(1)")
             for client in (idle, in_transaction):
-                assert (await last_words(client))["C"] == "57P05"
+                assert (await fatal_error(client))["C"] == "57P05"
             await busy.run("SELECT 1")
 
     with limited(target, idle_client_timeout=0.5) as proxy:
@@ -74,21 +81,21 @@ def test_idle_client_timeout(target: Target) -> None:
         assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlyBorrowed"] == 0)
 
 
-def test_client_lifetime(target: Target) -> None:
-    """A client that has lived too long is sent away."""
+def test_client_lifetime(target: ProxyTarget) -> None:
+    """A client that has reached its maximum lifetime is disconnected."""
 
-    async def until_sent_away(proxy: RunningStandIn) -> None:
+    async def until_disconnected(proxy: ThreadedEmulator) -> None:
         async with clients(proxy.port, USER, DATABASE) as connect:
-            assert (await last_words(await connect()))["C"] == "57P01"
+            assert (await fatal_error(await connect()))["C"] == "57P01"
 
     with limited(target, client_lifetime=0.4) as proxy:
-        asyncio.run(until_sent_away(proxy))
+        asyncio.run(until_disconnected(proxy))
 
 
-def test_connection_lifetime_and_idle_connections(target: Target, admin: pg8000.native.Connection) -> None:
-    """A database connection that has lived too long is closed when it is free, as are idle ones beyond the limit."""
+def test_connection_lifetime_and_idle_timeout(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
+    """Idle connections above the limit are closed, as are released ones above their lifetime."""
 
-    async def go(proxy: RunningStandIn) -> None:
+    async def go(proxy: ThreadedEmulator) -> None:
         async with clients(proxy.port, USER, DATABASE) as connect:
             three = [await connect() for _ in range(3)]
             for client in three:
@@ -107,24 +114,25 @@ def test_connection_lifetime_and_idle_connections(target: Target, admin: pg8000.
         asyncio.run(go(proxy))
 
 
-def test_stopping_tells_clients(target: Target, admin: pg8000.native.Connection) -> None:
-    """When the stand-in stops, clients are told, and no backend is left."""
+def test_stop_sends_clients_an_error(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
+    """When the emulator stops, clients receive an error and no backend remains."""
 
     async def go() -> None:
-        async with StandIn(target, Options(authentication=Authentication.TRUST, users={USER: PASSWORD})) as stand_in:
-            client = await Client.connect(stand_in.port, USER, DATABASE)
+        async with ProxyEmulator(
+            target, EmulatorOptions(authentication=Authentication.TRUST, users={USER: PASSWORD})
+        ) as emulator:
+            client = await Client.connect(emulator.port, USER, DATABASE)
             await client.run("BEGIN")
         async with client:
-            assert (await last_words(client))["C"] == "57P01"
+            assert (await fatal_error(client))["C"] == "57P01"
 
     asyncio.run(go())
     assert eventually(lambda: backends(admin) == 0)
 
 
-def test_a_database_that_is_away_is_told_to_the_client(target: Target) -> None:
-    """Without the database a login fails with the reason, and succeeds once it is there."""
-    away = Target("127.0.0.1", 1, USER, PASSWORD, DATABASE, sslmode="disable")
-    with running(away) as proxy, pytest.raises(psycopg.OperationalError, match="cannot be reached"):
+def test_login_fails_if_database_is_unreachable(target: ProxyTarget) -> None:
+    away = ProxyTarget("127.0.0.1", 1, USER, PASSWORD, DATABASE, sslmode="disable")
+    with run_in_thread(away) as proxy, pytest.raises(psycopg.OperationalError, match="cannot be reached"):
         psycopg.connect(proxy.dsn())
 
 
@@ -137,27 +145,26 @@ def test_a_database_that_is_away_is_told_to_the_client(target: Target) -> None:
         ({"require_tls": True}, "require_tls needs tls"),
     ],
 )
-def test_what_cannot_be_is_refused(target: Target, changes: dict[str, object], message: str) -> None:
-    """Options that contradict themselves are refused with what was given."""
-    with pytest.raises(StandInError, match=message), running(target, Options(**changes)):  # type: ignore[arg-type]
+def test_invalid_options(target: ProxyTarget, changes: dict[str, object], message: str) -> None:
+    """Contradictory options raise an error with the given values."""
+    with pytest.raises(EmulatorError, match=message), run_in_thread(target, EmulatorOptions(**changes)):  # type: ignore[arg-type]
         pass
 
 
-def test_a_port_that_is_taken_is_named(target: Target, proxy: RunningStandIn) -> None:
-    """Two stand-ins cannot listen on one port."""
+def test_port_in_use_is_named(target: ProxyTarget, proxy: ThreadedEmulator) -> None:
     with (
-        pytest.raises(StandInError, match=f"cannot listen on 127.0.0.1:{proxy.port}"),
-        running(target, port=proxy.port),
+        pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{proxy.port}"),
+        run_in_thread(target, port=proxy.port),
     ):
         pass
 
 
-def test_a_client_that_reads_nothing_is_let_go(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that has to leave and does not read is cut off in the end; its socket does not stay open."""
-    monkeypatch.setattr("cdk_pinsafe.emulator.client_edge._CLOSE_PATIENCE", 0.2)
+def test_client_that_does_not_read_is_disconnected(target: ProxyTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that must be disconnected but does not read is aborted; its socket does not stay open."""
+    monkeypatch.setattr("cdk_pinsafe.emulator.frontend._CLOSE_TIMEOUT", 0.2)
 
-    async def story() -> None:
-        async with StandIn(
+    async def scenario() -> None:
+        async with ProxyEmulator(
             target, client_lifetime=0.3, authentication=Authentication.TRUST, users={USER: PASSWORD}
         ) as proxy:
             slow = await Client.connect(proxy.port, USER, DATABASE)
@@ -167,6 +174,6 @@ def test_a_client_that_reads_nothing_is_let_go(target: Target, monkeypatch: pyte
             async with asyncio.timeout(10):
                 while proxy.sockets:
                     await asyncio.sleep(0.02)
-            slow.cut()
+            slow.abort()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -1,18 +1,18 @@
-"""What a stand-in counts adds up."""
+"""The counters of the emulator are consistent."""
 
-from cdk_pinsafe.emulator import RunningStandIn
+from cdk_pinsafe.emulator import ThreadedEmulator
 from cdk_pinsafe.rehearsal.proxies import over_a_minute
 
-from .test_multiplexing import Connect, serve
+from .test_multiplexing import Connect, run_clients
 from .wire import SYNC, bind, execute, parse
 
 
-def test_an_average_over_a_minute_is_of_that_minutes_answers(proxy: RunningStandIn) -> None:
-    """However many requests were answered together before, a minute's latency is that of the answers in it."""
+def test_minute_average_covers_only_that_minute(proxy: ThreadedEmulator) -> None:
+    """Earlier requests, however many, do not influence the latency of a minute."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
-        await client.ask(parse("SELECT pg_sleep(0.001)"), *[bind() + execute()] * 200, SYNC)
+        await client.request(parse("SELECT pg_sleep(0.001)"), *[bind() + execute()] * 200, SYNC)
         before = proxy.metrics()
         await client.run("SELECT pg_sleep(0.1)")
         minute = over_a_minute(before, proxy.metrics())
@@ -23,4 +23,4 @@ def test_an_average_over_a_minute_is_of_that_minutes_answers(proxy: RunningStand
         silent = over_a_minute(proxy.metrics(), proxy.metrics())
         assert "QueryResponseLatency" not in silent
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)

@@ -1,4 +1,4 @@
-"""Who gets which database connection, and what clients see of it."""
+"""Which client gets which database connection, and what clients notice of it."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
+from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 from .wire import SYNC, Client, bind, clients, errors, execute, parse, query, rows
@@ -17,22 +17,22 @@ from .wire import SYNC, Client, bind, clients, errors, execute, parse, query, ro
 Connect = Callable[..., Awaitable[Client]]
 
 
-def serve(proxy: RunningStandIn, story: Callable[[Connect], Awaitable[None]], seconds: float = 60) -> None:
-    """Run a story of clients, which gets a function that connects one."""
+def run_clients(proxy: ThreadedEmulator, scenario: Callable[[Connect], Awaitable[None]], seconds: float = 60) -> None:
+    """Run a scenario, which receives a function that connects a client."""
 
     async def go() -> None:
         async with asyncio.timeout(seconds), clients(proxy.port, USER, DATABASE) as connect:
-            await story(connect)
+            await scenario(connect)
 
     asyncio.run(go())
 
 
-def test_transactions_of_two_clients_share_one_connection(
-    proxy: RunningStandIn, admin: pg8000.native.Connection
+def test_clients_share_connection_between_transactions(
+    proxy: ThreadedEmulator, admin: pg8000.native.Connection
 ) -> None:
-    """A connection goes from client to client between transactions, and stays with one within."""
+    """A connection passes between clients between transactions, and stays with one inside."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         one, two = await connect(), await connect()
         first = await one.run("SELECT pg_backend_pid()")
         assert await two.run("SELECT pg_backend_pid()") == first
@@ -41,15 +41,13 @@ def test_transactions_of_two_clients_share_one_connection(
         assert await two.run("SELECT pg_backend_pid()") != first
         await one.run("COMMIT")
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
     assert backends(admin) == 2
     assert proxy.pins == ()
 
 
-def test_clients_wait_for_a_connection_in_their_order(target: Target) -> None:
-    """With one connection, clients are served in the order in which they asked."""
-
-    async def story(connect: Connect) -> None:
+def test_waiting_clients_are_served_in_order(target: ProxyTarget) -> None:
+    async def scenario(connect: Connect) -> None:
         holder, *others = [await connect() for _ in range(6)]
         await holder.run("BEGIN")
         served: list[int] = []
@@ -68,14 +66,14 @@ def test_clients_wait_for_a_connection_in_their_order(target: Target) -> None:
         await asyncio.gather(*tasks)
         assert served == list(range(5))
 
-    with running(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
-        serve(proxy, story)
+    with run_in_thread(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        run_clients(proxy, scenario)
 
 
-def test_start_up_parameters_hold_on_any_connection(proxy: RunningStandIn) -> None:
-    """What a client asked for at start-up is so in each of its transactions, and in nobody else's."""
+def test_startup_parameters_apply_on_every_connection(proxy: ThreadedEmulator) -> None:
+    """A client's start-up parameters apply in each of its transactions and in no other client's."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         plain = await connect()
         special = await connect(
             application_name="it's \\ special",
@@ -101,43 +99,43 @@ def test_start_up_parameters_hold_on_any_connection(proxy: RunningStandIn) -> No
         pid = await other.run("SELECT pg_backend_pid()")
         assert await plain.run("SELECT pg_backend_pid()") == pid
         assert await other.run("SHOW application_name") == [["another"]]
-        await other.run("RESET application_name")  # it pins, and finds no other client's
+        await other.run("RESET application_name")  # it pins; the name is no other client's
         assert await other.run("SHOW application_name") == [[""]]
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
 
 
-def test_a_pool_that_is_full_makes_room_for_other_users(target: Target, admin: pg8000.native.Connection) -> None:
-    """An idle connection of one kind is closed when another kind needs its place, and the limit holds for all."""
+def test_full_pool_makes_room_for_other_keys(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
+    """An idle connection is closed if another key needs a connection; the limit holds for all keys together."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         for turn in range(3):
             for zone in ("UTC", "Asia/Tokyo", "Europe/Paris"):
                 client = await connect(TimeZone=zone)
                 assert await client.run("SHOW TimeZone") == [[zone]], turn
                 assert backends(admin) <= 2
-                await client.leave()
+                await client.close()
 
-    with running(target, pool_size=2, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
-        serve(proxy, story)
+    with run_in_thread(target, pool_size=2, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        run_clients(proxy, scenario)
 
 
-def test_nobody_starves_while_others_share(target: Target) -> None:
-    """One who needs another kind of connection gets one, though those of the first kind are never idle."""
+def test_other_key_does_not_starve(target: ProxyTarget) -> None:
+    """A client that needs another key gets a connection, although those of the first key are never idle."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         busy = [await connect() for _ in range(4)]
         other = await connect(TimeZone="Asia/Tokyo")
         stop = asyncio.Event()
 
-        async def keep_asking(client: Client) -> int:
-            asked = 0
+        async def keep_querying(client: Client) -> int:
+            count = 0
             while not stop.is_set():
                 await client.run("SELECT pg_sleep(0.001)")
-                asked += 1
-            return asked
+                count += 1
+            return count
 
-        tasks = [asyncio.create_task(keep_asking(client)) for client in busy]
+        tasks = [asyncio.create_task(keep_querying(client)) for client in busy]
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
             for _ in range(5):
@@ -145,84 +143,84 @@ def test_nobody_starves_while_others_share(target: Target) -> None:
         stop.set()
         assert min(await asyncio.gather(*tasks)) > 1
 
-    with running(target, pool_size=2, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
-        serve(proxy, story)
+    with run_in_thread(target, pool_size=2, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        run_clients(proxy, scenario)
 
 
-def test_a_database_that_is_full_is_waited_for(target: Target, admin: pg8000.native.Connection) -> None:
-    """Where the database gives fewer connections than the pool may have, clients wait for those that there are."""
+def test_clients_wait_if_database_is_full(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
+    """If the database allows fewer connections than the pool, clients wait for the existing ones."""
     assert eventually(lambda: backends(admin) == 0)
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         four = [await connect() for _ in range(4)]
         await asyncio.gather(*(client.run("SELECT pg_sleep(0.3)") for client in four))
 
     admin.run(f"ALTER ROLE {USER} CONNECTION LIMIT 2")
     try:
-        with running(target, pool_size=5, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
-            serve(proxy, story)
+        with run_in_thread(target, pool_size=5, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+            run_clients(proxy, scenario)
             assert proxy.metrics()["DatabaseConnectionsSetupFailed"] > 0
     finally:
         admin.run(f"ALTER ROLE {USER} CONNECTION LIMIT -1")
 
 
-def test_pipelines_may_go_over_sync(proxy: RunningStandIn) -> None:
-    """Batches that were sent at once are answered in order, an error in one leaving the others alone."""
+def test_pipeline_across_sync(proxy: ThreadedEmulator) -> None:
+    """Batches sent at once are answered in order; an error in one does not affect the others."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         batch = [parse("SELECT $1::int / $2::int", "d"), SYNC]
         for divisor in ("1", "0", "2"):
             batch += [bind("d", "", ["8", divisor]), execute(), SYNC]
-        answer = await client.ask(*batch, query("SELECT 5"), times=5)
+        answer = await client.request(*batch, query("SELECT 5"), times=5)
         assert rows(answer) == [["8"], ["4"], ["5"]]
         assert errors(answer) == ["22012"]
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
     assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlyBorrowed"] == 0)
 
 
-def test_statements_that_were_altered_are_parsed_anew(proxy: RunningStandIn, admin: pg8000.native.Connection) -> None:
-    """A client that prepares a statement like one that was prepared before a table changed finds the table as it is."""
+def test_statement_sees_altered_table(proxy: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A statement that was prepared before a table changed sees the new table if another client prepares it later."""
     admin.run("CREATE TABLE altered (a integer)")
     admin.run(f"GRANT ALL ON altered TO {USER}")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         for columns in (1, 2):
             client = await connect()
-            await client.ask(parse("SELECT * FROM altered", "s"), SYNC)
-            answer = await client.ask(bind("s"), execute(), SYNC)
+            await client.request(parse("SELECT * FROM altered", "s"), SYNC)
+            answer = await client.request(bind("s"), execute(), SYNC)
             assert errors(answer) == [], columns
-            await client.leave()
+            await client.close()
             if columns == 1:
                 admin.run("ALTER TABLE altered ADD COLUMN b integer")
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
 
 
-def test_many_statements_are_prepared_within_bounds(proxy: RunningStandIn) -> None:
-    """A client may use more prepared statements than a connection keeps; each is there when it is used."""
+def test_prepared_statements_are_bounded(proxy: ThreadedEmulator) -> None:
+    """A client can use more statements than a connection keeps prepared."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         for number in range(1200):
-            answer = await client.ask(parse(f"SELECT {number}", f"s{number}"), SYNC)
+            answer = await client.request(parse(f"SELECT {number}", f"s{number}"), SYNC)
             assert errors(answer) == []
         for number in (0, 1199, 600, 0):
-            assert rows(await client.ask(bind(f"s{number}"), execute(), SYNC)) == [[str(number)]]
+            assert rows(await client.request(bind(f"s{number}"), execute(), SYNC)) == [[str(number)]]
         assert max(one.prepared for one in proxy.snapshot().connections) <= 502
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
 
 
-def test_a_client_that_does_not_read_holds_up_only_itself(proxy: RunningStandIn) -> None:
-    """A result that nobody reads stays in the database: the stand-in's memory does not grow, others are served."""
+def test_slow_reader_delays_only_itself(proxy: ThreadedEmulator) -> None:
+    """A result that is not read stays in the database: the memory does not grow, and others are served."""
 
     def resident() -> int:
         with open("/proc/self/statm") as statm:  # noqa: PTH123
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         slow, other = await connect(), await connect()
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
         before = resident()
@@ -232,32 +230,33 @@ def test_a_client_that_does_not_read_holds_up_only_itself(proxy: RunningStandIn)
             await asyncio.sleep(0.05)
             assert await other.run("SELECT 1") == [["1"]]
         assert resident() - before < 40 << 20
-        slow.cut()
+        slow.abort()
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
     assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlyBorrowed"] == 0)
 
 
-def test_a_client_that_stops_reading_leaves_a_connection_that_is_read(target: Target) -> None:
-    """A client that is full just as its transaction ends gives its connection back as it was, to the next client."""
+def test_slow_reader_releases_a_working_connection(target: ProxyTarget) -> None:
+    """A client whose buffer is full when its transaction ends releases a connection that is still read."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         slow, other = await connect(), await connect()
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        # In all more than the kernel keeps for it; each answer is one piece, so that the one that is too much is whole.
+        # More in total than the kernel buffers; each response is one piece, so the one that fills the buffer is
+        # complete.
         for _ in range(1000):
             slow.writer.write(query("SELECT repeat('x', 8000)"))
             async with asyncio.timeout(10):
                 assert await other.run("SELECT 1") == [["1"]]
-        assert proxy.metrics()["QueryRequests"] < 2000  # the slow one's are not read any more
-        slow.cut()
+        assert proxy.metrics()["QueryRequests"] < 2000  # the slow client's requests are not read any more
+        slow.abort()
 
-    with running(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
-        serve(proxy, story)
+    with run_in_thread(target, pool_size=1, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        run_clients(proxy, scenario)
 
 
-def test_a_big_copy_passes(proxy: RunningStandIn) -> None:
-    """A COPY of many megabytes goes both ways."""
+def test_large_copy(proxy: ThreadedEmulator) -> None:
+    """A COPY of many megabytes works in both directions."""
     block = "x" * 9_999 + "\n"
     with psycopg.connect(proxy.dsn(), autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS lines; CREATE TABLE lines (line text)")
@@ -271,14 +270,14 @@ def test_a_big_copy_passes(proxy: RunningStandIn) -> None:
     assert proxy.pins == ()
 
 
-def test_a_statement_may_be_an_error_of_the_protocol_for_the_server(proxy: RunningStandIn) -> None:
-    """The server's own refusals come through, and the session goes on."""
+def test_server_errors_are_forwarded(proxy: ThreadedEmulator) -> None:
+    """The session continues after the server's errors, but ends after a protocol violation."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
-        assert errors(await client.ask(bind("nothing"), execute(), SYNC)) == ["26000"]
-        assert errors(await client.ask(execute("nothing"), SYNC)) == ["34000"]
-        assert errors(await client.ask(parse("SELECT 1; SELECT 2"), SYNC)) == ["42601"]
+        assert errors(await client.request(bind("nothing"), execute(), SYNC)) == ["26000"]
+        assert errors(await client.request(execute("nothing"), SYNC)) == ["34000"]
+        assert errors(await client.request(parse("SELECT 1; SELECT 2"), SYNC)) == ["42601"]
         assert await client.run("SELECT 1") == [["1"]]
         client.writer.write(b"!\0\0\0\4")
         kind, body = await client.read()
@@ -288,49 +287,45 @@ def test_a_statement_may_be_an_error_of_the_protocol_for_the_server(proxy: Runni
         with pytest.raises(asyncio.IncompleteReadError):
             await client.read()
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
 
 
-def test_a_goodbye_leaves_its_requests_to_be_carried_out(
-    proxy: RunningStandIn, admin: pg8000.native.Connection
-) -> None:
-    """What a client sent before it said goodbye is done; what it had not committed is not."""
-    admin.run("CREATE TABLE IF NOT EXISTS goodbye (what text)")
-    admin.run(f"GRANT ALL ON goodbye TO {USER}")
+def test_requests_before_terminate_are_executed(proxy: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """Requests sent before Terminate are executed; an open transaction is rolled back."""
+    admin.run("CREATE TABLE IF NOT EXISTS terminate_test (what text)")
+    admin.run(f"GRANT ALL ON terminate_test TO {USER}")
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
-        client.writer.write(query("SELECT pg_sleep(0.2); INSERT INTO goodbye VALUES ('kept')"))
-        await client.leave()
+        client.writer.write(query("SELECT pg_sleep(0.2); INSERT INTO terminate_test VALUES ('kept')"))
+        await client.close()
         client = await connect()
-        client.writer.write(query("BEGIN") + query("INSERT INTO goodbye VALUES ('lost')"))
+        client.writer.write(query("BEGIN") + query("INSERT INTO terminate_test VALUES ('lost')"))
 
-    serve(proxy, story)
-    assert eventually(lambda: admin.run("SELECT what FROM goodbye") == [["kept"]])
+    run_clients(proxy, scenario)
+    assert eventually(lambda: admin.run("SELECT what FROM terminate_test") == [["kept"]])
     assert eventually(lambda: proxy.metrics()["DatabaseConnections"] <= 1)
-    assert admin.run("SELECT what FROM goodbye") == [["kept"]]
+    assert admin.run("SELECT what FROM terminate_test") == [["kept"]]
 
 
-def test_a_request_of_a_client_that_vanished_is_cancelled(
-    proxy: RunningStandIn, admin: pg8000.native.Connection
-) -> None:
-    """A long query does not keep its connection once its client is gone."""
+def test_request_of_vanished_client_is_canceled(proxy: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A long query does not hold its connection once its client is gone."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         client.writer.write(query("SELECT pg_sleep(60)"))
         await client.writer.drain()
         await asyncio.sleep(0.2)
-        client.cut()
+        client.abort()
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
     assert eventually(lambda: backends(admin) == 0, seconds=5)
 
 
-def test_cancel_requests_have_no_effect(proxy: RunningStandIn) -> None:
-    """As with RDS Proxy, a cancel request is hung up on, and changes nothing."""
+def test_cancel_requests_have_no_effect(proxy: ThreadedEmulator) -> None:
+    """As with RDS Proxy, the connection of a cancel request is closed, and nothing changes."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         client = await connect()
         client.writer.write(query("SELECT pg_sleep(0.3)"))
         await client.writer.drain()
@@ -341,15 +336,13 @@ def test_cancel_requests_have_no_effect(proxy: RunningStandIn) -> None:
         await writer.wait_closed()
         assert errors(await client.until_ready()) == []
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)
 
 
-def test_a_database_connection_that_ends_takes_its_client_with_it(
-    proxy: RunningStandIn, admin: pg8000.native.Connection
-) -> None:
-    """A client in a transaction is told the database's last words; one between transactions notices nothing."""
+def test_terminated_connection_disconnects_its_client(proxy: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A client in a transaction receives the database's last error; an idle client is not affected."""
 
-    async def story(connect: Connect) -> None:
+    async def scenario(connect: Connect) -> None:
         busy, idle = await connect(), await connect()
         await idle.run("SELECT 1")
         await busy.run("BEGIN")
@@ -362,4 +355,4 @@ def test_a_database_connection_that_ends_takes_its_client_with_it(
         await asyncio.sleep(0.1)
         assert await idle.run("SELECT 1") == [["1"]]
 
-    serve(proxy, story)
+    run_clients(proxy, scenario)

@@ -1,4 +1,4 @@
-"""AWS's experiment of November 2023, with Debian's pgbench: a hundred clients, with and without multiplexing."""
+"""AWS's experiment of November 2023 with Debian's pgbench: a hundred clients, with and without multiplexing."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.emulator import RunningStandIn, Target, running
+from cdk_pinsafe.emulator import ProxyTarget, ThreadedEmulator, run_in_thread
 from cdk_pinsafe.rehearsal.postgres import PostgresServer
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
@@ -37,17 +37,17 @@ def tables(server: PostgresServer) -> None:
     pgbench(server.port, "-i", "-q", "-s", "1")
 
 
-class Watch:
-    """The most backends and pins that were there at a time, as the database and the stand-in have them."""
+class PeakSampler:
+    """Samples the highest numbers of backends, connections and pins, from the database and from the emulator."""
 
-    def __init__(self, proxy: RunningStandIn, admin: pg8000.native.Connection) -> None:
+    def __init__(self, proxy: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
         self.backends = self.pinned = self.connections = 0
         self._proxy = proxy
         self._admin = admin
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._sample)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "PeakSampler":
         self._thread.start()
         return self
 
@@ -55,7 +55,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._stop.is_set():
             metrics = self._proxy.metrics()
             self.pinned = max(self.pinned, int(metrics["DatabaseConnectionsCurrentlySessionPinned"]))
@@ -65,25 +65,25 @@ class Watch:
 
 
 @pytest.mark.parametrize("protocol", ["extended", "prepared", "simple"])
-def test_a_hundred_clients_share_thirty_connections(
-    target: Target, admin: pg8000.native.Connection, protocol: str
+def test_hundred_clients_share_thirty_connections(
+    target: ProxyTarget, admin: pg8000.native.Connection, protocol: str
 ) -> None:
-    """With multiplexing a hundred clients of any protocol need at most thirty connections, and none is pinned."""
+    """With any protocol, a hundred clients need at most thirty connections, and none is pinned."""
     assert eventually(lambda: backends(admin) == 0)
-    with running(target, pool_size=POOL) as proxy, Watch(proxy, admin) as watch:
-        told = pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-t", "20", "--protocol", protocol)
-    assert f"number of transactions actually processed: {CLIENTS * 20}/{CLIENTS * 20}" in told
-    assert re.search(r"number of failed transactions: 0 ", told)
-    assert 1 < watch.backends <= POOL
-    assert watch.connections <= POOL
-    assert watch.pinned == 0
+    with run_in_thread(target, pool_size=POOL) as proxy, PeakSampler(proxy, admin) as peaks:
+        output = pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-t", "20", "--protocol", protocol)
+    assert f"number of transactions actually processed: {CLIENTS * 20}/{CLIENTS * 20}" in output
+    assert re.search(r"number of failed transactions: 0 ", output)
+    assert 1 < peaks.backends <= POOL
+    assert peaks.connections <= POOL
+    assert peaks.pinned == 0
 
 
-def test_before_multiplexing_a_hundred_clients_were_pinned(target: Target, admin: pg8000.native.Connection) -> None:
+def test_legacy_mode_pins_hundred_clients(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
     """In legacy mode a hundred clients of the extended protocol pin a hundred connections."""
     assert eventually(lambda: backends(admin) == 0)
-    with running(target, pool_size=CLIENTS, legacy=True) as proxy, Watch(proxy, admin) as watch:
-        pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-T", "2", "--protocol", "extended")
+    with run_in_thread(target, pool_size=CLIENTS, legacy=True) as proxy, PeakSampler(proxy, admin) as peaks:
+        pgbench(proxy.port, "-n", "-S", "-c", str(CLIENTS), "-t", "50", "--protocol", "extended")
         assert len(proxy.pins) == CLIENTS
-    assert watch.pinned == CLIENTS
-    assert watch.backends == CLIENTS
+    assert peaks.pinned == CLIENTS
+    assert peaks.backends == CLIENTS

@@ -1,4 +1,4 @@
-"""What pins, when, for how long, and what is told of it: on a real server, through real drivers."""
+"""What pins, when, for how long, and what is reported, on a real server with real drivers."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,8 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.emulator import Authentication, RunningStandIn, Target, running
-from cdk_pinsafe.emulator.log import Log
+from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
+from cdk_pinsafe.emulator.log import LogWriter
 from cdk_pinsafe.pinning.log_lines import Kind, parse_line
 
 from .conftest import DATABASE, PASSWORD, USER, eventually
@@ -19,7 +19,7 @@ LIMIT = 16_384
 
 
 @contextlib.contextmanager
-def client(proxy: RunningStandIn) -> Iterator[psycopg.Connection]:
+def client(proxy: ThreadedEmulator) -> Iterator[psycopg.Connection]:
     with psycopg.connect(proxy.dsn(), autocommit=True) as connection:
         yield connection
 
@@ -30,24 +30,24 @@ def backend(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def test_a_pin_holds_until_the_client_leaves_and_its_connection_serves_nobody_else(proxy: RunningStandIn) -> None:
-    """A SET pins its client to the connection that it ran on; another client gets another, and nobody that one."""
+def test_pin_lasts_until_client_disconnects(proxy: ThreadedEmulator) -> None:
+    """A SET pins its client to its connection; other clients get other connections, also afterwards."""
     with client(proxy) as pinned, client(proxy) as other:
         assert backend(pinned) == backend(other)
         pinned.execute("SET timezone TO 'Asia/Tokyo'")
-        mine = backend(pinned)
-        assert backend(other) != mine
-        assert [backend(pinned) for _ in range(3)] == [mine] * 3
+        pinned_backend = backend(pinned)
+        assert backend(other) != pinned_backend
+        assert [backend(pinned) for _ in range(3)] == [pinned_backend] * 3
         assert other.execute("SHOW timezone").fetchone() == ("UTC",)
         assert proxy.metrics()["DatabaseConnectionsCurrentlySessionPinned"] == 1
     assert eventually(lambda: proxy.metrics()["DatabaseConnectionsCurrentlySessionPinned"] == 0)
     with client(proxy) as later:
-        assert backend(later) != mine
+        assert backend(later) != pinned_backend
         assert later.execute("SHOW timezone").fetchone() == ("UTC",)
 
 
-def test_a_pin_tells_statement_condition_and_remedy(proxy: RunningStandIn) -> None:
-    """A pin names the statement, the part that pins, the condition with its evidence, and what to write instead."""
+def test_pin_event(proxy: ThreadedEmulator) -> None:
+    """A pin has the statement, the part that pins, the condition with its evidence, and the remedy."""
     with psycopg.connect(proxy.dsn() + "&application_name=orders", autocommit=True) as connection:
         connection.execute("SELECT 1; SET search_path TO app, public")
         connection.execute("SET statement_timeout = '3s'")
@@ -79,15 +79,15 @@ def test_a_pin_tells_statement_condition_and_remedy(proxy: RunningStandIn) -> No
         "SELECT '" + "x" * (LIMIT - 9) + "'",
     ],
 )
-def test_what_does_not_pin(proxy: RunningStandIn, sql: str) -> None:
-    """Statements that only look alike, bodies of functions, and exactly 16 KB leave the session shared."""
+def test_what_does_not_pin(proxy: ThreadedEmulator, sql: str) -> None:
+    """Look-alikes, function bodies, and statements of exactly 16 KB do not pin."""
     with client(proxy) as connection:
         connection.execute(sql)
     assert proxy.pins == ()
 
 
-def test_a_statement_over_16_kb_pins_whole_or_in_pieces(proxy: RunningStandIn) -> None:
-    """A simple query, and a statement that is prepared through the protocol, pin by their bytes, whatever they say."""
+def test_statement_over_16_kb_pins(proxy: ThreadedEmulator) -> None:
+    """A simple query and a prepared statement pin by their size, whatever pieces they come in."""
 
     async def one(*messages: bytes, pieces: int) -> None:
         wire = await Client.connect(proxy.port, USER, DATABASE)
@@ -99,7 +99,7 @@ def test_a_statement_over_16_kb_pins_whole_or_in_pieces(proxy: RunningStandIn) -
         answer = await wire.until_ready()
         assert errors(answer) == []
         assert len(rows(answer)[0][0] or "") == 300_000
-        await wire.leave()
+        await wire.close()
 
     text = "SELECT '" + "ä" * 300_000 + "'"
     whole = 10_000_000
@@ -119,21 +119,23 @@ def test_a_statement_over_16_kb_pins_whole_or_in_pieces(proxy: RunningStandIn) -
         assert len(pin.statement) <= 1000
 
 
-def test_a_prepared_statement_pins_when_it_runs(target: Target) -> None:
-    """Through the extended protocol a pinning statement is logged at INFO when parsed; when run, at WARN, and pins."""
+def test_prepared_statement_pins_at_execute(target: ProxyTarget) -> None:
+    """A pinning statement is logged at INFO when parsed, and at WARN when it is executed and pins."""
     lines: list[str] = []
     users = {USER: PASSWORD}
-    with running(target, authentication=Authentication.TRUST, users=users, observers=[Log(lines.append)]) as proxy:
+    with run_in_thread(
+        target, authentication=Authentication.TRUST, users=users, observers=[LogWriter(lines.append)]
+    ) as proxy:
 
         async def go() -> None:
             wire = await Client.connect(proxy.port, USER, DATABASE)
-            await wire.ask(parse("SET timezone TO 'Asia/Tokyo'", "s"), SYNC)
+            await wire.request(parse("SET timezone TO 'Asia/Tokyo'", "s"), SYNC)
             assert proxy.pins == ()
-            await wire.ask(bind("s", "p"), SYNC)
+            await wire.request(bind("s", "p"), SYNC)
             assert proxy.pins == ()
-            await wire.ask(bind("s"), execute(), SYNC)
+            await wire.request(bind("s"), execute(), SYNC)
             assert len(proxy.pins) == 1
-            await wire.leave()
+            await wire.close()
 
         asyncio.run(go())
         assert eventually(lambda: len(lines) == 4)
@@ -151,10 +153,10 @@ def test_a_prepared_statement_pins_when_it_runs(target: Target) -> None:
     assert read[1].db_connection == read[2].db_connection == "1"
 
 
-def test_legacy_mode_pins_on_parse(target: Target) -> None:
-    """As before November 2023, any Parse message pins, with its reason; a simple query does not."""
+def test_legacy_mode_pins_on_parse(target: ProxyTarget) -> None:
+    """As before November 2023, any Parse message pins, with its own reason; a simple query does not."""
     lines: list[str] = []
-    with running(target, legacy=True, observers=[Log(lines.append)]) as proxy:
+    with run_in_thread(target, legacy=True, observers=[LogWriter(lines.append)]) as proxy:
         with client(proxy) as connection:
             connection.execute("SELECT 1")
             assert not proxy.pins
@@ -164,54 +166,52 @@ def test_legacy_mode_pins_on_parse(target: Target) -> None:
         assert "Reason: A parse message was detected." in next(line for line in lines if "[WARN]" in line)
 
 
-def test_a_pinned_session_knows_its_statements_by_their_names(proxy: RunningStandIn) -> None:
-    """After a pin, EXECUTE, DEALLOCATE and pg_prepared_statements find what the client prepared through the protocol
-    before, under its own names, and nothing that others prepared on the connection.
-    """
+def test_pinned_session_finds_its_statements_by_name(proxy: ThreadedEmulator) -> None:
+    """EXECUTE, DEALLOCATE and pg_prepared_statements find the client's statements by its names, and no others."""
 
     async def go() -> None:
         other = await Client.connect(proxy.port, USER, DATABASE)
-        await other.ask(parse("SELECT 'theirs'", "theirs"), SYNC)
+        await other.request(parse("SELECT 'theirs'", "theirs"), SYNC)
         wire = await Client.connect(proxy.port, USER, DATABASE)
-        await wire.ask(parse("SELECT 'one'::text", "one"), SYNC)
-        await wire.ask(parse("SELECT $1::text", "two"), SYNC)
+        await wire.request(parse("SELECT 'one'::text", "one"), SYNC)
+        await wire.request(parse("SELECT $1::text", "two"), SYNC)
         names = await wire.run("SELECT name FROM pg_prepared_statements ORDER BY 1")
         assert names == [["one"], ["two"]]
         assert await wire.run("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%theirs%'") == [["0"]]
         assert await wire.run("EXECUTE one") == [["one"]]
-        assert rows(await wire.ask(bind("two", "", ["x"]), execute(), SYNC)) == [["x"]]
+        assert rows(await wire.request(bind("two", "", ["x"]), execute(), SYNC)) == [["x"]]
         await wire.run("DEALLOCATE two")
-        assert errors(await wire.ask(bind("two", "", ["x"]), execute(), SYNC)) == ["26000"]
+        assert errors(await wire.request(bind("two", "", ["x"]), execute(), SYNC)) == ["26000"]
         await wire.run("DISCARD ALL")
-        assert errors(await wire.ask(bind("one"), execute(), SYNC)) == ["26000"]
-        assert rows(await other.ask(bind("theirs"), execute(), SYNC)) == [["theirs"]]
-        await wire.leave()
-        await other.leave()
+        assert errors(await wire.request(bind("one"), execute(), SYNC)) == ["26000"]
+        assert rows(await other.request(bind("theirs"), execute(), SYNC)) == [["theirs"]]
+        await wire.close()
+        await other.close()
 
     asyncio.run(go())
 
 
-def test_a_pin_in_a_failed_transaction_waits_with_the_names(proxy: RunningStandIn) -> None:
-    """A statement that pins in a failed transaction fails there as without a proxy, and the names come later."""
+def test_pin_in_failed_transaction(proxy: ThreadedEmulator) -> None:
+    """A statement that pins in a failed transaction fails as without a proxy; the names are restored later."""
 
     async def go() -> None:
         wire = await Client.connect(proxy.port, USER, DATABASE)
-        await wire.ask(parse("SELECT 'one'::text", "one"), SYNC)
+        await wire.request(parse("SELECT 'one'::text", "one"), SYNC)
         await wire.run("BEGIN")
-        assert errors(await wire.ask(query("SELECT 1/0"))) == ["22012"]
-        assert errors(await wire.ask(query("DEALLOCATE ALL"))) == ["25P02"]
+        assert errors(await wire.request(query("SELECT 1/0"))) == ["22012"]
+        assert errors(await wire.request(query("DEALLOCATE ALL"))) == ["25P02"]
         assert len(proxy.pins) == 1
-        assert errors(await wire.ask(bind("one"), execute(), SYNC)) == ["25P02"]
+        assert errors(await wire.request(bind("one"), execute(), SYNC)) == ["25P02"]
         await wire.run("ROLLBACK")
         assert await wire.run("EXECUTE one") == [["one"]]
-        assert rows(await wire.ask(bind("one"), execute(), SYNC)) == [["one"]]
-        await wire.leave()
+        assert rows(await wire.request(bind("one"), execute(), SYNC)) == [["one"]]
+        await wire.close()
 
     asyncio.run(go())
 
 
-def test_pins_of_a_driver_that_is_not_asked_to(proxy: RunningStandIn) -> None:
-    """pg8000, which sends nothing by itself, does not pin by running a query with parameters."""
+def test_pg8000_does_not_pin(proxy: ThreadedEmulator) -> None:
+    """pg8000 sends no statements of its own; a query with parameters does not pin."""
     connection = pg8000.native.Connection(USER, host=proxy.host, port=proxy.port, database=DATABASE, password=PASSWORD)
     with contextlib.closing(connection):
         assert connection.run("SELECT CAST(:n AS int) + 1", n=1) == [[2]]

@@ -1,29 +1,30 @@
-"""The machine without sockets: pieces do not matter, and there is one kind of refusal for what is no protocol."""
+"""The protocol without sockets: data can come in any pieces, and invalid data gives one kind of error."""
 
 import itertools
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.emulator.authentication import ScramClient
+from cdk_pinsafe.emulator.backend_login import BackendInfo, backend_handshake
 from cdk_pinsafe.emulator.connection import DatabaseConnection
-from cdk_pinsafe.emulator.conversation import Talk
-from cdk_pinsafe.emulator.database_login import DatabaseLogin, database_login
 from cdk_pinsafe.emulator.events import Observer
-from cdk_pinsafe.emulator.login import (
+from cdk_pinsafe.emulator.frontend_login import (
     Authentication,
-    ClientRules,
-    Key,
-    Login,
-    client_login,
+    ClientLogin,
+    LoginRules,
+    PoolKey,
+    frontend_handshake,
 )
-from cdk_pinsafe.emulator.messages import ProtocolViolation, Refusal
-from cdk_pinsafe.emulator.prepared import LONGEST_KEPT
-from cdk_pinsafe.emulator.session import Session
-from cdk_pinsafe.emulator.surroundings import Surroundings
+from cdk_pinsafe.emulator.handshake import HandshakeRunner
+from cdk_pinsafe.emulator.messages import FatalError, ProtocolViolation
+from cdk_pinsafe.emulator.prepared_statements import MAX_KEPT_BYTES
+from cdk_pinsafe.emulator.session import ClientSession
+from cdk_pinsafe.emulator.shared import SharedState
 
 from .wire import (
     COPY_DONE,
@@ -43,11 +44,11 @@ from .wire import (
 )
 
 Feed = Callable[[bytes], Iterator[bytes]]
-MOST_HELD = 300_000  # bytes: a statement that does not pin, with as many types as a message can have
+MAX_BUFFERED = 300_000  # bytes: a statement within the limit, with the maximum number of parameter types
 
 
 def whole(data: bytes) -> Iterator[bytes]:
-    if data:  # a socket gives no empty piece
+    if data:  # a socket never delivers an empty piece
         yield data
 
 
@@ -64,7 +65,7 @@ def in_odd_pieces(data: bytes) -> Iterator[bytes]:
         position += size
 
 
-def take(receive: Callable[[bytes], object], pieces: Iterator[bytes]) -> None:
+def feed_all(receive: Callable[[bytes], object], pieces: Iterator[bytes]) -> None:
     for piece in pieces:
         receive(piece)
 
@@ -72,36 +73,32 @@ def take(receive: Callable[[bytes], object], pieces: Iterator[bytes]) -> None:
 FEEDS = [whole, by_bytes, in_odd_pieces]
 
 
-class House:
+class ProtocolHarness:
     """A session with one connection, whose ends are lists of bytes."""
 
     def __init__(self, *, legacy: bool = False) -> None:
         self.to_client = bytearray()
         self.to_database = bytearray()
-        self.freed = 0
-        self.lent = True
-        key = Key("app", "shop")
-        self.connection = DatabaseConnection(1, key, DatabaseLogin(), self.to_database.extend)
-        self.connection.free = self._free
+        self.released = 0
+        self.available = True
+        key = PoolKey("app", "shop")
+        self.connection = DatabaseConnection(1, key, BackendInfo(), self.to_database.extend)
+        self.connection.release = self._release
         names = (f"n{number}".encode() for number in itertools.count(1))
-        surroundings = Surroundings(Observer(), legacy=legacy, names=names)
-        self.session = Session(1, Login(key, None, None), surroundings, self._lend, self.to_client.extend)
+        shared = SharedState(Observer(), legacy=legacy, names=names)
+        self.session = ClientSession(1, ClientLogin(key, None, None), shared, self._lend, self.to_client.extend)
 
-    def _lend(self, session: Session) -> DatabaseConnection | None:
-        return self.connection if self.lent else None
+    def _lend(self, session: ClientSession) -> DatabaseConnection | None:
+        return self.connection if self.available else None
 
-    def _free(self, connection: DatabaseConnection) -> None:
-        self.freed += 1
+    def _release(self, connection: DatabaseConnection) -> None:
+        self.released += 1
         connection.session = None
         self.session.connection = None
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         return len(self.session._buffer)
-
-
-def answer(*parts: bytes) -> bytes:
-    return b"".join(parts)
 
 
 READY = message("Z", b"I")
@@ -111,70 +108,95 @@ PARSED, BOUND, CLOSED, NO_DATA = message("1"), message("2"), message("3"), messa
 ROW = message("T", b"\0\0") + message("D", b"\0\0")
 DONE = message("C", b"SELECT 1\0")
 
-# What a client sends, what the database gets, what it answers, what the client gets of that, whether it is free again.
-CONVERSATIONS: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
-    "simple query": (query("SELECT 1"), query("SELECT 1"), ROW + DONE + READY, ROW + DONE + READY, True),
-    "transaction": (query("BEGIN"), query("BEGIN"), DONE + IN_TRANSACTION, DONE + IN_TRANSACTION, False),
-    "two queries": (
-        query("SELECT 1") + query("SELECT 2"),
-        query("SELECT 1") + query("SELECT 2"),
-        DONE + READY + DONE + READY,
-        DONE + READY + DONE + READY,
-        True,
+
+@dataclass(frozen=True)
+class Exchange:
+    """Messages between a client, the emulator and the database.
+
+    Attributes:
+        sent: what the client sends.
+        responses: what the database responds.
+        forwarded: what the database receives; None if it is `sent`.
+        received: what the client receives; None if it is `responses`.
+        released: the connection is released in the end.
+    """
+
+    sent: bytes
+    responses: bytes
+    forwarded: bytes | None = None
+    received: bytes | None = None
+    released: bool = True
+
+    @property
+    def to_database(self) -> bytes:
+        return self.sent if self.forwarded is None else self.forwarded
+
+    @property
+    def to_client(self) -> bytes:
+        return self.responses if self.received is None else self.received
+
+
+EXCHANGES: dict[str, Exchange] = {
+    "simple query": Exchange(
+        sent=query("SELECT 1"),
+        responses=ROW + DONE + READY,
     ),
-    "unnamed statement": (
-        parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
-        parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
-        PARSED + BOUND + NO_DATA + DONE + READY,
-        PARSED + BOUND + NO_DATA + DONE + READY,
-        True,
+    "transaction": Exchange(
+        sent=query("BEGIN"),
+        responses=DONE + IN_TRANSACTION,
+        released=False,
     ),
-    "named statement": (
-        parse("SELECT $1", "s", [23]) + describe("s") + bind("s", "p", ["1"]) + execute("p") + close("s") + SYNC,
-        parse("SELECT $1", "n1", [23]) + describe("n1") + bind("n1", "p", ["1"]) + execute("p") + close("n1") + SYNC,
-        PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
-        PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
-        True,
+    "two queries": Exchange(
+        sent=query("SELECT 1") + query("SELECT 2"),
+        responses=DONE + READY + DONE + READY,
     ),
-    "no Sync yet": (
-        parse("SELECT 1") + describe() + FLUSH,
-        parse("SELECT 1") + describe() + FLUSH,
-        PARSED + message("t", b"\0\0") + ROW,
-        PARSED + message("t", b"\0\0") + ROW,
-        False,
+    "unnamed statement": Exchange(
+        sent=parse("SELECT 1") + bind() + describe("", "P") + execute() + SYNC,
+        responses=PARSED + BOUND + NO_DATA + DONE + READY,
     ),
-    "name that is taken": (
-        parse("SELECT 1", "s") + SYNC + parse("SELECT 2", "s") + SYNC,
-        parse("SELECT 1", "n1") + SYNC + parse("", "s") + parse("SELECT 2", "s") + SYNC,
-        PARSED + READY + PARSED + FAILED + READY,
-        PARSED + READY + FAILED + READY,
-        True,
+    "named statement": Exchange(
+        sent=parse("SELECT $1", "s", [23]) + describe("s") + bind("s", "p", ["1"]) + execute("p") + close("s") + SYNC,
+        forwarded=parse("SELECT $1", "n1", [23])
+        + describe("n1")
+        + bind("n1", "p", ["1"])
+        + execute("p")
+        + close("n1")
+        + SYNC,
+        responses=PARSED + message("t", b"\0\0") + ROW + BOUND + DONE + CLOSED + READY,
     ),
-    "statement of another's connection": (
-        bind() + execute() + SYNC,
-        bind() + execute() + SYNC,
-        FAILED + READY,
-        FAILED + READY,
-        True,
+    "no Sync yet": Exchange(
+        sent=parse("SELECT 1") + describe() + FLUSH,
+        responses=PARSED + message("t", b"\0\0") + ROW,
+        released=False,
     ),
-    "copy in, as libpq does it": (
-        parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
-        parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
-        PARSED + BOUND + message("G", b"\0\0\0"),
-        PARSED + BOUND + message("G", b"\0\0\0"),
-        False,
+    "duplicate name": Exchange(
+        sent=parse("SELECT 1", "s") + SYNC + parse("SELECT 2", "s") + SYNC,
+        forwarded=parse("SELECT 1", "n1") + SYNC + parse("", "s") + parse("SELECT 2", "s") + SYNC,
+        responses=PARSED + READY + PARSED + FAILED + READY,
+        received=PARSED + READY + FAILED + READY,
     ),
-    "function call": (
-        message("F", b"\0" * 12),
-        message("F", b"\0" * 12),
-        message("V", b"") + READY,
-        message("V", b"") + READY,
-        True,
+    "unknown statement": Exchange(
+        sent=bind() + execute() + SYNC,
+        responses=FAILED + READY,
     ),
-    "nothing but what needs no answer": (FLUSH + COPY_DONE + copy_data(b"late"), b"", b"", b"", False),
-    "pin with statements prepared": (
-        parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
-        parse("SELECT 1", "n1")
+    "COPY as libpq sends it": Exchange(
+        sent=parse("COPY t FROM STDIN") + bind() + execute() + SYNC,
+        responses=PARSED + BOUND + message("G", b"\0\0\0"),
+        released=False,
+    ),
+    "function call": Exchange(
+        sent=message("F", b"\0" * 12),
+        responses=message("V", b"") + READY,
+    ),
+    "messages without a response": Exchange(
+        sent=FLUSH + COPY_DONE + copy_data(b"late"),
+        forwarded=b"",
+        responses=b"",
+        released=False,
+    ),
+    "pin with statements prepared": Exchange(
+        sent=parse("SELECT 1", "s") + SYNC + query("SET a.b = 1") + bind("s") + SYNC,
+        forwarded=parse("SELECT 1", "n1")
         + SYNC
         + close("n1")
         + SYNC
@@ -183,100 +205,100 @@ CONVERSATIONS: dict[str, tuple[bytes, bytes, bytes, bytes, bool]] = {
         + query("SET a.b = 1")
         + bind("s")
         + SYNC,
-        PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
-        PARSED + READY + DONE + READY + BOUND + READY,
-        False,
+        responses=PARSED + READY + CLOSED + READY + PARSED + READY + DONE + READY + BOUND + READY,
+        received=PARSED + READY + DONE + READY + BOUND + READY,
+        released=False,
     ),
 }
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@pytest.mark.parametrize("name", CONVERSATIONS)
-def test_pieces_do_not_matter(name: str, feed: Feed) -> None:
-    """Messages may come whole, byte by byte, or with the next ones behind them, from either side."""
-    sent, got, answers, passed, free = CONVERSATIONS[name]
-    house = House()
-    for piece in feed(sent):
-        house.session.receive(piece)
-    assert bytes(house.to_database) == got
-    for piece in feed(answers):
-        house.connection.receive(piece)
-    assert bytes(house.to_client) == passed
-    assert bool(house.freed) == free
-    assert (house.session.connection is None) == (free or not got)
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_data_in_any_pieces(name: str, feed: Feed) -> None:
+    """Both sides can send messages whole, byte by byte, or several at once."""
+    exchange = EXCHANGES[name]
+    harness = ProtocolHarness()
+    for piece in feed(exchange.sent):
+        harness.session.receive(piece)
+    assert bytes(harness.to_database) == exchange.to_database
+    for piece in feed(exchange.responses):
+        harness.connection.receive(piece)
+    assert bytes(harness.to_client) == exchange.to_client
+    assert bool(harness.released) == exchange.released
+    assert (harness.session.connection is None) == (exchange.released or not exchange.to_database)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-@pytest.mark.parametrize("name", CONVERSATIONS)
-def test_trailing_data_are_kept(name: str, feed: Feed) -> None:
-    """The beginning of a next message changes nothing, and is held until the message is whole."""
-    sent, got, answers, passed, _ = CONVERSATIONS[name]
-    house = House()
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_incomplete_message_is_buffered(name: str, feed: Feed) -> None:
+    """The beginning of the next message changes nothing and is buffered until the message is complete."""
+    exchange = EXCHANGES[name]
+    harness = ProtocolHarness()
     trailing = query("SELECT 'trailing'")[:-3]
-    for piece in feed(sent + trailing):
-        house.session.receive(piece)
-    assert bytes(house.to_database) == got
-    assert house.held == len(trailing)
-    for piece in feed(answers):
-        house.connection.receive(piece)
-    assert bytes(house.to_client) == passed
+    for piece in feed(exchange.sent + trailing):
+        harness.session.receive(piece)
+    assert bytes(harness.to_database) == exchange.to_database
+    assert harness.buffered == len(trailing)
+    for piece in feed(exchange.responses):
+        harness.connection.receive(piece)
+    assert bytes(harness.to_client) == exchange.to_client
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_copy_passes_over_sync(feed: Feed) -> None:
-    """The Sync that was sent before the database asked for data gets no answer; the one after them does."""
-    house = House()
-    house.session.receive(parse("COPY t FROM STDIN") + bind() + execute() + SYNC)
-    house.connection.receive(PARSED + BOUND + message("G", b"\0\0\0"))
+def test_copy_ignores_sync(feed: Feed) -> None:
+    """A Sync before the database requests data gets no response; the Sync after the data does."""
+    harness = ProtocolHarness()
+    harness.session.receive(parse("COPY t FROM STDIN") + bind() + execute() + SYNC)
+    harness.connection.receive(PARSED + BOUND + message("G", b"\0\0\0"))
     for piece in feed(copy_data(b"a\n") + SYNC + FLUSH + copy_data(b"x" * 1000) + COPY_DONE + SYNC):
-        house.session.receive(piece)
-    assert house.freed == 0
-    house.connection.receive(DONE + READY)
-    assert house.freed == 1
+        harness.session.receive(piece)
+    assert harness.released == 0
+    harness.connection.receive(DONE + READY)
+    assert harness.released == 1
 
 
-def test_a_request_in_the_data_of_a_copy_is_refused() -> None:
-    """The database would take it for data, and answer less than it was asked."""
+def test_request_during_copy_is_rejected() -> None:
+    """The database would take the request for data and send fewer responses than expected."""
     for request in (query("SELECT 1"), parse("SELECT 1") + SYNC):
-        house = House()
-        house.session.receive(query("COPY t FROM STDIN"))
-        house.connection.receive(message("G", b"\0\0\0"))
+        harness = ProtocolHarness()
+        harness.session.receive(query("COPY t FROM STDIN"))
+        harness.connection.receive(message("G", b"\0\0\0"))
         with pytest.raises(ProtocolViolation):
-            house.session.receive(request)
-        house = House()
-        house.session.receive(query("COPY t FROM STDIN") + request)
+            harness.session.receive(request)
+        harness = ProtocolHarness()
+        harness.session.receive(query("COPY t FROM STDIN") + request)
         with pytest.raises(ProtocolViolation):
-            house.connection.receive(message("G", b"\0\0\0"))
+            harness.connection.receive(message("G", b"\0\0\0"))
 
 
-def test_an_error_leaves_out_the_rest_of_its_batch() -> None:
-    """What a batch's later messages would have prepared or closed is as before: the server did not see to them."""
-    house = House()
-    house.session.receive(parse("SELECT 1", "kept") + SYNC)
-    house.connection.receive(PARSED + READY)
-    house.session.receive(bind("kept") + parse("SELECT 2", "new") + close("kept") + SYNC)
-    house.connection.receive(FAILED + READY)
-    del house.to_database[:]
-    house.session.receive(bind("kept") + execute() + bind("new") + SYNC)
-    assert bytes(house.to_database) == bind("n1") + execute() + bind("new") + SYNC
+def test_error_skips_rest_of_batch() -> None:
+    """Statements that later messages of the batch would have prepared or closed are as before."""
+    harness = ProtocolHarness()
+    harness.session.receive(parse("SELECT 1", "kept") + SYNC)
+    harness.connection.receive(PARSED + READY)
+    harness.session.receive(bind("kept") + parse("SELECT 2", "new") + close("kept") + SYNC)
+    harness.connection.receive(FAILED + READY)
+    del harness.to_database[:]
+    harness.session.receive(bind("kept") + execute() + bind("new") + SYNC)
+    assert bytes(harness.to_database) == bind("n1") + execute() + bind("new") + SYNC
 
 
-def test_statements_travel_within_the_batch() -> None:
-    """On another connection a statement is prepared before the message that needs it, and the client is not told."""
-    house = House()
-    house.session.receive(parse("SELECT 1", "s") + SYNC)
-    house.connection.receive(PARSED + READY)
-    house.connection.prepared.clear()  # as another one would be
-    del house.to_database[:], house.to_client[:]
-    house.session.receive(bind("s") + execute() + SYNC)
-    assert bytes(house.to_database) == parse("SELECT 1", "n1") + bind("n1") + execute() + SYNC
-    house.connection.receive(PARSED + BOUND + DONE + READY)
-    assert bytes(house.to_client) == BOUND + DONE + READY
-    assert house.freed == 2
+def test_statement_is_prepared_within_batch() -> None:
+    """On another connection a statement is prepared before the message that needs it; the client does not notice."""
+    harness = ProtocolHarness()
+    harness.session.receive(parse("SELECT 1", "s") + SYNC)
+    harness.connection.receive(PARSED + READY)
+    harness.connection.prepared.clear()  # as on another connection
+    del harness.to_database[:], harness.to_client[:]
+    harness.session.receive(bind("s") + execute() + SYNC)
+    assert bytes(harness.to_database) == parse("SELECT 1", "n1") + bind("n1") + execute() + SYNC
+    harness.connection.receive(PARSED + BOUND + DONE + READY)
+    assert bytes(harness.to_client) == BOUND + DONE + READY
+    assert harness.released == 2
 
 
-def test_big_messages_pass_in_pieces() -> None:
-    """A parameter, a COPY's data or an oversized statement of 64 MB is never held."""
+def test_large_messages_are_streamed() -> None:
+    """A parameter, COPY data or an oversized statement of 64 MB is never buffered whole."""
     size = 64 << 20
     for head in (
         b"Q" + struct.pack(">I", size) + b"SELECT '",
@@ -285,68 +307,68 @@ def test_big_messages_pass_in_pieces() -> None:
         b"B" + struct.pack(">I", size) + b"\0\0\0\0\0\1",
         b"d" + struct.pack(">I", size),
     ):
-        house = House()
-        house.session.receive(query("COPY t FROM STDIN"))
+        harness = ProtocolHarness()
+        harness.session.receive(query("COPY t FROM STDIN"))
         if head[:1] == b"d":
-            house.connection.receive(message("G", b"\0\0\0"))
+            harness.connection.receive(message("G", b"\0\0\0"))
         else:
-            house.connection.receive(DONE + READY)
+            harness.connection.receive(DONE + READY)
         passed = 0
-        house.session.receive(head)
+        harness.session.receive(head)
         for _ in range(size // (1 << 16) - 1):
-            house.session.receive(b"x" * (1 << 16))
-            passed += len(house.to_database)
-            del house.to_database[:]
-            assert house.held <= MOST_HELD
-        assert passed >= size - (1 << 16) - MOST_HELD
+            harness.session.receive(b"x" * (1 << 16))
+            passed += len(harness.to_database)
+            del harness.to_database[:]
+            assert harness.buffered <= MAX_BUFFERED
+        assert passed >= size - (1 << 16) - MAX_BUFFERED
 
 
-def test_a_waiting_client_keeps_its_messages() -> None:
-    """What a client sends while it waits for a connection is sent once it has one."""
-    house = House()
-    house.lent = False
-    house.session.receive(query("SELECT 1"))
-    assert house.session.waiting
-    house.session.receive(query("SELECT 2"))
-    assert bytes(house.to_database) == b""
-    house.session.granted(house.connection)
-    assert bytes(house.to_database) == query("SELECT 1") + query("SELECT 2")
+def test_messages_of_waiting_client_are_kept() -> None:
+    """Messages that a client sends while it waits for a connection are forwarded once it has one."""
+    harness = ProtocolHarness()
+    harness.available = False
+    harness.session.receive(query("SELECT 1"))
+    assert harness.session.waiting
+    harness.session.receive(query("SELECT 2"))
+    assert bytes(harness.to_database) == b""
+    harness.session.connection_granted(harness.connection)
+    assert bytes(harness.to_database) == query("SELECT 1") + query("SELECT 2")
 
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("impossible", [b"Z\0\0\0\0I", b"Z\0\0\0\4", b"Z\0\0\0\6II", b"C\0\0\0\3", b"E\0\0\0\0"])
-def test_a_database_that_is_none_is_refused(impossible: bytes, feed: Feed) -> None:
-    """A message that no PostgreSQL sends ends the connection with one kind of refusal, like a client's."""
+def test_invalid_responses_are_rejected(impossible: bytes, feed: Feed) -> None:
+    """A message that no PostgreSQL sends is a protocol violation."""
     for request in (query("SELECT 1"), bind() + execute() + SYNC):
-        house = House()
-        house.session.receive(request)
+        harness = ProtocolHarness()
+        harness.session.receive(request)
         with pytest.raises(ProtocolViolation):
-            take(house.connection.receive, feed(impossible + READY))
+            feed_all(harness.connection.receive, feed(impossible + READY))
 
 
-def test_what_a_client_prepares_is_bounded() -> None:
-    """A client that prepares without end is refused with PostgreSQL's code for a limit of the program."""
-    house = House()
+def test_client_exceeding_statement_memory_is_rejected() -> None:
+    """A client that prepares without limit gets PostgreSQL's program_limit_exceeded."""
+    harness = ProtocolHarness()
 
     def prepare() -> None:
         for number in range(10_000):
-            house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", f"s{number}") + SYNC)
-            house.connection.receive(PARSED + READY)
-            del house.to_database[:], house.to_client[:]
-            assert house.session.statements.kept <= LONGEST_KEPT
+            harness.session.receive(parse("SELECT '" + "x" * 16_000 + "'", f"s{number}") + SYNC)
+            harness.connection.receive(PARSED + READY)
+            del harness.to_database[:], harness.to_client[:]
+            assert harness.session.statements.kept_bytes <= MAX_KEPT_BYTES
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(FatalError) as raised:
         prepare()
-    assert refused.value.sqlstate == "54000"
+    assert raised.value.sqlstate == "54000"
 
 
-def test_what_a_client_closed_is_not_counted() -> None:
-    """A client that closes what it prepares may go on for ever."""
-    house = House()
-    for _ in range(LONGEST_KEPT // 16_000 + 10):
-        house.session.receive(parse("SELECT '" + "x" * 16_000 + "'", "s") + close("s") + SYNC)
-        house.connection.receive(PARSED + CLOSED + READY)
-    assert house.session.statements.kept == 0
+def test_closed_statements_do_not_count() -> None:
+    """A client that closes what it prepares can continue without limit."""
+    harness = ProtocolHarness()
+    for _ in range(MAX_KEPT_BYTES // 16_000 + 10):
+        harness.session.receive(parse("SELECT '" + "x" * 16_000 + "'", "s") + close("s") + SYNC)
+        harness.connection.receive(PARSED + CLOSED + READY)
+    assert harness.session.statements.kept_bytes == 0
 
 
 MALFORMED = {
@@ -375,21 +397,21 @@ MALFORMED = {
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_messages_are_refused_alike(name: str, feed: Feed) -> None:
-    """What is no protocol 3.0 ends in SQLSTATE 08P01, whatever pieces it comes in."""
-    house = House()
-    with pytest.raises(ProtocolViolation) as refused:
-        take(house.session.receive, feed(MALFORMED[name] + SYNC))
-    assert refused.value.sqlstate == "08P01"
+def test_malformed_messages_are_rejected(name: str, feed: Feed) -> None:
+    """Data that is not protocol 3.0 gives SQLSTATE 08P01, whatever pieces it comes in."""
+    harness = ProtocolHarness()
+    with pytest.raises(ProtocolViolation) as raised:
+        feed_all(harness.session.receive, feed(MALFORMED[name] + SYNC))
+    assert raised.value.sqlstate == "08P01"
 
 
-VALID = [sent for sent, *_ in CONVERSATIONS.values()] + [TERMINATE]
-ANSWERS = [answers for _, _, answers, _, _ in CONVERSATIONS.values()]
+VALID = [exchange.sent for exchange in EXCHANGES.values()] + [TERMINATE]
+RESPONSES = [exchange.responses for exchange in EXCHANGES.values()]
 
 
 @st.composite
 def mangled(draw: st.DrawFn, source: list[bytes]) -> bytes:
-    """Messages with some bytes changed, left out or put in."""
+    """Messages with some bytes changed, removed or inserted."""
     data = bytearray(b"".join(draw(st.lists(st.sampled_from(source), min_size=1, max_size=6))))
     for _ in range(draw(st.integers(0, 6))):
         position = draw(st.integers(0, max(0, len(data) - 1)))
@@ -404,17 +426,17 @@ def mangled(draw: st.DrawFn, source: list[bytes]) -> bytes:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.one_of(st.binary(min_size=1, max_size=300), mangled(VALID)), st.sampled_from(FEEDS), mangled(ANSWERS))
-def test_fuzzed_clients_are_served_or_refused(data: bytes, feed: Feed, answers: bytes) -> None:
-    """Whatever a client sends, it is taken or refused with one exception, and nothing much is held."""
-    house = House()
+@given(st.one_of(st.binary(min_size=1, max_size=300), mangled(VALID)), st.sampled_from(FEEDS), mangled(RESPONSES))
+def test_fuzzed_clients(data: bytes, feed: Feed, answers: bytes) -> None:
+    """Any client data is accepted or rejected with one exception, and the buffer stays small."""
+    harness = ProtocolHarness()
     try:
         for piece in feed(data):
-            house.session.receive(piece)
-            assert house.held <= MOST_HELD
-        if house.session.connection is not None and answers:
+            harness.session.receive(piece)
+            assert harness.buffered <= MAX_BUFFERED
+        if harness.session.connection is not None and answers:
             for piece in feed(answers):
-                house.connection.receive(piece)
+                harness.connection.receive(piece)
     except ProtocolViolation:
         pass
 
@@ -422,8 +444,8 @@ def test_fuzzed_clients_are_served_or_refused(data: bytes, feed: Feed, answers: 
 LOGIN = start_up({"user": "app", "database": "shop"})
 
 
-def rules(authentication: Authentication = Authentication.SCRAM) -> ClientRules:
-    return ClientRules(authentication, {"app": "secret"}, tls=False)
+def rules(authentication: Authentication = Authentication.SCRAM) -> LoginRules:
+    return LoginRules(authentication, {"app": "secret"}, tls=False)
 
 
 @settings(max_examples=400, deadline=None)
@@ -435,15 +457,15 @@ def rules(authentication: Authentication = Authentication.SCRAM) -> ClientRules:
     st.sampled_from(FEEDS),
     st.sampled_from(list(Authentication)),
 )
-def test_fuzzed_logins_are_let_in_or_refused(data: bytes, feed: Feed, authentication: Authentication) -> None:
-    """Whatever comes at login, it is taken or refused with one exception."""
-    talk = Talk(client_login(rules(authentication)), lambda _: None)
-    refusal: Refusal | None = None
+def test_fuzzed_logins(data: bytes, feed: Feed, authentication: Authentication) -> None:
+    """Any data at login is accepted or rejected with one exception."""
+    handshake = HandshakeRunner(frontend_handshake(rules(authentication)), lambda _: None)
+    error: FatalError | None = None
     try:
-        take(talk.receive, feed(data))
-    except Refusal as raised:
-        refusal = raised
-    assert refusal is None or split(refusal.response())[0][0][0] == "E"
+        feed_all(handshake.receive, feed(data))
+    except FatalError as raised:
+        error = raised
+    assert error is None or split(error.response())[0][0][0] == "E"
 
 
 @settings(max_examples=300, deadline=None)
@@ -454,46 +476,48 @@ def test_fuzzed_logins_are_let_in_or_refused(data: bytes, feed: Feed, authentica
     ),
     st.sampled_from(FEEDS),
 )
-def test_fuzzed_databases_are_refused(data: bytes, feed: Feed) -> None:
-    """Whatever a database says at login, it is taken or refused with one exception."""
-    talk = Talk(database_login(Key("app", "shop"), "secret", ask_for_tls=False, insist_on_tls=False), lambda _: None)
+def test_fuzzed_databases(data: bytes, feed: Feed) -> None:
+    """Any data from a database at login is accepted or rejected with one exception."""
+    handshake = HandshakeRunner(
+        backend_handshake(PoolKey("app", "shop"), "secret", request_tls=False, require_tls=False), lambda _: None
+    )
     try:
         for piece in feed(data):
-            talk.receive(piece)
-    except Refusal:
+            handshake.receive(piece)
+    except FatalError:
         pass
 
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("authentication", list(Authentication))
-def test_a_login_may_come_in_any_pieces(authentication: Authentication, feed: Feed) -> None:
-    """Each kind of login succeeds whatever pieces its messages come in."""
+def test_login_in_any_pieces(authentication: Authentication, feed: Feed) -> None:
+    """Each authentication method works whatever pieces the messages come in."""
     sent = bytearray()
-    talk = Talk(client_login(rules(authentication)), sent.extend)
+    handshake = HandshakeRunner(frontend_handshake(rules(authentication)), sent.extend)
 
-    def tell(data: bytes) -> list[tuple[str, bytes]]:
+    def feed_login(data: bytes) -> list[tuple[str, bytes]]:
         del sent[:]
         for piece in feed(data):
-            talk.receive(piece)
+            handshake.receive(piece)
         return split(bytes(sent))[0]
 
-    asked = tell(struct.pack(">II", 8, 80877103))  # SSLRequest
+    answers = feed_login(struct.pack(">II", 8, 80877103))  # SSLRequest
     assert bytes(sent) == b"N"
-    asked = tell(LOGIN)
+    answers = feed_login(LOGIN)
     if authentication is Authentication.SCRAM:
         scram = ScramClient("secret")
         first = scram.first().encode()
-        asked = tell(message("p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first)) + first))
-        asked = tell(message("p", scram.final(asked[0][1][4:].decode()).encode()))
-        scram.verify(asked[0][1][4:].decode())
+        answers = feed_login(message("p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(first)) + first))
+        answers = feed_login(message("p", scram.final(answers[0][1][4:].decode()).encode()))
+        scram.verify(answers[0][1][4:].decode())
     elif authentication is Authentication.PASS_THROUGH:
-        tell(message("p", b"secret\0"))
+        feed_login(message("p", b"secret\0"))
     elif authentication is Authentication.MD5:
         from cdk_pinsafe.emulator.authentication import md5_response
 
-        tell(message("p", md5_response("app", "secret", asked[0][1][4:]).encode() + b"\0"))
-    assert talk.done
-    assert isinstance(talk.result, Login)
-    assert talk.result.key == Key("app", "shop")
-    assert talk.result.password == "secret"
-    assert "secret" not in repr(talk.result)
+        feed_login(message("p", md5_response("app", "secret", answers[0][1][4:]).encode() + b"\0"))
+    assert handshake.done
+    assert isinstance(handshake.result, ClientLogin)
+    assert handshake.result.key == PoolKey("app", "shop")
+    assert handshake.result.password == "secret"
+    assert "secret" not in repr(handshake.result)

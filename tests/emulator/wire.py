@@ -1,4 +1,4 @@
-"""PostgreSQL's protocol as a test client speaks it: message by message, so that a test decides what is sent when."""
+"""A PostgreSQL protocol client for tests that sends and reads single messages, so that tests control the order."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ def start_up(parameters: Mapping[str, str], version: int = 3 << 16) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[Message], bytes]:
-    """The whole messages in some bytes, and the rest."""
+    """Return the complete messages in the data, and the rest."""
     found = []
     position = 0
     while len(data) - position >= 5:
@@ -79,22 +79,22 @@ def split(data: bytes) -> tuple[list[Message], bytes]:
 
 
 def kinds(messages: Sequence[Message]) -> str:
-    """The types of messages, without what may come at any time."""
+    """Return the message types, without asynchronous messages."""
     return "".join(kind for kind, _ in messages if kind not in "NSA")
 
 
 def fields(body: bytes) -> dict[str, str]:
-    """The fields of an error."""
+    """Return the fields of an error."""
     return {chr(field[0]): field[1:].decode() for field in body.split(b"\0") if field}
 
 
 def errors(messages: Sequence[Message]) -> list[str]:
-    """The SQLSTATEs of the errors among some messages."""
+    """Return the SQLSTATEs of the errors among the messages."""
     return [fields(body)["C"] for kind, body in messages if kind == "E"]
 
 
 def rows(messages: Sequence[Message]) -> list[list[str | None]]:
-    """The rows among some messages, as text."""
+    """Return the rows among the messages, as text."""
     found = []
     for kind, body in messages:
         if kind != "D":
@@ -111,7 +111,7 @@ def rows(messages: Sequence[Message]) -> list[list[str | None]]:
 
 
 class Client:
-    """A client on a socket, logged in without a password or with it in clear text."""
+    """A client socket, logged in without a password or with a clear-text password."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -144,7 +144,7 @@ class Client:
         return chr(head[0]), await self.reader.readexactly(struct.unpack_from(">I", head, 1)[0] - 4)
 
     async def until_ready(self, times: int = 1) -> list[Message]:
-        """What comes up to a number of ReadyForQuery."""
+        """Read messages up to the given number of ReadyForQuery."""
         found = []
         while times:
             kind, body = await self.read()
@@ -158,14 +158,14 @@ class Client:
                 times -= 1
         return found
 
-    async def ask(self, *messages: bytes, times: int = 1) -> list[Message]:
-        """Send, and read up to ReadyForQuery."""
+    async def request(self, *messages: bytes, times: int = 1) -> list[Message]:
+        """Send messages and read up to ReadyForQuery."""
         self.writer.write(b"".join(messages))
         return await self.until_ready(times)
 
     async def run(self, sql: str) -> list[list[str | None]]:
-        """Run a simple query, which must not fail; its rows."""
-        answer = await self.ask(query(sql))
+        """Run a simple query that must succeed; return its rows."""
+        answer = await self.request(query(sql))
         assert errors(answer) == [], [fields(body) for kind, body in answer if kind == "E"]
         return rows(answer)
 
@@ -173,14 +173,14 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cut()
+        self.abort()
 
-    def cut(self) -> None:
-        """Break the connection without a word."""
+    def abort(self) -> None:
+        """Break the connection without Terminate."""
         self.writer.transport.abort()
 
-    async def leave(self) -> None:
-        """Say goodbye."""
+    async def close(self) -> None:
+        """Send Terminate and close the connection."""
         self.writer.write(TERMINATE)
         self.writer.close()
         await self.writer.wait_closed()
@@ -188,7 +188,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def clients(port: int, user: str, database: str) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-    """Gives a function that connects clients; those that are still there at the end are cut off."""
+    """Yield a function that connects clients; they are aborted at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def connect(**parameters: str) -> Client:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
-from cdk_pinsafe.emulator import Target
+from cdk_pinsafe.emulator import ProxyTarget
 from cdk_pinsafe.rehearsal import toolchain
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
@@ -20,10 +20,10 @@ DATABASE = "shop"
 
 
 class Shop:
-    """The database behind the stand-in, past which it is looked at."""
+    """The database behind the emulator, past which it is looked at."""
 
     def __init__(self, server: PostgresServer) -> None:
-        self.target = Target(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")
+        self.target = ProxyTarget(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")
         self._server = server
 
     def prepare(self, settings: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What is driven through the stand-in: a row for each client, about which the catalogue of clients says the rest."""
+"""What is driven through the emulator: a row for each client, about which the catalogue of clients says the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Each client through the stand-in, as it comes and as the catalogue of clients recommends."""
+"""Each client through the emulator, as it comes and as the catalogue of clients recommends."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from cdk_pinsafe.emulator import Pin, running
+from cdk_pinsafe.emulator import PinEvent, run_in_thread
 from cdk_pinsafe.pinning.clients import Pins, recognise
 from cdk_pinsafe.pinning.conditions import Evidence
 from cdk_pinsafe.pinning.statements import analyse
@@ -67,7 +67,7 @@ def test_older_versions_do_the_same(
     assert as_recommended == ()
 
 
-def conditions(pins: tuple[Pin, ...]) -> set[str]:
+def conditions(pins: tuple[PinEvent, ...]) -> set[str]:
     """All conditions that the statements meet, where a log names one for each."""
     return {finding.condition.id for pin in pins for finding in analyse(pin.statement).findings}
 
@@ -81,11 +81,11 @@ def check_version(driven: Driven, version: str) -> None:
 
 def run(
     driven: Driven, form: str, shop: Shop, request: pytest.FixtureRequest, **more: str
-) -> tuple[dict[str, str], tuple[Pin, ...]]:
+) -> tuple[dict[str, str], tuple[PinEvent, ...]]:
     """Run a client's application, and see that it did its work; return what it told, and every statement that pins."""
     command, folder = application(driven.script, request)
     shop.prepare(driven.before if form == "default" else driven.after)
-    with running(shop.target, pool_size=6, borrow_timeout=10) as proxy:
+    with run_in_thread(shop.target, pool_size=6, borrow_timeout=10) as proxy:
         where = {"PGHOST": proxy.host, "PGPORT": str(proxy.port), "PGDATABASE": DATABASE, "PGUSER": USER}
         ran = subprocess.run(
             command,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import postgast
 import pytest
 
-from cdk_pinsafe.emulator.judgement import Judge
+from cdk_pinsafe.emulator.classifier import StatementClassifier
 from cdk_pinsafe.lint.check import check
 from cdk_pinsafe.lint.judgement import STATEMENT_STARTS
 from cdk_pinsafe.pinning.conditions import CONDITIONS, Condition
@@ -61,14 +61,14 @@ def test_digest_in_the_log(one: Condition, sql: str, before: str, cut: bool) -> 
 
 @PINNING
 def test_emulator(one: Condition, sql: str) -> None:
-    verdict = Judge().verdict(sql.encode())
-    assert verdict is not None
-    assert verdict.condition is one
+    reason = StatementClassifier().classify(sql.encode())
+    assert reason is not None
+    assert reason.condition is one
 
 
 @SAFE
 def test_emulator_does_not_pin_safe_example(sql: str) -> None:
-    assert Judge().verdict(sql.encode()) is None
+    assert StatementClassifier().classify(sql.encode()) is None
 
 
 def test_words_that_begin_statements_are_postgresqls() -> None:

@@ -1,4 +1,4 @@
-"""The proxy's log lines: every form that was published, and those that the stand-in writes."""
+"""The proxy's log lines: every form that was published, and those that the emulator writes."""
 
 from datetime import UTC, datetime
 
@@ -131,7 +131,7 @@ def test_published_reasons_and_digests_are_classified(reason: str | None, digest
 
 @pytest.mark.parametrize("one", CONDITIONS, ids=lambda one: one.id)
 def test_written_lines_are_read_back(one: Condition) -> None:
-    """What the stand-in writes is what the log reader reads."""
+    """What the emulator writes is what the log reader reads."""
     reason = log_lines.reason_for(one)
     line = parse_line(log_lines.pinned(WHEN, 7, 9, reason, "set x to $1", endpoint="readers"))
     assert line is not None
@@ -145,7 +145,7 @@ def test_written_lines_are_read_back(one: Condition) -> None:
 
 
 def test_written_pin_is_the_published_line() -> None:
-    """The stand-in's line is the real proxy's, character by character."""
+    """The emulator's line is the real proxy's, character by character."""
     assert log_lines.pinned(WHEN, 2125203372, 1953961465, log_lines.REASON_SETTINGS, "set search_path to $1,$2,$3") == (
         "2022-05-19T17:20:40.601Z [WARN] [proxyEndpoint=default] [clientConnection=2125203372] "
         f'{PINNED}{SETTINGS}Digest: "set search_path to $1,$2,$3".'

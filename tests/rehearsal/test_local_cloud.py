@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pg8000.native
 import pytest
+from botocore.exceptions import WaiterError
 
 from cdk_pinsafe.errors import RehearsalError
 from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
@@ -293,6 +294,25 @@ def test_any_other_type_is_recorded(cloud: LocalCloud) -> None:
     assert made["Allocation"].endswith("-allocationid")
     assert not {"AWS::EC2::EIP", "AWS::EC2::NatGateway"} & cloud.types
     assert {"AWS::RDS::DBInstance", "AWS::RDS::DBProxy", "AWS::EC2::VPC"} <= cloud.types
+
+
+def test_second_endpoint_with_private_dns_is_refused(cloud: LocalCloud) -> None:
+    """As on AWS: of one service in one VPC; others, and one without private DNS, are made."""
+    service = {"VpcId": {"Ref": "Vpc"}, "ServiceName": "com.amazonaws.eu-central-1.secretsmanager"}
+    first = {"Type": "AWS::EC2::VPCEndpoint", "Properties": {**service, "PrivateDnsEnabled": True}}
+    second = {"Type": "AWS::EC2::VPCEndpoint", "Properties": {**service, "PrivateDnsEnabled": False}}
+    deploy(cloud, "endpoints", {**NETWORK, "First": first, "Second": second})
+    third = {**first, "DependsOn": "First"}
+    client = cloud.client("cloudformation", ACCOUNT)
+    template = {"Resources": {**NETWORK, "First": first, "Third": third}}
+    client.create_stack(StackName="conflict", TemplateBody=json.dumps(template))
+    with pytest.raises(WaiterError):
+        client.get_waiter("stack_create_complete").wait(
+            StackName="conflict", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        )
+    events = client.describe_stack_events(StackName="conflict")["StackEvents"]
+    [reason] = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
+    assert "private-dns-enabled cannot be set because there is already a conflicting DNS domain" in reason
 
 
 def test_a_cloud_that_is_gone_is_noticed(

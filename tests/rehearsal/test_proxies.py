@@ -1,4 +1,4 @@
-"""A deployed proxy is a stand-in: its endpoint takes clients, and its log, metrics and alarms tell of them."""
+"""A deployed proxy is an emulator: its endpoint takes clients, and its log, metrics and alarms tell of them."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""A real server, and suites of tests that run before it in a pytest of their own."""
+"""Fixtures: a real server, and test suites that run against it in their own pytest."""
 
 from collections.abc import Callable, Iterator
 from itertools import takewhile
@@ -8,7 +8,7 @@ import pytest
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
 USER = "app"
-PASSWORD = "p4ss w@rd/ü"  # of which a URL has to quote most
+PASSWORD = "p4ss w@rd/ü"  # a URL must quote most of it
 DATABASE = "shop"
 
 Run = Callable[..., pytest.RunResult]
@@ -16,7 +16,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """PostgreSQL 18 with a user and a database of an application."""
+    """PostgreSQL 18 with an application's user and database."""
     with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("server")) as server:
         server.create_master(USER, PASSWORD, DATABASE)
         yield server
@@ -30,10 +30,10 @@ def dsn(server: PostgresServer) -> str:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a suite, given as the text of its file, in a process of its own, which knows the database."""
+    """Return a function that runs a suite, given as source text, in its own process against the database."""
     monkeypatch.setenv("PINSAFE_TARGET", dsn)
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):  # the last two make pytest's summary print messages whole
+    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):  # the last two make pytest's summary show full messages
         monkeypatch.delenv(name, raising=False)
 
     def run(text: str, *options: str, name: str = "test_suite.py") -> pytest.RunResult:
@@ -44,7 +44,7 @@ def run(pytester: pytest.Pytester, dsn: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def failed(result: pytest.RunResult, name: str) -> str:
-    """What pytest says of one test that failed, or of an error of it."""
+    """Return pytest's output on a failed test or on its error."""
     text = result.stdout.str()
     rest = text.partition(f" {name} _")[2].partition("\n")[2]
     assert rest, text

@@ -1,10 +1,10 @@
-"""DSNs as drivers and frameworks write them, and the same through a stand-in."""
+"""DSNs as drivers and frameworks write them, and the same DSNs through an emulator."""
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cdk_pinsafe.errors import StandInError
+from cdk_pinsafe.errors import EmulatorError
 from cdk_pinsafe.testing.dsn import libpq_dsn, through
 from cdk_pinsafe.testing.proxy import watched
 
@@ -24,12 +24,12 @@ from cdk_pinsafe.testing.proxy import watched
         ("postgresql+asyncpg://app@db/shop?ssl=require", "postgresql+asyncpg://app@127.0.0.1:6000/shop?ssl=disable"),
     ],
 )
-def test_url_through_the_stand_in(given: str, expected: str) -> None:
-    """Host, port and TLS are the stand-in's; scheme, account, database and everything else stay as they were."""
+def test_url_through_the_emulator(given: str, expected: str) -> None:
+    """Host, port and TLS are the emulator's; everything else is unchanged."""
     assert through(given, "127.0.0.1", 6000) == expected
 
 
-def test_pairs_through_the_stand_in() -> None:
+def test_pairs_through_the_emulator() -> None:
     """libpq's pairs stay pairs, whatever their values look like."""
     given = "host=db hostaddr=10.0.0.1 port=5433 dbname=shop password='a=b ://c' sslmode=require sslrootcert=ca.pem"
     assert conninfo_to_dict(through(given, "127.0.0.1", 6000)) == {
@@ -56,26 +56,26 @@ def test_pairs_through_the_stand_in() -> None:
         ("postgresql:///shop?host=/run/postgresql", {"host": "/run/postgresql", "dbname": "shop"}),
     ],
 )
-def test_target_as_libpq_takes_it(given: str, expected: dict[str, str]) -> None:
-    """The driver in the scheme, and what only the driver understands, are left out."""
+def test_target_for_libpq(given: str, expected: dict[str, str]) -> None:
+    """The driver in the scheme, and parameters that only the driver knows, are removed."""
     assert conninfo_to_dict(libpq_dsn(given)) == expected
 
 
-def test_refusal_shows_no_password() -> None:
-    """A URL that urllib does not take is refused without a part of it, which could be of its password."""
-    with pytest.raises(StandInError, match="the DSN is not understood") as caught:
+def test_error_shows_no_password() -> None:
+    """The error for a malformed URL contains no part of it, which could be the password."""
+    with pytest.raises(EmulatorError, match="the DSN is not understood") as caught:
         libpq_dsn("postgresql://app:pa[ss@db.example/shop")
     assert "pa[ss" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pairs", [False, True])
-def test_what_a_client_demands_of_the_database_is_not_demanded_of_the_stand_in(dsn: str, pairs: bool) -> None:
-    """A DSN that insists on a way to log in leads through the stand-in, which asks in another."""
+def test_require_auth_is_removed(dsn: str, pairs: bool) -> None:
+    """A DSN that requires an authentication method works through the emulator, which uses another."""
     given = f"{dsn}?require_auth=scram-sha-256"
     if pairs:
         given = make_conninfo("", **conninfo_to_dict(given))
     with (
-        watched(given, tell=lambda _: None, pins=tuple) as proxy,
+        watched(given, on_pin=lambda _: None, pins=tuple) as proxy,
         psycopg.connect(proxy.dsn) as connection,
     ):
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -1,4 +1,4 @@
-"""The pytest plugin, on suites of tests that run in a pytest of their own, through a stand-in before a real server."""
+"""The pytest plugin, on suites that run in their own pytest, through an emulator in front of a real server."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ def connection(pinsafe_proxy):
 
 
 def test_guide_example_fails_as_shown(run: Run) -> None:
-    """The guide's suite prints what the guide shows, but for the time."""
+    """The guide's suite prints what the guide shows, except for the time."""
     text = page("pytest-plugin")
     suite = re.search(r"^```python\n# test_orders\.py\n(.*?)^```$", text, re.M | re.S)
     shown = re.search(r"^```console\n\$ pytest --pinsafe-target \S+ (.*?)\n(.*?)^```$", text, re.M | re.S)
@@ -35,15 +35,15 @@ def test_guide_example_fails_as_shown(run: Run) -> None:
     assert shown is not None
     result = run(suite[1], *shown[1].split(), name="test_orders.py")
 
-    def timeless(output: str) -> list[str]:
+    def without_time(output: str) -> list[str]:
         return re.sub(r"in \d+\.\d+s", "in a moment", output).strip().splitlines()
 
-    assert timeless(result.stdout.str()) == timeless(shown[2])
+    assert without_time(result.stdout.str()) == without_time(shown[2])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_each_test_is_told_of_its_own_statements(run: Run) -> None:
-    """With one connection for all, each test fails for what it ran itself, also after an earlier one has pinned it."""
+def test_each_test_fails_for_its_own_statements(run: Run) -> None:
+    """Tests share a connection; each fails for what it ran itself, also after an earlier one pinned it."""
     result = run(
         CONNECTION
         + """
@@ -78,7 +78,7 @@ def test_last(connection):
 
 
 def test_fixtures_and_other_failures(run: Run) -> None:
-    """What fixtures run counts for the test, a teardown as an error; another failure stays, with the pins below it."""
+    """Fixtures count for their test, teardowns as errors; other failures stay, with the pins below."""
     result = run(
         CONNECTION
         + """
@@ -116,17 +116,17 @@ def test_skipped(before):
 """
     )
     result.assert_outcomes(passed=2, failed=2, errors=2, xfailed=1, skipped=1)
-    assert "  when       while it was set up\n" in failed(result, "test_set_up")
+    assert "  when       in its setup\n" in failed(result, "test_set_up")
     torn_down = failed(result, "ERROR at teardown of test_torn_down")
-    assert "  statement  DISCARD ALL\n  when       while it was torn down\n" in torn_down
+    assert "  statement  DISCARD ALL\n  when       in its teardown\n" in torn_down
     result.stdout.fnmatch_lines(
         ["E       ValueError: at the end", "*Captured pinsafe teardown*", "  statement  UNLISTEN news; RESET jit"]
     )
     result.stdout.fnmatch_lines(["E       assert 1 == 2", "*Captured pinsafe call*", "  statement  LISTEN news"])
 
 
-def test_marker_allows_conditions_of_a_test_a_class_and_a_module(run: Run) -> None:
-    """What a test, its class or its module allows passes; the markers add up; whatever else pins still fails."""
+def test_marker_on_test_class_and_module(run: Run) -> None:
+    """The markers of a test, its class and its module add up; other conditions still fail."""
     result = run(
         CONNECTION
         + """
@@ -156,24 +156,24 @@ class TestAll:
     ("marker", "message"),
     [
         ('allow=["sett"]', "pinsafe(allow=['sett']): there is no condition 'sett': did you mean set?"),
-        ('allow="set"', "the marker should be as pinsafe(allow=[\"set-local\"]), got pinsafe(allow='set')"),
-        ('"set"', "the marker should be as pinsafe(allow=[\"set-local\"]), got pinsafe('set')"),
-        ('forbid=["set"]', "the marker should be as pinsafe(allow=[\"set-local\"]), got pinsafe(forbid=['set'])"),
-        ("", 'the marker should be as pinsafe(allow=["set-local"]), got pinsafe()'),
+        ('allow="set"', "the marker should look like pinsafe(allow=[\"set-local\"]), got pinsafe(allow='set')"),
+        ('"set"', "the marker should look like pinsafe(allow=[\"set-local\"]), got pinsafe('set')"),
+        ('forbid=["set"]', "the marker should look like pinsafe(allow=[\"set-local\"]), got pinsafe(forbid=['set'])"),
+        ("", 'the marker should look like pinsafe(allow=["set-local"]), got pinsafe()'),
     ],
 )
-def test_marker_that_cannot_be_meant(run: Run, marker: str, message: str) -> None:
-    """A condition that there is not, or another form, is an error of the test, in one line."""
+def test_invalid_marker(run: Run, marker: str, message: str) -> None:
+    """An unknown condition or a malformed marker is a one-line error of the test."""
     result = run(f"import pytest\n@pytest.mark.pinsafe({marker})\ndef test_it(): pass\n")
     result.assert_outcomes(errors=1)
     assert failed(result, "ERROR at setup of test_it").startswith(message)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_environment_leads_through_the_stand_in(
+def test_environment_variable_is_routed_through_the_emulator(
     run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    """A suite that reads its DSN when it is imported is watched without a change, in workers, too, and reported."""
+    """A suite that reads its DSN at import is watched unchanged, also in workers, and reported."""
     monkeypatch.delenv("PINSAFE_TARGET")
     monkeypatch.setenv("DATABASE_URL", dsn.replace("postgresql:", "postgresql+psycopg:") + "?sslmode=prefer")
     result = run(
@@ -216,12 +216,12 @@ def test_same(pinsafe_proxy):
         "  test_suite.py::CaseTest::test_case",
         "  test_suite.py::test_allowed, 2 times (allowed)",
     ]
-    # BEGIN, the statement and COMMIT are a request each.
-    assert shown[3] == "5 tests sent 18 requests through the stand-in; 2 pinned, 1 of them as allowed"
+    # BEGIN, the statement and COMMIT are one request each.
+    assert shown[3] == "5 tests sent 18 requests through the emulator; 2 pinned, 1 of them as allowed"
 
 
-def test_environment_is_left_as_it_was(run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the session the variables have their values again, as a pytest within a program needs it."""
+def test_environment_is_restored(run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the session the variables have their original values, for programs that call pytest."""
     monkeypatch.delenv("PINSAFE_TARGET")
     monkeypatch.setenv("DATABASE_URL", dsn)
     code = (
@@ -231,10 +231,8 @@ def test_environment_is_left_as_it_was(run: Run, dsn: str, monkeypatch: pytest.M
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path.cwd())
 
 
-def test_target_is_what_the_suite_says(
-    run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
-) -> None:
-    """A fixture of the suite comes before the option, the option before the configuration, that before the variable."""
+def test_precedence_of_targets(run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> None:
+    """The suite's fixture overrides the option, which overrides the configuration, which overrides the variable."""
     monkeypatch.setenv("PINSAFE_TARGET", "postgresql://nobody@127.0.0.1:1/variable")
     asks = "def test_it(connection): assert connection.info.dbname == 'shop'\n"
     (pytester.path / "pytest.ini").write_text(f"[pytest]\npinsafe_target = {dsn}\n")
@@ -249,14 +247,14 @@ def test_target_is_what_the_suite_says(
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (None, "pinsafe_proxy needs to know the database: give --pinsafe-target DSN, pinsafe_target in pytest's"),
+        (None, "pinsafe_proxy needs a database: set --pinsafe-target DSN, pinsafe_target in pytest's"),
         ("'host=a,b'", "pinsafe_proxy: the target should be one host and port, got host 'a,b', port '5432'"),
         ("'wrong=1'", "pinsafe_proxy: the DSN is not understood"),
         ("17", "the fixture pinsafe_target should return a DSN, got int"),
     ],
 )
-def test_target_that_cannot_be(run: Run, monkeypatch: pytest.MonkeyPatch, target: str | None, message: str) -> None:
-    """Without a DSN, or with what is none, the tests that ask for the fixture are told in one line what to do."""
+def test_invalid_target(run: Run, monkeypatch: pytest.MonkeyPatch, target: str | None, message: str) -> None:
+    """Without a valid DSN, tests that use the fixture fail with a one-line message."""
     monkeypatch.delenv("PINSAFE_TARGET")
     fixture = "" if target is None else f"@pytest.fixture(scope='session')\ndef pinsafe_target(): return {target}\n"
     result = run(f"import pytest\n{fixture}def test_it(pinsafe_proxy): pass\ndef test_other(): pass\n")
@@ -264,25 +262,25 @@ def test_target_that_cannot_be(run: Run, monkeypatch: pytest.MonkeyPatch, target
     assert failed(result, "ERROR at setup of test_it").startswith(message)
 
 
-def test_environment_without_its_variable(run: Run) -> None:
-    """A variable that is not there is a usage error, before anything runs."""
+def test_missing_environment_variable(run: Run) -> None:
+    """A missing variable is a usage error before any test runs."""
     result = run("def test_it(): pass", "--pinsafe-env=NO_SUCH_URL")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.stderr.str().strip() == (
-        "ERROR: --pinsafe-env: the environment has no NO_SUCH_URL, which should hold a database's DSN"
+        "ERROR: --pinsafe-env: the environment variable NO_SUCH_URL, which should hold the database's DSN, is not set"
     )
 
 
-def test_report_of_a_suite_that_goes_elsewhere(run: Run) -> None:
-    """The report says so when nothing came through the stand-in, rather than that nothing pins."""
+def test_report_of_suite_that_bypasses_the_emulator(run: Run) -> None:
+    """The report does not claim that nothing pins if no request came through the emulator."""
     result = run("def test_it(): pass", "--pinsafe-report")
-    result.stdout.fnmatch_lines(["nothing came through the stand-in from 1 test: do they use its DSN?"])
+    result.stdout.fnmatch_lines(["1 test sent nothing through the emulator: check that they use its DSN"])
 
 
-def test_pairs_and_the_password_of_the_environment(
+def test_pairs_with_password_from_environment(
     run: Run, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target in libpq's pairs may leave its password to PGPASSWORD; another user logs in with its own."""
+    """A target in libpq's pairs can leave its password to PGPASSWORD; other users log in with their own."""
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     with_pairs = f"host={server.host} port={server.port} dbname=shop user=app"
     result = run(
@@ -308,16 +306,15 @@ def test_wrong(pinsafe_proxy):
     result.assert_outcomes(passed=3)
 
 
-def test_junit_names_the_statement(run: Run, pytester: pytest.Pytester) -> None:
-    """CI's own report has the whole message."""
+def test_junit_report_has_the_statement(run: Run, pytester: pytest.Pytester) -> None:
     run(CONNECTION + "def test_it(connection): connection.execute('SET jit = off')", "--junit-xml=junit.xml")
     failure = ET.parse(pytester.path / "junit.xml").find(".//failure")
     assert failure is not None
     assert "  statement  SET jit = off" in (failure.text or "")
 
 
-def test_plugin_costs_nothing_until_it_is_used() -> None:
-    """pytest loads it wherever the package is installed: nothing of an extra is imported with it, nor what is slow."""
+def test_plugin_import_is_cheap() -> None:
+    """pytest loads the plugin wherever the package is installed: no extra and no slow module is imported."""
     code = (
         "import sys, pytest; before = set(sys.modules); import cdk_pinsafe.testing.plugin; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
@@ -330,7 +327,7 @@ def test_plugin_costs_nothing_until_it_is_used() -> None:
 
 
 def test_missing_extra_is_named(run: Run, pytester: pytest.Pytester) -> None:
-    """With the package alone, a test that asks for the fixture is told what to install, and others run."""
+    """Without the extra, tests that use the fixture fail with the install command, and other tests run."""
     (pytester.path / "conftest.py").write_text("import sys\nsys.modules.update(postgast=None)\n")
     result = run("def test_it(pinsafe_proxy): pass\ndef test_other(): pass\n")
     result.assert_outcomes(passed=1, errors=1)

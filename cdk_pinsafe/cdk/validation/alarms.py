@@ -46,7 +46,7 @@ def pinned_metrics(alarm: Resource) -> Iterator[PinnedMetric]:
 
 def watches_all(alarm: Resource) -> bool:
     """Whether an alarm reads the pinned metric of every proxy, by a query of Metrics Insights."""
-    return any(metrics.PINNED in str(dig(query, "Expression")) for query in _queries(alarm))
+    return any(metrics.PINNED in text for text in _expressions(alarm))
 
 
 def proxy_name(alarm: Resource, metric: PinnedMetric) -> str | None:
@@ -90,7 +90,8 @@ def _dimension_faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[s
     if not isinstance(dimensions, list):
         return
     location = f"{metric.location}/Dimensions"
-    names = {str(dig(dimension, "Name")) for dimension in dimensions}
+    given = [dig(dimension, "Name") for dimension in dimensions]
+    names = {name if isinstance(name, str) else "one without a known name" for name in given}
     if names not in _DIMENSIONS:
         listed = ", ".join(sorted(names)) or "none"
         yield location, f"its dimensions are {listed} and should be ProxyName: RDS publishes nothing under others"
@@ -103,13 +104,24 @@ def _dimension_faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[s
 def _is_part_of_a_ratio(alarm: Resource, metric: PinnedMetric) -> bool:
     """Whether all that the metric math reads is counted as often as the pinned metric, which a ratio makes good."""
     stats = [stat for query in _queries(alarm) if (stat := dig(query, "MetricStat"))]
-    same = all((dig(stat, "Period"), dig(stat, "Stat")) == (metric.period, metric.stat) for stat in stats)
+    text = alarm.template.text
+    period, statistic = text(metric.period), text(metric.stat)
+    same = all(text(dig(stat, "Period")) == period and text(dig(stat, "Stat")) == statistic for stat in stats)
     return metric.id is not None and len(stats) > 1 and same
 
 
 def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
-    filled = re.compile(rf"FILL\(\s*{re.escape(str(metric.id))}\s*,")
-    return metric.id is not None and any(filled.search(str(dig(query, "Expression"))) for query in _queries(alarm))
+    name = re.escape(metric.id) if isinstance(metric.id, str) else "(?!)"
+    filled = re.compile(rf"FILL\(\s*{name}\s*,")
+    return metric.id is not None and any(filled.search(text) for text in _expressions(alarm))
+
+
+def _expressions(alarm: Resource) -> Iterator[str]:
+    """The texts of an alarm's metric math and queries."""
+    for query in _queries(alarm):
+        expression = dig(query, "Expression")
+        if expression is not None:
+            yield alarm.template.text(expression)
 
 
 def _queries(alarm: Resource) -> list[Any]:

@@ -17,6 +17,7 @@ from aws_cdk import (
 )
 from constructs import IConstruct
 
+from ...errors import ConfigurationError
 from ..props import checked
 from .rules import RULES, Finding, Rule
 from .templates import Template, Templates
@@ -126,5 +127,11 @@ def _add_nested(app: Templates, by_file: dict[str, Template], root: IConstruct) 
 
 
 def _load(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ConfigurationError(
+            f"{path.name} should be nested some hundred levels deep at most, to be read, got a template that is nested "
+            "deeper; find the property that is, or check the app's other stacks in an app of their own"
+        ) from None
     return content

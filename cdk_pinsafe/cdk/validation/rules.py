@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
 from ...pinning.remedies import movable
+from ..checks import DUMMY_VPC_ID
 from . import alarms
 from .templates import Resource, Templates, as_bool, as_number, is_known, together
 
@@ -83,7 +84,8 @@ def _pools(app: Templates) -> Iterator[tuple[Resource, str]]:
 def _pinning_filters(app: Templates) -> Iterator[Finding]:
     for group, location in _pools(app):
         if filters := group.get(_POOL, "SessionPinningFilters"):
-            listed = ", ".join(map(str, filters)) if isinstance(filters, list) else "decided at deployment"
+            known = isinstance(filters, list) and all(isinstance(one, str) for one in filters)
+            listed = ", ".join(filters) if known else "decided at deployment"
             yield Finding(group, f"{location}/SessionPinningFilters", f"the filters are {listed}")
 
 
@@ -157,16 +159,17 @@ def _debug_logging(app: Templates) -> Iterator[Finding]:
             yield Finding(proxy, "Properties/DebugLogging", "nothing in the app calls rds:ModifyDBProxy to renew it")
 
 
-def _leaves(value: object) -> Iterator[object]:
-    """The values within a property that CloudFormation makes one text of each."""
-    if isinstance(value, dict) and not any(name == "Ref" or name.startswith("Fn::") for name in value):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _leaves(part)
-    else:
-        yield value
+def _leaves(properties: object) -> Iterator[object]:
+    """The values within properties that CloudFormation makes one text of each, in the order they are written."""
+    waiting = [properties]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and not any(name == "Ref" or name.startswith("Fn::") for name in value):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+        else:
+            yield value
 
 
 def _require_tls(app: Templates) -> Iterator[Finding]:
@@ -215,6 +218,31 @@ def _idle_over_max(app: Templates) -> Iterator[Finding]:
             yield Finding(group, location, f"{idle:g} percent may be idle, and MaxConnectionsPercent is not given")
         elif idle is not None and limit is not None and idle > limit:
             yield Finding(group, location, f"{idle:g} percent may be idle, and {limit:g} be open")
+
+
+def _private_dns(app: Templates) -> Iterator[Finding]:
+    first: dict[tuple[str, str], list[Resource]] = {}
+    for endpoint in app.resources("AWS::EC2::VPCEndpoint"):
+        vpc, service = endpoint.text("VpcId"), endpoint.text("ServiceName")
+        # Before CDK has looked VPCs up, all have the same id.
+        if not vpc or not service or vpc == DUMMY_VPC_ID or as_bool(endpoint.get("PrivateDnsEnabled")) is not True:
+            continue
+        others = first.setdefault((vpc, service), [])
+        # Of two with conditions of their own, CloudFormation may make one only.
+        both = [
+            other
+            for other in others
+            if together(endpoint, other)
+            and (other.condition == endpoint.condition or None in (other.condition, endpoint.condition))
+        ]
+        if both:
+            found = f"its VPC has {both[0].logical_id} for {_service(service)} already"
+            yield Finding(endpoint, "Properties/PrivateDnsEnabled", found)
+        others.append(endpoint)
+
+
+def _service(name: str) -> str:
+    return name.rpartition(".")[2] if is_known(name.rpartition(".")[2]) else "the same service"
 
 
 _PLAIN_PROXY: Final = (
@@ -341,5 +369,19 @@ RULES: Final[tuple[Rule, ...]] = (
         good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 90, 'maxIdleConnectionsPercent': 10})",
         find=_idle_over_max,
+    ),
+    Rule(
+        id="PrivateDnsConflict",
+        severity="error",
+        finds="two interface endpoints of one service with private DNS in one VPC",
+        why="AWS refuses the second, as the service's domain is taken in that VPC, and the deployment fails",
+        instead="keep one of them, or give the others private_dns_enabled=False",
+        evidence=Evidence.MEASURED,
+        bad="for name in ('One', 'Two'):\n"
+        "    vpc.add_interface_endpoint(name, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)",
+        good="service = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER\n"
+        "vpc.add_interface_endpoint('One', service=service)\n"
+        "vpc.add_interface_endpoint('Two', service=service, private_dns_enabled=False)",
+        find=_private_dns,
     ),
 )

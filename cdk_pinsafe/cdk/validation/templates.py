@@ -5,16 +5,23 @@ parameter; :meth:`Template.text` makes one text of all of these. What only Cloud
 as a mark, equal for equal things.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 _MARK: Final = "\0"
 _NAMED_BY: Final = {"AWS::RDS::DBProxy": "DBProxyName", "AWS::Logs::LogGroup": "LogGroupName"}
 """What ``Ref`` gives for a resource: its name."""
+_SAME_AS_REF: Final = {"AWS::EC2::VPC": "VpcId"}
+"""The attribute of a resource that is what ``Ref`` gives."""
+_LONGEST_NAME: Final = 4096
+"""Characters; longer than anything that names something on AWS."""
+_LONGEST: Final = 1_000_000
+"""Characters of any text: as many as CloudFormation takes of a template."""
 _PLACEHOLDER: Final = re.compile(r"\$\{(!?)([^}]*)\}")
 
 Properties = Mapping[str, Any]
@@ -29,6 +36,7 @@ class Resource:
     type: str
     properties: Properties
     depends_on: Sequence[str]
+    condition: str | None = None
 
     def text(self, *path: str) -> str | None:
         """A property as text, marks and all; None where it is absent."""
@@ -65,9 +73,10 @@ class Template:
             logical_id: Resource(
                 self,
                 logical_id,
-                str(resource.get("Type")),
+                type_ if isinstance(type_ := resource.get("Type"), str) else "",
                 _mapping(resource.get("Properties")),
                 _list(resource.get("DependsOn")),
+                condition if isinstance(condition := resource.get("Condition"), str) else None,
             )
             for logical_id, resource in _mapping(self.content.get("Resources")).items()
             if isinstance(resource, Mapping)
@@ -75,76 +84,126 @@ class Template:
 
     def text(self, value: Any) -> str:
         """A value as text; what CloudFormation decides is a mark in it."""
+        return self.app.evaluate(self._text(value))
+
+    def _text(self, value: Any) -> "Evaluation":
         match value:
             case bool():
                 return json.dumps(value)
-            case str() | int() | float():
-                return str(value)
+            case str():
+                return value
+            case int() | float():
+                return _written(value)
             case {"Ref": str(name)}:
-                return self._reference(name)
+                return (yield _Name(self, name))
             case {"Fn::GetAtt": str(dotted)}:
-                return self._attribute(*dotted.partition(".")[::2])
+                return (yield _Name(self, *dotted.partition(".")[::2]))
             case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
-                return self._attribute(logical_id, attribute)
+                return (yield _Name(self, logical_id, attribute))
             case {"Fn::Join": [str(separator), list(parts)]}:
-                return separator.join(self.text(part) for part in parts)
+                texts: list[str] = []
+                length = 0
+                for part in parts:
+                    texts.append((yield self._text(part)))
+                    length += len(texts[-1]) + len(separator)
+                    if length > _LONGEST:
+                        break
+                return separator.join(texts)
             case {"Fn::Sub": str(text)}:
-                return self._substitute(text, {})
+                return (yield self._substituted(text, {}))
             case {"Fn::Sub": [str(text), dict(names)]}:
-                return self._substitute(text, names)
-            case {"Fn::ImportValue": name}:
-                return self._import(self.text(name))
-        return self._mark(json.dumps(value, sort_keys=True))
+                return (yield self._substituted(text, names))
+            case {"Fn::ImportValue": exported}:
+                name = yield self._text(exported)
+                return (yield _Name(self, name if len(name) <= _LONGEST_NAME else _digest_mark(name), imported=True))
+        return self.mark(_written(value))
 
-    def _reference(self, name: str) -> str:
-        if name in ("AWS::AccountId", "AWS::Region"):
-            known = self.account if name == "AWS::AccountId" else self.region
-            return known or f"{_MARK}{name}{_MARK}"
-        if name in ("AWS::Partition", "AWS::URLSuffix"):
-            return f"{_MARK}{name}{_MARK}"
-        if resource := self.resources.get(name):
-            given = resource.text(_NAMED_BY.get(resource.type, ""))
-            return self._mark(name) if given is None else given
-        if self.parent:
-            outer, logical_id = self.parent
-            passed = outer.resources[logical_id].get("Parameters", name)
-            if passed is not None:
-                return outer.text(passed)
-        return self._mark(name)
-
-    def _attribute(self, logical_id: str, attribute: str) -> str:
-        nested = self.app.nested.get((self.path, logical_id))
-        if nested and attribute.startswith("Outputs."):
-            given = dig(nested.content, "Outputs", attribute.removeprefix("Outputs."), "Value")
-            if given is not None:
-                return nested.text(given)
-        return self._mark(f"{logical_id}.{attribute}")
-
-    def _substitute(self, text: str, names: Properties) -> str:
-        def value(found: re.Match[str]) -> str:
+    def _substituted(self, text: str, names: Properties) -> "Evaluation":
+        texts, end, length = [], 0, len(text)
+        for found in _PLACEHOLDER.finditer(text):
+            if length > _LONGEST:
+                break
+            texts.append(text[end : found.start()])
+            end = found.end()
             escaped, name = found[1], found[2].strip()
             if escaped:
-                return f"${{{found[2]}}}"
-            if name in names:
-                return self.text(names[name])
-            return self._attribute(*name.partition(".")[::2]) if "." in name else self._reference(name)
+                texts.append(f"${{{found[2]}}}")
+            elif name in names:
+                texts.append((yield self._text(names[name])))
+            else:
+                texts.append((yield _Name(self, *name.partition(".")[::2])))
+            length += len(texts[-1])
+        return "".join([*texts, text[end:]])
 
-        return _PLACEHOLDER.sub(value, text)
+    def imported(self, name: str) -> "Evaluation":
+        """What an import stands for."""
+        source = self.app.exported(self, name)
+        if source is None:
+            return _Name(self, name, imported=True).mark
+        exporter, value = source
+        return (yield exporter._text(value))
 
-    def _import(self, name: str) -> str:
-        for template in self.app.all:
-            if name in template.exports and template.account == self.account and template.region == self.region:
-                return template.text(template.exports[name])
-        return f"{_MARK}import {name}{_MARK}"
+    def named(self, name: str, attribute: str) -> "Evaluation":
+        """What a reference to a resource or parameter, or to an attribute, stands for."""
+        resource = self.resources.get(name)
+        if resource and attribute == _SAME_AS_REF.get(resource.type):
+            return (yield _Name(self, name))
+        if attribute:
+            nested = self.app.nested.get((self.path, name))
+            output = dig(nested.content, "Outputs", attribute.removeprefix("Outputs."), "Value") if nested else None
+            if nested is None or output is None or not attribute.startswith("Outputs."):
+                return self.mark(f"{name}.{attribute}")
+            return (yield nested._text(output))
+        if name.startswith("AWS::"):
+            known = {"AWS::AccountId": self.account, "AWS::Region": self.region}.get(name)
+            # The same wherever the app is deployed: no template's path is in the mark.
+            everywhere = name in ("AWS::AccountId", "AWS::Region", "AWS::Partition", "AWS::URLSuffix")
+            return known or (f"{_MARK}{name}{_MARK}" if everywhere else self.mark(name))
+        if resource:
+            given = resource.get(_NAMED_BY[resource.type]) if resource.type in _NAMED_BY else None
+            return self.mark(name) if given is None else (yield self._text(given))
+        if self.parent:
+            outer, logical_id = self.parent
+            holder = outer.resources.get(logical_id)
+            passed = holder.get("Parameters", name) if holder else None
+            if passed is not None:
+                return (yield outer._text(passed))
+        return self.mark(name)
 
-    @cached_property
-    def exports(self) -> Mapping[str, Any]:
-        outputs = _mapping(self.content.get("Outputs")).values()
-        exported = [(dig(output, "Export", "Name"), dig(output, "Value")) for output in outputs]
-        return {self.text(name): value for name, value in exported if name is not None}
+    def exports(self) -> Iterator[tuple[Any, Any]]:
+        """The names and values of what the template exports, as they are written."""
+        for output in _mapping(self.content.get("Outputs")).values():
+            name = dig(output, "Export", "Name")
+            if name is not None:
+                yield name, dig(output, "Value")
 
-    def _mark(self, text: str) -> str:
+    def mark(self, text: str) -> str:
         return f"{_MARK}{self.path}#{text}{_MARK}"
+
+
+class _Name(NamedTuple):
+    """A reference to what a template names: a resource, a parameter, an attribute of a resource, or an import."""
+
+    template: Template
+    name: str
+    attribute: str = ""
+    imported: bool = False
+
+    def evaluation(self) -> "Evaluation":
+        if self.imported:
+            return self.template.imported(self.name)
+        return self.template.named(self.name, self.attribute)
+
+    @property
+    def mark(self) -> str:
+        """What stands for it where it cannot be known."""
+        if self.imported:
+            return f"{_MARK}import {self.name}{_MARK}"
+        return self.template.mark(f"{self.name}.{self.attribute}" if self.attribute else self.name)
+
+
+Evaluation: TypeAlias = "Generator[_Name | Evaluation, str, str]"
+"""Computes a text: yields what it needs the text of, is sent that, and returns its own."""
 
 
 class Templates:
@@ -158,6 +217,8 @@ class Templates:
     def __init__(self) -> None:
         self.all: list[Template] = []
         self.nested: dict[tuple[str, str], Template] = {}
+        self._known: dict[_Name, str] = {}
+        self._exports: dict[tuple[str | None, str | None, str], tuple[Template, Any]] | None = None
 
     def add(self, path: str, content: Mapping[str, Any], account: str | None, region: str | None) -> Template:
         template = Template(path, account, region, content, self)
@@ -173,6 +234,58 @@ class Templates:
     def resources(self, *types: str) -> Iterator[Resource]:
         for template in self.all:
             yield from (resource for resource in template.resources.values() if resource.type in types)
+
+    def evaluate(self, evaluation: Evaluation) -> str:
+        """Runs an evaluation and all that it needs, without recursion: names may refer to names ten thousand deep.
+
+        Each name is evaluated once. Names that refer to each other in a circle, and texts that are longer than any name
+        can be, are marks: equal to themselves and to nothing else.
+        """
+        running: list[tuple[_Name | None, Evaluation]] = [(None, evaluation)]
+        places: dict[_Name, int] = {}
+        circular: set[_Name] = set()
+        answer: str | None = None
+        while running:
+            name, current = running[-1]
+            try:
+                # A generator that was not started yet takes None only.
+                needed = next(current) if answer is None else current.send(answer)
+            except StopIteration as end:
+                running.pop()
+                text: str = end.value
+                if name is not None:
+                    del places[name]
+                    if name in circular or len(text) > _LONGEST_NAME:
+                        text = name.mark
+                    self._known[name] = text
+                answer = text if len(text) <= _LONGEST else _digest_mark(text)
+                continue
+            answer = None
+            if not isinstance(needed, _Name):
+                running.append((None, needed))
+            elif needed in self._known:
+                answer = self._known[needed]
+            elif needed in places:
+                circular.update(one for one, _ in running[places[needed] :] if one is not None)
+                answer = needed.mark
+            else:
+                places[needed] = len(running)
+                running.append((needed, needed.evaluation()))
+        assert answer is not None  # noqa: S101 - the last thing that ended
+        return answer
+
+    def exported(self, template: Template, name: str) -> "tuple[Template, Any] | None":
+        """What a stack exports under a name to others of its account and region, and the template of that stack."""
+        if self._exports is None:
+            # Nothing is imported while exports are collected: CloudFormation takes no import for an export's name.
+            self._exports = {}
+            found: dict[tuple[str | None, str | None, str], tuple[Template, Any]] = {}
+            for one in self.all:
+                for exported, value in one.exports():
+                    found.setdefault((one.account, one.region, one.text(exported)), (one, value))
+            self._exports = found
+            self._known.clear()
+        return self._exports.get((template.account, template.region, name))
 
 
 def dig(value: Any, *path: str) -> Any:
@@ -195,15 +308,27 @@ def together(one: Resource, other: Resource) -> bool:
 
 def as_bool(value: Any) -> bool | None:
     """A boolean property; None where it is absent or CloudFormation decides."""
-    return {"true": True, "false": False}.get(str(value).lower())
+    return {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, str | bool) else None
 
 
 def as_number(value: Any) -> float | None:
     """A number; None where it is absent or CloudFormation decides."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _written(value: Any) -> str:
+    """A value as it is written, to be compared with others."""
+    try:
+        return json.dumps(value, sort_keys=True)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        return f"{id(value):x}"
+
+
+def _digest_mark(text: str) -> str:
+    return f"{_MARK}{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}{_MARK}"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """One small application for each client: it connects, reads and writes as applications do, and disconnects.
 
-Each runs as a program of its own, finds the stand-in by libpq's environment variables, and is told in `FORM` whether to
+Each runs as a program of its own, finds the emulator by libpq's environment variables, and is told in `FORM` whether to
 use its client as it comes (`default`) or as the catalogue of clients recommends (`recommended`). It leaves one item
 `committed` in the table `basket`, checks what it was answered, and prints its client's version, as `version 1.2.3`.
 """

@@ -1,26 +1,26 @@
-"""Logging in at the database, as a conversation. Knows nothing of clients."""
+"""The handshake of a login at the database. Knows nothing about clients."""
 
 import struct
 from dataclasses import dataclass, field
 
 from .authentication import SCRAM, ScramClient, ScramError, md5_response
-from .conversation import LONGEST_TOKEN, Conversation, Read, Step
-from .login import Key
-from .messages import SSL_REQUEST, Refusal, error_fields, message
+from .frontend_login import PoolKey
+from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
+from .messages import SSL_REQUEST, FatalError, error_fields, message
 
-__all__ = ["DatabaseLogin", "DatabaseRefusal", "database_login"]
+__all__ = ["BackendInfo", "DatabaseConnectError", "backend_handshake"]
 
 
-class DatabaseRefusal(Refusal):
-    """The database, or the way to it, refused. With the database's own words, where there are any."""
+class DatabaseConnectError(FatalError):
+    """The database rejected the login or could not be reached; with its SQLSTATE and message, if any."""
 
 
 @dataclass
-class DatabaseLogin:
-    """What the database told at login.
+class BackendInfo:
+    """What the database reported at login.
 
     Attributes:
-        parameters: its ParameterStatus messages.
+        parameters: the ParameterStatus values by name.
         process: the backend's process id.
         secret: the key for cancel requests.
     """
@@ -30,51 +30,51 @@ class DatabaseLogin:
     secret: bytes = b""
 
 
-def database_login(
-    key: Key, password: str | None, *, ask_for_tls: bool, insist_on_tls: bool
-) -> Conversation[DatabaseLogin]:
+def backend_handshake(
+    key: PoolKey, password: str | None, *, request_tls: bool, require_tls: bool
+) -> Handshake[BackendInfo]:
     """Log in at the database.
 
     Raises:
-        DatabaseRefusal: it does not let us in.
+        DatabaseConnectError: the database rejects the login.
     """
-    if ask_for_tls:
+    if request_tls:
         answer = yield Step(struct.pack(">II", 8, SSL_REQUEST), Read.BYTE)
         if answer == b"S":
             yield Step(b"", Read.TLS)
-        elif answer != b"N" or insist_on_tls:
-            raise DatabaseRefusal("08001", "the database does not offer TLS, which the target's sslmode asks for")
-    login = DatabaseLogin()
+        elif answer != b"N" or require_tls:
+            raise DatabaseConnectError("08001", "the database does not offer TLS, which the target's sslmode requires")
+    info = BackendInfo()
     scram: ScramClient | None = None
-    answer = yield Step(key.start_up(), Read.MESSAGE, LONGEST_TOKEN)
+    answer = yield Step(key.startup_message(), Read.MESSAGE, MAX_AUTH_TOKEN_LENGTH)
     while True:
         kind, body, send = answer[:1], answer[5:], b""
         if kind == b"R" and len(body) >= 4:
             send, scram = _answer(body, key.user, password, scram)
         elif kind == b"S":
             name, _, rest = body.partition(b"\0")
-            login.parameters[name.decode(errors="replace")] = rest[:-1].decode(errors="replace")
+            info.parameters[name.decode(errors="replace")] = rest[:-1].decode(errors="replace")
         elif kind == b"K" and len(body) >= 8:
-            login.process, login.secret = struct.unpack_from(">I", body)[0], body[4:]
+            info.process, info.secret = struct.unpack_from(">I", body)[0], body[4:]
         elif kind == b"E":
             fields = error_fields(body)
-            raise DatabaseRefusal(fields.get("C", "08006"), fields.get("M", "the database refused the connection"))
+            raise DatabaseConnectError(fields.get("C", "08006"), fields.get("M", "the database refused the connection"))
         elif kind == b"Z":
-            return login
+            return info
         elif kind != b"N":
-            raise DatabaseRefusal("08P01", f"the database sent {kind!r} during login")
-        answer = yield Step(send, Read.MESSAGE, LONGEST_TOKEN)
+            raise DatabaseConnectError("08P01", f"the database sent {kind!r} during login")
+        answer = yield Step(send, Read.MESSAGE, MAX_AUTH_TOKEN_LENGTH)
 
 
 def _answer(
     body: bytes, user: str, password: str | None, scram: ScramClient | None
 ) -> tuple[bytes, ScramClient | None]:
-    """The answer to a database's authentication request."""
+    """Answer an authentication request of the database."""
     code, rest = struct.unpack_from(">I", body)[0], body[4:]
     if code == 0:
         return b"", scram
     if password is None:
-        raise DatabaseRefusal("28P01", f"the database asks for a password of {user}, and none is known")
+        raise DatabaseConnectError("28P01", f"the database requires a password of {user}, but none is known")
     if code == 3:
         return message(b"p", password.encode() + b"\0"), scram
     if code == 5:
@@ -90,5 +90,5 @@ def _answer(
             scram.verify(rest.decode(errors="replace"))
             return b"", scram
     except ScramError as error:
-        raise DatabaseRefusal("28000", str(error)) from None
-    raise DatabaseRefusal("28000", f"the database asks for authentication of kind {code}, which is not supported")
+        raise DatabaseConnectError("28000", str(error)) from None
+    raise DatabaseConnectError("28000", f"the database requires authentication method {code}, which is not supported")

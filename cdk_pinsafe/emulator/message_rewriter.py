@@ -1,4 +1,7 @@
-"""Reading a client's bytes by positions, and what goes on of them. Knows neither sessions nor connections."""
+"""Parses a client's messages by position, and replaces or inserts messages on the way to the database.
+
+This module knows neither sessions nor connections.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,76 +9,76 @@ from typing import Final
 from ..pinning.conditions import STATEMENT_LIMIT
 from .messages import FRONTEND_LIMITS, ProtocolViolation
 
-__all__ = ["LONGEST_NAME", "Outgoing", "can_stream", "named", "refuse", "string_end"]
+__all__ = ["MAX_NAME_LENGTH", "MessageRewriter", "can_stream", "object_name", "reject_message", "string_end"]
 
-LONGEST_NAME: Final = 8192
-"""Bytes of a statement's or portal's name, its NUL included; PostgreSQL's own tables keep 63."""
+MAX_NAME_LENGTH: Final = 8192
+"""The longest statement or portal name in bytes, NUL included. PostgreSQL's SQL identifiers have at most 63."""
 
-_LONGEST_TYPES: Final = 2 + 4 * 65_535
+_MAX_TYPES_LENGTH: Final = 2 + 4 * 65_535
 _QUERY, _BIND = ord("Q"), ord("B")
 _PASSING: Final = frozenset(b"dF")
 _NAMED: Final = frozenset(b"PB")
 
 
-class Outgoing:
-    """What goes to the database of a piece of the client's bytes: most of it as it came, some replaced or added."""
+class MessageRewriter:
+    """Collects what is sent to the database for a piece of client data: mostly unchanged, some replaced or inserted."""
 
     __slots__ = ("data", "pieces", "start")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.start = 0  # what is before was dealt with
+        self.start = 0  # the bytes before it were already sent, replaced or dropped
         self.pieces: list[bytes] = []
 
     def flush(self, position: int) -> None:
-        """Everything before `position` goes as it came."""
+        """Send everything before `position` unchanged."""
         if self.start < position:
             self.pieces.append(self.data[self.start : position])
             self.start = position
 
     def insert(self, position: int, extra: bytes) -> None:
-        """Send something before what stands at `position`."""
+        """Insert bytes at `position`."""
         self.flush(position)
         self.pieces.append(extra)
 
     def replace(self, position: int, end: int, other: bytes) -> None:
-        """Send something instead of what stands there."""
+        """Replace the bytes from `position` to `end`."""
         self.insert(position, other)
         self.start = end
 
     def send(self, write: Callable[[bytes], object]) -> None:
-        """Send what has gathered."""
+        """Write the collected bytes."""
         if self.pieces:
             write(b"".join(self.pieces) if len(self.pieces) > 1 else self.pieces[0])
             self.pieces.clear()
 
 
-def refuse(kind: int, length: int) -> None:
-    """Refuse a message of an unknown type or an impossible length."""
+def reject_message(kind: int, length: int) -> None:
+    """Raise the error for an unknown message type or an invalid length."""
     if kind not in FRONTEND_LIMITS:
         raise ProtocolViolation(f"invalid frontend message type {kind}")
     raise ProtocolViolation(f"invalid message length {length} of message type {chr(kind)!r}")
 
 
 def string_end(data: bytes, begin: int, end: int) -> int:
-    """Where the string that begins there ends: its NUL."""
-    found = data.find(b"\0", begin, min(end, begin + LONGEST_NAME))
+    """Return the position of the NUL that ends the string at `begin`."""
+    found = data.find(b"\0", begin, min(end, begin + MAX_NAME_LENGTH))
     if found < 0:
         raise ProtocolViolation("invalid string in message")
     return found
 
 
-def named(data: bytes, position: int, end: int) -> bytes:
-    """The name in a Describe or Close."""
+def object_name(data: bytes, position: int, end: int) -> bytes:
+    """Return the name in a Describe or Close message."""
     if end - position < 7 or data[position + 5] not in b"SP" or string_end(data, position + 6, end) != end - 1:
         raise ProtocolViolation("invalid message format")
     return data[position + 6 : end - 1]
 
 
 def can_stream(kind: int, data: bytes, position: int, end: int) -> bool:
-    """Whether so much of a message is there that it can be judged, and sent on in pieces.
+    """Whether enough of a message has arrived to classify it and to forward it in pieces.
 
-    What is held back until then is at most a statement that does not pin, with its types.
+    What is buffered until then is at most a statement within the 16 KB limit, with its parameter types.
     """
     begin = position + 5
     if kind in _PASSING:
@@ -84,15 +87,15 @@ def can_stream(kind: int, data: bytes, position: int, end: int) -> bool:
         return end - begin - 1 > STATEMENT_LIMIT
     if kind not in _NAMED:
         return False
-    first = data.find(b"\0", begin, begin + LONGEST_NAME)
+    first = data.find(b"\0", begin, begin + MAX_NAME_LENGTH)
     if first < 0:
-        return len(data) - begin >= LONGEST_NAME  # it will be refused
+        return len(data) - begin >= MAX_NAME_LENGTH  # the name is too long; the handler rejects it
     if kind == _BIND:
-        second = data.find(b"\0", first + 1, first + 1 + LONGEST_NAME)
-        return second >= 0 or len(data) - first > LONGEST_NAME
+        second = data.find(b"\0", first + 1, first + 1 + MAX_NAME_LENGTH)
+        return second >= 0 or len(data) - first > MAX_NAME_LENGTH
     sql_end = data.find(b"\0", first + 1, first + 2 + STATEMENT_LIMIT)
     if sql_end < 0:
         return len(data) - first - 1 > STATEMENT_LIMIT
-    if end - sql_end - 1 > _LONGEST_TYPES:
+    if end - sql_end - 1 > _MAX_TYPES_LENGTH:
         raise ProtocolViolation("invalid message format")
     return False

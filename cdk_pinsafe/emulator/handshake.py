@@ -1,9 +1,9 @@
-"""Conversations at login, sans I/O: what is sent and read in turn, fed with bytes in pieces of any size.
+"""Runs login handshakes without I/O: fed with bytes in pieces of any size.
 
-A conversation is a generator. It yields a `Step`: bytes to send and what to read next; it is sent what was read; it
-returns what the login came to, or raises a `Refusal`.
+A handshake is a generator. It yields a `Step`: the bytes to send and what to read next. It is sent what was read. It
+returns the result of the login, or raises a `FatalError`.
 
-It must not know what is talked about.
+This module does not know the content of the messages.
 """
 
 import struct
@@ -12,42 +12,42 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from .messages import LONGEST_START_UP, ProtocolViolation
+from .messages import MAX_STARTUP_PACKET_LENGTH, ProtocolViolation
 
-__all__ = ["LONGEST_TOKEN", "Conversation", "Read", "Step", "Talk"]
+__all__ = ["MAX_AUTH_TOKEN_LENGTH", "Handshake", "HandshakeRunner", "Read", "Step"]
 
-LONGEST_TOKEN = 65_535
-"""The longest message of a login after the first: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH."""
+MAX_AUTH_TOKEN_LENGTH = 65_535
+"""The longest message after the start-up message: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH."""
 
 
 class Read(Enum):
-    """What a conversation reads next."""
+    """What a handshake reads next."""
 
-    START_UP = "a message without a type"
+    START_UP = "a start-up message, which has no type byte"
     MESSAGE = "a message"
     BYTE = "one byte"
-    TLS = "nothing, but TLS begins"
+    TLS = "nothing; TLS starts"
     NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a conversation wants: bytes sent, then something read. `limit` bounds a message's length field."""
+    """The bytes to send, then something to read. `limit` bounds the length field of the message."""
 
     send: bytes
     read: Read
-    limit: int = LONGEST_START_UP
+    limit: int = MAX_STARTUP_PACKET_LENGTH
 
 
 Result = TypeVar("Result")
-Conversation: TypeAlias = Generator[Step, bytes, Result]
+Handshake: TypeAlias = Generator[Step, bytes, Result]
 
 
-class Talk:
-    """Runs a conversation over bytes that come in pieces. `done` and `result` tell how it ended."""
+class HandshakeRunner:
+    """Runs a handshake over bytes that arrive in pieces. `result` is valid once `done` is true."""
 
-    def __init__(self, conversation: Conversation[object], write: Callable[[bytes], object]) -> None:
-        self._conversation = conversation
+    def __init__(self, handshake: Handshake[object], write: Callable[[bytes], object]) -> None:
+        self._handshake = handshake
         self._write = write
         self._buffer = b""
         self.result: object = None
@@ -57,28 +57,28 @@ class Talk:
 
     @property
     def rest(self) -> bytes:
-        """What came after the conversation's end."""
+        """The bytes that were received after the end of the handshake."""
         return self._buffer
 
     def receive(self, data: bytes) -> None:
-        """Take bytes.
+        """Take bytes from the peer.
 
         Raises:
-            Refusal: the other side is to be told so, and its connection closed.
+            FatalError: the handshake failed; send its response and close the connection.
         """
         self._buffer += data
         while not self.done and not self.wants_tls and (piece := self._next()) is not None:
             self._advance(piece)
 
-    def tls_began(self, write: Callable[[bytes], object]) -> None:
-        """Go on after TLS was established; from now on bytes go out through `write`."""
+    def tls_established(self, write: Callable[[bytes], object]) -> None:
+        """Continue after TLS was established; from now on bytes are sent with `write`."""
         self.wants_tls = False
         self._write = write
         self._advance(b"")
 
     def _advance(self, piece: bytes | None) -> None:
         try:
-            self._step = next(self._conversation) if piece is None else self._conversation.send(piece)
+            self._step = next(self._handshake) if piece is None else self._handshake.send(piece)
         except StopIteration as end:
             self.done = True
             self.result = end.value
@@ -89,12 +89,13 @@ class Talk:
             self._advance(b"")
         elif self._step.read is Read.TLS:
             if self._buffer:
-                # What came before TLS began was not protected by it, and must not pass for something that was.
+                # Bytes that arrived before TLS are not protected and must not be processed as if they were
+                # (CVE-2021-23214, CVE-2021-23222).
                 raise ProtocolViolation("received unencrypted data after SSL request")
             self.wants_tls = True
 
     def _next(self) -> bytes | None:
-        """The next piece that the conversation wants, if all of it is there."""
+        """Return the next piece that the handshake reads, once all of it has arrived."""
         read, buffer = self._step.read, self._buffer
         if read is Read.BYTE:
             size = 1

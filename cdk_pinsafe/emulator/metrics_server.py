@@ -1,4 +1,4 @@
-"""The metrics over HTTP: `/metrics` in Prometheus' text format, `/metrics.json` as JSON."""
+"""Serves the metrics over HTTP: `/metrics` in Prometheus' text format, `/metrics.json` as JSON."""
 
 import contextlib
 import threading
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from ..errors import StandInError
-from .host import RunningStandIn
+from ..errors import EmulatorError
+from .threaded import ThreadedEmulator
 
-__all__ = ["serving_metrics"]
+__all__ = ["serve_metrics"]
 
-_HOST: Final = "127.0.0.1"  # the loopback interface only: there is no authentication
+_HOST: Final = "127.0.0.1"  # loopback only, because there is no authentication
 
 
 @contextlib.contextmanager
-def serving_metrics(proxy: RunningStandIn, port: int = 0) -> Iterator[int]:
-    """Serve a stand-in's metrics on 127.0.0.1 until the block ends; yields the port, a free one for 0.
+def serve_metrics(proxy: ThreadedEmulator, port: int = 0) -> Iterator[int]:
+    """Serve an emulator's metrics on 127.0.0.1 until the block ends. Yields the port; for port 0, a free one.
 
     Raises:
-        StandInError: the port is taken.
+        EmulatorError: the port is in use.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -31,10 +31,10 @@ def serving_metrics(proxy: RunningStandIn, port: int = 0) -> Iterator[int]:
             elif self.path == "/metrics.json":
                 self._answer("application/json", proxy.metrics().as_json() + "\n")
             else:
-                self.send_error(404, "there are /metrics and /metrics.json")
+                self.send_error(404, "not found; try /metrics or /metrics.json")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keep the terminal for the view."""
+            """Log nothing: the terminal belongs to the view."""
 
         def _answer(self, kind: str, text: str) -> None:
             body = text.encode()
@@ -47,7 +47,7 @@ def serving_metrics(proxy: RunningStandIn, port: int = 0) -> Iterator[int]:
     try:
         server = ThreadingHTTPServer((_HOST, port), Handler)
     except OSError as error:
-        raise StandInError(f"cannot serve metrics on {_HOST}:{port}: {error.strerror or error}") from None
+        raise EmulatorError(f"cannot serve metrics on {_HOST}:{port}: {error.strerror or error}") from None
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="pinsafe-metrics", daemon=True)
     thread.start()

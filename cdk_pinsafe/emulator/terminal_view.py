@@ -1,14 +1,14 @@
-"""How a stand-in looks on a terminal: its clients, its database connections, who is pinned and why. Knows only rich."""
+"""Renders a snapshot for a terminal: clients, database connections, who is pinned and why. Uses only rich."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ..terminal import plain
-from .events import Pin
+from .events import PinEvent
 from .snapshot import ClientState, Snapshot
 
-__all__ = ["pin_text", "view"]
+__all__ = ["pin_text", "render"]
 
 _STATES = {
     "pinned": "bold red",
@@ -20,28 +20,30 @@ _STATES = {
 }
 
 
-def view(moment: Snapshot, rate: float, *, height: int = 40) -> RenderableType:
-    """A moment, for a terminal of so many lines; `rate` is of requests in a second."""
-    pinned = sum(1 for one in moment.connections if one.state == "pinned")
-    borrowed = sum(1 for one in moment.connections if one.state != "idle")
+def render(snapshot: Snapshot, rate: float, *, height: int = 40) -> RenderableType:
+    """Render a snapshot in at most `height` lines; `rate` is in requests per second."""
+    pinned = sum(1 for one in snapshot.connections if one.state == "pinned")
+    borrowed = sum(1 for one in snapshot.connections if one.state != "idle")
     head = Text.assemble(
-        (f"{len(moment.clients)}", "bold"),
+        (f"{len(snapshot.clients)}", "bold"),
         " clients   ",
-        (f"{len(moment.connections)} of {moment.size}", "bold"),
+        (f"{len(snapshot.connections)} of {snapshot.size}", "bold"),
         f" database connections, {borrowed} borrowed, ",
         (f"{pinned} pinned", "bold red" if pinned else "bold green"),
-        f"   {moment.waiting} waiting   ",
+        f"   {snapshot.waiting} waiting   ",
         (f"{rate:,.0f}", "bold"),
         " requests/s",
     )
-    room = max(3, height - 8)
-    lanes = _lanes(moment)
-    clients = _clients(moment, max(2, room // 2))
-    return Group(head, Text(), lanes, Text(), clients, Text(), _pins(moment, max(1, room - room // 2 - 6)))
+    available = max(3, height - 8)
+    connections = _connections(snapshot)
+    clients = _clients(snapshot, max(2, available // 2))
+    return Group(
+        head, Text(), connections, Text(), clients, Text(), _pins(snapshot, max(1, available - available // 2 - 6))
+    )
 
 
-def pin_text(pin: Pin) -> Text:
-    """A pin in three lines: who, what, and what to write instead."""
+def pin_text(pin: PinEvent) -> Text:
+    """Return a pin in three lines: who, what, and what to write instead."""
     condition = f"{pin.condition.id}" if pin.condition is not None else "parse message"
     evidence = ", ".join(pin.evidence)
     return Text.assemble(
@@ -56,30 +58,30 @@ def pin_text(pin: Pin) -> Text:
     )
 
 
-def _statement(pin: Pin) -> Text:
+def _statement(pin: PinEvent) -> Text:
     text = Text(plain(pin.statement))
     text.stylize("red underline", pin.start, pin.end)
     text.truncate(160, overflow="ellipsis")
     return text
 
 
-def _lanes(moment: Snapshot) -> Text:
-    """All connections as a row of boxes: pinned, borrowed, idle, not opened."""
+def _connections(snapshot: Snapshot) -> Text:
+    """Return all connections as a row of boxes: pinned, borrowed, idle, not opened."""
     text = Text("connections  ")
     marks = {"pinned": ("▨", "bold red"), "borrowed": ("■", "green"), "idle": ("□", "dim")}
-    for one in moment.connections:
+    for one in snapshot.connections:
         text.append(*marks[one.state])
-    text.append("·" * min(max(0, moment.size - len(moment.connections)), 200), "dim")
+    text.append("·" * min(max(0, snapshot.size - len(snapshot.connections)), 200), "dim")
     text.append("   ■ borrowed  ▨ pinned  □ idle  · not opened", "dim")
     return text
 
 
-def _clients(moment: Snapshot, most: int) -> Table:
+def _clients(snapshot: Snapshot, most: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=False)
     for name in ("client", "application", "user", "database", "state", "connection", "pinned by"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=60 if name == "pinned by" else 20)
     order = ["pinned", "waiting", "in transaction", "logging in", "idle"]
-    shown = sorted(moment.clients, key=lambda client: (order.index(client.state), client.number))
+    shown = sorted(snapshot.clients, key=lambda client: (order.index(client.state), client.number))
     for client in shown[:most]:
         table.add_row(*_row(client))
     if len(shown) > most:
@@ -99,8 +101,8 @@ def _row(client: ClientState) -> list[Text]:
     ]
 
 
-def _pins(moment: Snapshot, most: int) -> RenderableType:
-    pins = moment.pins
+def _pins(snapshot: Snapshot, most: int) -> RenderableType:
+    pins = snapshot.pins
     if not pins:
         return Text("Nothing has pinned so far.", "green")
     heading = Text(f"{len(pins)} sessions were pinned so far, the last by:", "red")
