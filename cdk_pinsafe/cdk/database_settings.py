@@ -19,7 +19,7 @@ from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
-from .drift_guard import DriftGuard
+from .drift_guard import DriftGuard, dimension_value
 from .extension_checks import check_offered
 from .props import checked
 from .recycle import Recycle
@@ -102,7 +102,9 @@ class DatabaseSettings(Construct):
             another function: to change it, remove the settings in one deployment and add them in the next. Default:
             CDK's, private subnets.
         removal_policy: ``DESTROY`` gives the database back what it had when this is removed from the stack;
-            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``.
+            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. With the last of a
+            stack in the same subnets goes the applier: CloudFormation waits up to 40 minutes for the network interfaces
+            of a Lambda function in a VPC (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
@@ -196,6 +198,7 @@ class DatabaseSettings(Construct):
             **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
             **({"OnError": on_error} if on_error != "rollback" else {}),
             **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
+            **({"DriftCheck": dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
             self,

@@ -198,11 +198,8 @@ class PinSafePostgres(Construct):
             Validations.of(self.settings).acknowledge(
                 Acknowledgment(id="annotation::cdk-pinsafe:NothingToDo", reason="'settings' was left out")
             )
-        if guard := self.settings.drift_guard:
-            for alarm in (guard.drifted, guard.unchecked):
-                if alarm_actions:
-                    alarm.add_alarm_action(*alarm_actions)
-                    alarm.add_ok_action(*alarm_actions)
+        if self.settings.drift_guard:
+            self.settings.drift_guard.add_alarm_actions(alarm_actions)
         self.proxy = PinSafeProxy(
             self,
             "Proxy",

@@ -519,3 +519,6 @@ def test_alarms_on_drift_act_as_the_others(stack: Stack, vpc: ec2.Vpc) -> None:
         assert (
             alarm["Properties"]["AlarmActions"] == alarm["Properties"]["OKActions"] == [stack.resolve(topic.topic_arn)]
         )
+    [without_data] = [alarm for alarm in alarms.values() if "InsufficientDataActions" in alarm["Properties"]]
+    assert without_data["Properties"]["MetricName"] == "Unchecked"
+    assert without_data["Properties"]["InsufficientDataActions"] == [stack.resolve(topic.topic_arn)]

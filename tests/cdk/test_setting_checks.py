@@ -44,7 +44,6 @@ def warnings(stack: Stack, text: str = UNKNOWN) -> list[str]:
         ({"synchronous_commit": "remote"}, "expected one of local, remote_write"),
         ({"random_page_cost": True}, "got 'on': expected a number of at least 0"),
     ],
-    ids=str,
 )
 def test_setting_that_the_version_refuses_is_an_error(
     stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], message: str
@@ -108,7 +107,6 @@ def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
         (rds.PostgresEngineVersion.of("sixteen", "sixteen"), "an unknown version"),
         (None, "an unknown version"),
     ],
-    ids=str,
 )
 def test_unknown_version_is_one_warning(
     stack: Stack, vpc: ec2.Vpc, version: rds.PostgresEngineVersion | None, name: str
