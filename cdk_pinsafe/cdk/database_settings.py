@@ -110,8 +110,9 @@ class DatabaseSettings(Construct):
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
 
     Raises:
-        SettingError: a setting that cannot be set in a database, that the engine's version does not have, or whose
-            value it does not take, with the construct's path and what to do instead.
+        SettingError: a setting that cannot be set in a database, that the engine's version does not have, whose value
+            it does not take, or with which data would be lost or wrong (``session_replication_role = replica`` for
+            every session), with the construct's path and what to do instead.
         ConfigurationError: a prop that cannot work.
     """
 

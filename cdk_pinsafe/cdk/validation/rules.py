@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
-from ...pinning.remedies import movable
+from ...pinning.remedies import harmful, movable
+from ...settings import DENIED
+from ...settings.catalogue import Suits
 from ..checks import DUMMY_VPC_ID
 from . import alarms
 from .templates import Resource, Templates, as_bool, as_number, is_known, together
@@ -97,7 +99,7 @@ _SET: Final = re.compile(
     (?: (?P<timezone> TIME\s+ZONE\b ) | (?P<client_encoding> NAMES\b )
       | (?P<default_transaction_isolation> SESSION \s+ CHARACTERISTICS \s.*? \bISOLATION\b )
       | (?P<default_transaction_read_only> SESSION \s+ CHARACTERISTICS \s.*? \bREAD \s+ (?:ONLY|WRITE)\b )
-      | (?P<name> [\w.]+ | \"[^\"]+\" ) \s* (?: = | \bTO\b ) )""",
+      | (?P<name> [\w.]+ | \"[^\"]+\" ) \s* (?: = | \bTO\b ) \s* (?P<value> [^\s,]+ | '[^']*' )? )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
@@ -108,8 +110,15 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
         found = [match for match in map(_SET.match, query.split(";")) if match]
         names = [match["name"].strip('"') if match["name"] else str(match.lastgroup) for match in found]
-        if settable := [name for name in names if is_known(name) and movable(name)]:
+        values = [(match["value"] or "").strip("'") or None for match in found]
+        known = {name: value for name, value in zip(names, values, strict=True) if is_known(name)}
+        if settable := [name for name, value in known.items() if movable(name, value)]:
             yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
+        for name, value in known.items():
+            against = None if name.lower() in DENIED else harmful(name.lower(), value)
+            if against is not None and against.suits is not Suits.ONE_SESSION:
+                detail = f"it sets {name}, which harms sessions that did not ask for it: {against.reason}"
+                yield Finding(group, f"{location}/InitQuery", detail)
 
 
 def _no_pinning_alarm(app: Templates) -> Iterator[Finding]:
@@ -312,7 +321,7 @@ RULES: Final[tuple[Rule, ...]] = (
         finds="a proxy whose initialization query sets what a database can set",
         why="it stops no client from sending its own SET, which still pins, and a client's RESET ALL or DISCARD ALL "
         "undoes it",
-        instead="set it in the database with DatabaseSettings",
+        instead="set it in the database with DatabaseSettings, or for one role by its role_settings",
         evidence=Evidence.LOCAL,
         bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'initQuery': \"SET timezone = 'UTC'\"})",
