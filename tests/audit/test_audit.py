@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cdk_pinsafe.audit import HIDDEN, audit, judge, to_move
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError, DsnError
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
+from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
 
 from ..docs.pages import page
 
