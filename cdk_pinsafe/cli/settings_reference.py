@@ -78,8 +78,8 @@ def show(name: str | None, major: int | None, output_format: str) -> None:
 
 
 def _raise_unknown(name: str, major: int) -> None:
-    for doubt in check(name, None, major):
-        raise SettingError(doubt.message)
+    for warning in check(name, None, major):
+        raise SettingError(warning.message)
 
 
 def _denied_on_rds(row: Parameter) -> str | None:

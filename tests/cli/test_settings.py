@@ -81,7 +81,10 @@ def test_parameter_that_cannot_be_set(name: str, text: str) -> None:
         (["wrok_mem", "--engine-version", "14"], "'wrok_mem' is not a parameter of PostgreSQL 14; did you mean"),
         (["io_method", "--engine-version", "14"], "'io_method' is not a parameter of PostgreSQL 14, but of 18"),
         (["app.tenant"], "'app.tenant': RDS refuses a name that no loaded library defines"),
-        (["pgaudit.log"], "'pgaudit.log' is of an extension or engine that the catalogue of parameters does not know"),
+        (
+            ["pgaudit.log"],
+            "'pgaudit.log' belongs to an extension or engine that the catalogue of parameters does not know",
+        ),
         (["rds.force_ssl"], "'rds.force_ssl' is one of RDS's own"),
         (["sort_mem"], "'sort_mem' is an old name of 'work_mem'"),
         (["a;b"], "'a;b' is not a parameter's name"),

@@ -71,8 +71,8 @@ def test_emulator_does_not_pin_safe_example(sql: str) -> None:
     assert StatementClassifier().classify(sql.encode()) is None
 
 
-def test_words_that_begin_statements_are_postgresqls() -> None:
-    """The parser accepts each as a statement's first word, and no other keyword."""
+def test_first_words_of_statements() -> None:
+    """The parser accepts each as a first word, and no other keyword."""
     keywords = {name.removesuffix("_P").lower() for name in dict(postgast.pg_query_pb2.Token.items())}
     begins = set()
     for word in keywords:

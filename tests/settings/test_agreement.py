@@ -73,8 +73,8 @@ def around(parameter: Parameter) -> Iterator[str]:
         yield from (value, value.upper(), value[:-1], f"{value} ", f"{value}x")
 
 
-def test_edges_of_every_parameter(judge: Judge) -> None:
-    """For each parameter of the server: the same verdict on its bounds, its values, and the oddest texts there are."""
+def test_limits_of_every_parameter(judge: Judge) -> None:
+    """Bounds, values and odd texts."""
     parameters = judged(judge)
     assert len(parameters) > 150
     for parameter in parameters:
@@ -123,7 +123,7 @@ def batches(draw: st.DrawFn, names: Sequence[str], major: int) -> list[tuple[str
 
 
 def test_any_value(judge: Judge, long: bool) -> None:
-    """For values of every notation, and what only looks like one, the verdict is the server's."""
+    """In every notation, and near misses."""
     names = [parameter.name for parameter in judged(judge)]
 
     @settings(max_examples=10_000 if long else 400, **BARE)
@@ -147,8 +147,8 @@ def test_any_value(judge: Judge, long: bool) -> None:
         "random_page_cost",
     ],
 )
-def test_number_is_read_and_rounded_as_the_server_does(judge: Judge, name: str, long: bool) -> None:
-    """What the server then has for the parameter is what the catalogue read, to the last digit that it shows."""
+def test_number_is_rounded_like_the_server(judge: Judge, name: str, long: bool) -> None:
+    """To the last digit that the server shows."""
     parameter = find(name, judge.major)
     assert parameter is not None
     read = read_integer if parameter.type == "integer" else read_real
@@ -168,8 +168,8 @@ def test_number_is_read_and_rounded_as_the_server_does(judge: Judge, name: str, 
     agree()
 
 
-def test_names_are_the_servers(judge: Judge) -> None:
-    """Every parameter of the server that is not denied is known, and passes if a database can set it."""
+def test_names_are_known(judge: Judge) -> None:
+    """Each passes if a database can set it, and is not denied."""
     for name in sorted(judge.known() - set(DENIED)):
         parameter = find(name, judge.major)
         assert parameter is not None, name
@@ -178,8 +178,7 @@ def test_names_are_the_servers(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OLD_NAMES))
-def test_old_name_is_another_one_for_the_same(judge: Judge, name: str) -> None:
-    """The server takes the old name for today's, to which the check sends its user."""
+def test_old_name_is_an_alias(judge: Judge, name: str) -> None:
     judge.connection.run("SELECT set_config(:name, '12345', false)", name=name)
     [[value]] = judge.connection.run("SELECT setting FROM pg_settings WHERE name = :now", now=OLD_NAMES[name]) or []
     assert value == "12345"
