@@ -93,7 +93,7 @@ class AuditReport:
         calls: Number of calls.
         utility_tracked: Whether utility statements such as SET are recorded.
         hidden: Number of other roles' statements whose text this role may not read.
-        not_judged: Statements that could pin, but that the parser does not accept.
+        not_parsed: Statements that could pin, but that the parser does not accept.
         pins: Statements that pin, the most frequent first.
         move: Settings to move into the database: parameter to value.
         ambiguous: Parameters with several values, with another value than sessions start with, or with a value that is
@@ -108,7 +108,7 @@ class AuditReport:
     calls: int
     utility_tracked: bool
     hidden: int
-    not_judged: tuple[str, ...]
+    not_parsed: tuple[str, ...]
     pins: tuple[Pin, ...]
     move: dict[str, str | tuple[str, ...]]
     ambiguous: tuple[str, ...]
@@ -153,7 +153,7 @@ def audit(dsn: str) -> AuditReport:
         raise AuditError(f"the database could not be audited: {one_line(str(error))}") from None
 
 
-def judge(
+def find_pins(
     rows: Iterable[tuple[str, int, Sequence[str]]], held: Mapping[str, str]
 ) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
     """Find the statements that pin.
@@ -166,7 +166,7 @@ def judge(
         The pins, and the statements that the parser does not accept.
     """
     pins: list[Pin] = []
-    not_judged: list[str] = []
+    not_parsed: list[str] = []
     for text, calls, roles in rows:
         analysis = analyse(text, database_settings=held)
         pins.extend(_pin(finding, text, calls, roles) for finding in analysis.findings)
@@ -176,8 +176,8 @@ def judge(
             if known := classify(None, statement):
                 pins.append(_pin_of(known, statement, calls, roles))
             else:
-                not_judged.append(text)
-    return tuple(pins), tuple(not_judged)
+                not_parsed.append(text)
+    return tuple(pins), tuple(not_parsed)
 
 
 def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tuple[str, ...]]:
@@ -223,7 +223,7 @@ def _read(connection: psycopg.Connection) -> AuditReport:
     tracked = connection.execute(
         "SELECT pg_catalog.current_setting('pg_stat_statements.track_utility', true)"
     ).fetchone()
-    pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
+    pins, not_parsed = find_pins(((text, calls, senders) for text, calls, senders, _ in rows), held)
     move, ambiguous = to_move(pins)
     set_by_clients = {name for pin in pins for name in pin.settings}
     return AuditReport(
@@ -233,7 +233,7 @@ def _read(connection: psycopg.Connection) -> AuditReport:
         calls=sum(calls for _, calls, _, _ in rows),
         utility_tracked=tracked == ("on",),
         hidden=sum(count for text, _, _, count in rows if text == HIDDEN),
-        not_judged=not_judged,
+        not_parsed=not_parsed,
         pins=pins,
         move=move,
         ambiguous=ambiguous,
@@ -292,7 +292,7 @@ def _print(report: AuditReport, console: Console) -> None:
     if len(report.pins) > _SHOWN:
         console.print(f"and {len(report.pins) - _SHOWN} more: see --format json\n")
     if not report.pins:
-        all_seen = report.utility_tracked and not report.hidden and not report.not_judged
+        all_seen = report.utility_tracked and not report.hidden and not report.not_parsed
         console.print(f"No statement{'' if all_seen else ' that could be read'} pins.\n")
     if report.move:
         console.print("Move into the database, and take out of the clients:")
@@ -316,8 +316,8 @@ def _remarks(report: AuditReport) -> list[str]:
         remarks.append(
             f"{report.hidden} statements of other roles are hidden: connect as a member of pg_read_all_stats"
         )
-    if report.not_judged:
-        remarks.append(f"{len(report.not_judged)} statements could not be parsed: see --format json")
+    if report.not_parsed:
+        remarks.append(f"{len(report.not_parsed)} statements could not be parsed: see --format json")
     remarks.append("Not tried on AWS. The evidence in parentheses is for whether RDS Proxy pins.")
     return remarks
 

@@ -45,7 +45,7 @@ class Configuration:
         return self.exclude.match_file(self._relative(path) + ("/" if folder else ""))
 
     def checks(self, path: Path | None, rule: str) -> bool:
-        """Whether a rule is checked in a file; None stands for standard input."""
+        """Whether a rule is checked in a file; None means standard input."""
         if rule in self.ignore or (self.select is not None and rule not in self.select):
             return False
         if path is None or self.root is None or not path.is_relative_to(self.root):

@@ -142,8 +142,8 @@ def analyse(
         sql: SQL, or normalized SQL with ``$1`` in place of constants.
         database_settings: The database's settings: parameter to text, as in ``pg_db_role_setting`` or from ``SHOW``. A
             SET that repeats one is marked as redundant.
-        placeholders: Matches text that stands for something that only the running program knows. A value that contains
-            one, as ``'$1MB'``, is not known; nor is a value that the parser accepts only as a constant.
+        placeholders: Matches text in place of values that only the running program knows. A value that contains one, as
+            ``'$1MB'``, is not known; nor is a value that the parser accepts only as a constant.
         sender: The kind of program that sends it. Default: for each statement the only kind that is known to send it,
             otherwise an application.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cdk_pinsafe.audit import HIDDEN, audit, judge, to_move
+from cdk_pinsafe.audit import HIDDEN, audit, find_pins, to_move
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError, DsnError
 from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
@@ -101,7 +101,7 @@ def test_report(used: PostgresServer) -> None:
     assert all(pin.roles == ("master",) for pin in report.pins)
     assert report.role_settings == (("blind", "search_path", "blind"),)
     assert report.utility_tracked
-    assert (report.database, report.hidden, report.not_judged) == ("chat", 0, ())
+    assert (report.database, report.hidden, report.not_parsed) == ("chat", 0, ())
 
 
 def test_guide_shows_the_text_report(used: PostgresServer) -> None:
@@ -165,7 +165,7 @@ def test_old_extension(server: PostgresServer) -> None:
 
 def test_statements_without_values() -> None:
     """PostgreSQL 18 records SET without its value."""
-    pins, not_judged = judge(
+    pins, not_parsed = find_pins(
         [
             ("SET search_path TO $1, $2", 3, ["app"]),
             ("SET NAMES $1", 2, ["app"]),
@@ -195,11 +195,11 @@ def test_statements_without_values() -> None:
         {},
     ]
     assert 'if one value suits every session, settings={"search_path": ...} in the database' in pins[0].remedy
-    assert not_judged == ("SELECT $1 temp nextval",)
+    assert not_parsed == ("SELECT $1 temp nextval",)
 
 
 def test_ambiguous_settings_are_not_moved() -> None:
-    pins, _ = judge(
+    pins, _ = find_pins(
         [
             ("SET jit TO off", 1, ["a"]),
             ("SET jit = 'off'", 1, ["b"]),

@@ -1,4 +1,4 @@
-"""What routines leave behind in the session of the client that calls them."""
+"""Session state that routines leave."""
 
 import pytest
 

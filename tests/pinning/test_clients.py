@@ -1,4 +1,4 @@
-"""The catalogue of clients: what a row says is what the analysis and the log's digests make of its SQL."""
+"""The catalogue of clients, against the analysis of its SQL and the digests."""
 
 import pytest
 

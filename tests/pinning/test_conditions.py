@@ -1,4 +1,4 @@
-"""The table of conditions: its own examples are the cases that the analysis must judge right."""
+"""The table of conditions, and its examples."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Every example of every condition, as each of the tools meets it."""
+"""Every example of every condition, in every tool."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The examples of the conditions, on real servers: each is SQL that PostgreSQL executes."""
+"""The examples of the conditions on real servers."""
 
 import contextlib
 

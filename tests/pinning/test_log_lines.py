@@ -1,4 +1,4 @@
-"""The proxy's log lines: every form that was published, and those that the emulator writes."""
+"""The proxy's log lines: published ones, and those of the emulator."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What is advised, and what must never be."""
+"""Remedies, and settings that must not be proposed."""
 
 import re
 

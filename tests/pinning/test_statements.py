@@ -1,4 +1,4 @@
-"""SQL to conditions: positions, values, what is not parsed, what is said and not flagged."""
+"""Analysis of SQL: positions, values, unparsed statements, notes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The catalogue: its data, how a parameter is looked up, and what is said of a setting."""
+"""The catalogue: its data, look-ups, errors and warnings."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from cdk_pinsafe.settings import extension_of
 from cdk_pinsafe.settings.catalogue import MAJORS, check, find, measured_on, names, versions_of
 from cdk_pinsafe.settings.catalogue.reading import read_integer, read_real
 
-from .conftest import Judge, verdict
+from .conftest import ReferenceServer, verdict
 from .generate_catalogue import DATA, VECTOR, measure
 
 ANY_TEXT = st.text(max_size=20)
@@ -27,14 +27,14 @@ def test_measured_servers() -> None:
     assert {have[VECTOR] for _, have in servers if VECTOR in have} >= {"0.7.4", "0.8.0", "0.8.5"}
 
 
-def test_data_are_what_this_machines_servers_say(judge: Judge) -> None:
+def test_data_agree_with_this_machines_servers(reference: ReferenceServer) -> None:
     """Every fact of every parameter of a server here stands in the data, and the version has no parameter beside them.
 
     Where this fails after an update of a server, tests/settings/generate_catalogue.py writes the data anew.
     """
-    measured = measure(judge.connection, judge.modules)
+    measured = measure(reference.connection, reference.modules)
     for name, facts in measured.parameters.items():
-        known = find(name, judge.major)
+        known = find(name, reference.major)
         assert known is not None, name
         assert (known.name, known.context, known.type, known.unit, known.minimum, known.maximum) == (
             name,
@@ -43,7 +43,7 @@ def test_data_are_what_this_machines_servers_say(judge: Judge) -> None:
         # How a server was built decides on some values.
         assert set(facts["values"] or ()) <= set(known.values)
         assert set(facts.get("hidden", ())) == set(known.hidden_values)
-    here = {name for name in names(judge.major) if (extension_of(name) or "plpgsql") in judge.modules}
+    here = {name for name in names(reference.major) if (extension_of(name) or "plpgsql") in reference.modules}
     assert here == set(measured.parameters)
 
 
@@ -242,7 +242,7 @@ def test_unambiguous_number(name: str, text: str) -> None:
 
 
 def test_proposal_for_a_bare_number_is_equal() -> None:
-    judged = 0
+    checked = 0
     for major in MAJORS:
         for name in names(major):
             parameter = find(name, major)
@@ -260,8 +260,8 @@ def test_proposal_for_a_bare_number_is_equal() -> None:
                     proposed = warning.message.partition("write '")[2].partition("'")[0]
                     read = read_integer if parameter.type == "integer" else read_real
                     assert read(proposed, parameter.unit).rounded == number, warning.message
-                    judged += 1
-    assert judged > 500
+                    checked += 1
+    assert checked > 500
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The table of what may be every session's default: complete, able to fire, and true on a real server."""
+"""The table of harmful defaults: complete, effective, and true on a real server."""
 
 import contextlib
 from collections.abc import Iterator

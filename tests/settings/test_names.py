@@ -1,4 +1,4 @@
-"""Which names a database can set."""
+"""Names of parameters."""
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -6,7 +6,7 @@ from pg8000.exceptions import DatabaseError
 from cdk_pinsafe.errors import SettingError
 from cdk_pinsafe.settings import DENIED, LIST_PARAMETERS, check_name, extension_of
 
-from .conftest import Judge
+from .conftest import ReferenceServer
 
 
 @pytest.mark.parametrize("name", ["work_mem", "TimeZone", "hnsw.iterative_scan", "_private.x$1", "statement_timeout"])
@@ -43,23 +43,23 @@ def test_extension_by_prefix(name: str, extension: str | None) -> None:
     assert extension_of(name) == extension
 
 
-def test_list_parameters(judge: Judge) -> None:
+def test_list_parameters(reference: ReferenceServer) -> None:
     """A server stores two names separately for these parameters only."""
-    names = judge.connection.run(
+    names = reference.connection.run(
         "SELECT lower(name) FROM pg_settings WHERE vartype = 'string' AND context IN ('user', 'superuser')"
     )
     listed = set()
     for [name] in names or []:
         try:
             # The names are the server's own.
-            judge.connection.run(f"ALTER DATABASE postgres SET {name} TO 'x y', 'z'")
+            reference.connection.run(f"ALTER DATABASE postgres SET {name} TO 'x y', 'z'")
         except DatabaseError:
             continue
-        if [[f'{name}="x y", z']] == judge.connection.run(
+        if [[f'{name}="x y", z']] == reference.connection.run(
             "SELECT lower(split_part(o, '=', 1)) || substr(o, strpos(o, '=')) "
             "FROM pg_db_role_setting, unnest(setconfig) o WHERE lower(split_part(o, '=', 1)) = :name",
             name=name,
         ):
             listed.add(name)
-    judge.connection.run("ALTER DATABASE postgres RESET ALL")
+    reference.connection.run("ALTER DATABASE postgres RESET ALL")
     assert listed == LIST_PARAMETERS | {"local_preload_libraries"}

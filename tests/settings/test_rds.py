@@ -1,4 +1,4 @@
-"""What RDS denies its master user, and what the evidence says."""
+"""Parameters that RDS denies its master user."""
 
 import pytest
 

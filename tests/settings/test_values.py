@@ -1,4 +1,4 @@
-"""Python values become the text that PostgreSQL takes."""
+"""Conversion of Python values to texts for PostgreSQL."""
 
 import pytest
 from aws_cdk import Duration, Size
