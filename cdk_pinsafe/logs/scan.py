@@ -278,10 +278,10 @@ class Scanner:
             if len(self._keys) >= _CACHED:
                 self._keys.clear()
             findings = analyse(digest).findings if digest else ()
-            told = log_lines.classify(reason, None if findings else digest)
+            classified = log_lines.classify(reason, None if findings else digest)
             conditions = [finding.condition.id for finding in findings]
-            if told is not None and (told.id == "oversized" or not findings):
-                conditions.insert(0, told.id)
+            if classified is not None and (told.id == "oversized" or not findings):
+                conditions.insert(0, classified.id)
             shown = None if digest is None else " ".join(digest.split())[:DIGEST_LIMIT]
             key = GroupKey(tuple(dict.fromkeys(conditions)), (reason or "")[:DIGEST_LIMIT], shown)
             self._keys[reason, digest] = key

@@ -41,7 +41,7 @@ _OFFSET: Final = re.compile(r"([+-]?)(\d{1,2}):([0-5]\d)")
 _RELATION_OF: Final = {"CreateStmt": "relation", "CreateSeqStmt": "sequence", "ViewStmt": "view", "IntoClause": "rel"}
 
 STORED_NOTE: Final = (
-    "names {name} without calling it: AWS lists the call; whether the proxy tells the two apart is not known"
+    "names {name} without calling it: AWS lists the call; whether the proxy distinguishes them is not known"
 )
 BODY_NOTE: Final = (
     "RDS Proxy does not look into the body of a DO block, function or procedure (documented): {name} in it does not "
