@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 from weakref import WeakKeyDictionary
 
 import jsii
@@ -19,6 +19,7 @@ from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Tokenization
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IConstruct, IValidation
 
+from . import nag
 from .checks import DUMMY_VPC_ID, warn
 
 _OWN: Final = "PinSafeSecretsManager"
@@ -28,7 +29,17 @@ _SERVICE: Final = re.compile(r'\.secretsmanager"')
 def add_endpoint(vpc: ec2.Vpc, subnets: ec2.SubnetSelection | None) -> None:
     """Adds an endpoint to a VPC, once."""
     if vpc.node.try_find_child(_OWN) is None:
-        vpc.add_interface_endpoint(_OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets)
+        endpoint = vpc.add_interface_endpoint(
+            _OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets, open=False
+        )
+        # Open to the whole VPC, since private DNS sends all of its clients here. CDK would write the address range as a
+        # reference, which cdk-nag cannot read.
+        cidr = cast("ec2.CfnVPC", vpc.node.default_child).cidr_block
+        endpoint.connections.allow_default_port_from(ec2.Peer.ipv4(cidr or vpc.vpc_cidr_block), "from the VPC")
+        if cidr is None:
+            reason = "open to the VPC's own address range only, which IPAM allocates at deployment"
+            rules = ("EC2RestrictedCommonPorts", "EC2RestrictedSSH")
+            nag.acknowledge(endpoint, dict.fromkeys(rules, reason), solutions={"EC23": reason})
 
 
 def wait_for_endpoint(settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:
