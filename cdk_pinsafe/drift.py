@@ -21,7 +21,7 @@ from .applier.connection import OVERRIDES
 from .applier.drift import Standing
 from .applier.messages import Target, clip
 from .applier.plan import Value
-from .applier.reading import extensions_of
+from .applier.reading import extensions_of, load_libraries
 from .dsn import MalformedError, parts_of
 from .errors import ApplyError, UnreachableError
 from .terminal import plural
@@ -133,7 +133,7 @@ def _effective(dsn: str, names: Sequence[str]) -> Mapping[str, tuple[str | None,
         session = _Session(connection)
         session.run(sql.BEGIN_LOOKING)
         if extensions := extensions_of(names):
-            session.run(sql.LOAD_LIBRARIES, extensions=json.dumps(sorted(extensions)))
+            load_libraries(session, extensions)
         rows = session.run(sql.FRESH_SESSION, names=json.dumps(names))
     return {name: (value, source) for name, source, _, _, _, value in rows}
 

@@ -22,13 +22,12 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 # Types of other packages, which publish no inventory that is available offline.
 nitpick_ignore_regex = [
-    (
-        "py:.*",
-        r"(aws_cdk|constructs|jsii|Construct|IConstruct|Token|cloudwatch|typing|collections|asyncio|datetime|enum|pathlib|contextlib)\b.*",
-    ),
+    ("py:.*", r"(aws_cdk|constructs|jsii|Construct|IConstruct|Stack|Token|cloudwatch)\b.*"),
+    ("py:.*", r"(typing|collections|asyncio|datetime|enum|pathlib|contextlib|re|ssl)\b.*"),
 ]
 coverage_show_missing_items = True
 

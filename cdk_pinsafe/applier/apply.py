@@ -5,13 +5,13 @@ answered by the whole transaction again. So the database holds all of the old or
 same event may be repeated at will.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages, sql
-from .connection import DatabaseMissingError, immune_options
+from .connection import DatabaseMissingError, creating_options, immune_options
 from .deadline import Deadline, persist
 from .door import Door, HeldDoor
 from .plan import Key, LedgerRow
@@ -19,7 +19,7 @@ from .properties import Identity, Wish
 from .reading import extensions_of
 from .recycle import Change, recycle
 from .secret import SecretMissingError
-from .transaction import Done, Outcome, Transaction
+from .transaction import Done, ExtensionsMissingError, Outcome, Transaction
 from .verify import Verified, verify
 
 _LOCKING: Final = frozenset({"session_preload_libraries"})
@@ -179,11 +179,22 @@ def _transact(
     Without ``is_kept`` all is done but the COMMIT.
     """
     uncertain: Done | None = None
+    creates = False
 
     def attempt() -> Done:
+        nonlocal creates
+        if not creates:
+            try:
+                return attempt_in(immune_options(deadline))
+            except ExtensionsMissingError:
+                # Seldom, so that nobody else pays for the session that it takes.
+                creates = True
+        return attempt_in(creating_options(deadline))
+
+    def attempt_in(options: Mapping[str, str]) -> Done:
         nonlocal uncertain
-        with door.open(deadline, immune_options(deadline)) as session:
-            transaction = Transaction(session, identity)
+        with door.open(deadline, options) as session:
+            transaction = Transaction(session, identity, creates=creates)
             done = transaction.run(wish, is_ours)
             if not is_kept:
                 return done

@@ -6,29 +6,14 @@ A block takes its request from the transaction-local parameter ``cdk_pinsafe.req
 
 from typing import Final
 
-LIBRARY_FUNCTIONS: Final = """
-    SELECT DISTINCT ON (p.probin) p.oid
-    FROM pg_catalog.pg_extension AS e
-    JOIN pg_catalog.pg_depend AS d
-      ON d.refclassid OPERATOR(pg_catalog.=) CAST('pg_catalog.pg_extension' AS pg_catalog.regclass)
-     AND d.refobjid OPERATOR(pg_catalog.=) e.oid
-     AND d.classid OPERATOR(pg_catalog.=) CAST('pg_catalog.pg_proc' AS pg_catalog.regclass)
-     AND d.deptype OPERATOR(pg_catalog.=) CAST('e' AS pg_catalog."char")
-    JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) d.objid
-    JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
-    WHERE l.lanname OPERATOR(pg_catalog.=) CAST('c' AS pg_catalog.name)
-      AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
-"""
-"""A C function from each library of an extension. Validating one loads the library, which any user may do; ``LOAD``
-is for superusers. A parameter of an extension can be set, reset and checked only where its library is loaded."""
+from ..settings.libraries import LOAD_LIBRARIES as _LOADING
 
 CREATE_EXTENSIONS: Final = """
 DO $pinsafe$
 DECLARE
   v_path text := pg_catalog.current_setting('search_path');
   v_name text;
-  v_statement text;
-  v_state text; v_message text; v_detail text; v_hint text;
+  v_state text; v_message text; v_detail text; v_hint text; v_schema text;
 BEGIN
   FOR v_name IN
     SELECT r.value
@@ -36,16 +21,21 @@ BEGIN
            CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb)) WITH ORDINALITY AS r(value, at)
     ORDER BY r.at
   LOOP
-    v_statement := pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I', v_name);
     BEGIN
-      -- It goes where a person's CREATE EXTENSION puts it, not into pg_catalog. A SCHEMA clause would not do: some
-      -- extensions fix their own. Nothing is looked up while the path is open.
+      -- Without this it would go into pg_catalog. A SCHEMA clause would not do, as some extensions fix their own.
+      -- Nothing of ours is looked up while the path is open.
       PERFORM pg_catalog.set_config('search_path', 'public', true);
-      EXECUTE v_statement;
-      PERFORM pg_catalog.set_config('search_path', v_path, true);
+      EXECUTE pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', v_name);
+      -- Not for this transaction only: a SET of an extension's script would outlive it.
+      PERFORM pg_catalog.set_config('search_path', v_path, false);
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
-        v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+        v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT, v_schema = SCHEMA_NAME;
+      -- Another session wrote the same row of a catalog. A script may fail with these SQLSTATEs for good.
+      IF (v_state = '23505' AND v_schema = 'pg_catalog')
+          OR (v_state = 'XX000' AND pg_catalog.starts_with(v_message, 'tuple concurrently ')) THEN
+        v_state := '40001';
+      END IF;
       RAISE EXCEPTION USING ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
         COLUMN = 'pinsafe:' || v_name;
     END;
@@ -53,32 +43,27 @@ BEGIN
 END
 $pinsafe$
 """
-"""Request: names. Without schema ``public`` it fails with 3F000."""
+"""Request: names; what these require is created as well. Without schema ``public`` it fails with 3F000.
+
+The session must have begun with the ``search_path`` that a person's session has: scripts of extensions, as PostGIS's,
+take up the session's default, look for their own objects along it, and store it with ALTER DATABASE. An error is 40001
+where another session was faster, and any other SQLSTATE where another attempt would not help."""
 
 CANONICALISE: Final = (
     """
 DO $pinsafe$
 DECLARE
   v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
-  v_function oid;
+  v_extensions jsonb := v_request -> 'extensions';
   v_item jsonb;
   v_text text;
   v_canonical text;
   v_results jsonb[] := ARRAY[]::jsonb[];
   v_state text; v_message text; v_detail text; v_hint text;
 BEGIN
-  FOR v_function IN """  # noqa: S608 - both are constants
-    + LIBRARY_FUNCTIONS
+"""  # noqa: S608 - both are constants
+    + _LOADING
     + """
-      AND pg_catalog.jsonb_exists(v_request -> 'extensions', CAST(e.extname AS pg_catalog.text))
-    ORDER BY p.probin, p.oid
-  LOOP
-    BEGIN
-      PERFORM pg_catalog.fmgr_c_validator(v_function);
-    EXCEPTION WHEN OTHERS THEN
-      NULL; -- a library that cannot be loaded shows when its parameter is set
-    END;
-  END LOOP;
   FOR v_item IN
     SELECT r.value FROM pg_catalog.jsonb_array_elements(v_request -> 'values') WITH ORDINALITY AS r(value, at)
     ORDER BY r.at
@@ -110,6 +95,21 @@ $pinsafe$
 )
 """Request: ``extensions`` to load, and ``values``: objects of name and value (text, or a list of names).
 Result: an array in the order of the values: ``{"value": canonical text}``, or the error."""
+
+LOAD_LIBRARIES: Final = (
+    """
+DO $pinsafe$
+DECLARE
+  v_extensions pg_catalog.jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
+BEGIN
+"""
+    + _LOADING
+    + """
+END
+$pinsafe$
+"""
+)
+"""Request: names of extensions, as :mod:`..settings.libraries` has them."""
 
 ACT: Final = """
 DO $pinsafe$

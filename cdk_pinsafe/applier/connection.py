@@ -58,6 +58,8 @@ _MOST_RESERVE: Final = 20.0
 _CONFLICTS: Final = ("XX000", "23505", "40001", "40P01", "55P03", "42P06", "42P07", "42710")
 """Another writer was faster, or held a lock too long. XX000 is ``tuple concurrently updated``, which PostgreSQL raises
 where two sessions alter one database; 23505, 42P06, 42P07 and 42710 are races to create the same thing."""
+_CREATION_CONFLICTS: Final = ("40001", "40P01", "55P03")
+"""The same while extensions are created: the script of one may fail with the others whenever it is run."""
 _CANCELLED: Final = "57014"
 """A statement took too long: a conflict where it was waiting for the lock of another applier."""
 _ENDED: Final = ("network error", "connection is closed")
@@ -145,7 +147,10 @@ class Session:
         """Run a statement; ``values`` are bound to its ``:name`` placeholders."""
         if not self._deadline.left:
             raise TransientError("the server answers too slowly, no time is left")
-        with _sorted_errors(self._target, waiting=statement == sql.LOCK):
+        conflicts = _CREATION_CONFLICTS if statement == sql.CREATE_EXTENSIONS else _CONFLICTS
+        if statement == sql.LOCK:
+            conflicts = (*conflicts, _CANCELLED)
+        with _sorted_errors(self._target, conflicts):
             return self._connection.run(statement, **values) or []
 
     @property
@@ -154,11 +159,15 @@ class Session:
         lived = time.monotonic() - self._start
         return self._deadline.left > min(max(_LEAST_RESERVE, 2 * lived), _MOST_RESERVE)
 
-    def take_all_time(self) -> None:
-        """Let the statements of this transaction last as long as the deadline leaves, but for the reserve."""
+    def create_extensions(self) -> None:
+        """Run ``CREATE_EXTENSIONS``, which may last as long as the deadline leaves, but for the reserve."""
         seconds = max(0.1, self._deadline.left - _LEAST_RESERVE)
         self._tls.longest = max(self._tls.longest, seconds + 1)
         self.run(sql.STATEMENT_TIMEOUT, milliseconds=str(int(seconds * 1000)))
+        start = time.monotonic()
+        self.run(sql.CREATE_EXTENSIONS)
+        # What it took says nothing of how fast the server answers.
+        self._start += time.monotonic() - start
 
 
 def connect(target: Target, credentials: Credentials, deadline: Deadline, options: Mapping[str, str]) -> Session:
@@ -208,6 +217,16 @@ def immune_options(deadline: Deadline) -> dict[str, str]:
         "lock_timeout": f"{int(min(_LOCK_SECONDS, statement) * 1000)}",
         "idle_in_transaction_session_timeout": f"{int((statement + 5) * 1000)}",
     }
+
+
+def creating_options(deadline: Deadline) -> dict[str, str]:
+    """The same, but with the default ``search_path`` of any session of this user, for ``CREATE_EXTENSIONS``.
+
+    The session's first statement must set the path of ``OVERRIDES``.
+    """
+    options = immune_options(deadline)
+    del options["search_path"]
+    return options
 
 
 def tls_context() -> ssl.SSLContext:
@@ -260,23 +279,23 @@ def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
 
 
 @contextlib.contextmanager
-def _sorted_errors(target: Target, *, connecting: bool = False, waiting: bool = False) -> Iterator[None]:
+def _sorted_errors(target: Target, conflicts: tuple[str, ...] = (), *, connecting: bool = False) -> Iterator[None]:
     """Turn whatever the driver raises into one of this module's kinds, without its cause."""
     try:
         yield
     except Exception as error:
         # pg8000 lets through what it meets: OSError, KeyError, UnicodeError, struct.error ...
-        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error, waiting)
+        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error, conflicts)
     else:
         return
     raise outcome
 
 
-def _statement_outcome(target: Target, error: Exception, waiting: bool) -> Exception:
+def _statement_outcome(target: Target, error: Exception, conflicts: tuple[str, ...]) -> Exception:
     answer = _answer(error)
     if answer is None:
         return _no_answer(target, error, "the connection was lost")
-    if answer.sqlstate in _CONFLICTS or (waiting and answer.sqlstate == _CANCELLED):
+    if answer.sqlstate in conflicts:
         return TransientError(str(answer), is_conflict=True)
     if answer.sqlstate.startswith(_NOT_YET):
         return TransientError(str(answer))

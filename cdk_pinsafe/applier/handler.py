@@ -19,7 +19,7 @@ from . import log, secret
 from .apply import apply, remove
 from .deadline import Deadline
 from .door import Door, Keys
-from .guard import check
+from .guard import check, publish_deployment
 from .messages import LONGEST, clip, clip_values, names
 from .plan import Key
 from .properties import PHYSICAL_ID_PREFIX, Identity, identities, is_lenient, recycles, wish
@@ -128,6 +128,8 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
             return check(keys, who, managed, name, deadline, repairs=repairs).counts
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
+    if request != "Delete" and (name := properties.get("DriftCheck")):
+        publish_deployment(str(name), len(result.failed))
     for database, one in result.done.items():
         with log.about(database=database) if first.is_of_list else contextlib.nullcontext():
             _tell(one.outcome)

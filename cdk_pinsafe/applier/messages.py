@@ -24,13 +24,35 @@ _NAMES_TOLD: Final = 200
 _QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _LISTED: Final = re.compile(r"\[.*\]")
 _TABLESPACES: Final = ("default_tablespace", "temp_tablespaces")
-_EXTENSION_REMEDY: Final = (
-    "check its name, that this version of the engine offers it, and that the secret's user may create it"
+_PRELOADED: Final = (
+    "its library must be loaded at the server's start: add it to shared_preload_libraries in the parameter group, and "
+    "reboot"
+)
+_OBJECTS_EXIST: Final = (
+    "the database has an object of that name already, which is not this extension's: drop it, or move it to another "
+    "schema"
 )
 _EXTENSION_REMEDIES: Final = {
     "3F000": "create schema public, or create the extension by hand in another schema",
+    "42501": "the secret's user needs CREATE on the database; on RDS, an extension that is not trusted also needs "
+    "membership in rds_superuser, and all of them a place in the parameter rds.allowed_extensions, where that is set",
+    "42704": "see that what the message names exists; of a parameter that is missing, the library must be in "
+    "shared_preload_libraries in the parameter group",
+    "42710": _OBJECTS_EXIST,
+    "42723": _OBJECTS_EXIST,
+    "42P06": _OBJECTS_EXIST,
+    "42P07": _OBJECTS_EXIST,
+    "55000": _PRELOADED,
     "57014": "it took longer than the applier has: create the extension by hand, then deploy again",
 }
+_EXTENSION_REMEDY: Final = (
+    "the extension's own script failed: its documentation says what it needs, and CREATE EXTENSION by hand, as the "
+    "same user, fails alike"
+)
+_CRON_REMEDY: Final = (
+    "pg_cron must be in shared_preload_libraries in the parameter group, from the server's start on, and can only be "
+    "created in the database that cron.database_name names there, which is postgres unless set"
+)
 
 
 @dataclass(frozen=True)
@@ -137,12 +159,18 @@ def setting_refused(
     )
 
 
-def extension_refused(target: Target, error: ServerMessage) -> str:
-    """PostgreSQL refused to create an extension."""
+def extension_refused(target: Target, error: ServerMessage, *, is_offered: bool) -> str:
+    """PostgreSQL refused to create an extension.
+
+    Args:
+        target: the database.
+        error: what PostgreSQL said, with the extension's name.
+        is_offered: whether the server has such an extension.
+    """
     return _fitted(
         f'extension "{clip(error.about, 100)}" in {target}',
         error,
-        f"nothing was changed; {_EXTENSION_REMEDIES.get(error.sqlstate, _EXTENSION_REMEDY)}",
+        f"nothing was changed; {_extension_remedy(error, is_offered)}",
     )
 
 
@@ -217,6 +245,17 @@ def _weight(text: str) -> int:
 
 def _shortened(quoted: str) -> str:
     return f"{clip(quoted[:-1], 99)}{quoted[-1]}" if _weight(quoted) > 100 else quoted
+
+
+def _extension_remedy(error: ServerMessage, is_offered: bool) -> str:
+    if not is_offered:
+        return "the server offers no such extension: check its name (pgvector's is vector) and the engine's version"
+    if error.about == "pg_cron" and error.sqlstate != "42501":
+        return _CRON_REMEDY
+    # The parameter's name is in the message whatever the language.
+    if "shared_preload_libraries" in f"{error.message} {error.detail} {error.hint}":
+        return _PRELOADED
+    return _EXTENSION_REMEDIES.get(error.sqlstate, _EXTENSION_REMEDY)
 
 
 def _remedy(error: ServerMessage, installed: set[str], is_known: bool) -> str:

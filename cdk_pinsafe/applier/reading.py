@@ -131,6 +131,12 @@ def judge(
     return standing, refused
 
 
+def load_libraries(session: Runs, extensions: Iterable[str]) -> None:
+    """Load the libraries of these extensions into a session, which is in a transaction."""
+    request(session, sorted(extensions))
+    session.run(sql.LOAD_LIBRARIES)
+
+
 def request(session: Runs, what: object) -> None:
     """Leave a block its request."""
     session.run(sql.REQUEST, request=json.dumps(what, ensure_ascii=False))

@@ -19,7 +19,7 @@ from typing import Final
 from .blocks import ACT as ACT
 from .blocks import CANONICALISE as CANONICALISE
 from .blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
-from .blocks import LIBRARY_FUNCTIONS
+from .blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
 from .blocks import RECYCLE as RECYCLE
 
 ABOUT: Final = "pinsafe:"
@@ -48,6 +48,9 @@ Advisory locks are per database. The number is arbitrary; all versions of this l
 
 COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
+
+SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', :path, false)"
+"""For a session that began with another path, which remains its default."""
 
 STATEMENT_TIMEOUT: Final = "SELECT pg_catalog.set_config('statement_timeout', :milliseconds, true)"
 
@@ -121,15 +124,6 @@ LEDGER: Final = """
 SELECT l.name, l.role, l.owner, l.resource, l.desired, l.applied, l.previous, l.adopted
 FROM cdk_pinsafe.setting AS l
 """
-
-LOAD_LIBRARIES: Final = (
-    "SELECT pg_catalog.fmgr_c_validator(f.oid) FROM ("  # noqa: S608 - both are constants
-    + LIBRARY_FUNCTIONS
-    + """
-      AND pg_catalog.jsonb_exists(CAST(:extensions AS pg_catalog.jsonb), CAST(e.extname AS pg_catalog.text))
-    ORDER BY p.probin, p.oid) AS f
-"""
-)
 
 AVAILABLE: Final = (
     "SELECT a.name FROM pg_catalog.pg_available_extensions() AS a WHERE a.name = CAST(:name AS pg_catalog.name)"

@@ -3,17 +3,17 @@
 Each step is one statement or block, however many settings there are.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import ApplyError
 from ..settings import extension_of
 from . import log, messages, sql
 from .compare import elements
-from .connection import ServerError, Session
+from .connection import OVERRIDES, ServerError, Session
 from .deadline import TransientError
 from .messages import ServerMessage
-from .plan import Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
+from .plan import Action, Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
 from .properties import Identity, Wish
 from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
 
@@ -76,17 +76,33 @@ class Done:
         return replace(self, outcome=replace(self.outcome, committed_at=time))
 
 
-class Transaction:
-    """One attempt, in one session. Without a :meth:`commit` nothing of it is kept."""
+class ExtensionsMissingError(Exception):
+    """Extensions are to be created, for which the session is not the right one."""
 
-    def __init__(self, session: Session, identity: Identity) -> None:
+
+class Transaction:
+    """One attempt, in one session. Without a :meth:`commit` nothing of it is kept.
+
+    Args:
+        session: the session; it has run nothing yet.
+        identity: which database, for whom.
+        creates: whether the session was opened with ``creating_options``, and may create extensions.
+    """
+
+    def __init__(self, session: Session, identity: Identity, *, creates: bool = False) -> None:
         self._session = session
         self._target = identity.target
         self._identity = identity
+        self._creates = creates
         self._installed: frozenset[str] = frozenset()
 
     def run(self, wish: Wish | None, is_ours: Callable[[LedgerRow], bool]) -> Done:
-        """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again."""
+        """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again.
+
+        Raises:
+            ExtensionsMissingError: extensions are missing, and this session must not create them.
+            ApplyError: why not, and what to do.
+        """
         try:
             self._begin()
             ledger = read_ledger(self._session, self._target)
@@ -96,10 +112,12 @@ class Transaction:
             state = read_state(self._session, wish.names, wish.roles)
             self._installed = state.installed
             orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
-            self._create(wish.extensions)
+            state, restored = self._create(wish, state, ledger)
+            texts = _texts_after(restored, state.stored)
             # What belongs to a role that is gone is neither set nor given up.
             wanted = {key: value for key, value in wish.settings.items() if key not in orphaned}
-            todo = self._plan(wanted, orphaned, ledger, ours, state.stored)
+            todo = self._plan(wanted, orphaned, ledger, ours, texts)
+            todo = replace(todo, actions=(*restored, *todo.actions))
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
             self._may_do(todo, state)
@@ -127,7 +145,7 @@ class Transaction:
             hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
             if hidden and not wish.bears_shadows:
                 raise ApplyError(messages.shadowed(self._target, hidden))
-            return Done(outcome, stored, todo.traces(ledger, state.stored, stored))
+            return Done(outcome, stored, todo.traces(ledger, texts, stored))
         raise failure
 
     def restore(self, traces: Mapping[Key, Trace]) -> list[Key]:
@@ -157,6 +175,8 @@ class Transaction:
         raise failure
 
     def _begin(self) -> None:
+        if self._creates:
+            self._session.run(sql.SEARCH_PATH, path=OVERRIDES["search_path"])
         (in_recovery, database) = self._session.run(sql.IDENTITY)[0]
         if database != self._target.database:
             raise ApplyError(
@@ -186,22 +206,45 @@ class Transaction:
             raise ApplyError(messages.role_missing(self._target, role, others))
         return orphaned
 
-    def _create(self, extensions: tuple[str, ...]) -> None:
-        missing = [name for name in dict.fromkeys(extensions) if name not in self._installed]
+    def _create(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> tuple[State, tuple[Action, ...]]:
+        """Create the extensions that are missing, and what they require.
+
+        Their scripts may alter settings of the database, as PostGIS's alter ``search_path``. What nobody manages stays
+        so: it belongs to the extension. What the ledger has goes back to what stood there.
+
+        Returns:
+            What the database has now, and the actions that put managed settings back.
+
+        Raises:
+            ExtensionsMissingError: this session must not create any.
+            ApplyError: PostgreSQL refuses one.
+        """
+        missing = [name for name in dict.fromkeys(wish.extensions) if name not in state.installed]
         if not missing:
-            return
+            return state, ()
+        if not self._creates:
+            raise ExtensionsMissingError
         request(self._session, missing)
         try:
-            self._session.take_all_time()
-            self._session.run(sql.CREATE_EXTENSIONS)
+            self._session.create_extensions()
         except ServerError as error:
-            answer = replace(error.answer, about=error.answer.about or messages.names(missing, 100))
-            failure = ApplyError(messages.extension_refused(self._target, answer))
+            refused = error.answer
         else:
-            log.info("extensions_created", extensions=missing)
-            self._installed |= set(missing)
-            return
-        raise failure
+            now = read_state(self._session, wish.names, wish.roles)
+            self._installed = now.installed
+            keys = sorted(state.stored.keys() | now.stored.keys())
+            altered = [key for key in keys if state.stored.get(key) != now.stored.get(key)]
+            restored = tuple(Action(key, state.stored.get(key), is_stored=True) for key in altered if key in ledger)
+            log.info(
+                "extensions_created",
+                extensions=sorted(now.installed - state.installed),
+                settings_altered=altered,
+                settings_restored=[action.key for action in restored],
+            )
+            return now, restored
+        is_offered = not refused.about or self._is_offered(refused.about)
+        answer = replace(refused, about=refused.about or messages.names(missing, 100))
+        raise ApplyError(messages.extension_refused(self._target, answer, is_offered=is_offered))
 
     def _plan(
         self,
@@ -280,13 +323,21 @@ class Transaction:
     def _is_known(self, name: str) -> bool:
         """Whether a refused parameter is of an extension that this package or the server knows; it ends the work."""
         extension = extension_of(name)
-        if extension is None or not name.startswith(f"{extension}."):
-            return True
+        return extension is None or not name.startswith(f"{extension}.") or self._is_offered(extension)
+
+    def _is_offered(self, extension: str) -> bool:
+        """Whether the server has such an extension, or cannot be asked; it ends the work."""
         try:
             self._session.run(sql.ROLLBACK)
             return bool(self._session.run(sql.AVAILABLE, name=extension))
         except (ServerError, TransientError):
             return True
+
+
+def _texts_after(actions: Iterable[Action], stored: Mapping[Key, str]) -> Mapping[Key, str]:
+    """What is stored once these texts were put back."""
+    texts = {action.key: action.value for action in actions}
+    return {key: str(text) for key, text in {**stored, **texts}.items() if text is not None}
 
 
 def _names(key: Key) -> dict[str, str]:

@@ -16,6 +16,7 @@ from . import log, sql
 from .connection import ServerError, Session, UnreadableError
 from .deadline import Deadline, TransientError, persist
 from .messages import Target, names
+from .reading import load_libraries
 
 Open = Callable[[Deadline, Mapping[str, str]], Session]
 """Opens a session with these start-up options."""
@@ -133,7 +134,7 @@ def _look(
             with open_session(deadline, options) as session:
                 session.run(sql.BEGIN_LOOKING)
                 if extensions:
-                    session.run(sql.LOAD_LIBRARIES, extensions=json.dumps(sorted(extensions)))
+                    load_libraries(session, extensions)
                 return session.run(sql.FRESH_SESSION, names=json.dumps(sorted(asked))), options
         except (ServerError, UnreadableError) as error:
             failure = TransientError(str(error)) if tries < _LOOKS else ApplyError(f"{target}: {error}")

@@ -141,7 +141,7 @@ class PostgresDatabase:
 
     @cached_property
     def endpoint(self) -> rds.Endpoint:
-        """The writer's endpoint: the instance's or the cluster's, never a proxy's."""
+        """The writer's endpoint, which is the instance's or the cluster's, never a proxy's."""
         if cluster := self.cluster:
             return cluster.cluster_endpoint
         return cast("rds.IDatabaseInstance", self.resource).instance_endpoint

@@ -23,10 +23,13 @@ class PinEvent:
         reason: the reason in RDS Proxy's log.
         digest: the normalized statement in the log; None if the log has none.
         remedy: what to write instead.
-        start, end: the part of `statement` that pins, in characters.
+        start: where the part of `statement` that pins begins, in characters.
+        end: where it ends, exclusively.
         client_connection: the number of the client connection, as in the log.
         db_connection: the number of the database connection.
-        user, database, application_name: the client's.
+        user: the client's user.
+        database: the client's database.
+        application_name: the client's `application_name`.
         client_address: the client's address, as `127.0.0.1:50412`.
         when: the time, with time zone.
         repeated: the session was already pinned; this statement would have pinned it, too.

@@ -19,7 +19,8 @@ class ClientState:
         number: its number, as in the log.
         address: the client's address.
         name: its application_name; may be empty.
-        user, database: the ones that it logged in with; empty before the login.
+        user: the user that it logged in as; empty before the login.
+        database: the database that it logged in to; empty before the login.
         state: `logging in`, `idle`, `waiting`, `in transaction` or `pinned`.
         connection: the number of the database connection that it holds; None if none.
         seconds: the time since its last request or response.
@@ -43,7 +44,8 @@ class ConnectionState:
 
     Attributes:
         number: its number, as in the log.
-        user, database: the ones that it logged in with.
+        user: the user that it logged in as.
+        database: the database that it logged in to.
         state: `idle`, `borrowed` or `pinned`.
         client: the number of the client that holds it; None if none.
         prepared: how many statements of clients are prepared on it.
@@ -62,7 +64,8 @@ class Snapshot:
     """The state of an emulator.
 
     Attributes:
-        clients, connections: in the order of their numbers.
+        clients: the clients, in the order of their numbers.
+        connections: the database connections, in the order of their numbers.
         size: the maximum number of database connections.
         peak: the highest number of database connections so far.
         waiting: how many clients wait for a connection.

@@ -26,7 +26,8 @@ class ThreadedEmulator:
     """An emulator that runs in another thread.
 
     Attributes:
-        host, port: where clients connect.
+        host: the address that clients connect to.
+        port: its port.
         target: the database behind it.
     """
 

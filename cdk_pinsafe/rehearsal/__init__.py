@@ -8,6 +8,7 @@
                   │                                                 ├─> proxies ─> the room emulator
                   │                                                 └─> cloudwatch ─> alarms
                   ├─> assembly     what was synthesised; copies with a setting changed
+                  ├─> environments   where each stack of the app and its Stages is deployed
                   ├─> deployed     what the local cloud says was made
                   ├─> inspection   what a database says in a fresh connection
                   ├─> pooling ─> traffic     the proxy's clients, with their SETs and without

@@ -1,8 +1,9 @@
 """What CloudWatch would make of an alarm on a proxy's metrics: the definition as it was deployed, applied to a history.
 
-Periods, evaluation periods, DatapointsToAlarm, statistic, comparison and TreatMissingData count as AWS documents them,
-with one simplification: where data is missing, CloudWatch looks further back than the evaluation periods, and this does
-not. Metric math is understood as far as numbers, the four operations, comparisons, IF and FILL go.
+Periods, evaluation periods, DatapointsToAlarm, statistic, comparison and TreatMissingData count as AWS documents them
+("Configuring how CloudWatch alarms treat missing data"): where data is missing, older points take its place. Metric
+math is understood as far as numbers, the four operations, comparisons, IF and FILL with a number go, with missing
+values as AWS documents them ("Using metric math"): 0 in arithmetic and comparisons with a series that has a value.
 
 Knows nothing of the local cloud, which asks it (see `publication`).
 """
@@ -56,31 +57,50 @@ def is_on_proxy(alarm: Mapping[str, Any], proxy: str) -> bool:
     )
 
 
+_EXTRA_PERIODS: Final = 2
+"""CloudWatch retrieves more data points than the evaluation periods. AWS says of how many only that it depends on the
+period, and has five for three in its examples."""
+
+
 def state(alarm: Mapping[str, Any], history: History) -> tuple[str, str] | None:
     """The state, and the reason for it; None if it stays as it is, or if the alarm is none that can be judged here."""
     compare = _COMPARISONS.get(alarm["ComparisonOperator"])
     periods = int(alarm.get("EvaluationPeriods") or 1)
     try:
-        values = list(_values(alarm, history, periods))
+        values = list(_values(alarm, history, periods + _EXTRA_PERIODS))
     except _NotUnderstoodError:
         return None
     if compare is None:
         return None
     threshold, needed = float(alarm["Threshold"]), int(alarm.get("DatapointsToAlarm") or periods)
-    missing = alarm.get("TreatMissingData") or "missing"
-    there = [value for value in values if value is not None]
-    if not there and missing == "ignore":
+    points = [None if value is None else compare(value, threshold) for value in values]
+    judged = _judged(points, periods, needed, alarm.get("TreatMissingData") or "missing")
+    there = [point for point in points if point is not None][-periods:]
+    if judged is None:
         return None
-    if not there and missing == "missing":
-        return "INSUFFICIENT_DATA", f"no data in {periods} periods"
-    bad = sum(1 for value in there if compare(value, threshold))
-    if missing == "breaching":
-        bad += len(values) - len(there)
-    reason = (
-        f"Threshold Crossed: {bad} of the last {periods} periods were {alarm['ComparisonOperator']} {threshold:g}, "
-        f"{needed} are needed for ALARM"
+    if judged == "INSUFFICIENT_DATA":
+        return judged, f"no data in {periods} periods"
+    return judged, (
+        f"Threshold Crossed: {sum(there)} of the newest {len(there)} data points were {alarm['ComparisonOperator']} "
+        f"{threshold:g}, {needed} of {periods} are needed for ALARM"
     )
-    return ("ALARM" if bad >= needed else "OK"), reason
+
+
+def _judged(points: Sequence[bool | None], periods: int, needed: int, missing: str) -> str | None:
+    """The state by data points, the oldest first: whether each breaches; None where it is missing."""
+    there = [point for point in points if point is not None][-periods:]
+    bad = sum(there)
+    if missing == "breaching":
+        bad += periods - len(there)
+    if bad >= needed:
+        return "ALARM"
+    if len(there) == periods or missing in ("breaching", "notBreaching") or not all(there):
+        return "OK"
+    if missing == "ignore":
+        return None
+    # A breaching point that nothing followed counts once it is as old as the points that are needed.
+    is_old = any(points[: len(points) - needed + 1])
+    return "ALARM" if is_old else "INSUFFICIENT_DATA"
 
 
 class _NotUnderstoodError(Exception):
@@ -146,7 +166,7 @@ def _parsed(expression: str) -> ast.expr:
 
 
 def _evaluated(node: ast.expr, known: Mapping[str, float | None], more: Mapping[str, ast.expr]) -> float | None:
-    """An expression's value in one period; None where a metric that it needs is missing, or it divides by nothing."""
+    """An expression's value in one period; None where there is none: nothing it reads has one, or it divides by 0."""
     match node:
         case ast.Constant(value=int() | float() as number):
             return float(number)
@@ -159,14 +179,24 @@ def _evaluated(node: ast.expr, known: Mapping[str, float | None], more: Mapping[
             return _evaluated(filling, known, more) if value is None else value
         case ast.Call(func=ast.Name(id="IF"), args=[condition, then, otherwise], keywords=[]):
             holds = _evaluated(condition, known, more)
-            return None if holds is None else _evaluated(then if holds else otherwise, known, more)
+            if holds:
+                return _evaluated(then, known, more) or 0.0
+            return None if holds is None else _evaluated(otherwise, known, more)
         case ast.BinOp(left=left, op=sign, right=right) | ast.Compare(left=left, ops=[sign], comparators=[right]):
             calculate = _OPERATORS.get(type(sign))
             if calculate is None:
                 raise _NotUnderstoodError
             one, other = _evaluated(left, known, more), _evaluated(right, known, more)
-            if one is None or other is None or (calculate is operator.truediv and other == 0):
+            series = [value for side, value in ((left, one), (right, other)) if not _is_number(side)]
+            if series and all(value is None for value in series):
                 return None
-            return float(calculate(one, other))
+            if calculate is operator.truediv and not other:
+                return None
+            return float(calculate(one or 0.0, other or 0.0))
         case _:
             raise _NotUnderstoodError
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Whether an expression reads no metric."""
+    return not any(isinstance(part, ast.Name) for part in ast.walk(node))

@@ -6,7 +6,8 @@ dimensions alike, and refuses metric math. Alarms on a proxy's metrics are there
 others are as ministack has them.
 
 The minutes last a second each, so the times of a proxy's metrics run ahead of the clock; its log lines have the time of
-the clock. Of the sets of dimensions that AWS publishes, there is the one of the proxy as a whole.
+the clock. Metrics come some minutes late, as RDS's do. Of the sets of dimensions that AWS publishes, there is the one
+of the proxy as a whole.
 
 This module runs in the local cloud's process only.
 """
@@ -28,6 +29,9 @@ __all__ = ["Publication", "alarm_handlers"]
 
 _MINUTES_KEPT: Final = 24 * 60
 """CloudWatch lets no alarm look further back."""
+MINUTES_LATE: Final = 3
+"""RDS's metrics come two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
+elastic/beats issue 30915 (measured by others)."""
 
 Props = dict[str, Any]
 
@@ -40,6 +44,7 @@ class Publication:
         self._proxy = proxy
         self._context = contextvars.copy_context()
         self._history: dict[str, deque[float | None]] = {name: deque(maxlen=_MINUTES_KEPT) for name in NAMES}
+        self._under_way: deque[Minute] = deque()
 
     def __call__(self, minute: Minute) -> None:
         """Publish a minute; to be called by one thread."""
@@ -48,11 +53,14 @@ class Publication:
     def _publish(self, minute: Minute) -> None:
         if minute.lines:
             self._log(minute)
+        self._under_way.append(minute)
+        arrived = self._under_way.popleft() if len(self._under_way) > MINUTES_LATE else None
         for name, values in self._history.items():
-            value = minute.metrics.get(name)
-            values.append(value)
-            if value is not None:
-                self._put(name, value, minute.start)
+            values.append(None)
+            value = arrived.metrics.get(name) if arrived else None
+            if arrived and value is not None:
+                values[-1 - MINUTES_LATE] = value
+                self._put(name, value, arrived.start)
         for alarm in cloudwatch._alarms.values():
             judged = state(alarm, self._history) if is_on_proxy(alarm, self._proxy) else None
             if judged is not None and judged[0] != alarm["StateValue"]:

@@ -12,25 +12,12 @@ from pathlib import Path
 import pg8000.native
 
 from ..errors import RehearsalError
+from ..settings.libraries import LOAD_ALL_LIBRARIES
 
 __all__ = ["Login", "SettingValue", "read", "same_value"]
 
 SettingValue = str | list[str]
 """A setting as it stands in the template: text, or a list of identifiers."""
-
-# The parameters of an extension are known once its library is loaded. A validator of a C function loads it without
-# creating or changing anything.
-_LOAD_LIBRARIES = """
-    SELECT pg_catalog.fmgr_c_validator(function) FROM (
-        SELECT DISTINCT ON (e.oid) p.oid AS function
-        FROM pg_catalog.pg_extension e
-        JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-            AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-        JOIN pg_catalog.pg_proc p ON p.oid = d.objid
-        JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
-        WHERE e.extname <> 'plpgsql'
-        ORDER BY e.oid, p.oid) AS one_each
-"""
 
 # A database of the app may have settings that forbid writing or cut statements short; preparing must work all the same.
 _PREPARING = "-c default_transaction_read_only=off -c statement_timeout=0 -c search_path=pg_catalog"
@@ -92,7 +79,7 @@ class Login:
 def read(login: Login, names: Sequence[str]) -> dict[str, str]:
     """Each setting's value in one fresh connection, with the libraries of the database's extensions loaded."""
     with login.connect() as connection:
-        connection.run(_LOAD_LIBRARIES)
+        connection.run(LOAD_ALL_LIBRARIES)
         return {name: _current(connection, name) for name in names}
 
 
@@ -108,7 +95,7 @@ def same_value(login: Login, name: str, wanted: SettingValue, got: str) -> bool:
     if isinstance(wanted, list):
         return [part.strip().strip('"') for part in got.split(",")] == wanted
     with login.connect() as connection:
-        connection.run(_LOAD_LIBRARIES)
+        connection.run(LOAD_ALL_LIBRARIES)
         values = []
         for value in (wanted, got):
             connection.run("BEGIN")

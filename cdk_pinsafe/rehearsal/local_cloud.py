@@ -65,9 +65,16 @@ class SettingsRequest:
     """One request that CloudFormation sent to a `DatabaseSettings` resource, its properties resolved."""
 
     request: str
+    account: str
+    region: str
     stack: str
     logical_id: str
     properties: dict[str, Any]
+
+    @property
+    def environment(self) -> Account:
+        """Where the resource is deployed."""
+        return Account(self.account, self.region)
 
 
 class LocalCloud:

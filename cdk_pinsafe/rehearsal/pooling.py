@@ -143,7 +143,8 @@ class _Chapter:
             text = f"no alarm goes off by {most} pinned connections within {_MOST_MINUTES} minutes"
             reporter.show(Note(f"proxy {pool.proxy}: {text}"))
         clients = min(most, max([_CLIENTS, *(int(definition["Threshold"]) + 1 for definition in goal)]))
-        minutes = max([_MINUTES, *(definition["EvaluationPeriods"] for definition in goal)]) + _MINUTES_MORE
+        needed = [definition.get("DatapointsToAlarm") or definition["EvaluationPeriods"] for definition in goal]
+        minutes = max([_MINUTES, *needed]) + _MINUTES_MORE
 
         with step(reporter, f"{clients} clients of the proxy, each with its own SET"):
             traffic = Traffic(pool.login, clients, setting, statement)
@@ -234,6 +235,8 @@ class _Chapter:
 
     def _states_as_scenes(self) -> list[Scene]:
         """What the alarm was from the first client to the last."""
+        if not self._states:
+            return []
         ends = [start for start, _ in self._states[1:]] + [max(scene.end for scene in self.scenes)]
         return [
             Scene("alarm", start, end, state, state == "ALARM")

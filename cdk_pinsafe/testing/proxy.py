@@ -14,7 +14,8 @@ class WatchedProxy:
 
     Attributes:
         dsn: the target's DSN in its original form, but through the proxy.
-        host, port: the proxy's address.
+        host: the proxy's address.
+        port: its port.
     """
 
     def __init__(self, emulator: ThreadedEmulator, dsn: str, pins: Callable[[], tuple[PinEvent, ...]]) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from cdk_pinsafe.applier import connection, secret
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
 
+from .trusting import debian_installations, offered, trusting_copy
 from .world import MASTER, Cluster, Database, Secrets
 
 
@@ -25,11 +26,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 
 @contextlib.contextmanager
-def running(installation: Installation, authority: CertificateAuthority, directory: Path) -> Iterator[Cluster]:
+def running(
+    installation: Installation,
+    authority: CertificateAuthority,
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
     password = secrets.token_urlsafe(18)
     files = authority.issue("127.0.0.1", "localhost")
     tls = files if installation.has_ssl else None
-    with PostgresServer(installation, directory, tls=tls) as server, contextlib.ExitStack() as stack:
+    with (
+        PostgresServer(installation, directory, settings=settings, tls=tls) as server,
+        contextlib.ExitStack() as stack,
+    ):
         front = server if tls else stack.enter_context(TlsFront(server.host, server.port, *files))
         server.create_master(MASTER, password)
         yield Cluster(server, installation, front.port, password, authority, stack.enter_context(server.connect()))
@@ -41,6 +50,22 @@ def cluster(
 ) -> Iterator[Cluster]:
     """Each server of this machine in turn."""
     with running(request.param, authority, tmp_path_factory.mktemp("cluster")) as one:
+        yield one
+
+
+@pytest.fixture(scope="session", params=debian_installations(), ids=_name)
+def trusting(request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """Each of Debian's installations in turn, whose extensions its database's owner may create, as on RDS."""
+    with trusting_copy(request.param) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session")
+def trusting_cluster(
+    trusting: Installation, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A server of such an installation."""
+    with running(trusting, authority, tmp_path_factory.mktemp("trusting")) as one:
         yield one
 
 
@@ -60,6 +85,24 @@ def database(
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
     with cluster.fresh_database(vault) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def trusting_database(
+    trusting_cluster: Cluster, vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """A fresh database of a server that has Debian's extensions."""
+    monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
+    with trusting_cluster.fresh_database(vault) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def postgis_database(trusting_database: Database) -> Database:
+    """A fresh database of a server that has PostGIS."""
+    if "postgis_tiger_geocoder" not in offered(trusting_database):
+        pytest.skip(f"postgresql-{trusting_database.cluster.major}-postgis-3-scripts is not installed")
+    return trusting_database
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Parameters of extensions: their libraries, and CREATE EXTENSION."""
 
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
@@ -8,7 +11,8 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import connection
 from cdk_pinsafe.errors import UnreachableError
 
-from .world import Database
+from .test_drift import document
+from .world import Database, loader_revoked
 
 LOAD: Final = "NULL::vector"
 WISH: Final = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "ivfflat.probes": "10"}
@@ -88,9 +92,11 @@ def test_a_missing_extension_is_named_with_the_remedy(database: Database) -> Non
 
 
 def test_an_extension_that_the_server_lacks_is_refused(database: Database) -> None:
-    """PostgreSQL's answer to CREATE EXTENSION is passed on, with the extension's name."""
-    message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=['no"such; DROP']))
-    assert message.startswith('extension "no"such; DROP" in database')
+    """Its name is blamed, nothing else."""
+    for name in ('no"such; DROP', "pgvector"):
+        message = database.refuses(lambda name=name: database.create({"jit": "off"}, Extensions=[name]))  # type: ignore[misc]
+        assert message.startswith(f'extension "{name}" in database')
+        assert "the server offers no such extension: check its name (pgvector's is vector)" in message
     assert database.stored() == {}
 
 
@@ -161,3 +167,125 @@ def test_a_placeholder_that_was_granted_is_set_and_verified(database: Database) 
     assert database.show("app.tenant") == "acme"
     database.delete({"app.tenant": "acme"})
     assert database.stored() == {}
+
+
+@pytest.mark.parametrize("way", ["validator", "call"])
+def test_a_library_is_loaded_in_either_way(vector_database: Database, way: str) -> None:
+    """With one of the two ways taken away, parameters are set, verified, compared, repaired and taken back."""
+    database = vector_database
+    database.rows("CREATE EXTENSION vector SCHEMA public")
+    with contextlib.ExitStack() as stack:
+        if way == "call":
+            stack.enter_context(loader_revoked(database))
+        else:
+            # What is left cannot be called: one argument is of a type that SQL has no values of.
+            database.rows("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+            database.rows("GRANT EXECUTE ON FUNCTION public.hnswhandler(internal) TO PUBLIC")
+        assert database.create(WISH).counts == (3, 3, 0, 0)
+        new = {**WISH, "hnsw.ef_search": "0x64", "ivfflat.probes": "20"}
+        assert database.update(new, WISH).counts == (3, 1, 0, 0)
+        assert "22023" in database.refuses(lambda: database.update({**WISH, "hnsw.ef_search": "0"}, new))
+        assert document(database)[0] == 0
+        assert database.delete(new).counts == (0, 0, 0, 3)
+    assert database.stored() == {}
+
+
+def test_both_ways_taken_away_are_told(vector_database: Database) -> None:
+    """PostgreSQL's own refusal of the parameter."""
+    database = vector_database
+    database.rows("CREATE EXTENSION vector SCHEMA public")
+    database.rows("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+    assert "42501" in database.refuses(lambda: database.create(WISH))
+
+
+def test_what_an_extension_requires_is_created_too(trusting_database: Database) -> None:
+    """Whether it is in the list, before or after, or not."""
+    for extensions in (["earthdistance"], ["earthdistance", "cube"], ["cube", "earthdistance", "cube"]):
+        assert trusting_database.create({"jit": "off"}, Extensions=extensions).counts == (1, 1, 0, 0)
+        assert _installed(trusting_database) == {"cube", "earthdistance"}
+        trusting_database.delete({"jit": "off"})
+        trusting_database.hand("DROP EXTENSION cube CASCADE")
+
+
+def test_an_extension_that_another_role_made_is_left_alone(trusting_database: Database) -> None:
+    """It exists: whose it is, and where, is not this library's business."""
+    database = trusting_database
+    database.rows("CREATE SCHEMA theirs")
+    database.rows('CREATE EXTENSION "uuid-ossp" SCHEMA theirs')
+    assert database.create({"jit": "off"}, Extensions=["uuid-ossp"]).counts == (1, 1, 0, 0)
+    assert database.rows("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'uuid-ossp'") == [
+        ["theirs"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("hstore", "CREATE TYPE public.hstore AS ENUM ('a')"),
+        ("pgcrypto", "CREATE FUNCTION public.gen_salt(text) RETURNS text LANGUAGE sql AS 'SELECT $1'"),
+        ("pg_stat_statements", "CREATE VIEW public.pg_stat_statements AS SELECT 1"),
+    ],
+)
+def test_objects_of_the_same_name_are_no_conflict_with_others(
+    trusting_database: Database, name: str, before: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another attempt would meet them again."""
+    database = trusting_database
+    database.hand("GRANT CREATE ON SCHEMA public TO master", before)
+    message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=[name]))
+    assert message.startswith(f'extension "{name}" in database')
+    assert "the database has an object of that name already" in message
+    assert '"event": "retry"' not in capsys.readouterr().out
+    assert _installed(database) == set()
+
+
+def test_missing_rights_are_blamed_where_they_are_missing(database: Database) -> None:
+    """PostgreSQL lets only superusers create what is not trusted; the wheels' servers have nothing of the kind."""
+    name = "pg_buffercache"
+    if not database.rows(f"SELECT 1 FROM pg_available_extensions WHERE name = '{name}'"):
+        pytest.skip(f"this installation has no {name}")
+    message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=[name]))
+    assert "rds_superuser" in message
+    assert "rds.allowed_extensions" in message
+
+
+def test_an_extension_that_somebody_creates_meanwhile_is_taken(trusting_database: Database) -> None:
+    """It is waited for: whoever was faster, it exists."""
+    database = trusting_database
+    with database.session() as hand, ThreadPoolExecutor(1) as pool:
+        hand.run("BEGIN")
+        hand.run("CREATE EXTENSION hstore SCHEMA public")
+        answer = pool.submit(database.create, {"jit": "off"}, Extensions=["hstore"])
+        while not database.admin.run(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = :name AND wait_event_type = 'Lock'", name=database.name
+        ):
+            assert not answer.done()
+            time.sleep(0.01)
+        hand.run("COMMIT")
+        assert answer.result().counts == (1, 1, 0, 0)
+    assert _installed(database) == {"hstore"}
+
+
+def test_appliers_at_once_create_an_extension_once(vector_database: Database) -> None:
+    """The others find it, whatever they want besides."""
+    names = ("work_mem", "jit_above_cost", "lock_timeout", "seq_page_cost")
+
+    def create(name: str) -> tuple[int, int, int, int]:
+        more = {"Owner": f"Owner/{name}", "Address": f"c8{name}", "Extensions": ["vector"]}
+        return vector_database.create({name: "99"}, **more).counts  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert list(pool.map(create, names)) == [(1, 1, 0, 0)] * len(names)
+
+
+def test_time_that_an_extension_took_is_not_the_servers(
+    vector_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left need not be enough for another creation, but for verifying and undoing."""
+    monkeypatch.setattr(connection, "_LEAST_RESERVE", 1.0)
+    vector_database.rows(SLOW)
+    assert vector_database.create(WISH, Extensions=["vector"], seconds=6.0).counts == (3, 3, 0, 0)
+
+
+def _installed(database: Database) -> set[str]:
+    return {row[0] for row in database.rows("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'")}

@@ -205,6 +205,46 @@ def test_a_killed_process_leaves_all_of_the_old_or_all_of_the_new(
 
 
 @pytest.mark.timeout(1800)
+def test_extensions_come_with_their_settings_or_not_at_all(
+    vector_database: Database, victims: Victims, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    """Cut at any message of both sessions, all is done; killed there, all or nothing is."""
+    monkeypatch.setattr(deadline, "random", types.SimpleNamespace(uniform=lambda *_: 0.001))
+    database = vector_database
+    event = _event(database, "Create", {"hnsw.ef_search": "50", "jit": "off"}, None)
+    event["ResourceProperties"]["Extensions"] = ["vector"]
+
+    def state() -> tuple[State, list[list[Any]]]:
+        return _state(database), database.rows("SELECT extname FROM pg_extension ORDER BY extname")
+
+    def back() -> None:
+        on_event({**event, "RequestType": "Delete", "PhysicalResourceId": database.physical_id}, Clock())
+        database.hand("DROP EXTENSION IF EXISTS vector")
+
+    old = state()
+    with Relay(database.cluster.port) as relay:
+        on_event(_through(event, relay), Clock())
+        records = relay.records
+    new = state()
+    assert old != new
+    back()
+    assert state() == old
+    for cut in range(database.cluster.major % 7, records, 1 if long else 7):
+        arrives = bool(cut % 2)
+        with Relay(database.cluster.port, cut, arrives=arrives) as relay:
+            on_event(_through(event, relay), Clock())
+        assert state() == new, cut
+        back()
+        victims.pid = 0
+        with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+            victims.answer(_through(event, relay))
+        assert state() in (old, new), cut
+        on_event(event, Clock())
+        assert state() == new, cut
+        back()
+
+
+@pytest.mark.timeout(1800)
 def test_of_many_databases_each_keeps_all_of_the_old_or_all_of_the_new(
     database: Database, vault: Secrets, victims: Victims, monkeypatch: pytest.MonkeyPatch, long: bool
 ) -> None:

@@ -152,3 +152,19 @@ def test_a_repair_on_behalf_of_a_resource_that_was_replaced_takes_nothing_over(
         assert fleet.ledgers() == ledgers
         fleet.databases[0].delete(WISH)
         assert fleet.stored() == [{**WISH, "work_mem": "5MB"}, WISH]
+
+
+def test_deployment_is_a_first_look(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """It publishes that nothing is unchecked, where there is a schedule; a removal does not."""
+
+    def published() -> list[object]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [{key: line[key] for key in ("DatabaseSettings", "Unchecked")} for line in lines if "_aws" in line]
+
+    database.create(WISH)
+    assert published() == []
+    event = {"RequestType": "Create", "ResourceProperties": database.properties(WISH, DriftCheck=NAME)}
+    created = on_event(event, Clock())
+    assert published() == [{"DatabaseSettings": NAME, "Unchecked": 0}]
+    on_event({**event, "RequestType": "Delete", "PhysicalResourceId": created["PhysicalResourceId"]}, Clock())
+    assert published() == []

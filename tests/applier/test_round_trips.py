@@ -1,4 +1,6 @@
-"""Round trips do not grow with the number of settings."""
+"""Round trips do not grow with the number of settings, nor for an extension that exists."""
+
+from collections.abc import Callable
 
 import pg8000.native
 import pytest
@@ -6,31 +8,56 @@ import pytest
 from .many import many_settings
 from .world import Database
 
+Trips = Callable[[], int]
 
-def test_fifty_settings_take_as_many_round_trips_as_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each ReadyForQuery of the server ends one; creating, changing and deleting 50 settings needs those of 1."""
-    trips = 0
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> Trips:
+    """The round trips since the last call: each ReadyForQuery of the server ends one."""
+    count = 0
     original = pg8000.native.Connection.handle_READY_FOR_QUERY
 
     def counted(self: pg8000.native.Connection, data: bytes, context: object) -> None:
-        nonlocal trips
-        trips += 1
+        nonlocal count
+        count += 1
         original(self, data, context)
 
-    def taken(number: int) -> list[int]:
-        nonlocal trips
-        counts = []
-        first, second = many_settings(number, 0), many_settings(number, 1)
-        database.create(first)
-        counts.append(trips)
-        database.update(second, first)
-        counts.append(trips)
-        database.delete(second)
-        counts.append(trips)
-        trips = 0
-        return counts
+    def since() -> int:
+        nonlocal count
+        taken, count = count, 0
+        return taken
 
     monkeypatch.setattr(pg8000.native.Connection, "handle_READY_FOR_QUERY", counted)
+    return since
+
+
+def test_fifty_settings_take_as_many_round_trips_as_one(database: Database, trips: Trips) -> None:
+    """Creating, changing and deleting 50 settings needs those of 1."""
+
+    def taken(number: int) -> list[int]:
+        counts = []
+        first, second = many_settings(number, 0), many_settings(number, 1)
+        trips()
+        database.create(first)
+        counts.append(trips())
+        database.update(second, first)
+        counts.append(trips())
+        database.delete(second)
+        counts.append(trips())
+        return counts
+
     one = taken(1)
     assert taken(50) == one
-    assert 0 < one[-1] < 150
+    assert 0 < sum(one) < 150
+
+
+def test_existing_extension_takes_no_round_trip(database: Database, trips: Trips) -> None:
+    """Only one that is missing takes another session."""
+    counts = []
+    for extensions in ([], ["plpgsql"]):
+        trips()
+        database.create({"jit": "off"}, Extensions=extensions)
+        counts.append(trips())
+        database.delete({"jit": "off"}, Extensions=extensions)
+        counts.append(trips())
+    assert counts[:2] == counts[2:]

@@ -38,7 +38,7 @@ DECLARE
   v_name text;
 BEGIN
   FOR v_name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
-    EXECUTE format('DROP EXTENSION %I CASCADE', v_name);
+    EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', v_name);
   END LOOP;
   FOR v_name IN SELECT evtname FROM pg_event_trigger LOOP
     EXECUTE format('DROP EVENT TRIGGER %I', v_name);
@@ -267,6 +267,17 @@ class Database:
         columns = ("name", "role", "owner", "resource", "desired", "applied", "previous", "adopted")
         rows = self.rows(f"SELECT {', '.join(columns)} FROM cdk_pinsafe.setting ORDER BY name")
         return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+
+
+@contextlib.contextmanager
+def loader_revoked(database: Database) -> Iterator[None]:
+    """Take away the function that loads libraries, in this database."""
+    function = "FUNCTION pg_catalog.fmgr_c_validator(oid)"
+    database.rows(f"REVOKE EXECUTE ON {function} FROM PUBLIC")
+    try:
+        yield
+    finally:
+        database.rows(f"GRANT EXECUTE ON {function} TO PUBLIC")
 
 
 def properties(settings: Settings, **changes: object) -> dict[str, object]:

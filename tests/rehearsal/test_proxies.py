@@ -32,7 +32,9 @@ def resources(**proxy: Any) -> dict[str, Any]:
 
     def alarm(changes: dict[str, Any]) -> dict[str, Any]:
         common = {
-            "EvaluationPeriods": 2,
+            # The newest minutes are missing, as metrics come late.
+            "EvaluationPeriods": 5,
+            "DatapointsToAlarm": 2,
             "ComparisonOperator": "GreaterThanThreshold",
             "TreatMissingData": "notBreaching",
             **({"Period": 60} if "MetricName" in changes else {}),
@@ -49,7 +51,7 @@ def resources(**proxy: Any) -> dict[str, Any]:
     def stat(id: str, name: str) -> dict[str, Any]:
         return {"Id": id, "MetricStat": {"Metric": metric(name), "Period": 60, "Stat": "Sum"}, "ReturnData": False}
 
-    ratio = [{"Id": "e", "Expression": "100 * FILL(m, 0) / n"}, stat("m", PINNED), stat("n", "DatabaseConnections")]
+    ratio = [{"Id": "e", "Expression": "100 * m / n"}, stat("m", PINNED), stat("n", "DatabaseConnections")]
     return {
         **NETWORK,
         "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": json.dumps(LOGIN)}},
