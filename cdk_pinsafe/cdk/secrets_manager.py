@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import jsii
-from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Tokenization
+from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Token, Tokenization
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IConstruct, IValidation
 
@@ -34,10 +34,12 @@ def add_endpoint(vpc: ec2.IVpc, subnets: ec2.SubnetSelection | None) -> None:
         )
         # Open to the whole VPC, since private DNS sends all of its clients here. CDK would write the address range as a
         # reference, which cdk-nag cannot read.
-        cidr = cast("ec2.CfnVPC", vpc.node.default_child).cidr_block
-        endpoint.connections.allow_default_port_from(ec2.Peer.ipv4(cidr or vpc.vpc_cidr_block), "from the VPC")
-        if cidr is None:
-            reason = "open to the VPC's own address range only, which IPAM allocates at deployment"
+        resource = vpc.node.default_child
+        known = resource.cidr_block if isinstance(resource, ec2.CfnVPC) else None
+        addresses = known or vpc.vpc_cidr_block
+        endpoint.connections.allow_default_port_from(ec2.Peer.ipv4(addresses), "from the VPC")
+        if Token.is_unresolved(addresses):
+            reason = "open to the VPC's own address range only, which the deployment decides"
             rules = ("EC2RestrictedCommonPorts", "EC2RestrictedSSH")
             nag.acknowledge(endpoint, dict.fromkeys(rules, reason), solutions={"EC23": reason})
 

@@ -194,7 +194,8 @@ def many_databases(app: App) -> None:
         borrow_latency_threshold=Duration.millis(250),
         pool_threshold=90,
         failed_logins_threshold=3,
-        evaluation_periods=3,
+        evaluation_periods=4,
+        datapoints_to_alarm=2,
         actions=[actions.SnsAction(sns.Topic(stack, "Topic", enforce_ssl=True, master_key=log_key))],
     )
     made(PinningDashboard, stack, "Dashboard", proxy_name=proxy.proxy_name, log_group=proxy.log_group)

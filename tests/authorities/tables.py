@@ -46,8 +46,7 @@ DECISIONS: Final = (
     Decision(
         "what the alarms do",
         ["CloudWatchAlarmAction"],
-        "`alarm_actions` of `PinSafePostgres`, `actions` of `PinningAlarms`, `add_alarm_action()` of the alarms of "
-        "`drift_guard`",
+        "`alarm_actions` of `PinSafePostgres`, `actions` of `PinningAlarms`, `drift_guard.add_alarm_actions()`",
     ),
     Decision(
         "rotation of the master user's password",
