@@ -247,8 +247,9 @@ class PinSafeProxy(ConnectableProxy):
                 f"{[pinning_filter.filter_name for pinning_filter in session_pinning_filters]}: RDS takes them for "
                 "MySQL only; set the parameters in the database with DatabaseSettings, and stop the client's SETs",
             )
+        database_groups: Sequence[ec2.ISecurityGroup] = []
         if isinstance(target, rds.ProxyTarget):
-            proxy_target, database_groups = target, []
+            proxy_target = target
         else:
             database = PostgresDatabase.of(target)
             database.check(self, "target")
