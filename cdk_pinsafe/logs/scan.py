@@ -280,7 +280,7 @@ class Scanner:
             findings = analyse(digest).findings if digest else ()
             classified = log_lines.classify(reason, None if findings else digest)
             conditions = [finding.condition.id for finding in findings]
-            if classified is not None and (told.id == "oversized" or not findings):
+            if classified is not None and (classified.id == "oversized" or not findings):
                 conditions.insert(0, classified.id)
             shown = None if digest is None else " ".join(digest.split())[:DIGEST_LIMIT]
             key = GroupKey(tuple(dict.fromkeys(conditions)), (reason or "")[:DIGEST_LIMIT], shown)
