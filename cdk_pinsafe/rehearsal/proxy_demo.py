@@ -17,7 +17,7 @@ from ..errors import RehearsalError
 from ..localcloud.alarms import DIMENSION, NAMESPACE, PERIOD
 from ..localcloud.client import Account, LocalCloud
 from ..localcloud.proxies import PINNED
-from ..pinning.log_lines import Kind, parse_line
+from ..pinning.log_lines import LineKind, parse_line
 from .database_client import Login, SettingValue, quoted
 from .report_items import AlarmRow, Note, Pooling, Reporter
 from .stack_resources import Alarm, alarms
@@ -267,7 +267,7 @@ class _Chapter:
             return []
         events = self._logs.filter_log_events(logGroupName=group, startTime=int(since.timestamp() * 1000))["events"]
         parsed = [(event["message"], parse_line(event["message"])) for event in events]
-        return [message for message, line in parsed if line is not None and line.kind is Kind.PINNED]
+        return [message for message, line in parsed if line is not None and line.kind is LineKind.PINNED]
 
 
 def _differences(proxy: Mapping[str, Any], group: Mapping[str, Any]) -> list[str]:
