@@ -34,11 +34,11 @@ class Sender(StrEnum):
     APPLICATION = "application"
     """It connects through the proxy, so it must not send the statement."""
     MIGRATION = "migration"
-    """A migration tool: it should connect directly, because its locks and settings span transactions."""
+    """A migration tool, which should connect directly, because its locks and settings span transactions."""
     DUMP = "dump"
-    """A dump, while it is made or loaded: it should connect directly."""
+    """A dump while it is made or loaded, which should connect directly."""
     PERSON = "person"
-    """An interactive tool, such as psql: it should connect directly."""
+    """An interactive tool such as psql, which should connect directly."""
 
 
 @dataclass(frozen=True)
