@@ -18,10 +18,10 @@ from rich.table import Table
 
 from .applier import drift, sql
 from .applier.connection import OVERRIDES
-from .applier.drift import Standing
-from .applier.messages import Target, clip
+from .applier.drift import SettingStatus
+from .applier.messages import Target, truncate
 from .applier.plan import Value
-from .applier.reading import extensions_of, load_libraries
+from .applier.state import extensions_of, load_libraries
 from .dsn import MalformedError, parts_of
 from .errors import ApplyError, UnreachableError
 from .terminal import plural
@@ -42,7 +42,7 @@ class Row:
         source: where PostgreSQL says that this value comes from; None where it does not.
     """
 
-    standing: Standing
+    standing: SettingStatus
     effective: str | None
     source: str | None
 
@@ -53,9 +53,9 @@ class Row:
         ``drifted``: something else is stored. ``shadowed``: a role's value beats it, for that role. ``not effective``:
         it is stored, but a fresh session takes its value from elsewhere.
         """
-        if not self.standing.is_standing:
+        if not self.standing.is_in_place:
             return "drifted"
-        if self.standing.shadowed_by:
+        if self.standing.overridden_by:
             return "shadowed"
         # A placeholder of a library that is not loaded has no source.
         elsewhere = self.source not in (None, "database", *_FROM_ROLE)
@@ -91,7 +91,7 @@ def look(dsn: str) -> tuple[Target, list[Row]]:
         names = sorted(standing.key.name for standing in standings if not standing.key.role)
         effective = _effective(dsn, names) if names else {}
     except psycopg.Error as error:
-        failure = ApplyError(f"the database cannot be read: {clip(str(error), 300)}")
+        failure = ApplyError(f"the database cannot be read: {truncate(str(error), 300)}")
     else:
         return target, [Row(one, *((None, None) if one.key.role else effective[one.key.name])) for one in standings]
     raise failure
@@ -118,7 +118,7 @@ def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
     except MalformedError as error:
         failure: ApplyError = ApplyError(str(error))
     except psycopg.OperationalError as error:
-        failure = UnreachableError(f"no connection: {clip(str(error), 400)}")
+        failure = UnreachableError(f"no connection: {truncate(str(error), 400)}")
     raise failure
 
 
@@ -131,7 +131,7 @@ def _effective(dsn: str, names: Sequence[str]) -> Mapping[str, tuple[str | None,
     """Value and source of each parameter in a session as an application gets it."""
     with _connect(dsn) as connection:
         session = _Session(connection)
-        session.run(sql.BEGIN_LOOKING)
+        session.run(sql.BEGIN_READ_ONLY)
         if extensions := extensions_of(names):
             load_libraries(session, extensions)
         rows = session.run(sql.FRESH_SESSION, names=json.dumps(names))
@@ -154,7 +154,7 @@ def _document(target: Target, rows: Sequence[Row]) -> dict[str, Any]:
                 "effective": row.effective,
                 "source": row.source,
                 "state": row.state,
-                "shadowed_by": row.standing.shadowed_by,
+                "overridden_by": row.standing.overridden_by,
             }
             for row in rows
         ],
@@ -186,7 +186,7 @@ def _print(target: Target, rows: Sequence[Row]) -> None:
 
 def _state_in_words(row: Row) -> str:
     if row.state == "shadowed":
-        return f"shadowed for {', '.join(row.standing.shadowed_by)}"
+        return f"shadowed for {', '.join(row.standing.overridden_by)}"
     return f"not effective, from {row.source}" if row.state == "not effective" else row.state
 
 
@@ -195,4 +195,4 @@ def _text(value: Value) -> str:
 
 
 def _line(text: str | None) -> str:
-    return "-" if text is None else clip(text, 200)
+    return "-" if text is None else truncate(text, 200)

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "rehearsal": {"errors", "pinning", "settings", "emulator", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# At the door: it imports whom a command needs, when the command runs.
+# At the connector: it imports whom a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),

@@ -13,7 +13,7 @@
              ├─ several          the same for many databases at once: all or none, or as many as can
              └─ recycle          ending of idle sessions that hold old values, or undone ones
     guard, drift a look on a schedule: whether all is still as asked for
-    door         opens sessions with a secret's credentials
+    connector         opens sessions with a secret's credentials
     connection   TLS and PostgreSQL's protocol; which errors pass by themselves
     sql, blocks  every statement, as constant text
     deadline, messages, log     used by all: patience within a time, one-line errors, structured lines

@@ -24,7 +24,7 @@ import pg8000.native
 from ..errors import ApplyError
 from . import sql
 from .deadline import Deadline, TransientError
-from .messages import ServerMessage, Target, clip
+from .messages import ServerMessage, Target, truncate
 from .secret import Credentials
 
 CA_BUNDLE_VARIABLE: Final = "PINSAFE_CA_BUNDLE"
@@ -239,9 +239,9 @@ def tls_context() -> ssl.SSLContext:
     try:
         return _context_of(path)
     except (OSError, ValueError) as error:
-        reason = clip(str(error), 120)
+        reason = truncate(str(error), 120)
     raise ApplyError(
-        f"the CA bundle {clip(path, 200)} cannot be read: {reason}; {CA_BUNDLE_VARIABLE} must name a PEM file"
+        f"the CA bundle {truncate(path, 200)} cannot be read: {reason}; {CA_BUNDLE_VARIABLE} must name a PEM file"
     )
 
 
@@ -338,13 +338,13 @@ def _no_answer(target: Target, error: Exception, what: str) -> Exception:
         )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ApplyError(
-            f"{target}: its TLS certificate is not trusted: {clip(cause.verify_message or str(cause), 200)}; "
+            f"{target}: its TLS certificate is not trusted: {truncate(cause.verify_message or str(cause), 200)}; "
             f"no password was sent; check the host's name, or give the authority that signed it by the prop 'ca_bundle'"
         )
     if isinstance(error, _NoTlsError):
         return ApplyError(f"{target}: the server refuses TLS; no password was sent; turn on SSL in the server")
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return ApplyError(f"{target}: TLS failed: {clip(str(cause), 200)}; the server must speak TLS 1.2 or later")
+        return ApplyError(f"{target}: TLS failed: {truncate(str(cause), 200)}; the server must speak TLS 1.2 or later")
     if cause is not None or str(error) in _ENDED:
         return TransientError(f"{what} ({_reason(error)})")
     return UnreadableError(f"{target}: the server's answer cannot be read ({_reason(error)}); is it PostgreSQL?")
@@ -383,4 +383,4 @@ def _os_error(error: Exception) -> OSError | None:
 
 def _reason(error: Exception) -> str:
     cause = _os_error(error) or error
-    return clip(f"{type(cause).__name__}: {cause}", 150)
+    return truncate(f"{type(cause).__name__}: {cause}", 150)

@@ -57,7 +57,7 @@ class Deadline:
         return Deadline(self.left * fraction)
 
 
-def persist(attempt: Callable[[], T], deadline: Deadline, what: str) -> T:
+def retry(attempt: Callable[[], T], deadline: Deadline, what: str) -> T:
     """Call ``attempt`` until it returns; after :class:`TransientError`, pause and call it again while there is time.
 
     Raises:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from . import sql
 from .messages import Target
 from .plan import Key, LedgerRow, Value
-from .reading import Runs, judge, read_ledger, read_state, shadows_of
+from .state import SupportsRun, find_role_overrides, judge, read_ledger, read_state
 
 
 @dataclass(frozen=True)
-class Standing:
+class SettingStatus:
     """How one managed setting stands.
 
     Attributes:
@@ -22,25 +22,25 @@ class Standing:
         owner: the construct that manages it.
         desired: what was asked for.
         stored: the text in the catalogue; None if there is none.
-        is_standing: whether it means what was asked for.
-        shadowed_by: roles whose own value beats it, and which this library does not manage.
+        is_in_place: whether it means what was asked for.
+        overridden_by: roles whose own value beats it, and which this library does not manage.
     """
 
     key: Key
     owner: str
     desired: Value
     stored: str | None
-    is_standing: bool
-    shadowed_by: tuple[str, ...] = ()
+    is_in_place: bool
+    overridden_by: tuple[str, ...] = ()
 
 
-def compare(session: Runs, target: Target, is_ours: Callable[[LedgerRow], bool]) -> list[Standing]:
+def compare(session: SupportsRun, target: Target, is_ours: Callable[[LedgerRow], bool]) -> list[SettingStatus]:
     """Compare what is stored with what was asked for, in an immune session of the database.
 
     Raises:
         ApplyError: the ledger cannot be trusted.
     """
-    session.run(sql.BEGIN_COMPARING)
+    session.run(sql.BEGIN_SNAPSHOT)
     ledger = read_ledger(session, target)
     rows = {key: row for key, row in ledger.items() if is_ours(row)}
     if not rows:
@@ -50,11 +50,11 @@ def compare(session: Runs, target: Target, is_ours: Callable[[LedgerRow], bool])
     desired = {key: row.desired for key, row in rows.items()}
     standing, _ = judge(session, desired, ledger, rows, state.stored)
     shadows: dict[str, list[str]] = {}
-    for name, role in shadows_of(names, state.stored, state.everywhere, ledger.keys()):
+    for name, role in find_role_overrides(names, state.stored, state.everywhere, ledger.keys()):
         shadows.setdefault(name, []).append(role)
     session.run(sql.ROLLBACK)
     return [
-        Standing(
+        SettingStatus(
             key,
             row.owner,
             row.desired,

@@ -17,14 +17,14 @@ from typing import Any, Final, Protocol
 from ..errors import ApplyError, PinSafeError
 from . import log, secret
 from .apply import apply, remove
+from .batch import BatchRequest, Result, apply_all, remove_all
+from .connector import Connector, CredentialsCache
 from .deadline import Deadline
-from .door import Door, Keys
-from .guard import check
-from .messages import LONGEST, clip, clip_values, names
+from .drift_check import check
+from .messages import LONGEST, names, truncate, truncate_quoted
 from .plan import Key
-from .properties import PHYSICAL_ID_PREFIX, Identity, identities, is_lenient, recycles, wish
+from .properties import PHYSICAL_ID_PREFIX, Identity, continue_on_error, identities, recycles, wish
 from .recycle import Change, Recycled, recycle
-from .several import Order, Result, apply_all, remove_all
 from .transaction import Outcome
 
 __all__ = ["on_event"]
@@ -81,10 +81,10 @@ def _answer(event: Mapping[str, Any], context: Context) -> dict[str, Any] | PinS
         answer = _dispatch(request, event, context)
     except PinSafeError as error:
         log.error("failed", request=request, kind=type(error).__name__, seconds=_since(start))
-        return type(error)(clip_values(str(error), LONGEST))
+        return type(error)(truncate_quoted(str(error), LONGEST))
     except Exception as error:
-        log.fault(error, request=request, seconds=_since(start))
-        group = clip(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
+        log.exception(error, request=request, seconds=_since(start))
+        group = truncate(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
         return ApplyError(
             f"internal error of the applier ({type(error).__name__}); its log group {group} has the place; report it"
         )
@@ -105,37 +105,37 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
     first = who[0]
     databases = len(who) if first.is_of_list else first.target.database
     log.info("received", request=request, host=first.target.host, database=databases, owner=first.owner)
-    keys = Keys(first.secret_arn, secret.read)
-    door = Door(first.target, keys)
+    keys = CredentialsCache(first.secret_arn, secret.read)
+    connector = Connector(first.target, keys)
     match request:
         case "Create" | "Update" if first.is_of_list:
-            lenient = is_lenient(properties) and not _replaces(event, request, who)
-            order = Order(wish(properties), lambda one: _predecessors(event, request, one), lenient)
+            lenient = continue_on_error(properties) and not _replaces(event, request, who)
+            order = BatchRequest(wish(properties), lambda one: _predecessors(event, request, one), lenient)
             result = apply_all(keys, who, _leaving(event, who), order, deadline)
             physical_id = first.physical_id
         case "Create" | "Update":
-            done = apply(door, first, wish(properties), _predecessors(event, request, first), deadline)
+            done = apply(connector, first, wish(properties), _predecessors(event, request, first), deadline)
             result = Result({first.target.database: done})
             physical_id = first.physical_id
         case "Delete" if first.is_of_list:
             result = remove_all(keys, who, str(physical_id), deadline, recycles=recycles(properties))
         case "Delete":
-            done = remove(door, first, str(physical_id), deadline, recycles=recycles(properties))
+            done = remove(connector, first, str(physical_id), deadline, recycles=recycles(properties))
             result = Result({first.target.database: done})
         case "DriftCheck":
             name, repairs = str(event.get("Name")), event.get("Repair") is True
             managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
             return check(keys, who, managed, name, deadline, repairs=repairs).counts
         case _:
-            raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
+            raise ApplyError(f"RequestType must be Create, Update or Delete, got {truncate(request, 40)!r}")
     for database, one in result.done.items():
-        with log.about(database=database) if first.is_of_list else contextlib.nullcontext():
+        with log.bound_fields(database=database) if first.is_of_list else contextlib.nullcontext():
             _tell(one.outcome)
     recycled = Recycled()
     if changes := _changes(result):
         # By way of a database that is known to answer.
         target = replace(first.target, database=changes[0].database)
-        recycled = recycle(Door(target, keys), changes, deadline)
+        recycled = recycle(Connector(target, keys), changes, deadline)
     return {"PhysicalResourceId": physical_id, "Data": _data(result, recycled)}
 
 
@@ -205,7 +205,7 @@ def _data(result: Result, recycled: Recycled) -> dict[str, str]:
         "Changed": str(sum(len(outcome.changed) for outcome in outcomes)),
         "Adopted": str(sum(len(outcome.adopted) for outcome in outcomes)),
         "Reset": str(sum(len(outcome.reset) for outcome in outcomes)),
-        "Shadowed": names(shadowed, _LISTED_CHARACTERS),
+        "OverriddenByRole": names(shadowed, _LISTED_CHARACTERS),
         "Recycled": str(recycled.ended),
         "Stale": "unknown" if recycled.stale is None else str(recycled.stale),
         "Failed": names(result.failed, _LISTED_CHARACTERS),

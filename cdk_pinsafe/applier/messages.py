@@ -64,7 +64,7 @@ class Target:
     database: str
 
     def __str__(self) -> str:
-        return f'database "{clip(self.database, 70)}" at {clip(self.host, 100)}:{self.port}'
+        return f'database "{truncate(self.database, 70)}" at {truncate(self.host, 100)}:{self.port}'
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class ServerMessage:
     user: str = ""
 
     def __str__(self) -> str:
-        parts = [clip(self.message, 350)]
+        parts = [truncate(self.message, 350)]
         if self.detail:
-            parts.append(f"DETAIL: {clip(self.detail, 150)}")
+            parts.append(f"DETAIL: {truncate(self.detail, 150)}")
         if self.hint:
-            parts.append(f"HINT: {clip(self.hint, 200)}")
+            parts.append(f"HINT: {truncate(self.hint, 200)}")
         return f"{'; '.join(part.rstrip('.') for part in parts)} (SQLSTATE {self.sqlstate})"
 
 
-def clip(text: str, length: int) -> str:
+def truncate(text: str, length: int) -> str:
     """The text in one line of printable characters, cut to a length, and to as many bytes as are its share."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     if _weight(line) <= length:
@@ -110,13 +110,13 @@ def clip(text: str, length: int) -> str:
     return line[: length - 1].encode()[: int(length * _BYTES) - 3].decode(errors="ignore") + "…"
 
 
-def clip_values(text: str, length: int) -> str:
+def truncate_quoted(text: str, length: int) -> str:
     """The same, but cut first within what it quotes: what to do comes last, and must survive."""
     if _weight(text) > length:
         text = _QUOTED.sub(lambda match: _shortened(match[0]), text)
     if _weight(text) > length:
         text = _LISTED.sub(lambda match: _shortened(match[0]), text)
-    return clip(text, length)
+    return truncate(text, length)
 
 
 def names(items: Iterable[str], length: int = 200) -> str:
@@ -128,7 +128,7 @@ def names(items: Iterable[str], length: int = 200) -> str:
         used += len(json.dumps(item))
         if shown and used > length:
             break
-        shown.append(clip(item, length))
+        shown.append(truncate(item, length))
     rest = len(every) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
@@ -151,9 +151,9 @@ def setting_refused(
         is_known: whether there is an extension that the parameter can be of.
     """
     more = f"; also refused: {names(others, 120)}" if others else ""
-    of_role = f' of role "{clip(error.role, 63)}"' if error.role else ""
+    of_role = f' of role "{truncate(error.role, 63)}"' if error.role else ""
     return _fitted(
-        f'setting "{clip(error.about, 100)}"{of_role} in {target}',
+        f'setting "{truncate(error.about, 100)}"{of_role} in {target}',
         error,
         f"nothing was changed; {_remedy(error, set(installed), is_known)}{more}",
     )
@@ -168,7 +168,7 @@ def extension_refused(target: Target, error: ServerMessage, *, is_offered: bool)
         is_offered: whether the server has such an extension.
     """
     return _fitted(
-        f'extension "{clip(error.about, 100)}" in {target}',
+        f'extension "{truncate(error.about, 100)}" in {target}',
         error,
         f"nothing was changed; {_extension_remedy(error, is_offered)}",
     )
@@ -182,7 +182,7 @@ def other_error(target: Target, error: ServerMessage) -> str:
 def not_owner(target: Target, user: str, owner: str) -> str:
     """The user may not alter the database."""
     return (
-        f'{target}: user "{clip(user, 63)}" may not alter it, its owner is "{clip(owner, 63)}"; nothing was changed; '
+        f'{target}: user "{truncate(user, 63)}" may not alter it, its owner is "{truncate(owner, 63)}"; nothing was changed; '
         "use the owner's secret, or make the user its owner with ALTER DATABASE ... OWNER TO"
     )
 
@@ -191,7 +191,7 @@ def role_missing(target: Target, role: str, others: Iterable[str]) -> str:
     """Settings were asked for a role that the server does not have."""
     more = f" (likewise {names(others, 120)})" if others else ""
     return (
-        f'role "{clip(role, 63)}"{more} in {target}: the server has no such role; nothing was changed; '
+        f'role "{truncate(role, 63)}"{more} in {target}: the server has no such role; nothing was changed; '
         "create it first, or correct its name, in which case counts"
     )
 
@@ -201,20 +201,20 @@ def shadowed(target: Target, shadows: Iterable[tuple[str, str]]) -> str:
     (name, role), *more = shadows
     others = f" (likewise {names((str(Key(*shadow)) for shadow in more), 200)})" if more else ""
     return (
-        f'setting "{clip(name, 100)}" in {target}: role "{clip(role, 63)}" has a value of its own, which beats the '
+        f'setting "{truncate(name, 100)}" in {target}: role "{truncate(role, 63)}" has a value of its own, which beats the '
         f"database's{others}; nothing was changed; take it away with ALTER ROLE ... RESET or ALTER ROLE ... IN "
-        "DATABASE ... RESET, or say it in role_settings, or pass on_shadow='warn'"
+        "DATABASE ... RESET, or say it in role_settings, or pass on_role_override='warn'"
     )
 
 
-def several_failed(where: str, failures: Mapping[str, str], number: int, what_of_others: str) -> str:
+def batch_failed(where: str, failures: Mapping[str, str], number: int, what_of_others: str) -> str:
     """Some of several databases failed. ``failures`` maps each to its message; as many as fit are told in full."""
-    head = f"{len(failures)} of {number} databases at {clip(where, 100)} failed"
+    head = f"{len(failures)} of {number} databases at {truncate(where, 100)} failed"
     room = LONGEST - len(head) - len(what_of_others) - 4
     told: list[str] = []
     rest = list(failures)
     while rest and (not told or room > _LEAST_TOLD + len(names(rest, _NAMES_TOLD))):
-        message = clip_values(failures[rest[0]], min(_MOST_TOLD, max(_LEAST_TOLD, room - _NAMES_TOLD)))
+        message = truncate_quoted(failures[rest[0]], min(_MOST_TOLD, max(_LEAST_TOLD, room - _NAMES_TOLD)))
         room -= _weight(message) + 4
         told.append(message)
         rest.pop(0)
@@ -227,16 +227,16 @@ def owned_by_another(target: Target, conflicts: Mapping[Key, str]) -> str:
     key, owner = next(iter(conflicts.items()))
     others = [str(other) for other in conflicts if other != key]
     more = f" (likewise {names(others, 120)})" if others else ""
-    of_role = f' of role "{clip(key.role, 63)}"' if key.role else ""
+    of_role = f' of role "{truncate(key.role, 63)}"' if key.role else ""
     return (
-        f'setting "{clip(key.name, 100)}"{of_role}{more} in {target} is already managed by "{clip(owner, 200)}"; '
+        f'setting "{truncate(key.name, 100)}"{of_role}{more} in {target} is already managed by "{truncate(owner, 200)}"; '
         "nothing was changed; keep it in one place: remove it there first, in a deployment of its own"
     )
 
 
 def _fitted(head: str, error: ServerMessage, tail: str) -> str:
     """What is wrong and what to do have their room; PostgreSQL's words get the rest."""
-    return f"{head}: {clip(str(error), LONGEST - _weight(head) - _weight(tail) - 4)}; {tail}"
+    return f"{head}: {truncate(str(error), LONGEST - _weight(head) - _weight(tail) - 4)}; {tail}"
 
 
 def _weight(text: str) -> int:
@@ -244,7 +244,7 @@ def _weight(text: str) -> int:
 
 
 def _shortened(quoted: str) -> str:
-    return f"{clip(quoted[:-1], 99)}{quoted[-1]}" if _weight(quoted) > 100 else quoted
+    return f"{truncate(quoted[:-1], 99)}{quoted[-1]}" if _weight(quoted) > 100 else quoted
 
 
 def _extension_remedy(error: ServerMessage, is_offered: bool) -> str:
@@ -311,4 +311,4 @@ def _role_remedy(error: ServerMessage) -> str:
 
 
 def _quoted(identifier: str) -> str:
-    return '"' + clip(identifier, 63).replace('"', '""') + '"'
+    return '"' + truncate(identifier, 63).replace('"', '""') + '"'

@@ -37,7 +37,7 @@ class Key:
         return f'{self.name} of role "{self.role}"' if self.role else self.name
 
 
-TOLERATED: Final = ("0A000", "22023", "42501", "42602", "42704", "55P02")
+IGNORABLE_SQLSTATES: Final = ("0A000", "22023", "42501", "42602", "42704", "55P02")
 """SQLSTATEs with which PostgreSQL may refuse to take a setting back, which must not keep a construct from being
 deleted: the extension was dropped (42501), it cannot be reset (0A000), the server no longer knows it, its value or its
 role."""
@@ -84,13 +84,13 @@ class Action:
         key: the setting.
         value: what to set; a text that is stored already is set with :attr:`is_stored`. None removes it.
         is_stored: whether ``value`` is a text as PostgreSQL stored it, where a list is one text.
-        tolerated: SQLSTATEs that make it a warning instead of an error.
+        ignorable: SQLSTATEs that make it a warning instead of an error.
     """
 
     key: Key
     value: Value | None
     is_stored: bool = False
-    tolerated: tuple[str, ...] = ()
+    ignorable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Change:
     """What was done to one setting.
 
     Attributes:
@@ -135,12 +135,12 @@ class Trace:
     new_text: str | None
     new_row: LedgerRow | None
 
-    def after(self, earlier: "Trace") -> "Trace":
+    def after(self, earlier: "Change") -> "Change":
         """What both did, if this one met the row that the earlier one left; else that one left nothing."""
         if self.row != earlier.new_row:
             return self
         text = earlier.text if self.text == earlier.new_text else self.text
-        return Trace(text, earlier.row, self.new_text, self.new_row)
+        return Change(text, earlier.row, self.new_text, self.new_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Plan:
     Attributes:
         actions: changes, in order.
         writes: ledger rows to write.
-        forgets: ledger rows to delete.
+        ledger_deletes: ledger rows to delete.
         changed: settings whose stored value is replaced.
         adopted: settings that stood as asked for and are managed from now on.
         reset: settings no longer managed whose value is taken back.
@@ -160,7 +160,7 @@ class Plan:
 
     actions: tuple[Action, ...]
     writes: tuple[Write, ...]
-    forgets: tuple[Key, ...]
+    ledger_deletes: tuple[Key, ...]
     changed: tuple[Key, ...] = ()
     adopted: tuple[Key, ...] = ()
     reset: tuple[Key, ...] = ()
@@ -170,15 +170,16 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do, not even in the ledger."""
-        return not (self.actions or self.writes or self.forgets)
+        return not (self.actions or self.writes or self.ledger_deletes)
 
     def traces(
         self, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str], now: Mapping[Key, str]
-    ) -> dict[Key, Trace]:
+    ) -> dict[Key, Change]:
         """What it did, by the ledger and the texts that it was made from, and by the texts that are stored since."""
         rows = {one.key: one.row(now) for one in self.writes}
         return {
-            key: Trace(stored.get(key), ledger.get(key), now.get(key), rows.get(key)) for key in (*rows, *self.forgets)
+            key: Change(stored.get(key), ledger.get(key), now.get(key), rows.get(key))
+            for key in (*rows, *self.ledger_deletes)
         }
 
 
@@ -220,14 +221,14 @@ def plan(
     left: list[Key] = []
     repaired: list[Key] = []
 
-    forgets = [key for key in ledger if key in ours and key not in desired and key not in orphaned]
+    ledger_deletes = [key for key in ledger if key in ours and key not in desired and key not in orphaned]
     # Taking back comes first, so that an error of a new value cannot be confused with one of an old value.
-    for key in forgets:
+    for key in ledger_deletes:
         row = ledger[key]
         if stored.get(key) != row.applied:
             left.append(key)
         elif row.previous != row.applied:
-            actions.append(Action(key, row.previous, is_stored=True, tolerated=TOLERATED))
+            actions.append(Action(key, row.previous, is_stored=True, ignorable=IGNORABLE_SQLSTATES))
             reset.append(key)
 
     for key, value in desired.items():
@@ -255,7 +256,7 @@ def plan(
     return Plan(
         tuple(actions),
         tuple(writes),
-        tuple(forgets),
+        tuple(ledger_deletes),
         tuple(changed),
         tuple(adopted),
         tuple(reset),
@@ -264,7 +265,7 @@ def plan(
     )
 
 
-def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
+def plan_rollback(traces: Mapping[Key, Change], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
     """Decide what undoes that which was done: each setting is as it was, and so is what the ledger has of it.
 
     Left alone is what is somebody else's by now: the value where another text stands than the one that was left, and
@@ -272,14 +273,14 @@ def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], st
     """
     actions: list[Action] = []
     writes: list[Write] = []
-    forgets: list[Key] = []
+    ledger_deletes: list[Key] = []
     for key, trace in traces.items():
         if ledger.get(key) != trace.new_row:
             continue
         if stored.get(key) == trace.new_text != trace.text:
-            actions.append(Action(key, trace.text, is_stored=True, tolerated=TOLERATED))
+            actions.append(Action(key, trace.text, is_stored=True, ignorable=IGNORABLE_SQLSTATES))
         if (row := trace.row) is not None:
             writes.append(Write.of(key, row))
         else:
-            forgets.append(key)
-    return Plan(tuple(actions), tuple(writes), tuple(forgets))
+            ledger_deletes.append(key)
+    return Plan(tuple(actions), tuple(writes), tuple(ledger_deletes))

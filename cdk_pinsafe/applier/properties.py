@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..errors import ApplyError, SettingError
 from ..settings import to_text
-from .messages import Target, clip
+from .messages import Target, truncate
 from .plan import Key, Value
 
 PHYSICAL_ID_PREFIX: Final = "pinsafe:"
@@ -40,19 +40,19 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredState:
     """What the database is to have.
 
     Attributes:
         settings: setting to text, or elements of a list.
         extensions: extensions that must exist.
-        bears_shadows: whether a setting that is set or adopted now may be beaten by a role's value.
+        allow_role_overrides: whether a setting that is set or adopted now may be beaten by a role's value.
         recycles: whether idle sessions of before are ended after a change.
     """
 
     settings: Mapping[Key, Value]
     extensions: tuple[str, ...] = ()
-    bears_shadows: bool = True
+    allow_role_overrides: bool = True
     recycles: bool = False
 
     @property
@@ -78,7 +78,7 @@ def identities(properties: Mapping[str, Any]) -> tuple[Identity, ...]:
         _text(properties, key) for key in ("Host", "Port", "SecretArn", "Owner", "Address")
     )
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ApplyError(f"property 'Port' must be a number between 1 and 65535, got {clip(port, 40)!r}")
+        raise ApplyError(f"property 'Port' must be a number between 1 and 65535, got {truncate(port, 40)!r}")
     return tuple(Identity(Target(host, int(port), name), secret_arn, owner, address, is_list) for name in names)
 
 
@@ -86,7 +86,7 @@ def _databases(properties: Mapping[str, Any]) -> tuple[str, ...]:
     names = properties["Databases"]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise ApplyError(
-            f"property 'Databases' must be a list of one or more names of databases, got {clip(repr(names), 80)}"
+            f"property 'Databases' must be a list of one or more names of databases, got {truncate(repr(names), 80)}"
         )
     for name in names:
         if not _is_text(name):
@@ -97,11 +97,11 @@ def _databases(properties: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def wish(properties: Mapping[str, Any]) -> Wish:
+def wish(properties: Mapping[str, Any]) -> DesiredState:
     """Read what the database is to have.
 
     ``Settings`` is the JSON text of an object of parameter and value, ``RoleSettings``, which may be absent, of an
-    object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnShadow``, which may
+    object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnRoleOverride``, which may
     be absent, is ``warn`` or ``fail``; for ``Recycle`` see :func:`recycles`.
 
     Raises:
@@ -114,21 +114,21 @@ def wish(properties: Mapping[str, Any]) -> Wish:
             if not _is_identifier(role) or not isinstance(given, dict):
                 raise ApplyError(
                     "property 'RoleSettings' must hold roles, whose names have 1 to 63 bytes and no NUL character, "
-                    f"each with an object of parameter and value, got {clip(repr(role), 80)}"
+                    f"each with an object of parameter and value, got {truncate(repr(role), 80)}"
                 )
             settings |= _settings(given, role)
     extensions = properties.get("Extensions", [])
     if not isinstance(extensions, list):
-        raise ApplyError(f"property 'Extensions' must be a list of names, got {clip(repr(extensions), 80)}")
-    return Wish(
+        raise ApplyError(f"property 'Extensions' must be a list of names, got {truncate(repr(extensions), 80)}")
+    return DesiredState(
         settings,
         tuple(_name(item) for item in extensions),
-        bears_shadows=_choice(properties, "OnShadow", "warn", "fail") == "warn",
+        allow_role_overrides=_choice(properties, "OnRoleOverride", "warn", "fail") == "warn",
         recycles=recycles(properties),
     )
 
 
-def is_lenient(properties: Mapping[str, Any]) -> bool:
+def continue_on_error(properties: Mapping[str, Any]) -> bool:
     """Read ``OnError``, which may be absent: ``rollback`` or ``continue``."""
     return _choice(properties, "OnError", "rollback", "continue") == "continue"
 
@@ -142,7 +142,7 @@ def _choice(properties: Mapping[str, Any], key: str, default: str, *others: str)
     value = properties.get(key, default)
     if value not in (default, *others):
         expected = " or ".join(repr(one) for one in (default, *others))
-        raise ApplyError(f"property {key!r} must be {expected}, got {clip(repr(value), 80)}")
+        raise ApplyError(f"property {key!r} must be {expected}, got {truncate(repr(value), 80)}")
     return str(value)
 
 
@@ -170,7 +170,7 @@ def _object(properties: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def _name(item: object) -> str:
     if not isinstance(item, str) or not item or not _is_text(item):
-        raise ApplyError(f"property 'Extensions' must hold names of extensions, got {clip(repr(item), 80)}")
+        raise ApplyError(f"property 'Extensions' must hold names of extensions, got {truncate(repr(item), 80)}")
     return item
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from ..errors import PinSafeError
 from . import log, sql
 from .connection import ServerError, immune_options
+from .connector import Connector
 from .deadline import Deadline, TransientError
-from .door import Door
 from .plan import Key
-from .reading import AWS_ROLES
+from .state import AWS_ROLES
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Recycled:
     stale: int | None = None
 
 
-def recycle(door: Door, changes: Sequence[Change], deadline: Deadline) -> Recycled:
+def recycle(connector: Connector, changes: Sequence[Change], deadline: Deadline) -> Recycled:
     """End what is idle of the sessions that began before the changes, in one session of any database of the server.
 
     A session is ended if it is a client's, of the changed database and, where only settings of roles were changed, of
@@ -72,8 +72,8 @@ def recycle(door: Door, changes: Sequence[Change], deadline: Deadline) -> Recycl
         "spared": sorted(AWS_ROLES),
     }
     try:
-        with door.open(deadline, immune_options(deadline)) as session:
-            session.run(sql.BEGIN_LOOKING)
+        with connector.open(deadline, immune_options(deadline)) as session:
+            session.run(sql.BEGIN_READ_ONLY)
             session.run(sql.REQUEST, request=json.dumps(request, ensure_ascii=False))
             session.run(sql.RECYCLE)
             result = session.run(sql.RESULT)[0][0]

@@ -16,11 +16,11 @@ session as an application gets it, where any name without a schema, and any oper
 
 from typing import Final
 
-from .blocks import ACT as ACT
-from .blocks import CANONICALISE as CANONICALISE
-from .blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
-from .blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
-from .blocks import RECYCLE as RECYCLE
+from .do_blocks import APPLY_CHANGES as APPLY_CHANGES
+from .do_blocks import CANONICALIZE as CANONICALIZE
+from .do_blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
+from .do_blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
+from .do_blocks import RECYCLE as RECYCLE
 
 ABOUT: Final = "pinsafe:"
 """What the column field of an error begins with where these blocks filled it; PostgreSQL's own errors use it too."""
@@ -35,7 +35,7 @@ IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_dat
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE"
 """Said in full: the database's own defaults could be serializable and read-only."""
 
-BEGIN_COMPARING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE"
+BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE"
 """One snapshot for all that is read: no lock is taken, and nobody waits."""
 
 NO_TRANSACTION_TIMEOUT: Final = "SET LOCAL transaction_timeout = 0"
@@ -132,7 +132,7 @@ AVAILABLE: Final = (
 CLOCK: Final = "SELECT CAST(EXTRACT(epoch FROM pg_catalog.clock_timestamp()) AS text)"
 """A number, as no session's DateStyle or time zone can change its meaning."""
 
-BEGIN_LOOKING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
+BEGIN_READ_ONLY: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
 
 FRESH_SESSION: Final = """
 SELECT n.value, s.source,

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from ..errors import ApplyError
 from ..settings import extension_of
 from . import log, messages, sql
-from .compare import elements
 from .connection import OVERRIDES, ServerError, Session
 from .deadline import TransientError
+from .equivalence import elements
 from .messages import ServerMessage
-from .plan import Action, Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
-from .properties import Identity, Wish
-from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
+from .plan import Action, Change, Key, LedgerRow, OwnedByAnotherError, Plan, Value, plan, plan_rollback
+from .properties import DesiredState, Identity
+from .state import State, by_key, find_role_overrides, judge, read_ledger, read_state, request, result
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Done:
+class Applied:
     """What a transaction leaves to verify, and to undo.
 
     Attributes:
@@ -60,18 +60,18 @@ class Done:
 
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
-    traces: Mapping[Key, Trace] = field(default_factory=dict)
+    traces: Mapping[Key, Change] = field(default_factory=dict)
 
-    def after(self, earlier: "Done | None") -> "Done":
+    def after(self, earlier: "Applied | None") -> "Applied":
         """What both did. Whether the earlier one's COMMIT was done, which nobody knows, shows in what this one met."""
         if earlier is None:
             return self
         was = earlier.traces
         both = {key: one.after(was[key]) if key in was else one for key, one in self.traces.items()}
         is_done_anew = was.keys() <= self.traces.keys()
-        return Done(self.outcome if is_done_anew else earlier.outcome, self.stored, {**was, **both})
+        return Applied(self.outcome if is_done_anew else earlier.outcome, self.stored, {**was, **both})
 
-    def at(self, time: str) -> "Done":
+    def at(self, time: str) -> "Applied":
         """The same, with the time of the commit."""
         return replace(self, outcome=replace(self.outcome, committed_at=time))
 
@@ -96,7 +96,7 @@ class Transaction:
         self._creates = creates
         self._installed: frozenset[str] = frozenset()
 
-    def run(self, wish: Wish | None, is_ours: Callable[[LedgerRow], bool]) -> Done:
+    def run(self, wish: DesiredState | None, is_ours: Callable[[LedgerRow], bool]) -> Applied:
         """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again.
 
         Raises:
@@ -108,7 +108,7 @@ class Transaction:
             ledger = read_ledger(self._session, self._target)
             ours = {key for key, row in ledger.items() if is_ours(row)}
             if wish is None:
-                wish = Wish({key: ledger[key].desired for key in ours})
+                wish = DesiredState({key: ledger[key].desired for key in ours})
             state = read_state(self._session, wish.names, wish.roles)
             self._installed = state.installed
             orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
@@ -129,7 +129,7 @@ class Transaction:
             failure = ApplyError(messages.owned_by_another(self._target, error.conflicts))
         else:
             unable = {key for key, _ in refused}
-            managed = (ledger.keys() - set(todo.forgets)) | wish.settings.keys()
+            managed = (ledger.keys() - set(todo.ledger_deletes)) | wish.settings.keys()
             outcome = Outcome(
                 applied=tuple(wanted),
                 changed=todo.changed,
@@ -139,22 +139,22 @@ class Transaction:
                 repaired=todo.repaired,
                 orphaned=tuple(orphaned),
                 refused=refused,
-                shadows=shadows_of(wish.names, stored, state.everywhere, managed),
+                shadows=find_role_overrides(wish.names, stored, state.everywhere, managed),
             )
             touched = {key.name for key in (*todo.changed, *todo.adopted) if not key.role}
             hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
-            if hidden and not wish.bears_shadows:
+            if hidden and not wish.allow_role_overrides:
                 raise ApplyError(messages.shadowed(self._target, hidden))
-            return Done(outcome, stored, todo.traces(ledger, texts, stored))
+            return Applied(outcome, stored, todo.traces(ledger, texts, stored))
         raise failure
 
-    def restore(self, traces: Mapping[Key, Trace]) -> list[Key]:
+    def restore(self, traces: Mapping[Key, Change]) -> list[Key]:
         """Do everything but the COMMIT of what undoes another transaction; answers with what cannot be taken back."""
         try:
             self._begin()
             ledger = read_ledger(self._session, self._target)
             state = read_state(self._session, (), ())
-            todo = way_back(traces, ledger=ledger, stored=state.stored)
+            todo = plan_rollback(traces, ledger=ledger, stored=state.stored)
             # Each refusal would be borne, and the ledger would forget what still stands.
             self._may_do(todo, state)
             judge(self._session, {}, {}, traces.keys(), state.stored)  # for the libraries that it loads
@@ -180,7 +180,7 @@ class Transaction:
         (in_recovery, database) = self._session.run(sql.IDENTITY)[0]
         if database != self._target.database:
             raise ApplyError(
-                f'{self._target}: names have at most 63 bytes, PostgreSQL took "{messages.clip(database, 63)}" for it; '
+                f'{self._target}: names have at most 63 bytes, PostgreSQL took "{messages.truncate(database, 63)}" for it; '
                 "give the name that the database has"
             )
         if in_recovery:
@@ -193,7 +193,7 @@ class Transaction:
             self._session.run(sql.NO_TRANSACTION_TIMEOUT)
         self._session.run(sql.LOCK)
 
-    def _orphaned(self, wish: Wish, state: State, before: Mapping[Key, Value]) -> list[Key]:
+    def _orphaned(self, wish: DesiredState, state: State, before: Mapping[Key, Value]) -> list[Key]:
         """What is asked for, as it was before, of roles that are gone: a way back must not fail for one dropped since.
 
         Raises:
@@ -206,7 +206,9 @@ class Transaction:
             raise ApplyError(messages.role_missing(self._target, role, others))
         return orphaned
 
-    def _create(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> tuple[State, tuple[Action, ...]]:
+    def _create(
+        self, wish: DesiredState, state: State, ledger: Mapping[Key, LedgerRow]
+    ) -> tuple[State, tuple[Action, ...]]:
         """Create the extensions that are missing, and what they require.
 
         Their scripts may alter settings of the database, as PostGIS's alter ``search_path``. What nobody manages stays
@@ -278,7 +280,9 @@ class Transaction:
 
     def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
         """Change and note; answers with all that is stored now, and with what could not be taken back."""
-        concerned = {action.key for action in todo.actions} | {row.key for row in todo.writes} | set(todo.forgets)
+        concerned = (
+            {action.key for action in todo.actions} | {row.key for row in todo.writes} | set(todo.ledger_deletes)
+        )
         request(
             self._session,
             {
@@ -287,7 +291,7 @@ class Transaction:
                     {
                         **_names(action.key),
                         "elements": _elements(action.key.name, action.value, is_stored=action.is_stored),
-                        "tolerated": action.tolerated,
+                        "ignorable": action.ignorable,
                     }
                     for action in todo.actions
                 ],
@@ -303,10 +307,10 @@ class Transaction:
                     }
                     for row in todo.writes
                 ],
-                "forgets": [_names(key) for key in todo.forgets],
+                "ledger_deletes": [_names(key) for key in todo.ledger_deletes],
             },
         )
-        self._session.run(sql.ACT)
+        self._session.run(sql.APPLY_CHANGES)
         answer = result(self._session)
         refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in answer["refused"])
         return by_key(answer["stored"]), refused

@@ -14,9 +14,9 @@ from typing import Any, Final
 from ..errors import ApplyError
 from . import log, sql
 from .connection import ServerError, Session, UnreadableError
-from .deadline import Deadline, TransientError, persist
+from .deadline import Deadline, TransientError, retry
 from .messages import Target, names
-from .reading import load_libraries
+from .state import load_libraries
 
 Open = Callable[[Deadline, Mapping[str, str]], Session]
 """Opens a session with these start-up options."""
@@ -132,7 +132,7 @@ def _look(
         options = spared if tries > 1 else {}
         try:
             with open_session(deadline, options) as session:
-                session.run(sql.BEGIN_LOOKING)
+                session.run(sql.BEGIN_READ_ONLY)
                 if extensions:
                     load_libraries(session, extensions)
                 return session.run(sql.FRESH_SESSION, names=json.dumps(sorted(asked))), options
@@ -140,7 +140,7 @@ def _look(
             failure = TransientError(str(error)) if tries < _LOOKS else ApplyError(f"{target}: {error}")
         raise failure
 
-    return persist(attempt, deadline, f"{target}, settings applied but not yet verified")
+    return retry(attempt, deadline, f"{target}, settings applied but not yet verified")
 
 
 def _judge(

@@ -11,8 +11,8 @@ from cdk_pinsafe.applier import connection, secret
 from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
 
-from .trusting import debian_installations, offered, trusting_copy
-from .world import MASTER, Cluster, Database, Secrets
+from .harness import MASTER, Cluster, Database, FakeSecretsManager
+from .trusted_extensions import debian_installations, offered, trusting_copy
 
 
 def _name(installation: Installation) -> str:
@@ -70,30 +70,36 @@ def trusting_cluster(
 
 
 @pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Secrets:
+def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> FakeSecretsManager:
     """The secrets that the applier can read: the one thing of AWS that is replaced."""
-    vault = Secrets()
-    monkeypatch.setattr(secret, "read", vault.read)
-    return vault
+    secrets_manager = FakeSecretsManager()
+    monkeypatch.setattr(secret, "read", secrets_manager.read)
+    return secrets_manager
 
 
 @pytest.fixture
 def database(
-    cluster: Cluster, vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster,
+    secrets_manager: FakeSecretsManager,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
     """A fresh database of the master user."""
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    with cluster.fresh_database(vault) as fresh:
+    with cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def trusting_database(
-    trusting_cluster: Cluster, vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+    trusting_cluster: Cluster,
+    secrets_manager: FakeSecretsManager,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
     """A fresh database of a server that has Debian's extensions."""
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    with trusting_cluster.fresh_database(vault) as fresh:
+    with trusting_cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 

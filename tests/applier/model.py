@@ -145,7 +145,7 @@ class Model:
         extensions: Iterable[str] = (),
         *,
         heir_of: Collection[str] = (),
-        bears_shadows: bool,
+        allow_role_overrides: bool,
     ) -> Answer:
         """A Create, or an Update: either all is as wished for, or nothing has happened."""
         if not self.is_there:
@@ -153,7 +153,7 @@ class Model:
         before = copy.deepcopy(self)
         try:
             self.extensions.update(extensions)
-            return self._apply(owner, resource, wish, {owner, *heir_of}, bears_shadows)
+            return self._apply(owner, resource, wish, {owner, *heir_of}, allow_role_overrides)
         except RefusedError as error:
             self.stored, self.ledger = before.stored, before.ledger
             # What was created to no effect was committed before it was seen; extensions are never dropped.
@@ -176,7 +176,7 @@ class Model:
         resource: str,
         wish: Mapping[Key, Asked],
         owners: Collection[str],
-        bears_shadows: bool,
+        allow_role_overrides: bool,
     ) -> Answer:
         # What was asked for already of a role that somebody dropped since stays as it is, in the ledger alone.
         orphans = {key for key in wish if key.role and key.role not in self.roles}
@@ -207,7 +207,7 @@ class Model:
 
         changed = wanted.keys() - standing
         foreign = {key.name for key in self.stored if key.role and key not in self.ledger}
-        if not bears_shadows and any(key.name in foreign for key in changed | new if not key.role):
+        if not allow_role_overrides and any(key.name in foreign for key in changed | new if not key.role):
             raise RefusedError(SHADOWED)
         if any(self._means(key, self.stored[key]) in PARAMETERS[key.name].idle for key in changed | new):
             raise RefusedError(IDLE)

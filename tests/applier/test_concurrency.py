@@ -10,7 +10,7 @@ from typing import Any, Final
 import pg8000.native
 import pytest
 
-from .world import Database
+from .harness import Database
 
 NAMES: Final = (
     "work_mem", "maintenance_work_mem", "temp_buffers", "effective_cache_size",
@@ -41,13 +41,13 @@ def test_appliers_and_hands_do_not_lose_each_others_work(
     """Sixteen owners with settings of their own, of the database and of a role, and four hands that write all the
     while: no error, no update lost."""
     role = f"reader_of_{database.name}"
-    database.hand(f"CREATE ROLE {role}")
+    database.run_sql(f"CREATE ROLE {role}")
     is_over = threading.Event()
     by_hand: Stored = {}
     deeds = [0] * HANDS
     rounds = -(-1_000 // len(NAMES)) if long else 4
 
-    def hand(number: int) -> None:
+    def manual_change(number: int) -> None:
         whose, name = (role if number % 2 else ""), ("random_page_cost", "cpu_operator_cost")[number // 2]
         whom = f"ROLE {role} IN DATABASE {database.name}" if whose else f"DATABASE {database.name}"
         with database.session() as session:
@@ -81,7 +81,7 @@ def test_appliers_and_hands_do_not_lose_each_others_work(
     start = time.monotonic()
     try:
         with ThreadPoolExecutor(len(NAMES) + HANDS) as pool:
-            writing = [pool.submit(hand, number) for number in range(HANDS)]
+            writing = [pool.submit(manual_change, number) for number in range(HANDS)]
             try:
                 done = [one.result() for one in [pool.submit(applier, number) for number in range(len(NAMES))]]
             finally:

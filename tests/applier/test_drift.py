@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cdk_pinsafe import drift as drift_room
-from cdk_pinsafe.applier.drift import Standing
+from cdk_pinsafe.applier.drift import SettingStatus
 from cdk_pinsafe.applier.messages import Target
 from cdk_pinsafe.applier.plan import Key
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.drift import Row
 
 from ..docs.pages import page
-from .world import MASTER, Database
+from .harness import MASTER, Database
 
 WISH = {"work_mem": "64MB", "search_path": ["chat", "public"], "timezone": "UTC"}
 
@@ -57,7 +57,7 @@ def test_what_stands_is_told_in_one_line(database: Database) -> None:
         "effective": "chat, public",
         "source": "database",
         "state": "ok",
-        "shadowed_by": [],
+        "overridden_by": [],
     }
 
 
@@ -85,15 +85,15 @@ def test_drift_is_shown_as_desired_stored_and_effective(database: Database) -> N
 def test_shadows_and_roles_are_shown(database: Database) -> None:
     """A hand's value for a role is a shadow; a managed value of a role is a setting of its own."""
     role = f"role of {database.name}"
-    database.hand(f'CREATE ROLE "{role}"')
+    database.run_sql(f'CREATE ROLE "{role}"')
     try:
         database.create({"jit": "off"}, RoleSettings=json.dumps({role: {"work_mem": "8MB"}}))
         assert drift(database).exit_code == 0
-        database.hand(f'ALTER ROLE "{role}" SET jit = on')
-        database.hand(f"ALTER ROLE \"{role}\" IN DATABASE {database.name} SET work_mem = '9MB'")
+        database.run_sql(f'ALTER ROLE "{role}" SET jit = on')
+        database.run_sql(f"ALTER ROLE \"{role}\" IN DATABASE {database.name} SET work_mem = '9MB'")
         code, settings = document(database)
         assert code == 1
-        assert (settings["jit"]["state"], settings["jit"]["shadowed_by"]) == ("shadowed", [role])
+        assert (settings["jit"]["state"], settings["jit"]["overridden_by"]) == ("shadowed", [role])
         assert (settings["work_mem"]["state"], settings["work_mem"]["role"]) == ("drifted", role)
         assert settings["work_mem"]["effective"] is None
         shown = drift(database)
@@ -158,10 +158,14 @@ def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
 def test_guide_shows_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     owner = "Orders/Settings (stack Orders)"
     rows = [
-        Row(Standing(Key("lock_timeout"), owner, "2s", "2s", is_standing=True), "2s", "database"),
-        Row(Standing(Key("statement_timeout", "reports"), owner, "10min", None, is_standing=False), None, None),
-        Row(Standing(Key("timezone"), owner, "UTC", "UTC", is_standing=True, shadowed_by=("etl",)), "UTC", "database"),
-        Row(Standing(Key("work_mem"), owner, "64MB", "1GB", is_standing=False), "1GB", "database"),
+        Row(SettingStatus(Key("lock_timeout"), owner, "2s", "2s", is_in_place=True), "2s", "database"),
+        Row(SettingStatus(Key("statement_timeout", "reports"), owner, "10min", None, is_in_place=False), None, None),
+        Row(
+            SettingStatus(Key("timezone"), owner, "UTC", "UTC", is_in_place=True, overridden_by=("etl",)),
+            "UTC",
+            "database",
+        ),
+        Row(SettingStatus(Key("work_mem"), owner, "64MB", "1GB", is_in_place=False), "1GB", "database"),
     ]
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(drift_room, "look", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
@@ -172,7 +176,9 @@ def test_guide_shows_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 def test_hostile_values_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters and markup of values and names are shown as text, or not at all."""
-    rows = [Row(Standing(Key("a", "\x1b[31m[red]"), "o", "\x1b]0;x\x07", "[/bold]", is_standing=False), None, None)]
+    rows = [
+        Row(SettingStatus(Key("a", "\x1b[31m[red]"), "o", "\x1b]0;x\x07", "[/bold]", is_in_place=False), None, None)
+    ]
     monkeypatch.setattr(drift_room, "look", lambda _: (Target("h", 1, "\x1b[2J"), rows))
     drift_room.run("", output_format="text")
     assert "\x1b" not in capsys.readouterr().out

@@ -10,8 +10,8 @@ from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 from cdk_pinsafe.settings.libraries import LOAD_ALL_LIBRARIES
 
 from .conftest import running
-from .trusting import offered
-from .world import Database, Secrets, loader_revoked
+from .harness import Database, FakeSecretsManager, loader_revoked
+from .trusted_extensions import offered
 
 INSTALLED: Final = "SELECT extname, extnamespace::regnamespace::text FROM pg_extension WHERE extname <> 'plpgsql'"
 SCHEMAS: Final = {
@@ -39,7 +39,7 @@ def test_each_is_created_with_settings_and_dropped(trusting_database: Database) 
     database, wish = trusting_database, {"work_mem": "8MB"}
     names = [name for name in offered(database) if name != "pg_cron"]
     assert len(names) > 20
-    database.hand("CREATE SCHEMA app")
+    database.run_sql("CREATE SCHEMA app")
     database.alter("SET search_path = app, public, topology, tiger")
     before = database.stored()
     for name in names:
@@ -48,7 +48,7 @@ def test_each_is_created_with_settings_and_dropped(trusting_database: Database) 
         assert database.delete(wish, Extensions=[name]).counts == (0, 0, 0, 1), name
         assert name in installed(database)
         assert database.stored() == before
-        database.hand(f'DROP EXTENSION "{name}" CASCADE')
+        database.run_sql(f'DROP EXTENSION "{name}" CASCADE')
 
 
 def test_all_are_created_at_once(trusting_database: Database) -> None:
@@ -101,19 +101,19 @@ def test_pg_cron_is_created_in_its_own_database(
     trusting: Installation,
     trusting_database: Database,
     authority: CertificateAuthority,
-    vault: Secrets,
+    secrets_manager: FakeSecretsManager,
     tmp_path: Path,
 ) -> None:
     """Another one is told which database that is."""
     _has_cron(trusting_database)
     settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "app_with_jobs"}
     with running(trusting, authority, tmp_path, settings) as cluster:
-        with cluster.fresh_database(vault, "app_without_jobs") as other:
+        with cluster.fresh_database(secrets_manager, "app_without_jobs") as other:
             message = other.refuses(lambda: other.create({"jit": "off"}, Extensions=["pg_cron"]))
             assert "can only create extension in database app_with_jobs" in message
             assert "the database that cron.database_name names there" in message
-        with cluster.fresh_database(vault, "app_with_jobs") as database:
+        with cluster.fresh_database(secrets_manager, "app_with_jobs") as database:
             assert database.create({"jit": "off"}, Extensions=["pg_cron"]).counts == (1, 1, 0, 0)
             assert installed(database).keys() == {"pg_cron"}
             database.delete({"jit": "off"})
-            database.hand("DROP EXTENSION pg_cron")
+            database.run_sql("DROP EXTENSION pg_cron")

@@ -11,8 +11,8 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import connection
 from cdk_pinsafe.errors import UnreachableError
 
+from .harness import Database, loader_revoked
 from .test_drift import document
-from .world import Database, loader_revoked
 
 LOAD: Final = "NULL::vector"
 WISH: Final = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "ivfflat.probes": "10"}
@@ -105,7 +105,7 @@ def test_a_dropped_extension_does_not_keep_a_resource_from_being_deleted(vector_
     database = vector_database
     wish = {**WISH, "jit": "off"}
     database.create(wish, Extensions=["vector"])
-    database.hand("DROP EXTENSION vector")
+    database.run_sql("DROP EXTENSION vector")
     assert database.delete(wish).counts == (0, 0, 0, 1)
     assert set(database.stored()) == set(WISH)
     assert database.ledger() == {}
@@ -113,7 +113,7 @@ def test_a_dropped_extension_does_not_keep_a_resource_from_being_deleted(vector_
 
 def test_an_extension_that_exists_elsewhere_is_left_there(vector_database: Database) -> None:
     """IF NOT EXISTS: where somebody put the extension is their business."""
-    vector_database.hand("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
+    vector_database.run_sql("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
     assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
     assert vector_database.show("hnsw.ef_search", load="NULL::ext.vector") == "100"
 
@@ -204,7 +204,7 @@ def test_what_an_extension_requires_is_created_too(trusting_database: Database) 
         assert trusting_database.create({"jit": "off"}, Extensions=extensions).counts == (1, 1, 0, 0)
         assert _installed(trusting_database) == {"cube", "earthdistance"}
         trusting_database.delete({"jit": "off"})
-        trusting_database.hand("DROP EXTENSION cube CASCADE")
+        trusting_database.run_sql("DROP EXTENSION cube CASCADE")
 
 
 def test_an_extension_that_another_role_made_is_left_alone(trusting_database: Database) -> None:
@@ -231,7 +231,7 @@ def test_objects_of_the_same_name_are_no_conflict_with_others(
 ) -> None:
     """Another attempt would meet them again."""
     database = trusting_database
-    database.hand("GRANT CREATE ON SCHEMA public TO master", before)
+    database.run_sql("GRANT CREATE ON SCHEMA public TO master", before)
     message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=[name]))
     assert message.startswith(f'extension "{name}" in database')
     assert "the database has an object of that name already" in message

@@ -22,8 +22,8 @@ from cdk_pinsafe.applier import connection, deadline
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import UnreachableError
 
-from .relay import After, Relay
-from .world import MASTER, Clock, Database, Secrets
+from .harness import MASTER, Database, FakeSecretsManager, LambdaContext
+from .tcp_relay import After, TcpRelay
 
 OLD: Final = {"jit": "off", "work_mem": "8MB", "search_path": ["chat", "public"]}
 NEW: Final = {"jit": "on", "lock_timeout": "5s", "search_path": ["chat"]}
@@ -52,7 +52,7 @@ def _event(database: Database, request: str, now: Mapping[str, Any], was: Mappin
     return given
 
 
-def _through(event: Mapping[str, Any], relay: Relay) -> dict[str, Any]:
+def _through(event: Mapping[str, Any], relay: TcpRelay) -> dict[str, Any]:
     return {**event, "ResourceProperties": {**event["ResourceProperties"], "Port": str(relay.port)}}
 
 
@@ -81,10 +81,10 @@ def story(request: pytest.FixtureRequest, database: Database, monkeypatch: pytes
     if request.param != "create":
         database.create(OLD)
     old = _state(database)
-    answer = on_event(event, Clock())
+    answer = on_event(event, LambdaContext())
     new = _state(database)
     assert old != new
-    on_event(back, Clock())
+    on_event(back, LambdaContext())
     assert _state(database) == old
     return Story(event, back, answer, old, new)
 
@@ -92,10 +92,10 @@ def story(request: pytest.FixtureRequest, database: Database, monkeypatch: pytes
 def _cuts(story: Story, database: Database, every: int) -> Iterator[tuple[int, bool]]:
     """Where to cut, and whether the server still gets that record: each of an event that goes well, both ways, or some
     that differ from server to server."""
-    with Relay(database.cluster.port) as relay:
-        on_event(_through(story.event, relay), Clock())
+    with TcpRelay(database.cluster.port) as relay:
+        on_event(_through(story.event, relay), LambdaContext())
         records = relay.records
-    on_event(story.back, Clock())
+    on_event(story.back, LambdaContext())
     assert records > 20
     yield from list(itertools.product(range(records), (False, True)))[database.cluster.major % every :: every]
 
@@ -104,12 +104,12 @@ def _cuts(story: Story, database: Database, every: int) -> Iterator[tuple[int, b
 def test_a_cut_connection_holds_nothing_up(database: Database, story: Story, long: bool) -> None:
     """Cut at any message, before or after it has reached the server, all is done and answered as ever."""
     for cut, arrives in _cuts(story, database, 1 if long else 23):
-        with Relay(database.cluster.port, cut, arrives=arrives) as relay:
-            assert on_event(_through(story.event, relay), Clock()) == story.answer, (cut, arrives)
+        with TcpRelay(database.cluster.port, cut, arrives=arrives) as relay:
+            assert on_event(_through(story.event, relay), LambdaContext()) == story.answer, (cut, arrives)
             # The last record of a session may still be on its way when the answer is there.
             assert relay.records >= cut
         assert _state(database) == story.new, (cut, arrives)
-        on_event(story.back, Clock())
+        on_event(story.back, LambdaContext())
         assert _state(database) == story.old, (cut, arrives)
 
 
@@ -124,19 +124,19 @@ def test_a_server_that_is_gone_for_good_is_answered_in_time(
     seconds = 1.5
     monkeypatch.setattr(connection, "_LEAST_RESERVE", 0.3)
     for cut, arrives in _cuts(story, database, 1 if long else 101):
-        with Relay(database.cluster.port, cut, arrives=arrives, after=after) as relay:
+        with TcpRelay(database.cluster.port, cut, arrives=arrives, after=after) as relay:
             start = time.monotonic()
             with contextlib.suppress(UnreachableError):
-                on_event(_through(story.event, relay), Clock(seconds))
+                on_event(_through(story.event, relay), LambdaContext(seconds))
             assert time.monotonic() - start < seconds
         assert _state(database) in (story.old, story.new), (cut, arrives)
         _again_and_back(database, story)
 
 
 def _again_and_back(database: Database, story: Story) -> None:
-    on_event(story.event, Clock())
+    on_event(story.event, LambdaContext())
     assert _state(database) == story.new
-    on_event(story.back, Clock())
+    on_event(story.back, LambdaContext())
     assert _state(database) == story.old
 
 
@@ -175,7 +175,7 @@ class Victims:
 @pytest.fixture
 def victims(database: Database) -> Iterator[Victims]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.applier.victim"],
+        [sys.executable, "-m", "tests.applier.crash_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -195,7 +195,7 @@ def test_a_killed_process_leaves_all_of_the_old_or_all_of_the_new(
     killed = 0
     for cut, arrives in _cuts(story, database, 1 if long else 23):
         victims.pid = 0
-        with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+        with TcpRelay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
             status = victims.answer(_through(story.event, relay))
         assert status in (0, -signal.SIGKILL)
         killed += status != 0
@@ -218,12 +218,12 @@ def test_extensions_come_with_their_settings_or_not_at_all(
         return _state(database), database.rows("SELECT extname FROM pg_extension ORDER BY extname")
 
     def back() -> None:
-        on_event({**event, "RequestType": "Delete", "PhysicalResourceId": database.physical_id}, Clock())
-        database.hand("DROP EXTENSION IF EXISTS vector")
+        on_event({**event, "RequestType": "Delete", "PhysicalResourceId": database.physical_id}, LambdaContext())
+        database.run_sql("DROP EXTENSION IF EXISTS vector")
 
     old = state()
-    with Relay(database.cluster.port) as relay:
-        on_event(_through(event, relay), Clock())
+    with TcpRelay(database.cluster.port) as relay:
+        on_event(_through(event, relay), LambdaContext())
         records = relay.records
     new = state()
     assert old != new
@@ -231,28 +231,32 @@ def test_extensions_come_with_their_settings_or_not_at_all(
     assert state() == old
     for cut in range(database.cluster.major % 7, records, 1 if long else 7):
         arrives = bool(cut % 2)
-        with Relay(database.cluster.port, cut, arrives=arrives) as relay:
-            on_event(_through(event, relay), Clock())
+        with TcpRelay(database.cluster.port, cut, arrives=arrives) as relay:
+            on_event(_through(event, relay), LambdaContext())
         assert state() == new, cut
         back()
         victims.pid = 0
-        with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+        with TcpRelay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
             victims.answer(_through(event, relay))
         assert state() in (old, new), cut
-        on_event(event, Clock())
+        on_event(event, LambdaContext())
         assert state() == new, cut
         back()
 
 
 @pytest.mark.timeout(1800)
 def test_of_many_databases_each_keeps_all_of_the_old_or_all_of_the_new(
-    database: Database, vault: Secrets, victims: Victims, monkeypatch: pytest.MonkeyPatch, long: bool
+    database: Database,
+    secrets_manager: FakeSecretsManager,
+    victims: Victims,
+    monkeypatch: pytest.MonkeyPatch,
+    long: bool,
 ) -> None:
     """Cut anywhere, an event for several databases is done in all; killed anywhere, it is done in each or not at all,
     and the same event again leads to the new in all."""
     monkeypatch.setattr(deadline, "random", types.SimpleNamespace(uniform=lambda *_: 0.001))
     with contextlib.ExitStack() as stack:
-        every = [database, *(stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(2))]
+        every = [database, *(stack.enter_context(database.cluster.fresh_database(secrets_manager)) for _ in range(2))]
         event, back = _event(database, "Update", NEW, OLD), _event(database, "Update", OLD, NEW)
         for one in (event, back):
             one["PhysicalResourceId"] = "pinsafe:127.0.0.1/*/c8a1f0"
@@ -263,25 +267,25 @@ def test_of_many_databases_each_keeps_all_of_the_old_or_all_of_the_new(
         def states() -> list[State]:
             return [_state(one) for one in every]
 
-        on_event({**back, "RequestType": "Create"}, Clock())
+        on_event({**back, "RequestType": "Create"}, LambdaContext())
         old = states()
-        with Relay(database.cluster.port) as relay:
-            on_event(_through(event, relay), Clock())
+        with TcpRelay(database.cluster.port) as relay:
+            on_event(_through(event, relay), LambdaContext())
             records = relay.records
         new = states()
-        on_event(back, Clock())
+        on_event(back, LambdaContext())
         assert states() == old
         for cut in range(database.cluster.major, records, 5 if long else 83):
             arrives = bool(cut % 2)
-            with Relay(database.cluster.port, cut, arrives=arrives) as relay:
-                on_event(_through(event, relay), Clock())
+            with TcpRelay(database.cluster.port, cut, arrives=arrives) as relay:
+                on_event(_through(event, relay), LambdaContext())
             assert states() == new, cut
-            on_event(back, Clock())
+            on_event(back, LambdaContext())
             victims.pid = 0
-            with Relay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
+            with TcpRelay(database.cluster.port, cut, arrives=arrives, at_the_cut=victims.kill) as relay:
                 victims.answer(_through(event, relay))
             assert all(state in pair for state, *pair in zip(states(), old, new, strict=True)), cut
-            on_event(event, Clock())
+            on_event(event, LambdaContext())
             assert states() == new, cut
-            on_event(back, Clock())
+            on_event(back, LambdaContext())
             assert states() == old, cut

@@ -7,7 +7,7 @@ import pytest
 
 from cdk_pinsafe.applier import connection
 
-from .world import MASTER, Cluster, Database, Secrets, Settings
+from .harness import MASTER, Cluster, Database, FakeSecretsManager, Settings
 
 VALUES = [
     "it's",
@@ -46,9 +46,11 @@ def test_values_arrive_as_they_are(database: Database, conforming: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["quo\"te's back\\slash", "UPPER sp ace $1 %I a/b:name", "🐘" * 15])
-def test_any_database_name_works(cluster: Cluster, database: Database, vault: Secrets, name: str) -> None:
+def test_any_database_name_works(
+    cluster: Cluster, database: Database, secrets_manager: FakeSecretsManager, name: str
+) -> None:
     """A database's name is quoted by the server."""
-    with cluster.fresh_database(vault, name) as odd:
+    with cluster.fresh_database(secrets_manager, name) as odd:
         assert odd.create({"jit": "off"}).counts == (1, 1, 0, 0)
         assert odd.stored() == {"jit": "off"}
         odd.delete({"jit": "off"})

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 
-from cdk_pinsafe.applier import blocks, sql
+from cdk_pinsafe.applier import sql
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.settings import libraries
 
-from .world import MASTER, Database, Settings, loader_revoked
+from .harness import MASTER, Database, Settings, loader_revoked
 
 DISTURBING: Final = {
     "default_transaction_read_only": "on",
@@ -31,7 +31,7 @@ DISTURBING: Final = {
     "exit_on_error": "on",
 }
 
-STATEMENTS: Final = "".join(inspect.getsource(module) for module in (sql, blocks, libraries))
+STATEMENTS: Final = "".join(inspect.getsource(module) for module in (sql, do_blocks, libraries))
 FUNCTIONS: Final = sorted(set(re.findall(r"pg_catalog\.(\w+)\(", STATEMENTS)))
 RELATIONS: Final = sorted(set(re.findall(r"(?:FROM|JOIN|,) +pg_catalog\.(pg_\w+) ", STATEMENTS)))
 LOOK_ALIKES: Final = """

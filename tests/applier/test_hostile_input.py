@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import PinSafeError
 
-from .world import MASTER, Clock, Database, Secrets
+from .harness import MASTER, Database, FakeSecretsManager, LambdaContext
 
 NAME: Final = "hostile.text"
 """A parameter that takes any text; the master user may set it."""
@@ -90,7 +90,7 @@ def _is_applied(database: Database, request: str, given: Mapping[str, object]) -
         event["PhysicalResourceId"] = f"pinsafe:{given['Host']}/{given['Database']}/{given['Address']}"
     message = ""
     try:
-        on_event(event, Clock())
+        on_event(event, LambdaContext())
     except PinSafeError as error:
         message = str(error)
     assert message.isprintable()
@@ -180,7 +180,9 @@ def test_any_name_of_a_parameter_or_extension_is_refused(careless: Database, lon
 
 
 @pytest.mark.timeout(1800)
-def test_any_name_of_a_database_works_or_is_refused(careless: Database, vault: Secrets, long: bool) -> None:
+def test_any_name_of_a_database_works_or_is_refused(
+    careless: Database, secrets_manager: FakeSecretsManager, long: bool
+) -> None:
     """The database named, to the letter, gets the setting; no name leads into another database."""
 
     @_rounds(300 if long else 4)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from .lives import Lives
-from .world import MASTER, Cluster, Database, Secrets
+from .harness import MASTER, Cluster, Database, FakeSecretsManager
+from .state_machine import ApplierStateMachine
 
 
 @pytest.fixture
-def second_database(cluster: Cluster, vault: Secrets) -> Iterator[Database]:
-    with cluster.fresh_database(vault) as fresh:
+def second_database(cluster: Cluster, secrets_manager: FakeSecretsManager) -> Iterator[Database]:
+    with cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 
@@ -25,7 +25,11 @@ def test_no_life_differs_from_the_model(
     is deleted, each database is as it began, but for what hands did."""
     role = f"reader_of_{database.name}"
     database.admin.run(f"GRANT SET ON PARAMETER model.text TO {MASTER}")
-    Lives.databases, Lives.role, Lives.steps = [database, second_database], role, 0
+    ApplierStateMachine.databases, ApplierStateMachine.role, ApplierStateMachine.steps = (
+        [database, second_database],
+        role,
+        0,
+    )
     start = time.monotonic()
     rounds = settings(
         max_examples=60 if long else 8,
@@ -35,8 +39,8 @@ def test_no_life_differs_from_the_model(
         database=None,
     )
     try:
-        while not Lives.steps or (long and Lives.steps < 10_000):
-            run_state_machine_as_test(Lives, settings=rounds)
+        while not ApplierStateMachine.steps or (long and ApplierStateMachine.steps < 10_000):
+            run_state_machine_as_test(ApplierStateMachine, settings=rounds)
     finally:
         for one in (database, second_database):
             one.clean()
@@ -44,4 +48,4 @@ def test_no_life_differs_from_the_model(
         database.admin.run(f"REVOKE SET ON PARAMETER model.text FROM {MASTER}")
     if long:
         with capsys.disabled():
-            print(f"\n{Lives.steps} steps, none differing, in {time.monotonic() - start:.0f} s")
+            print(f"\n{ApplierStateMachine.steps} steps, none differing, in {time.monotonic() - start:.0f} s")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdk_pinsafe.applier.plan import Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Write, plan
+from cdk_pinsafe.applier.plan import Change, Key, LedgerRow, OwnedByAnotherError, Plan, Write, plan
 
 NAMES = (Key("a"), Key("b"), Key("a", "role"))
 OWNERS = ("one", "two")
@@ -35,7 +35,7 @@ class World:
         for row in todo.writes:
             applied = self.stored[row.key]
             self.ledger[row.key] = LedgerRow(owner, f"id-{owner}", row.desired, applied, row.previous, row.adopted)
-        for key in todo.forgets:
+        for key in todo.ledger_deletes:
             del self.ledger[key]
         return todo
 
@@ -137,14 +137,14 @@ def test_what_is_of_a_role_that_is_gone_is_noted_only_where_it_goes_over() -> No
 def test_what_two_attempts_did_is_told_by_the_row_that_the_second_met() -> None:
     """What the first one met is what stood before, unless it left nothing, or a hand changed its text since."""
     old, new = (LedgerRow("me", "id", text, text, None, adopted=False) for text in "xy")
-    first = Trace("x", old, "y", new)
+    first = Change("x", old, "y", new)
     for met, text, row in (
-        (Trace("y", new, "y", new), "x", old),
-        (Trace("z", new, "y", new), "z", old),
-        (Trace("y", old, "y", new), "y", old),
-        (Trace("z", None, "y", new), "z", None),
+        (Change("y", new, "y", new), "x", old),
+        (Change("z", new, "y", new), "z", old),
+        (Change("y", old, "y", new), "y", old),
+        (Change("z", None, "y", new), "z", None),
     ):
-        assert met.after(first) == Trace(text, row, "y", new)
+        assert met.after(first) == Change(text, row, "y", new)
 
 
 def test_conflicts_are_all_named() -> None:

@@ -7,8 +7,8 @@ import pytest
 from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.errors import UnreachableError
 
+from .harness import Database, Settings
 from .test_drift import document
-from .world import Database, Settings
 
 WHOLE: Final = (
     "postgis",
@@ -105,7 +105,7 @@ def test_managed_search_path_is_changed_or_given_up_in_the_same_event(postgis_da
     database.create(old)
     assert _update(database, new, old) == (1, 1, 0, 0)
     assert database.stored() == {"search_path": "app, public, topology"}
-    database.hand("DROP EXTENSION postgis_topology")
+    database.run_sql("DROP EXTENSION postgis_topology")
     assert _update(database, {}, new) == (0, 0, 0, 1)
     assert database.stored() == {"search_path": "first, public"}
 
@@ -151,7 +151,7 @@ def test_undoing_keeps_what_belongs_to_the_extension(
 def test_a_script_finds_the_schemas_of_the_database(postgis_database: Database) -> None:
     """PostGIS stands in a schema of its own, which is in the database's search_path."""
     database = postgis_database
-    database.hand("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis")
+    database.run_sql("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis")
     database.alter("SET search_path = app, gis")
     assert _create(database, {"jit": "off"}) == (1, 1, 0, 0)
     assert database.stored() == {"jit": "off", "search_path": "app, gis, topology"}

@@ -18,7 +18,7 @@ from cdk_pinsafe.errors import ApplyError, UnreachableError
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
 
-from .world import ARN, MASTER, Clock, Database, Secrets, properties, refusal
+from .harness import ARN, MASTER, Database, FakeSecretsManager, LambdaContext, properties, refusal
 
 WISH = {"jit": "off"}
 PASSWORD = "hidden-password-7"
@@ -53,19 +53,21 @@ class Recorder:
 
 
 @pytest.fixture
-def open_vault(vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> Secrets:
+def open_vault(
+    secrets_manager: FakeSecretsManager, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> FakeSecretsManager:
     """A secret for servers that are none of the cluster's."""
-    vault.answers = [Credentials(MASTER, PASSWORD)]
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    return vault
+    return secrets_manager
 
 
 def _create(port: int, *, seconds: float = 10, **changes: object) -> dict[str, object]:
     event = {"RequestType": "Create", "ResourceProperties": properties(WISH, Port=str(port), **changes)}
-    return on_event(event, Clock(seconds))
+    return on_event(event, LambdaContext(seconds))
 
 
-def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: Secrets) -> None:
+def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: FakeSecretsManager) -> None:
     """Bytes stuffed behind the server's yes end the handshake; they are never read as its answer."""
     recorder = Recorder(b"S" + b"R\x00\x00\x00\x08\x00\x00\x00\x03")
     refusal(lambda: _create(recorder.port), hidden=PASSWORD)
@@ -73,7 +75,7 @@ def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: Secrets)
     assert PASSWORD.encode() not in recorder.received
 
 
-def test_a_proxy_is_told_from_an_instance(open_vault: Secrets, authority: CertificateAuthority) -> None:
+def test_a_proxy_is_told_from_an_instance(open_vault: FakeSecretsManager, authority: CertificateAuthority) -> None:
     """RDS Proxy refuses start-up options with 0A000: the message says which host to give."""
     fields = b"".join(part + b"\0" for part in (b"SFATAL", b"VFATAL", b"C0A000", b"MFeature not supported")) + b"\0"
     refusing = Recorder(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
@@ -84,7 +86,7 @@ def test_a_proxy_is_told_from_an_instance(open_vault: Secrets, authority: Certif
     assert PASSWORD.encode() not in refusing.received
 
 
-def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
+def test_nobody_there_is_unreachable_in_time(open_vault: FakeSecretsManager) -> None:
     """It is waited for, and given up while there is still time to answer."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -95,7 +97,7 @@ def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
     assert "gave up after" in message
 
 
-def test_a_silent_server_is_unreachable_in_time(open_vault: Secrets) -> None:
+def test_a_silent_server_is_unreachable_in_time(open_vault: FakeSecretsManager) -> None:
     """A server that accepts and says nothing does not hold the applier longer than its time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
@@ -103,14 +105,14 @@ def test_a_silent_server_is_unreachable_in_time(open_vault: Secrets) -> None:
     assert time.monotonic() - start < 3
 
 
-def test_an_unknown_host_is_unreachable_in_time(open_vault: Secrets) -> None:
+def test_an_unknown_host_is_unreachable_in_time(open_vault: FakeSecretsManager) -> None:
     """A name that is not in the DNS yet is waited for."""
     message = refusal(lambda: _create(5432, seconds=2, Host="nosuch.invalid"), kind=UnreachableError, hidden=PASSWORD)
     assert "nosuch.invalid" in message
 
 
 def test_a_server_that_starts_late_is_waited_for(
-    open_vault: Secrets, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+    open_vault: FakeSecretsManager, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The event may come before the database is up."""
     with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("late")) as server:
@@ -126,33 +128,37 @@ def test_a_server_that_starts_late_is_waited_for(
 
 
 def test_a_wrong_password_is_refused_after_one_more_reading(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The secret is read again once; then the message says which secret does not open which database."""
-    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
-    vault.answers = [Credentials(MASTER, PASSWORD)]
+    monkeypatch.setattr("cdk_pinsafe.applier.connector._ROTATION_PAUSE", 0.01)
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
     message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
     assert "28P01" in message
     assert "arn:aws:secretsmanager" in message
     assert PASSWORD not in message
-    assert vault.readings == 2
+    assert secrets_manager.readings == 2
 
 
-def test_who_may_not_log_in_is_not_told_that_the_password_is_wrong(database: Database, vault: Secrets) -> None:
+def test_who_may_not_log_in_is_not_told_that_the_password_is_wrong(
+    database: Database, secrets_manager: FakeSecretsManager
+) -> None:
     """28000 is about the role, not its password: the secret is not read again."""
     role = f"no_login_of_{database.name}"
     database.admin.run(f"CREATE ROLE {role} PASSWORD '{PASSWORD}'")
-    vault.answers = [Credentials(role, PASSWORD)]
+    secrets_manager.answers = [Credentials(role, PASSWORD)]
     message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
     database.admin.run(f"DROP ROLE {role}")
     assert "28000" in message
     assert "see that the role has LOGIN" in message
-    assert vault.readings == 1
+    assert secrets_manager.readings == 1
 
 
-def test_a_password_that_the_driver_cannot_send_is_told_without_it(database: Database, vault: Secrets) -> None:
+def test_a_password_that_the_driver_cannot_send_is_told_without_it(
+    database: Database, secrets_manager: FakeSecretsManager
+) -> None:
     """SCRAM forbids some characters, and the driver refuses them."""
-    vault.answers = [Credentials(MASTER, PASSWORD + "\u0007")]
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD + "\u0007")]
     message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
     assert "give the user a password of printable ASCII characters" in message
     assert PASSWORD not in message
@@ -210,11 +216,11 @@ def test_a_slow_server_neither_overruns_the_time_nor_keeps_a_change(
     assert database.ledger() == {}
 
 
-def test_no_time_left_is_no_statement_sent(database: Database, vault: Secrets) -> None:
+def test_no_time_left_is_no_statement_sent(database: Database, secrets_manager: FakeSecretsManager) -> None:
     """A session whose deadline is over says so, and sends nothing, least of all a COMMIT."""
     deadline = Deadline(0.5)
     target = Target("127.0.0.1", database.cluster.port, database.name)
-    with connection.connect(target, vault.read(ARN), deadline, {}) as session:
+    with connection.connect(target, secrets_manager.read(ARN), deadline, {}) as session:
         session.run("CREATE TABLE public.kept (a int)")
         time.sleep(deadline.left)
         with pytest.raises(TransientError, match="no time is left"):
@@ -223,13 +229,13 @@ def test_no_time_left_is_no_statement_sent(database: Database, vault: Secrets) -
 
 
 def test_a_password_rotated_meanwhile_is_read_again(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between reading the secret and using it, it may have been rotated."""
-    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
-    vault.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
+    monkeypatch.setattr("cdk_pinsafe.applier.connector._ROTATION_PAUSE", 0.01)
+    secrets_manager.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
     assert database.create(WISH).counts == (1, 1, 0, 0)
-    assert vault.readings == 2
+    assert secrets_manager.readings == 2
 
 
 def test_a_bundle_that_is_missing_is_named(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

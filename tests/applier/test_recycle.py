@@ -13,7 +13,7 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import UnreachableError
 
-from .world import ARN, MASTER, Clock, Database, properties, refusal
+from .harness import ARN, MASTER, Database, LambdaContext, properties, refusal
 
 PASSWORD = "app-password-9"
 IDLE: dict[str, Any] = {"Recycle": "idle"}
@@ -41,7 +41,7 @@ def role_of(database: Database, name: str = "", *, by_master: bool = True) -> It
     name = name or f"role_of_{database.name}"
     statement = f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"
     if by_master:
-        database.hand(statement)
+        database.run_sql(statement)
     else:
         database.admin.run(statement)
     try:
@@ -230,5 +230,5 @@ def test_hostile_defaults_of_the_database_do_not_disturb(seeing: Database) -> No
 def test_another_word_is_refused_unopened(value: object) -> None:
     """Only the two are known."""
     event = {"RequestType": "Create", "ResourceProperties": {**properties({}), "Recycle": value}}
-    message = refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    message = refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
     assert message.startswith("property 'Recycle' must be 'never' or 'idle'")

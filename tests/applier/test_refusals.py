@@ -6,7 +6,7 @@ import pytest
 
 from cdk_pinsafe.applier.handler import on_event
 
-from .world import ARN, MASTER, Clock, Database, Settings, properties, refusal
+from .harness import ARN, MASTER, Database, LambdaContext, Settings, properties, refusal
 
 
 def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> None:
@@ -64,7 +64,7 @@ def test_a_long_value_that_is_refused_unopened_leaves_the_remedy(settings: Setti
 def _refused_unopened(settings: Settings, **changes: object) -> str:
     """The message of a creation that is refused before the secret is read or anything is opened."""
     event = {"RequestType": "Create", "ResourceProperties": properties(settings, **changes)}
-    return refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    return refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 @pytest.mark.parametrize("name", ["role", "transaction_read_only", "seed", "LOCAL_PRELOAD_LIBRARIES", "exit_on_error"])
@@ -117,7 +117,7 @@ def test_unknown_properties_are_ignored(database: Database) -> None:
 def test_an_unknown_request_is_refused() -> None:
     """CloudFormation knows three."""
     event = {"RequestType": "Describe", "ResourceProperties": properties({})}
-    assert "got 'Describe'" in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert "got 'Describe'" in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 def test_who_does_not_own_the_database_is_told_who_does(database: Database) -> None:
@@ -157,7 +157,7 @@ def test_a_schema_of_somebody_else_is_not_written_to(database: Database) -> None
 )
 def test_a_look_alike_ledger_is_not_written_to(database: Database, statement: str) -> None:
     """A table that this library did not make is refused, even in a schema of our own."""
-    database.hand("CREATE SCHEMA cdk_pinsafe", statement)
+    database.run_sql("CREATE SCHEMA cdk_pinsafe", statement)
     assert "is not the one that this library makes" in database.refuses(lambda: database.create({"jit": "off"}))
 
 
@@ -189,7 +189,7 @@ def test_a_ledger_that_others_may_write_is_not_trusted(database: Database, state
 
 def test_default_privileges_do_not_open_the_ledger(database: Database) -> None:
     """A master user that grants all of its future tables to others keeps the ledger to itself."""
-    database.hand(
+    database.run_sql(
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO pg_monitor",
     )
@@ -197,7 +197,7 @@ def test_default_privileges_do_not_open_the_ledger(database: Database) -> None:
         database.create({"jit": "off"})
         assert database.update({"jit": "on"}, {"jit": "off"}).counts == (1, 1, 0, 0)
     finally:
-        database.hand(
+        database.run_sql(
             "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC",
             "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM pg_monitor",
         )
@@ -218,7 +218,7 @@ def test_an_error_about_a_column_is_not_told_as_one_of_a_setting(database: Datab
 def test_a_trigger_on_the_ledger_is_refused(database: Database) -> None:
     """A trigger added by hand would run with the applier's rights."""
     database.create({"jit": "off"})
-    database.hand(
+    database.run_sql(
         "CREATE FUNCTION public.evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "CREATE TRIGGER evil BEFORE INSERT ON cdk_pinsafe.setting FOR EACH ROW EXECUTE FUNCTION public.evil()",
     )

@@ -13,7 +13,7 @@ from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 
 from ..docs.pages import blocks, page
-from .world import ARN, MASTER, Clock, Database, properties, refusal
+from .harness import ARN, MASTER, Database, LambdaContext, properties, refusal
 
 PASSWORD = "app-password-9"
 Roles = Mapping[str, Mapping[str, object]]
@@ -26,7 +26,7 @@ def role_of(database: Database, name: str = "", *, by_master: bool = True, extra
     quoted = _quoted(name)
     statement = f"CREATE ROLE {quoted} LOGIN {extra} PASSWORD '{PASSWORD}'"
     if by_master:
-        database.hand(statement)
+        database.run_sql(statement)
     else:
         database.admin.run(statement)
     try:
@@ -97,7 +97,7 @@ def test_a_role_gets_its_own_and_everybody_else_the_databases(database: Database
 
 def test_update_and_rollback_and_delete_of_a_roles_settings(database: Database, role: str) -> None:
     """Adopted, changed, taken back and restored as for a database; in the end all is as it was."""
-    database.hand(
+    database.run_sql(
         f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET work_mem = '65536kB'",
         f'ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET search_path = \'Odd "Name\', "$user"',
     )
@@ -125,10 +125,10 @@ def test_what_a_hand_changed_for_a_role_is_its_own_on_delete_and_repaired_on_upd
     given = wish({role: {"work_mem": "8MB"}})
     alter = f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET work_mem = '1MB'"
     database.create({"work_mem": "4MB"}, **given)
-    database.hand(alter)
+    database.run_sql(alter)
     assert database.update({"work_mem": "4MB"}, {}, was=given, **given).counts == (2, 1, 0, 0)
     assert stored(database) == {(role, "work_mem"): "8MB"}
-    database.hand(alter)
+    database.run_sql(alter)
     assert database.delete({"work_mem": "4MB"}, **given).counts == (0, 0, 0, 1)
     assert stored(database) == {(role, "work_mem"): "1MB"}
     assert database.stored() == {}
@@ -211,7 +211,7 @@ def test_a_role_that_is_dropped_between_reading_and_acting_is_noticed(
     hands: list[str] = []
 
     def late(self: Session, statement: str, **values: str) -> list[list[Any]]:
-        if statement == sql.ACT and hands:
+        if statement == sql.APPLY_CHANGES and hands:
             database.admin.run(hands.pop())
         return original(self, statement, **values)
 
@@ -384,14 +384,14 @@ def test_hostile_role_names_are_names(database: Database, name: str) -> None:
 def test_a_role_name_that_cannot_be_one_is_refused_unopened(name: str) -> None:
     """PostgreSQL would cut a longer name to 63 bytes, and alter somebody else."""
     event = {"RequestType": "Create", "ResourceProperties": properties({}, **wish({name: {"jit": "off"}}))}
-    assert "property 'RoleSettings' must hold roles" in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert "property 'RoleSettings' must hold roles" in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"app": []}', '{"app": "jit"}', "", 5])
 def test_a_malformed_property_is_refused_unopened(text: object) -> None:
     """It is named, before anything is opened."""
     event = {"RequestType": "Create", "ResourceProperties": properties({}, RoleSettings=text)}
-    assert "property 'RoleSettings'" in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert "property 'RoleSettings'" in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 def test_what_is_denied_for_a_database_is_denied_for_a_role() -> None:
@@ -400,7 +400,7 @@ def test_what_is_denied_for_a_database_is_denied_for_a_role() -> None:
         "RequestType": "Create",
         "ResourceProperties": properties({}, **wish({"app": {"local_preload_libraries": "x"}})),
     }
-    assert "local_preload_libraries" in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert "local_preload_libraries" in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 def test_the_appliers_own_user_may_have_settings(database: Database) -> None:
@@ -415,7 +415,7 @@ def test_the_appliers_own_user_may_have_settings(database: Database) -> None:
 def test_a_role_of_another_construct_is_no_shadow_but_a_hands_is(database: Database, role: str) -> None:
     """What this library manages is meant so; what it gives up and leaves to a hand's value beats the database again."""
     other: dict[str, Any] = {"Owner": "Other/Settings", "Address": "c8ffff"}
-    database.hand(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = on")
+    database.run_sql(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = on")
     given = wish({role: {"jit": "off"}})
     assert database.create({"jit": "off"}).shadowed == ["jit"]
     database.create({}, **given, **other)
@@ -428,9 +428,9 @@ def test_a_value_that_is_given_up_and_left_to_a_hand_is_a_shadow_at_once(databas
     """The event that gives it up tells of it, and fails where shadows are not borne."""
     given = wish({role: {"jit": "on"}})
     database.create({}, **given)
-    database.hand(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = true")
+    database.run_sql(f"ALTER ROLE {_quoted(role)} IN DATABASE {database.name} SET jit = true")
     before = stored(database), ledger(database)
-    message = database.refuses(lambda: database.update({"jit": "off"}, {}, was=given, OnShadow="fail"))
+    message = database.refuses(lambda: database.update({"jit": "off"}, {}, was=given, OnRoleOverride="fail"))
     assert f'role "{role}" has a value of its own' in message
     assert (stored(database), ledger(database)) == before
     assert database.update({"jit": "off"}, {}, was=given).shadowed == ["jit"]
@@ -440,7 +440,7 @@ def test_a_roles_new_value_does_not_bring_up_the_shadows_of_the_databases(databa
     """What stood before is only warned of: what another role is to have does not touch the database's value."""
     database.create({"jit": "off"})
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET jit = on")
-    answer = database.update({"jit": "off"}, {}, OnShadow="fail", **wish({role: {"jit": "on"}}))
+    answer = database.update({"jit": "off"}, {}, OnRoleOverride="fail", **wish({role: {"jit": "on"}}))
     assert (answer.counts, answer.shadowed) == ((2, 1, 0, 0), ["jit"])
 
 
@@ -460,6 +460,6 @@ def test_extension_parameters_of_a_role(vector_database: Database, role: str) ->
     database.create({}, Extensions=["vector"], **given)
     with database.session(role, PASSWORD) as session:
         assert session.run("SHOW hnsw.iterative_scan") == [["relaxed_order"]]
-    database.hand("DROP EXTENSION vector")
+    database.run_sql("DROP EXTENSION vector")
     assert database.delete({}, **given).counts == (0, 0, 0, 0)
     assert ledger(database) == []

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pg8000.native
 import pytest
 
-from .many import many_settings
-from .world import Database
+from .harness import Database
+from .many_settings import many_settings
 
 Trips = Callable[[], int]
 

@@ -21,7 +21,7 @@ from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError
 from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
-from .world import MASTER, Clock, Secrets, properties, refusal
+from .harness import MASTER, FakeSecretsManager, LambdaContext, properties, refusal
 
 PASSWORD: Final = "hidden-password-7"
 SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -74,15 +74,17 @@ class Impostor:
 
 
 @pytest.fixture
-def trusting(vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusting(
+    secrets_manager: FakeSecretsManager, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The applier trusts the authority, and has a password to lose."""
-    vault.answers = [Credentials(MASTER, PASSWORD)]
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
 
 
 def _create(port: int, host: str) -> None:
     given = properties({"jit": "off"}, Host=host, Port=str(port))
-    on_event({"RequestType": "Create", "ResourceProperties": given}, Clock(60))
+    on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext(60))
 
 
 def _certificate(fault: str, authority: CertificateAuthority, directory: Path) -> tuple[Path, Path]:
@@ -129,7 +131,7 @@ def test_the_impostor_would_see_the_password(trusting: None, authority: Certific
     nothing else, and the tests above can fail."""
     with Impostor(_certificate("none", authority, tmp_path)) as impostor, contextlib.suppress(ApplyError):
         given = properties({"jit": "off"}, Port=str(impostor.port))
-        on_event({"RequestType": "Create", "ResourceProperties": given}, Clock(2))
+        on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext(2))
     assert MASTER.encode() in impostor.decrypted
     assert PASSWORD.encode() in impostor.decrypted
 
@@ -144,6 +146,6 @@ def test_a_plain_server_gets_nothing_but_the_question(trusting: None, answer: by
     with Impostor(None, answer) as impostor:
         given = properties({"jit": "off"}, Port=str(impostor.port))
         event = {"RequestType": "Create", "ResourceProperties": given}
-        message = refusal(lambda: on_event(event, Clock(2)), hidden=PASSWORD)
+        message = refusal(lambda: on_event(event, LambdaContext(2)), hidden=PASSWORD)
     assert impostor.plain == SSL_REQUEST
     assert expected in message

@@ -12,7 +12,7 @@ from cdk_pinsafe.applier.deadline import TransientError
 from cdk_pinsafe.applier.verify import verify
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import MASTER, OWNER, Database
+from .harness import MASTER, OWNER, Database
 
 PASSWORD = "app-password-9"
 
@@ -283,7 +283,7 @@ def test_counts_are_those_of_the_attempt_that_was_committed(
 ) -> None:
     """The answer tells what was changed, whichever attempt did it."""
     alter = f"ALTER DATABASE {database.name} SET jit = off"
-    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.hand(*([] if is_done else [alter])))
+    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.run_sql(*([] if is_done else [alter])))
     assert database.create({"jit": "off", "work_mem": "8MB"}).counts == ((2, 2, 0, 0) if is_done else (2, 1, 1, 0))
 
 
@@ -313,7 +313,7 @@ def test_a_removal_that_may_have_been_committed_says_so(database: Database, monk
     database.create({"jit": "off"})
     lock = "GRANT INSERT ON cdk_pinsafe.setting TO PUBLIC"
     database.create({"work_mem": "8MB"}, Owner="Another/Settings", Address="c8ffff")
-    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: database.hand(lock))
+    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: database.run_sql(lock))
     message = database.refuses(lambda: database.delete({"jit": "off"}))
     assert "is not the one that this library makes" in message
     assert message.endswith("the change may have been committed")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cdk_pinsafe.applier import guard
+from cdk_pinsafe.applier import drift_check
 from cdk_pinsafe.applier.handler import on_event
 
-from .test_several import fleet_of
-from .world import Clock, Database, Secrets
+from .harness import Database, FakeSecretsManager, LambdaContext
+from .test_batch import fleet_of
 
 NAME = "Chat/Database/Settings (stack Chat)"
 WISH = {"work_mem": "8MB", "jit": "off"}
@@ -28,12 +28,12 @@ def look(database: Database, *, repair: bool = False, **changes: object) -> dict
             "Settings": [{"name": name, "role": ""} for name in WISH],
             "ResourceProperties": given,
         },
-        Clock(),
+        LambdaContext(),
     )
 
 
 def counts(drifted: int = 0, shadowed: int = 0, repaired: int = 0, unchecked: int = 0) -> dict[str, int]:
-    return {"Drifted": drifted, "Shadowed": shadowed, "Repaired": repaired, "Unchecked": unchecked}
+    return {"Drifted": drifted, "OverriddenByRole": shadowed, "Repaired": repaired, "Unchecked": unchecked}
 
 
 def test_drift_is_counted_and_published_and_nothing_is_changed(
@@ -85,7 +85,7 @@ def test_drift_that_cannot_be_repaired_is_drift(database: Database, capsys: pyte
 def test_a_ledger_that_is_gone_is_drift_that_is_not_repaired(database: Database) -> None:
     """Without a ledger nobody knows what was asked for last, so nothing is set."""
     database.create(WISH)
-    database.hand("DROP SCHEMA cdk_pinsafe CASCADE")
+    database.run_sql("DROP SCHEMA cdk_pinsafe CASCADE")
     database.alter("SET work_mem = '5MB'")
     assert look(database, repair=True) == counts(drifted=2)
     assert database.stored() == {"work_mem": "5MB", "jit": "off"}
@@ -95,7 +95,7 @@ def test_one_that_does_not_answer_is_not_waited_for_as_a_deployment_would(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is counted, and the next look comes by itself."""
-    monkeypatch.setattr(guard, "_PATIENCE", 0.5)
+    monkeypatch.setattr(drift_check, "_PATIENCE", 0.5)
     start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert look(database, Port=str(silent.getsockname()[1])) == counts(unchecked=1)
@@ -106,7 +106,7 @@ def test_shadows_are_counted_by_setting(database: Database) -> None:
     """A role's own value is told apart from drift."""
     role = f"role_of_{database.name}"
     database.create(WISH)
-    database.hand(f"CREATE ROLE {role}", f"ALTER ROLE {role} SET jit = on")
+    database.run_sql(f"CREATE ROLE {role}", f"ALTER ROLE {role} SET jit = on")
     try:
         assert look(database, repair=True) == counts(shadowed=1)
     finally:
@@ -126,9 +126,11 @@ def test_what_a_log_in_trigger_overrides_is_drift(database: Database) -> None:
     assert look(database) == counts(drifted=1)
 
 
-def test_databases_that_cannot_be_looked_at_are_counted(database: Database, vault: Secrets) -> None:
+def test_databases_that_cannot_be_looked_at_are_counted(
+    database: Database, secrets_manager: FakeSecretsManager
+) -> None:
     """A list is looked at as a whole; one that fails does not hide the others, and is no error."""
-    with fleet_of(database, vault, 3) as fleet:
+    with fleet_of(database, secrets_manager, 3) as fleet:
         fleet.create(WISH)
         fleet.databases[0].alter("SET work_mem = '5MB'")
         fleet.databases[2].alter("RESET jit")
@@ -139,10 +141,10 @@ def test_databases_that_cannot_be_looked_at_are_counted(database: Database, vaul
 
 
 def test_a_repair_on_behalf_of_a_resource_that_was_replaced_takes_nothing_over(
-    database: Database, vault: Secrets
+    database: Database, secrets_manager: FakeSecretsManager
 ) -> None:
     """The schedule is updated after the resource; what it repaired meanwhile would go when the old one is deleted."""
-    with fleet_of(database, vault, 2) as fleet:
+    with fleet_of(database, secrets_manager, 2) as fleet:
         fleet.databases[0].create(WISH)
         single = {"Database": fleet.names[0], "Databases": None}
         fleet.update(WISH, WISH, id=fleet.databases[0].physical_id, was=single)

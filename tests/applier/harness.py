@@ -57,7 +57,7 @@ $$
 """
 
 
-class Clock:
+class LambdaContext:
     """Lambda's context, as far as the applier uses it."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -67,7 +67,7 @@ class Clock:
         return self._milliseconds
 
 
-class Secrets:
+class FakeSecretsManager:
     """Secrets Manager with one secret a database, and a count of readings."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Answer:
 
     @property
     def shadowed(self) -> list[str]:
-        return [name for name in self.raw["Data"]["Shadowed"].split(", ") if name]
+        return [name for name in self.raw["Data"]["OverriddenByRole"].split(", ") if name]
 
 
 @dataclass
@@ -120,9 +120,9 @@ class Cluster:
         return {(database, role, name): text for database, role, name, text in rows}
 
     @contextlib.contextmanager
-    def fresh_database(self, vault: Secrets, name: str | None = None) -> Iterator["Database"]:
+    def fresh_database(self, secrets_manager: FakeSecretsManager, name: str | None = None) -> Iterator["Database"]:
         """A database of the master user, as new; with a name of its own it is made and dropped."""
-        vault.answers = [Credentials(MASTER, self.password)]
+        secrets_manager.answers = [Credentials(MASTER, self.password)]
         chosen = name or (self.spare.pop() if self.spare else f"app_{next(_NUMBERS)}")
         quoted = pg8000.native.identifier(chosen)
         # Making a database takes longer than most tests: one that was cleaned serves again.
@@ -159,7 +159,7 @@ class Database:
     def create(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Create event."""
         event = {"RequestType": "Create", "ResourceProperties": self.properties(settings, **changes)}
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def update(
         self,
@@ -177,7 +177,7 @@ class Database:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def delete(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Delete event."""
@@ -187,7 +187,7 @@ class Database:
             "PhysicalResourceId": f"pinsafe:{given['Host']}/{given['Database']}/{given['Address']}",
             "ResourceProperties": given,
         }
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def refuses(self, action: Callable[[], object], *, kind: type[PinSafeError] = PinSafeError) -> str:
         """The message of an event that fails, after checking that CloudFormation can take it."""
@@ -210,7 +210,7 @@ class Database:
         finally:
             connection.close()
 
-    def hand(self, *statements: str) -> None:
+    def run_sql(self, *statements: str) -> None:
         """Statements of the master user, by hand."""
         with self.session() as session:
             for statement in statements:
@@ -218,7 +218,7 @@ class Database:
 
     def alter(self, tail: str) -> None:
         """``ALTER DATABASE`` of the master user, by hand."""
-        self.hand(f"ALTER DATABASE {pg8000.native.identifier(self.name)} {tail}")
+        self.run_sql(f"ALTER DATABASE {pg8000.native.identifier(self.name)} {tail}")
 
     def show(self, name: str, *, load: str | None = None) -> str:
         """The value of a parameter in a fresh session."""

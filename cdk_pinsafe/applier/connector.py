@@ -15,8 +15,8 @@ from .secret import Credentials
 _ROTATION_PAUSE: Final = 2.0
 
 
-class Keys:
-    """A secret's credentials, for any number of doors and threads.
+class CredentialsCache:
+    """A secret's credentials, for any number of connector and threads.
 
     They are read when first asked for, and once more if a password was rotated meanwhile.
     """
@@ -30,7 +30,7 @@ class Keys:
         self._may_reread = True
 
     def get(self) -> Credentials:
-        """The credentials; see :func:`~.secret.read` for what is raised, for every door after one reading."""
+        """The credentials; see :func:`~.secret.read` for what is raised, for every connector after one reading."""
         with self._lock:
             if self._failure is not None:
                 raise type(self._failure)(str(self._failure))
@@ -55,10 +55,10 @@ class Keys:
             return self._credentials if self._credentials != refused else None
 
 
-class Door:
+class Connector:
     """Opens sessions on one database."""
 
-    def __init__(self, target: Target, keys: Keys) -> None:
+    def __init__(self, target: Target, keys: CredentialsCache) -> None:
         self.target = target
         self._keys = keys
 
@@ -77,14 +77,14 @@ class Door:
         )
 
 
-class HeldDoor(Door):
-    """A door with a foot in it: the first session that it opens is one that was open before."""
+class PreopenedConnector(Connector):
+    """A connector with a foot in it: the first session that it opens is one that was open before."""
 
-    def __init__(self, door: Door, session: Session) -> None:
-        super().__init__(door.target, door._keys)
+    def __init__(self, connector: Connector, session: Session) -> None:
+        super().__init__(connector.target, connector._keys)
         self._session: Session | None = session
 
     def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
-        """The held session, whatever the options; after that, as any other door."""
+        """The held session, whatever the options; after that, as any other connector."""
         held, self._session = self._session, None
         return held or super().open(deadline, options)

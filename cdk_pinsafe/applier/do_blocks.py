@@ -49,7 +49,7 @@ The session must have begun with the ``search_path`` that a person's session has
 take up the session's default, look for their own objects along it, and store it with ALTER DATABASE. An error is 40001
 where another session was faster, and any other SQLSTATE where another attempt would not help."""
 
-CANONICALISE: Final = (
+CANONICALIZE: Final = (
     """
 DO $pinsafe$
 DECLARE
@@ -111,7 +111,7 @@ $pinsafe$
 )
 """Request: names of extensions, as :mod:`..settings.libraries` has them."""
 
-ACT: Final = """
+APPLY_CHANGES: Final = """
 DO $pinsafe$
 DECLARE
   v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
@@ -170,7 +170,7 @@ BEGIN
       WHERE v_state = '42501' AND r.rolname = v_role AND us.rolname = current_user
         AND us.oid <> r.oid AND NOT us.rolsuper;
       -- A role that we lost must not pass for an extension that was dropped.
-      IF v_lock IS NOT NULL OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
+      IF v_lock IS NOT NULL OR NOT pg_catalog.jsonb_exists(v_action -> 'ignorable', v_state) THEN
         RAISE EXCEPTION USING
           ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
           COLUMN = 'pinsafe:' || v_name, TABLE = v_role,
@@ -237,9 +237,9 @@ BEGIN
       previous = EXCLUDED.previous, adopted = EXCLUDED.adopted, at = EXCLUDED.at;
   END IF;
 
-  IF v_request -> 'forgets' <> '[]' THEN
+  IF v_request -> 'ledger_deletes' <> '[]' THEN
     DELETE FROM cdk_pinsafe.setting AS l
-    USING pg_catalog.jsonb_to_recordset(v_request -> 'forgets') AS f(name text, role text)
+    USING pg_catalog.jsonb_to_recordset(v_request -> 'ledger_deletes') AS f(name text, role text)
     WHERE l.name = f.name AND l.role = f.role;
     IF NOT EXISTS (SELECT FROM cdk_pinsafe.setting) THEN
       BEGIN
@@ -263,10 +263,10 @@ END
 $pinsafe$
 """
 """Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
-(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes`` (its columns;
-without ``applied`` it is what stands then) and ``forgets``. The role is empty for a setting of the database. The
+(objects of name, role, elements or null for a RESET, ignorable SQLSTATEs), then the ledger's ``writes`` (its columns;
+without ``applied`` it is what stands then) and ``ledger_deletes``. The role is empty for a setting of the database. The
 advisory lock does not bind hands: where something else is stored by now, the block ends with 40001, and the plan must
-be made anew. Any SQLSTATE that is not tolerated ends the block with that error, the parameter's name and the role. Who
+be made anew. Any SQLSTATE that is not ignorable ends the block with that error, the parameter's name and the role. Who
 may alter a role is PostgreSQL's to say; the block only tells such a refusal from one of the parameter. Result:
 ``refused`` (name, role, SQLSTATE), and all that is now ``stored``, as in ``STATE``."""
 

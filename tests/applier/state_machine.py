@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import PinSafeError
 
+from .harness import MASTER, Cluster, Database, LambdaContext
 from .model import PARAMETERS, Answer, Asked, Key, Model, RefusedError, Row
-from .world import MASTER, Clock, Cluster, Database
 
 OBJECTS: Final = """
 SELECT 'schema', nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
@@ -45,10 +45,10 @@ class Resource:
     host: str = "127.0.0.1"
     wish: Mapping[Key, Asked] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
-    on_shadow: str = "warn"
+    on_role_override: str = "warn"
 
 
-class Lives(RuleBasedStateMachine):
+class ApplierStateMachine(RuleBasedStateMachine):
     """Several resources in two databases, the hands of others, and the model of it all.
 
     Attributes:
@@ -175,7 +175,7 @@ class Lives(RuleBasedStateMachine):
     def a_hand_makes_or_drops_the_extension(self, place: int, is_loss: bool) -> None:
         model = self.models[place]
         if model.is_there and self.has_vector:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             if is_loss:
                 self.watches[place].run("DROP EXTENSION IF EXISTS vector CASCADE")
                 model.extensions.clear()
@@ -188,13 +188,13 @@ class Lives(RuleBasedStateMachine):
     @rule(place=st.sampled_from((0, 0, 0, 1)), dice=st.integers(0, 5))
     def a_hand_drops_or_makes_the_database(self, place: int, dice: int) -> None:
         if self.models[place].is_there and not dice:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             self.watches[place].close()
             self._admin(f"DROP DATABASE {self.databases[place].name} WITH (FORCE)")
             self.models[place] = Model(roles=self.roles, is_there=False)
             self.begin[place], self.touched[place] = {}, set()
         elif not self.models[place].is_there:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             self._make(self.databases[place])
             self.watches[place] = self.databases[place].watch()
             self.models[place] = Model(roles=self.roles)
@@ -202,7 +202,7 @@ class Lives(RuleBasedStateMachine):
     @rule(dice=st.integers(0, 2))
     def a_hand_drops_or_makes_the_role(self, dice: int) -> None:
         """A role takes its values in every database along; the ledgers still have them."""
-        Lives.steps += 1
+        ApplierStateMachine.steps += 1
         if self.role not in self.roles:
             login = (MASTER, self.cluster.password)
             with contextlib.closing(self.cluster.server.connect("postgres", *login)) as master:
@@ -256,7 +256,7 @@ class Lives(RuleBasedStateMachine):
 
     def _send(self, request: str, now: Resource, was: Resource | None = None, known_as: Resource | None = None) -> bool:
         """An event to the applier and to the model; whether it succeeded, for both or for neither."""
-        Lives.steps += 1
+        ApplierStateMachine.steps += 1
         self.is_right = False
         model, resource = self.models[now.place], self._physical_id(now)
         event = {"RequestType": request, "ResourceProperties": self._properties(now)}
@@ -276,7 +276,7 @@ class Lives(RuleBasedStateMachine):
                     now.wish,
                     now.extensions,
                     heir_of=heir_of,
-                    bears_shadows=now.on_shadow == "warn",
+                    allow_role_overrides=now.on_role_override == "warn",
                 )
         except RefusedError as refusal:
             expected = refusal
@@ -297,7 +297,7 @@ class Lives(RuleBasedStateMachine):
             wish.pop(""),
             RoleSettings=json.dumps(wish),
             Extensions=list(one.extensions),
-            OnShadow=one.on_shadow,
+            OnRoleOverride=one.on_role_override,
             Recycle="idle" if one.extensions else "never",
             Host=one.host,
             Owner=one.owner,
@@ -349,11 +349,11 @@ class Lives(RuleBasedStateMachine):
         if data.draw(st.integers(0, 14)) == 11:
             name, text = data.draw(BAD)
             wish[Key("", name)] = text
-        on_shadow = data.draw(st.sampled_from(("warn", "warn", "fail")))
-        return replace(one, wish=wish, extensions=extensions, on_shadow=on_shadow)
+        on_role_override = data.draw(st.sampled_from(("warn", "warn", "fail")))
+        return replace(one, wish=wish, extensions=extensions, on_role_override=on_role_override)
 
     def _hand(self, place: int, key: Key, text: str | None) -> None:
-        Lives.steps += 1
+        ApplierStateMachine.steps += 1
         database = self.databases[place].name
         whom = f"ROLE {key.role} IN DATABASE {database}" if key.role else f"DATABASE {database}"
         if text is None:
@@ -375,12 +375,12 @@ class Lives(RuleBasedStateMachine):
 def _answer(event: Mapping[str, object]) -> tuple[str, Answer] | str:
     """What the applier answers: the resource and its data, or a message."""
     try:
-        raw = on_event(event, Clock())
+        raw = on_event(event, LambdaContext())
     except PinSafeError as error:
         return str(error)
     data = raw["Data"]
     counts = [int(data[name]) for name in ("Applied", "Changed", "Adopted", "Reset")]
-    shadowed = frozenset(name for name in data["Shadowed"].split(", ") if name)
+    shadowed = frozenset(name for name in data["OverriddenByRole"].split(", ") if name)
     return raw["PhysicalResourceId"], Answer(counts[0], counts[1], counts[2], counts[3], shadowed)
 
 

@@ -26,7 +26,7 @@ class After(enum.Enum):
     SILENT = "nothing gets through any more"
 
 
-class Relay:
+class TcpRelay:
     """Passes everything on until the cut. A context manager.
 
     Attributes:

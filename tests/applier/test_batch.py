@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 
 from cdk_pinsafe.applier import apply as apply_module
-from cdk_pinsafe.applier import secret, several
+from cdk_pinsafe.applier import batch, secret
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, PinSafeError, UnreachableError
 
-from .world import ARN, MASTER, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
+from .harness import (
+    ARN,
+    MASTER,
+    SECONDS,
+    Answer,
+    Database,
+    FakeSecretsManager,
+    LambdaContext,
+    Settings,
+    properties,
+    refusal,
+)
 
 ID = "pinsafe:127.0.0.1/*/c8a1f0"
 
@@ -37,7 +48,7 @@ class Fleet:
 
     def create(self, settings: Settings, *, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {"RequestType": "Create", "ResourceProperties": self.properties(settings, **changes)}
-        return answer(on_event(event, Clock(seconds)))
+        return answer(on_event(event, LambdaContext(seconds)))
 
     def update(
         self, settings: Settings, old: Settings, *, was: Mapping[str, Any] | None = None, id: str = ID, **changes: Any
@@ -48,7 +59,7 @@ class Fleet:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return answer(on_event(event, Clock()))
+        return answer(on_event(event, LambdaContext()))
 
     def delete(self, settings: Settings, *, id: str = ID, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {
@@ -56,7 +67,7 @@ class Fleet:
             "PhysicalResourceId": id,
             "ResourceProperties": self.properties(settings, **changes),
         }
-        return answer(on_event(event, Clock(seconds)))
+        return answer(on_event(event, LambdaContext(seconds)))
 
     def refuses(self, action: Any, *, kind: type[PinSafeError] = PinSafeError) -> str:
         return refusal(action, kind=kind, hidden=self.databases[0].cluster.password)
@@ -74,21 +85,21 @@ def answer(raw: dict[str, Any]) -> Answer:
 
 
 @contextlib.contextmanager
-def fleet_of(database: Database, vault: Secrets, number: int) -> Iterator[Fleet]:
+def fleet_of(database: Database, secrets_manager: FakeSecretsManager, number: int) -> Iterator[Fleet]:
     """The given database and further ones."""
     with contextlib.ExitStack() as stack:
-        more = [stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(number - 1)]
+        more = [stack.enter_context(database.cluster.fresh_database(secrets_manager)) for _ in range(number - 1)]
         yield Fleet([database, *more])
 
 
 @pytest.fixture
-def fleet(database: Database, vault: Secrets) -> Iterator[Fleet]:
+def fleet(database: Database, secrets_manager: FakeSecretsManager) -> Iterator[Fleet]:
     """Three databases."""
-    with fleet_of(database, vault, 3) as three:
+    with fleet_of(database, secrets_manager, 3) as three:
         yield three
 
 
-def test_all_get_the_settings_and_lose_them_again(fleet: Fleet, vault: Secrets) -> None:
+def test_all_get_the_settings_and_lose_them_again(fleet: Fleet, secrets_manager: FakeSecretsManager) -> None:
     """One event, one reading of the secret, and each database has its settings and its ledger, until the deletion."""
     wish = {"work_mem": "8MB", "search_path": ["chat", "public"]}
     created = fleet.create(wish)
@@ -97,7 +108,7 @@ def test_all_get_the_settings_and_lose_them_again(fleet: Fleet, vault: Secrets) 
     assert created.raw["Data"]["Failed"] == ""
     assert fleet.stored() == [{"work_mem": "8MB", "search_path": "chat, public"}] * 3
     assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
-    assert vault.readings == 1
+    assert secrets_manager.readings == 1
     assert fleet.create(wish).counts == (6, 0, 0, 0)
     assert fleet.delete(wish).counts == (0, 0, 0, 6)
     assert fleet.stored() == [{}] * 3
@@ -157,9 +168,11 @@ def test_a_construct_that_was_renamed_keeps_its_list(fleet: Fleet) -> None:
     assert {row["owner"] for ledger in fleet.ledgers() for row in ledger.values()} == {"Chat/Renamed"}
 
 
-def test_one_that_fails_fails_all_and_all_are_as_before(database: Database, vault: Secrets) -> None:
+def test_one_that_fails_fails_all_and_all_are_as_before(
+    database: Database, secrets_manager: FakeSecretsManager
+) -> None:
     """By default none keeps the change; all failures are named, those that come after the first one too."""
-    with fleet_of(database, vault, 12) as fleet:
+    with fleet_of(database, secrets_manager, 12) as fleet:
         fleet.databases[1].alter("SET jit = on")
         old = {"work_mem": "8MB"}
         fleet.create(old)
@@ -254,13 +267,13 @@ def test_a_fault_of_ours_in_one_is_a_failure_of_that_one(
     """Whatever goes wrong, the others are brought back, and nothing of what was handled is told."""
     original = apply_module.apply
 
-    def broken(door: Any, *args: Any, **named: Any) -> Any:
-        if door.target.database == fleet.names[2]:
+    def broken(connector: Any, *args: Any, **named: Any) -> Any:
+        if connector.target.database == fleet.names[2]:
             raise KeyError("hidden")
-        return original(door, *args, **named)
+        return original(connector, *args, **named)
 
-    monkeypatch.setattr(several, "apply", broken)
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    monkeypatch.setattr(batch, "apply", broken)
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
     assert "internal error of the applier (KeyError)" in message
     assert "2 that were changed before were brought back" in message
@@ -272,20 +285,20 @@ def test_what_cannot_be_brought_back_is_named(fleet: Fleet, monkeypatch: pytest.
     """The message says where new values stand."""
     original = apply_module.bring_back
 
-    def broken(door: Any, *args: Any) -> None:
-        if door.target.database == fleet.names[0]:
+    def broken(connector: Any, *args: Any) -> None:
+        if connector.target.database == fleet.names[0]:
             raise UnreachableError("out of reach")
-        original(door, *args)
+        original(connector, *args)
 
-    monkeypatch.setattr(several, "bring_back", broken)
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    monkeypatch.setattr(batch, "bring_back", broken)
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=[*fleet.names, "nosuch"]))
     assert f"brought back, but for {fleet.names[0]}, which failed too" in message
     assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
 
 
 def test_no_more_than_eight_sessions_at_once(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is not flooded."""
     now = most = 0
@@ -304,7 +317,7 @@ def test_no_more_than_eight_sessions_at_once(
 
     monkeypatch.setattr(Session, "__enter__", counted_in)
     monkeypatch.setattr(Session, "__exit__", counted_out)
-    with fleet_of(database, vault, 12) as fleet:
+    with fleet_of(database, secrets_manager, 12) as fleet:
         fleet.create({"work_mem": "8MB"})
         assert fleet.stored() == [{"work_mem": "8MB"}] * 12
     assert 1 < most <= 8
@@ -317,22 +330,24 @@ def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
     assert fleet.stored() == [{}, {}, {}]
 
 
-def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_there_is_time(vault: Secrets) -> None:
+def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_there_is_time(
+    secrets_manager: FakeSecretsManager,
+) -> None:
     """However many databases are left when time runs out; each would otherwise take a tenth of a second more."""
-    vault.answers = [Credentials(MASTER, "hidden-password")]
+    secrets_manager.answers = [Credentials(MASTER, "hidden-password")]
     names = [f"app_{number}" for number in range(400)]
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
         given = properties({}, Database=None, Databases=names, Port=str(silent.getsockname()[1]))
         event = {"RequestType": "Delete", "PhysicalResourceId": ID, "ResourceProperties": given}
         start = time.monotonic()
-        message = refusal(lambda: on_event(event, Clock(4)), kind=UnreachableError, hidden="hidden-password")
+        message = refusal(lambda: on_event(event, LambdaContext(4)), kind=UnreachableError, hidden="hidden-password")
     assert message.startswith("400 of 400 databases")
     assert time.monotonic() - start < 6
 
 
 def test_one_that_does_not_answer_leaves_time_for_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever holds the lock of one database holds up none but that."""
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     fleet.create({"jit": "off"})
     with fleet.databases[0].session() as session:
         session.run("SELECT pg_advisory_lock(7227442026)")
@@ -413,7 +428,7 @@ def test_malformed_lists_are_refused_unopened(change: dict[str, object], expecte
     """A malformed property is refused by name."""
     given = properties({"jit": "off"}, **{"Database": None, **change})
     event = {"RequestType": "Create", "ResourceProperties": given}
-    assert expected in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert expected in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 def test_a_name_given_twice_is_one_database(fleet: Fleet) -> None:

@@ -18,11 +18,11 @@ from typing import Final
 from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages
 from .apply import apply, bring_back, remove, try_out
+from .connector import Connector, CredentialsCache
 from .deadline import Deadline
-from .door import Door, Keys
-from .plan import Key, Trace
-from .properties import Identity, Wish
-from .transaction import Done
+from .plan import Change, Key
+from .properties import DesiredState, Identity
+from .transaction import Applied
 
 CONNECTIONS: Final = 8
 _APPLYING: Final = 0.6
@@ -42,27 +42,31 @@ class Result:
         failed: the others, and why.
     """
 
-    done: dict[str, Done] = field(default_factory=dict)
+    done: dict[str, Applied] = field(default_factory=dict)
     failed: dict[str, PinSafeError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchRequest:
     """What to do with the databases.
 
     Attributes:
         wish: what they are to have.
         predecessors: of each, the owners whose settings its owner takes over.
-        is_lenient: whether the others keep what they got where one fails.
+        continue_on_error: whether the others keep what they got where one fails.
     """
 
-    wish: Wish
+    wish: DesiredState
     predecessors: Callable[[Identity], Iterable[str]]
-    is_lenient: bool = False
+    continue_on_error: bool = False
 
 
 def apply_all(
-    keys: Keys, staying: Sequence[Identity], leaving: Sequence[Identity], order: Order, deadline: Deadline
+    keys: CredentialsCache,
+    staying: Sequence[Identity],
+    leaving: Sequence[Identity],
+    order: BatchRequest,
+    deadline: Deadline,
 ) -> Result:
     """Bring databases to their settings, and let others of the same resource, which left its list, give theirs up.
 
@@ -70,33 +74,33 @@ def apply_all(
         PinSafeError: databases failed, and all have what they had before; or, where the others may go on without, none
             of those that are to have settings got them. The message names them.
     """
-    phase = deadline if order.is_lenient else deadline.share(_APPLYING)
+    phase = deadline if order.continue_on_error else deadline.fraction(_APPLYING)
     stopped = Event()
 
-    def bring(identity: Identity, door: Door, patience: Deadline) -> Done | None:
+    def bring(identity: Identity, connector: Connector, patience: Deadline) -> Applied | None:
         if stopped.is_set():
-            try_out(door, identity, order.wish, order.predecessors(identity), patience)
+            try_out(connector, identity, order.wish, order.predecessors(identity), patience)
             return None
-        return apply(door, identity, order.wish, order.predecessors(identity), patience)
+        return apply(connector, identity, order.wish, order.predecessors(identity), patience)
 
-    def give_up(identity: Identity, door: Door, patience: Deadline) -> Done | None:
+    def give_up(identity: Identity, connector: Connector, patience: Deadline) -> Applied | None:
         if stopped.is_set():
             return None
-        return remove(door, identity, identity.physical_id, patience, recycles=order.wish.recycles)
+        return remove(connector, identity, identity.physical_id, patience, recycles=order.wish.recycles)
 
-    goes_on = (lambda: None) if order.is_lenient else stopped.set
-    result = each(staying, bring, keys, phase, least=_LEAST, on_failure=goes_on)
-    gone = each(leaving, give_up, keys, phase, least=_LEAST, on_failure=goes_on)
+    stop_on_failure = (lambda: None) if order.continue_on_error else stopped.set
+    result = each(staying, bring, keys, phase, least=_LEAST, on_failure=stop_on_failure)
+    gone = each(leaving, give_up, keys, phase, least=_LEAST, on_failure=stop_on_failure)
     any_stays = bool(result.done)
     result.done |= gone.done
     result.failed |= gone.failed
-    if not result.failed or (order.is_lenient and any_stays):
+    if not result.failed or (order.continue_on_error and any_stays):
         return result
     raise _failure(result, [*staying, *leaving], _bring_all_back(keys, [*staying, *leaving], result, deadline))
 
 
 def remove_all(
-    keys: Keys, identities: Sequence[Identity], resource: str, deadline: Deadline, *, recycles: bool
+    keys: CredentialsCache, identities: Sequence[Identity], resource: str, deadline: Deadline, *, recycles: bool
 ) -> Result:
     """Let all databases of a resource give its settings up, whatever becomes of the others.
 
@@ -105,7 +109,7 @@ def remove_all(
     """
     result = each(
         identities,
-        lambda identity, door, patience: remove(door, identity, resource, patience, recycles=recycles),
+        lambda identity, connector, patience: remove(connector, identity, resource, patience, recycles=recycles),
         keys,
         deadline,
     )
@@ -116,8 +120,8 @@ def remove_all(
 
 def each(
     identities: Sequence[Identity],
-    work: Callable[[Identity, Door, Deadline], Done | None],
-    keys: Keys,
+    work: Callable[[Identity, Connector, Deadline], Applied | None],
+    keys: CredentialsCache,
     phase: Deadline,
     *,
     least: float = 0.0,
@@ -129,25 +133,25 @@ def each(
     outlast the deadline.
     """
     found = Result()
-    alike = _Alike()
+    alike = _Interned()
 
     def one(identity: Identity) -> None:
         name = identity.target.database
-        with log.about(database=name):
+        with log.bound_fields(database=name):
             try:
                 if phase.left <= least:
                     raise UnreachableError(
                         f"{identity.target}: no time was left for it; nothing was changed in it; deploy again, or "
                         "spread the databases over several DatabaseSettings"
                     )
-                if done := work(identity, Door(identity.target, keys), phase.share(_ONE)):
+                if done := work(identity, Connector(identity.target, keys), phase.fraction(_ONE)):
                     # There may be hundreds: without what only verification needs, and what is the same but once.
                     found.done[name] = replace(done, stored={}, traces=alike.of(done.traces))
                 return
             except PinSafeError as error:
                 failure = error
             except Exception as error:
-                log.fault(error)
+                log.exception(error)
                 failure = ApplyError(f"{identity.target}: internal error of the applier ({type(error).__name__})")
             on_failure()
             # Without its trace, which would keep alive whatever was being worked on.
@@ -164,26 +168,26 @@ def each(
     )
 
 
-class _Alike:
+class _Interned:
     """Keeps of traces that are equal one."""
 
     def __init__(self) -> None:
-        self._traces: dict[Trace, Trace] = {}
+        self._traces: dict[Change, Change] = {}
 
-    def of(self, traces: Mapping[Key, Trace]) -> dict[Key, Trace]:
+    def of(self, traces: Mapping[Key, Change]) -> dict[Key, Change]:
         """The same traces."""
         return {key: self._traces.setdefault(trace, trace) for key, trace in traces.items()}
 
 
-def _bring_all_back(keys: Keys, identities: Sequence[Identity], result: Result, deadline: Deadline) -> str:
+def _bring_all_back(keys: CredentialsCache, identities: Sequence[Identity], result: Result, deadline: Deadline) -> str:
     """Undo whatever was changed; answers with what to tell of it."""
     before = dict(result.done)
     changed = [one for one in identities if (done := before.get(one.target.database)) and done.traces]
     if not changed:
         return "nothing was changed in the others"
 
-    def back(identity: Identity, door: Door, patience: Deadline) -> Done:
-        bring_back(door, identity, before[identity.target.database], patience)
+    def back(identity: Identity, connector: Connector, patience: Deadline) -> Applied:
+        bring_back(connector, identity, before[identity.target.database], patience)
         return before[identity.target.database]
 
     undone = each(changed, back, keys, deadline)
@@ -198,4 +202,4 @@ def _failure(result: Result, identities: Sequence[Identity], what_of_others: str
     failures = {name: str(error) for name, error in result.failed.items()}
     out_of_reach = all(isinstance(error, UnreachableError) for error in result.failed.values())
     kind = UnreachableError if out_of_reach else ApplyError
-    return kind(messages.several_failed(f"{target.host}:{target.port}", failures, len(identities), what_of_others))
+    return kind(messages.batch_failed(f"{target.host}:{target.port}", failures, len(identities), what_of_others))

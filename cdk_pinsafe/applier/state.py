@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from ..errors import ApplyError
 from ..settings import extension_of
 from . import messages, sql
-from .compare import elements, same
+from .equivalence import elements, same
 from .messages import ServerMessage, Target
 from .plan import Key, LedgerRow, Value
 
@@ -23,7 +23,7 @@ more on every instance (read in dumps of ``pg_dumpall`` that others published; n
 anybody else's."""
 
 
-class Runs(Protocol):
+class SupportsRun(Protocol):
     """A session, as far as it is used here."""
 
     def run(self, statement: str, **values: str) -> list[list[Any]]:
@@ -44,7 +44,7 @@ class State:
     installed: frozenset[str]
 
 
-def read_state(session: Runs, names: Iterable[str], roles: Iterable[str]) -> State:
+def read_state(session: SupportsRun, names: Iterable[str], roles: Iterable[str]) -> State:
     """Read what the database has, and which of the roles there are."""
     row = session.run(sql.STATE, names=json.dumps(list(names)), roles=json.dumps(list(roles)))[0]
     user, owner, may_alter, stored, everywhere, existing, installed = row
@@ -59,7 +59,7 @@ def read_state(session: Runs, names: Iterable[str], roles: Iterable[str]) -> Sta
     )
 
 
-def read_ledger(session: Runs, target: Target) -> dict[Key, LedgerRow]:
+def read_ledger(session: SupportsRun, target: Target) -> dict[Key, LedgerRow]:
     """Read what is managed; nothing where there is no ledger.
 
     Raises:
@@ -73,7 +73,7 @@ def read_ledger(session: Runs, target: Target) -> dict[Key, LedgerRow]:
         what = (
             "table cdk_pinsafe.setting is not the one that this library makes"
             if ours
-            else (f'schema cdk_pinsafe belongs to "{messages.clip(schema_owner, 63)}"')
+            else (f'schema cdk_pinsafe belongs to "{messages.truncate(schema_owner, 63)}"')
         )
         raise ApplyError(
             f"{target}: {what}, so nothing is read from or written to it; nothing was changed; "
@@ -89,7 +89,7 @@ def read_ledger(session: Runs, target: Target) -> dict[Key, LedgerRow]:
 
 
 def judge(
-    session: Runs,
+    session: SupportsRun,
     settings: Mapping[Key, Value],
     ledger: Mapping[Key, LedgerRow],
     ours: Collection[Key],
@@ -116,7 +116,7 @@ def judge(
             "values": [{"name": name, "value": value} for name, value in questions],
         },
     )
-    session.run(sql.CANONICALISE)
+    session.run(sql.CANONICALIZE)
     answers = iter(result(session))
     refused: list[ServerMessage] = []
     for key, value in asked.items():
@@ -131,18 +131,18 @@ def judge(
     return standing, refused
 
 
-def load_libraries(session: Runs, extensions: Iterable[str]) -> None:
+def load_libraries(session: SupportsRun, extensions: Iterable[str]) -> None:
     """Load the libraries of these extensions into a session, which is in a transaction."""
     request(session, sorted(extensions))
     session.run(sql.LOAD_LIBRARIES)
 
 
-def request(session: Runs, what: object) -> None:
+def request(session: SupportsRun, what: object) -> None:
     """Leave a block its request."""
     session.run(sql.REQUEST, request=json.dumps(what, ensure_ascii=False))
 
 
-def result(session: Runs) -> Any:
+def result(session: SupportsRun) -> Any:
     """Take a block's result."""
     return session.run(sql.RESULT)[0][0]
 
@@ -151,7 +151,7 @@ def by_key(rows: Iterable[tuple[str, str, str]] | None) -> dict[Key, str]:
     return {Key(name, role): text for name, role, text in rows or ()}
 
 
-def shadows_of(
+def find_role_overrides(
     names: Iterable[str],
     stored: Iterable[Key],
     everywhere: Iterable[tuple[str, str]],

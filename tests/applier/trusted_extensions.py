@@ -12,7 +12,7 @@ import pytest
 
 from cdk_pinsafe.rehearsal.postgres import Installation, installations
 
-from .world import Database
+from .harness import Database
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _OF_ALL_EXTENSIONS: Final = """

@@ -8,15 +8,15 @@ from typing import Final
 from ..errors import ApplyError, PinSafeError
 from . import drift, log, messages
 from .apply import repair
+from .batch import each
 from .connection import ServerError, immune_options
-from .deadline import Deadline, persist
-from .door import Door, Keys
-from .drift import Standing
+from .connector import Connector, CredentialsCache
+from .deadline import Deadline, retry
+from .drift import SettingStatus
 from .plan import Key
 from .properties import Identity
-from .reading import extensions_of
-from .several import each
-from .transaction import Done, Outcome
+from .state import extensions_of
+from .transaction import Applied, Outcome
 from .verify import ineffective
 
 NAMESPACE: Final = "cdk-pinsafe"
@@ -48,7 +48,7 @@ class Findings:
         """The metrics."""
         return {
             "Drifted": self.drifted,
-            "Shadowed": self.shadowed,
+            "OverriddenByRole": self.shadowed,
             "Repaired": self.repaired,
             "Unchecked": self.unchecked,
         }
@@ -62,7 +62,7 @@ class Findings:
 
 
 def check(
-    keys: Keys,
+    keys: CredentialsCache,
     identities: Sequence[Identity],
     managed: Collection[Key],
     name: str,
@@ -77,40 +77,40 @@ def check(
     """
     findings = Findings()
 
-    def one(identity: Identity, door: Door, most: Deadline) -> Done:
+    def one(identity: Identity, connector: Connector, most: Deadline) -> Applied:
         patience = Deadline(min(_PATIENCE, most.left))
-        rows = _compare(door, identity, patience)
-        drifted = _drifted(door, rows, patience) | (set(managed) - {row.key for row in rows})
-        shadowed = [row.key for row in rows if row.shadowed_by]
+        rows = _compare(connector, identity, patience)
+        drifted = _drifted(connector, rows, patience) | (set(managed) - {row.key for row in rows})
+        shadowed = [row.key for row in rows if row.overridden_by]
         if drifted:
             log.warning("drifted", names=sorted(drifted))
         if shadowed:
             log.warning("shadowed", names=shadowed)
-        repaired = _repaired(door, identity, patience) if drifted and repairs else 0
+        repaired = _repaired(connector, identity, patience) if drifted and repairs else 0
         findings.add(len(drifted), len(shadowed), repaired)
-        return Done(Outcome())
+        return Applied(Outcome())
 
     findings.unchecked = len(each(identities, one, keys, deadline).failed)
     log.metrics(NAMESPACE, {DIMENSION: name}, findings.counts)
     return findings
 
 
-def _compare(door: Door, identity: Identity, deadline: Deadline) -> list[Standing]:
-    def attempt() -> list[Standing]:
-        with door.open(deadline, immune_options(deadline)) as session:
-            return drift.compare(session, door.target, lambda row: row.owner == identity.owner)
+def _compare(connector: Connector, identity: Identity, deadline: Deadline) -> list[SettingStatus]:
+    def attempt() -> list[SettingStatus]:
+        with connector.open(deadline, immune_options(deadline)) as session:
+            return drift.compare(session, connector.target, lambda row: row.owner == identity.owner)
 
     try:
-        return persist(attempt, deadline, str(door.target))
+        return retry(attempt, deadline, str(connector.target))
     except ServerError as error:
-        failure = ApplyError(messages.other_error(door.target, error.answer))
+        failure = ApplyError(messages.other_error(connector.target, error.answer))
     raise failure
 
 
-def _repaired(door: Door, identity: Identity, deadline: Deadline) -> int:
+def _repaired(connector: Connector, identity: Identity, deadline: Deadline) -> int:
     """How many settings were set again. What was found counts all the same where that fails."""
     try:
-        names = repair(door, identity, deadline).outcome.changed
+        names = repair(connector, identity, deadline).outcome.changed
     except PinSafeError as error:
         log.error("not_repaired", kind=type(error).__name__)
         return 0
@@ -118,11 +118,11 @@ def _repaired(door: Door, identity: Identity, deadline: Deadline) -> int:
     return len(names)
 
 
-def _drifted(door: Door, rows: list[Standing], deadline: Deadline) -> set[Key]:
+def _drifted(connector: Connector, rows: list[SettingStatus], deadline: Deadline) -> set[Key]:
     stored = {
         row.key.name: row.stored
         for row in rows
-        if row.is_standing and row.stored is not None and not row.key.role and not row.shadowed_by
+        if row.is_in_place and row.stored is not None and not row.key.role and not row.overridden_by
     }
-    elsewhere = ineffective(door.target, door.open, stored, extensions_of(stored), deadline)
-    return {row.key for row in rows if not row.is_standing} | {Key(name) for name in elsewhere}
+    elsewhere = ineffective(connector.target, connector.open, stored, extensions_of(stored), deadline)
+    return {row.key for row in rows if not row.is_in_place} | {Key(name) for name in elsewhere}

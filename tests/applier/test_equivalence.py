@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.applier.compare import elements, same
+from cdk_pinsafe.applier.equivalence import elements, same
 
-from .world import Database
+from .harness import Database
 
 element = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 

@@ -10,7 +10,7 @@ from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import ARN, MASTER, OWNER, Clock, Database
+from .harness import ARN, MASTER, OWNER, Database, LambdaContext
 
 SETTINGS = {
     "search_path": ["chat", "public"],
@@ -160,7 +160,7 @@ def _just_before_acting(monkeypatch: pytest.MonkeyPatch, hand: Callable[[], None
     hands = [hand]
 
     def late(self: Session, statement: str, **values: str) -> list[list[Any]]:
-        if statement == sql.ACT and hands:
+        if statement == sql.APPLY_CHANGES and hands:
             hands.pop()()
         return original(self, statement, **values)
 
@@ -295,7 +295,7 @@ def test_a_delete_of_a_failed_creation_does_nothing() -> None:
     """The provider framework's marker for what was never created is no resource of ours."""
     marker = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"
     event = {"RequestType": "Delete", "PhysicalResourceId": marker, "ResourceProperties": {}}
-    assert on_event(event, Clock()) == {"PhysicalResourceId": marker}
+    assert on_event(event, LambdaContext()) == {"PhysicalResourceId": marker}
 
 
 def test_no_settings_leave_no_trace(database: Database) -> None:
@@ -310,7 +310,7 @@ def test_no_settings_leave_no_trace(database: Database) -> None:
 def test_objects_of_others_in_the_schema_are_kept(database: Database) -> None:
     """The schema is only dropped when nothing of anybody is left in it."""
     database.create({"jit": "off"})
-    database.hand("CREATE VIEW cdk_pinsafe.mine AS SELECT name FROM cdk_pinsafe.setting")
+    database.run_sql("CREATE VIEW cdk_pinsafe.mine AS SELECT name FROM cdk_pinsafe.setting")
     database.delete({"jit": "off"})
     assert database.stored() == {}
     assert database.ledger() == {}
