@@ -1,15 +1,14 @@
-"""Bring many databases of one server to the same settings, in bounded time.
+"""Brings many databases of one server to the same settings in bounded time.
 
-At most :data:`CONNECTIONS` are worked on at once. Each is a transaction of its own, so all of them cannot change in one
-moment; but in the end either all have the new settings or, unless the others may go on without those that fail, all
-have what they had:
+At most :data:`CONNECTIONS` databases are worked on at once, each in its own transaction. In the end either all have the
+new settings or, with ``on_error="rollback"``, all have the old ones:
 
-* After the first failure nothing more is kept: the others are only tried out, so that one deployment tells all that is
-  wrong.
-* Then what was changed before is brought back.
+* After the first failure nothing more is committed. The rest is only tried out, so that one deployment reports all
+  errors.
+* Then the databases that were changed are rolled back.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -17,32 +16,32 @@ from typing import Final
 
 from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages
-from .apply import apply, bring_back, remove, try_out
+from .apply import Task, apply, remove, roll_back, try_out
 from .connector import Connector, CredentialsCache
 from .deadline import Deadline
-from .plan import Change, Key
+from .plan import Change
 from .properties import DesiredState, Identity
 from .transaction import Applied
 
 CONNECTIONS: Final = 8
 _APPLYING: Final = 0.6
-"""The part of the time that is left in which databases are changed; the rest is for bringing them back."""
-_ONE: Final = 0.5
-"""The part of what is left then that one database may take, so that a few that do not answer leave time for others."""
-_LEAST: Final = 8.0
-"""Seconds that must be left to begin with a change of a database at all."""
+"""The fraction of the time left in which databases are changed; the rest is for the rollback."""
+_ONE_DATABASE: Final = 0.5
+"""The fraction of the time left that one database may take, so that a few without an answer leave time for the rest."""
+_LEAST_SECONDS: Final = 8.0
+"""With less time left, a change of another database is not begun."""
 
 
 @dataclass
 class Result:
-    """What became of the databases, by name.
+    """The results by database name.
 
     Attributes:
-        done: those that were brought to their settings, or gave them up.
-        failed: the others, and why.
+        applied: the databases that succeeded.
+        failed: the errors of the others.
     """
 
-    done: dict[str, Applied] = field(default_factory=dict)
+    applied: dict[str, Applied] = field(default_factory=dict)
     failed: dict[str, PinSafeError] = field(default_factory=dict)
 
 
@@ -51,102 +50,109 @@ class BatchRequest:
     """What to do with the databases.
 
     Attributes:
-        wish: what they are to have.
-        predecessors: of each, the owners whose settings its owner takes over.
-        continue_on_error: whether the others keep what they got where one fails.
+        desired: the desired state of each.
+        predecessors: for each, other owners whose settings its owner takes over.
+        continue_on_error: whether the others keep the new settings if one fails.
     """
 
-    wish: DesiredState
-    predecessors: Callable[[Identity], Iterable[str]]
+    desired: DesiredState
+    predecessors: Callable[[Identity], frozenset[str]]
     continue_on_error: bool = False
 
 
 def apply_all(
-    keys: CredentialsCache,
+    credentials: CredentialsCache,
     staying: Sequence[Identity],
     leaving: Sequence[Identity],
-    order: BatchRequest,
+    request: BatchRequest,
     deadline: Deadline,
 ) -> Result:
-    """Bring databases to their settings, and let others of the same resource, which left its list, give theirs up.
+    """Bring databases to their settings, and let those that left the resource's list give theirs up.
 
     Raises:
-        PinSafeError: databases failed, and all have what they had before; or, where the others may go on without, none
-            of those that are to have settings got them. The message names them.
+        PinSafeError: databases failed, and all have their old settings; with ``continue_on_error``, all of ``staying``
+            failed. The message names them.
     """
-    phase = deadline if order.continue_on_error else deadline.fraction(_APPLYING)
+    phase = deadline if request.continue_on_error else deadline.fraction(_APPLYING)
     stopped = Event()
 
-    def bring(identity: Identity, connector: Connector, patience: Deadline) -> Applied | None:
+    def change(task: Task) -> Applied | None:
+        task = replace(task, desired=request.desired, predecessors=request.predecessors(task.identity))
         if stopped.is_set():
-            try_out(connector, identity, order.wish, order.predecessors(identity), patience)
+            try_out(task)
             return None
-        return apply(connector, identity, order.wish, order.predecessors(identity), patience)
+        return apply(task)
 
-    def give_up(identity: Identity, connector: Connector, patience: Deadline) -> Applied | None:
-        if stopped.is_set():
-            return None
-        return remove(connector, identity, identity.physical_id, patience, recycles=order.wish.recycles)
+    def give_up(task: Task) -> Applied | None:
+        return None if stopped.is_set() else remove(replace(task, desired=request.desired), task.identity.physical_id)
 
-    stop_on_failure = (lambda: None) if order.continue_on_error else stopped.set
-    result = each(staying, bring, keys, phase, least=_LEAST, on_failure=stop_on_failure)
-    gone = each(leaving, give_up, keys, phase, least=_LEAST, on_failure=stop_on_failure)
-    any_stays = bool(result.done)
-    result.done |= gone.done
-    result.failed |= gone.failed
-    if not result.failed or (order.continue_on_error and any_stays):
+    stop_on_failure = (lambda: None) if request.continue_on_error else stopped.set
+    result = for_each_database(
+        staying, change, credentials, phase, least_seconds=_LEAST_SECONDS, on_failure=stop_on_failure
+    )
+    left = for_each_database(
+        leaving, give_up, credentials, phase, least_seconds=_LEAST_SECONDS, on_failure=stop_on_failure
+    )
+    any_stays = bool(result.applied)
+    result.applied |= left.applied
+    result.failed |= left.failed
+    if not result.failed or (request.continue_on_error and any_stays):
         return result
-    raise _failure(result, [*staying, *leaving], _bring_all_back(keys, [*staying, *leaving], result, deadline))
+    identities = [*staying, *leaving]
+    raise _failure(result, identities, _roll_back_all(credentials, identities, result, deadline))
 
 
 def remove_all(
-    keys: CredentialsCache, identities: Sequence[Identity], resource: str, deadline: Deadline, *, recycles: bool
+    credentials: CredentialsCache,
+    identities: Sequence[Identity],
+    resource: str,
+    desired: DesiredState,
+    deadline: Deadline,
 ) -> Result:
-    """Let all databases of a resource give its settings up, whatever becomes of the others.
+    """Let all databases give up the settings of a resource; see :func:`~.apply.remove`. A failure stops no other.
 
     Raises:
         PinSafeError: some failed; the message names them.
     """
-    result = each(
-        identities,
-        lambda identity, connector, patience: remove(connector, identity, resource, patience, recycles=recycles),
-        keys,
-        deadline,
+    result = for_each_database(
+        identities, lambda task: remove(replace(task, desired=desired), resource), credentials, deadline
     )
     if result.failed:
         raise _failure(result, identities, "the others gave their settings up")
     return result
 
 
-def each(
+def for_each_database(
     identities: Sequence[Identity],
-    work: Callable[[Identity, Connector, Deadline], Applied | None],
-    keys: CredentialsCache,
+    work: Callable[[Task], Applied | None],
+    credentials: CredentialsCache,
     phase: Deadline,
     *,
-    least: float = 0.0,
+    least_seconds: float = 0.0,
     on_failure: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Do one thing with each database, some at a time; what it answers and what it raises is kept by name.
+    """Call ``work`` for each database, some at a time.
 
-    With no more than ``least`` seconds left, a database is not begun with: a mere look whether hundreds answer would
-    outlast the deadline.
+    A database is not begun with ``least_seconds`` or less left: the log-ins to hundreds of databases would outlast the
+    deadline.
     """
-    found = Result()
-    alike = _Interned()
+    result = Result()
+    # Hundreds of databases have mostly equal changes: equal ones are kept once.
+    interned = dict[Change, Change]()
 
     def one(identity: Identity) -> None:
         name = identity.target.database
         with log.bound_fields(database=name):
             try:
-                if phase.left <= least:
+                if phase.left <= least_seconds:
                     raise UnreachableError(
                         f"{identity.target}: no time was left for it; nothing was changed in it; deploy again, or "
                         "spread the databases over several DatabaseSettings"
                     )
-                if done := work(identity, Connector(identity.target, keys), phase.fraction(_ONE)):
-                    # There may be hundreds: without what only verification needs, and what is the same but once.
-                    found.done[name] = replace(done, stored={}, traces=alike.of(done.traces))
+                task = Task(Connector(identity.target, credentials), identity, phase.fraction(_ONE_DATABASE))
+                if applied := work(task):
+                    changes = {key: interned.setdefault(change, change) for key, change in applied.changes.items()}
+                    result.applied[name] = replace(applied, stored={}, changes=changes)
                 return
             except PinSafeError as error:
                 failure = error
@@ -154,52 +160,45 @@ def each(
                 log.exception(error)
                 failure = ApplyError(f"{identity.target}: internal error of the applier ({type(error).__name__})")
             on_failure()
-            # Without its trace, which would keep alive whatever was being worked on.
-            found.failed[name] = failure.with_traceback(None)
+            # Without the traceback, which would keep the objects of its frames alive.
+            result.failed[name] = failure.with_traceback(None)
             log.error("database_failed", kind=type(failure).__name__)
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(one, identities))
-    # In the order of the list, whichever was faster.
+    # In the order of the list, not in that of completion.
     names = [identity.target.database for identity in identities]
     return Result(
-        {name: found.done[name] for name in names if name in found.done},
-        {name: found.failed[name] for name in names if name in found.failed},
+        {name: result.applied[name] for name in names if name in result.applied},
+        {name: result.failed[name] for name in names if name in result.failed},
     )
 
 
-class _Interned:
-    """Keeps of traces that are equal one."""
-
-    def __init__(self) -> None:
-        self._traces: dict[Change, Change] = {}
-
-    def of(self, traces: Mapping[Key, Change]) -> dict[Key, Change]:
-        """The same traces."""
-        return {key: self._traces.setdefault(trace, trace) for key, trace in traces.items()}
-
-
-def _bring_all_back(keys: CredentialsCache, identities: Sequence[Identity], result: Result, deadline: Deadline) -> str:
-    """Undo whatever was changed; answers with what to tell of it."""
-    before = dict(result.done)
-    changed = [one for one in identities if (done := before.get(one.target.database)) and done.traces]
+def _roll_back_all(
+    credentials: CredentialsCache, identities: Sequence[Identity], result: Result, deadline: Deadline
+) -> str:
+    """Roll back all databases that were changed; return what to report of it."""
+    before = dict(result.applied)
+    changed = [one for one in identities if (applied := before.get(one.target.database)) and applied.changes]
     if not changed:
         return "nothing was changed in the others"
 
-    def back(identity: Identity, connector: Connector, patience: Deadline) -> Applied:
-        bring_back(connector, identity, before[identity.target.database], patience)
-        return before[identity.target.database]
+    def undo(task: Task) -> Applied:
+        applied = before[task.identity.target.database]
+        roll_back(task, applied)
+        return applied
 
-    undone = each(changed, back, keys, deadline)
-    log.warning("brought_back", databases=len(undone.done), failed=len(undone.failed))
+    undone = for_each_database(changed, undo, credentials, deadline)
+    log.warning("databases_rolled_back", databases=len(undone.applied), failed=len(undone.failed))
     if not undone.failed:
-        return f"{len(undone.done)} that were changed before were brought back"
-    return f"those changed before were brought back, but for {messages.names(undone.failed, 150)}, which failed too"
+        return f"{len(undone.applied)} that were changed before were rolled back"
+    failed = messages.list_names(undone.failed, 150)
+    return f"those changed before were rolled back, but for {failed}, which failed too"
 
 
-def _failure(result: Result, identities: Sequence[Identity], what_of_others: str) -> PinSafeError:
+def _failure(result: Result, identities: Sequence[Identity], others: str) -> PinSafeError:
     target = identities[0].target
     failures = {name: str(error) for name, error in result.failed.items()}
-    out_of_reach = all(isinstance(error, UnreachableError) for error in result.failed.values())
-    kind = UnreachableError if out_of_reach else ApplyError
-    return kind(messages.batch_failed(f"{target.host}:{target.port}", failures, len(identities), what_of_others))
+    is_unreachable = all(isinstance(error, UnreachableError) for error in result.failed.values())
+    kind = UnreachableError if is_unreachable else ApplyError
+    return kind(messages.batch_failed(f"{target.host}:{target.port}", failures, len(identities), others))

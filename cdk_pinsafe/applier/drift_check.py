@@ -1,28 +1,26 @@
-"""A look at databases on a schedule: what drifted is counted and published, and repaired only where asked to."""
+"""The scheduled drift check: counts what drifted, publishes the counts as metrics, and repairs only on request."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from ..contract import METRIC_DIMENSION, METRIC_NAMESPACE, Metric
 from ..errors import ApplyError, PinSafeError
 from . import drift, log, messages
-from .apply import repair
-from .batch import each
+from .apply import Task, repair
+from .batch import for_each_database
 from .connection import ServerError, immune_options
-from .connector import Connector, CredentialsCache
+from .connector import CredentialsCache
 from .deadline import Deadline, retry
 from .drift import SettingStatus
 from .plan import Key
 from .properties import Identity
-from .state import extensions_of
 from .transaction import Applied, Outcome
-from .verify import ineffective
+from .verify import find_ineffective
 
-NAMESPACE: Final = "cdk-pinsafe"
-DIMENSION: Final = "DatabaseSettings"
-_PATIENCE: Final = 30.0
-"""Seconds for one database: a deployment waits for one that is out of reach, the next look comes by itself."""
+_TIMEOUT: Final = 30.0
+"""Seconds for one database. Unlike a deployment, a check need not wait longer: the next scheduled one retries."""
 
 
 @dataclass
@@ -30,39 +28,31 @@ class Findings:
     """What was found in all databases.
 
     Attributes:
-        drifted: settings that are not what was asked for: something else is stored, or a fresh session does not get
-            it, or the ledger has forgotten them.
-        shadowed: settings that a role's own value beats.
+        drifted: settings that differ from the desired value: another text is stored, or a fresh session does not get
+            it, or the ledger has no row of them.
+        overridden_by_role: settings that a role's own value overrides.
         repaired: those of ``drifted`` that were set again.
-        unchecked: databases that could not be looked at.
+        unchecked: databases that could not be checked.
     """
 
     drifted: int = 0
-    shadowed: int = 0
+    overridden_by_role: int = 0
     repaired: int = 0
     unchecked: int = 0
-    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
-    def counts(self) -> dict[str, int]:
-        """The metrics."""
+    def metrics(self) -> dict[str, int]:
+        """The metrics by name."""
         return {
-            "Drifted": self.drifted,
-            "OverriddenByRole": self.shadowed,
-            "Repaired": self.repaired,
-            "Unchecked": self.unchecked,
+            Metric.DRIFTED: self.drifted,
+            Metric.OVERRIDDEN_BY_ROLE: self.overridden_by_role,
+            Metric.REPAIRED: self.repaired,
+            Metric.UNCHECKED: self.unchecked,
         }
-
-    def add(self, drifted: int, shadowed: int, repaired: int) -> None:
-        """Count one database's."""
-        with self._lock:
-            self.drifted += drifted
-            self.shadowed += shadowed
-            self.repaired += repaired
 
 
 def check(
-    keys: CredentialsCache,
+    credentials: CredentialsCache,
     identities: Sequence[Identity],
     managed: Collection[Key],
     name: str,
@@ -70,47 +60,60 @@ def check(
     *,
     repairs: bool,
 ) -> Findings:
-    """Look at all databases of a resource, and publish what was found under its name.
+    """Check all databases of a resource, and publish what was found.
 
-    What was asked for is what each ledger says; ``managed`` is what it must have. A database that cannot be looked at
-    is counted, and never an error: a function that fails would be run again at once.
+    A database that cannot be checked is counted and is no error: Lambda would run a failed function again at once.
+
+    Args:
+        credentials: of the secret.
+        identities: the databases.
+        managed: the settings that each ledger must have. Their desired values are in the ledger.
+        name: the value of the metrics' dimension.
+        deadline: when the response must be ready.
+        repairs: whether to set again what drifted.
     """
     findings = Findings()
+    lock = Lock()
 
-    def one(identity: Identity, connector: Connector, most: Deadline) -> Applied:
-        patience = Deadline(min(_PATIENCE, most.left))
-        rows = _compare(connector, identity, patience)
-        drifted = _drifted(connector, rows, patience) | (set(managed) - {row.key for row in rows})
-        shadowed = [row.key for row in rows if row.overridden_by]
+    def check_one(task: Task) -> Applied:
+        task = Task(task.connector, task.identity, Deadline(min(_TIMEOUT, task.deadline.left)))
+        rows = _compare(task)
+        drifted = _drifted(task, rows) | (set(managed) - {row.key for row in rows})
+        overridden = [row.key for row in rows if row.overridden_by]
         if drifted:
             log.warning("drifted", names=sorted(drifted))
-        if shadowed:
-            log.warning("shadowed", names=shadowed)
-        repaired = _repaired(connector, identity, patience) if drifted and repairs else 0
-        findings.add(len(drifted), len(shadowed), repaired)
+        if overridden:
+            log.warning("overridden_by_role", names=overridden)
+        repaired = _repair(task) if drifted and repairs else 0
+        with lock:
+            findings.drifted += len(drifted)
+            findings.overridden_by_role += len(overridden)
+            findings.repaired += repaired
         return Applied(Outcome())
 
-    findings.unchecked = len(each(identities, one, keys, deadline).failed)
-    log.metrics(NAMESPACE, {DIMENSION: name}, findings.counts)
+    findings.unchecked = len(for_each_database(identities, check_one, credentials, deadline).failed)
+    log.metrics(METRIC_NAMESPACE, {METRIC_DIMENSION: name}, findings.metrics)
     return findings
 
 
-def _compare(connector: Connector, identity: Identity, deadline: Deadline) -> list[SettingStatus]:
+def _compare(task: Task) -> list[SettingStatus]:
+    target = task.identity.target
+
     def attempt() -> list[SettingStatus]:
-        with connector.open(deadline, immune_options(deadline)) as session:
-            return drift.compare(session, connector.target, lambda row: row.owner == identity.owner)
+        with task.connector.open(task.deadline, immune_options(task.deadline)) as session:
+            return drift.compare(session, target, lambda row: row.owner == task.identity.owner)
 
     try:
-        return retry(attempt, deadline, str(connector.target))
+        return retry(attempt, task.deadline, str(target))
     except ServerError as error:
-        failure = ApplyError(messages.other_error(connector.target, error.answer))
+        failure = ApplyError(messages.other_error(target, error.answer))
     raise failure
 
 
-def _repaired(connector: Connector, identity: Identity, deadline: Deadline) -> int:
-    """How many settings were set again. What was found counts all the same where that fails."""
+def _repair(task: Task) -> int:
+    """How many settings were set again. A failure is logged; the drift counts anyway."""
     try:
-        names = repair(connector, identity, deadline).outcome.changed
+        names = repair(task).outcome.changed
     except PinSafeError as error:
         log.error("not_repaired", kind=type(error).__name__)
         return 0
@@ -118,11 +121,11 @@ def _repaired(connector: Connector, identity: Identity, deadline: Deadline) -> i
     return len(names)
 
 
-def _drifted(connector: Connector, rows: list[SettingStatus], deadline: Deadline) -> set[Key]:
+def _drifted(task: Task, rows: list[SettingStatus]) -> set[Key]:
     stored = {
         row.key.name: row.stored
         for row in rows
         if row.is_in_place and row.stored is not None and not row.key.role and not row.overridden_by
     }
-    elsewhere = ineffective(connector.target, connector.open, stored, extensions_of(stored), deadline)
-    return {row.key for row in rows if not row.is_in_place} | {Key(name) for name in elsewhere}
+    ineffective = find_ineffective(task.connector, stored, task.deadline)
+    return {row.key for row in rows if not row.is_in_place} | {Key(name) for name in ineffective}

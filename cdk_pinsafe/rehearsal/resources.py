@@ -19,8 +19,8 @@ from typing import Any, Final
 from ministack.services import ec2, rds, secretsmanager
 from ministack.services.cloudformation import changesets, custom_resource, provisioners
 
+from ..contract import RESOURCE_TYPE
 from ..emulator import Authentication, EmulatorOptions
-from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases
 from .proxies import Proxies
@@ -130,7 +130,7 @@ def _report_settings(report: Report) -> None:
     invoke = custom_resource.invoke_custom_resource
 
     def reporting(request_type: str, logical_id: str, props: Props, stack_name: str, *rest: Any, **named: Any) -> Any:
-        if SETTINGS_TYPE in (*rest, *named.values()):
+        if RESOURCE_TYPE in (*rest, *named.values()):
             report({"request": request_type, "stack": stack_name, "logical_id": logical_id, "properties": props})
         return invoke(request_type, logical_id, props, stack_name, *rest, **named)
 

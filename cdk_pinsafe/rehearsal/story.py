@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..contract import Property
 from ..errors import RehearsalError
 from .assembly import Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
@@ -266,18 +267,20 @@ class Story:
         secrets = cloud.client("secretsmanager", self._account)
         plain: dict[int, Login] = {}
         extensions = list(
-            dict.fromkeys(name for request in requests.values() for name in request.properties.get("Extensions") or ())
+            dict.fromkeys(
+                name for request in requests.values() for name in request.properties.get(Property.EXTENSIONS) or ()
+            )
         )
         targets = []
         versions = self._versions(cloud)
         for address, request in requests.items():
             properties = request.properties
-            secret = json.loads(secrets.get_secret_value(SecretId=properties["SecretArn"])["SecretString"])
-            port = int(properties["Port"])
+            secret = json.loads(secrets.get_secret_value(SecretId=properties[Property.SECRET_ARN])["SecretString"])
+            port = int(properties[Property.PORT])
             login = Login(
-                properties["Host"],
+                properties[Property.HOST],
                 port,
-                properties.get("Database") or properties["Databases"][0],
+                properties.get(Property.DATABASE) or properties[Property.DATABASES][0],
                 secret["username"],
                 secret["password"],
                 self._authority.certificate,
@@ -285,9 +288,9 @@ class Story:
             if port not in plain:
                 self._note_version(login, versions.get(port))
                 plain[port] = login.create_empty_database("without_settings", extensions)
-            settings = json.loads(properties["Settings"])
+            settings = json.loads(properties[Property.SETTINGS])
             before = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
-            targets.append(_Target(address, properties["Owner"], login, plain[port], settings, before))
+            targets.append(_Target(address, properties[Property.OWNER], login, plain[port], settings, before))
         return targets
 
     def _versions(self, cloud: LocalCloud) -> dict[int, str]:
@@ -350,7 +353,7 @@ def _account_of(assembly: Assembly) -> Account:
 
 def _latest(requests: list[SettingsRequest]) -> dict[str, SettingsRequest]:
     """The last request to each `DatabaseSettings`, by its construct's address."""
-    return {request.properties["Address"]: request for request in requests}
+    return {request.properties[Property.ADDRESS]: request for request in requests}
 
 
 def _has_no_vector(login: Login) -> bool:

@@ -1,5 +1,4 @@
-"""Random lives of several resources in two databases of a real server, beside the plain model of what must become of
-them."""
+"""Random events of several resources in two databases of a real server, compared with the model."""
 
 import contextlib
 import json
@@ -31,30 +30,30 @@ UNION ALL SELECT 'privileges', defaclobjtype::text FROM pg_default_acl
 
 OWNERS: Final = ("Chat/Settings", 'O\'Brien "1"/🐘', "C\\Settings")
 VALUES: Final = {name: st.sampled_from(one.spellings) for name, one in PARAMETERS.items() if one.spellings}
-"""What may be stored, by parameter."""
+"""The texts that may be stored, by parameter."""
 BAD: Final = st.sampled_from([(one.name, text) for one in PARAMETERS.values() for text in one.bad])
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as CloudFormation knows it: in which database, whose, and what it asks for."""
+    """A resource as CloudFormation knows it: its database, its owner, and its desired state."""
 
     place: int
     owner: str
     address: str
     host: str = "127.0.0.1"
-    wish: Mapping[Key, Asked] = field(default_factory=dict)
+    desired: Mapping[Key, Asked] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
     on_role_override: str = "warn"
 
 
 class ApplierStateMachine(RuleBasedStateMachine):
-    """Several resources in two databases, the hands of others, and the model of it all.
+    """Several resources in two databases, changes of other clients, and the model.
 
     Attributes:
         databases: the two.
-        role: one that comes and goes, and that may have values of its own, as the applier's own user may.
-        steps: events and deeds of hands so far, over all runs.
+        role: a role that is dropped and created, and that may have own values, as the applier's user may.
+        steps: events and manual changes so far, over all runs.
     """
 
     databases: ClassVar[list[Database]]
@@ -86,8 +85,8 @@ class ApplierStateMachine(RuleBasedStateMachine):
         return self.cluster.installation.has_vector
 
     @initialize(data=st.data())
-    def something_stands_already(self, data: st.DataObject) -> None:
-        """Before the first Create; this must come back in the end."""
+    def initial_settings(self, data: st.DataObject) -> None:
+        """Before the first Create. The end must restore them."""
         for place in range(len(self.databases)):
             for key in data.draw(st.lists(self._keys(), unique=True, max_size=4)):
                 self._hand(place, key, data.draw(VALUES[key.name]).stored)
@@ -102,16 +101,16 @@ class ApplierStateMachine(RuleBasedStateMachine):
         free = [owner for owner in OWNERS if owner not in taken]
         if free:
             owner = data.draw(st.sampled_from(free))
-            one = self._wished(data, Resource(place, owner, f"c8{OWNERS.index(owner)}"))
+            one = self._with_new_settings(data, Resource(place, owner, f"c8{OWNERS.index(owner)}"))
             if self._send("Create", one):
                 self.resources.append(one)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
     def update(self, data: st.DataObject) -> None:
-        """One that fails is rolled back by another event."""
+        """A failed update is rolled back by another event."""
         old = self._one(data)
-        new = self._wished(data, old)
+        new = self._with_new_settings(data, old)
         if self._send("Update", new, old):
             self._replace(old, new)
         else:
@@ -120,38 +119,38 @@ class ApplierStateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
     def update_that_is_rolled_back(self, data: st.DataObject) -> None:
-        """Another resource of the stack has failed."""
+        """Another resource of the stack failed."""
         old = self._one(data)
-        new = self._wished(data, old)
+        new = self._with_new_settings(data, old)
         self._send("Update", new, old)
         self._send("Update", old, new)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), request=st.sampled_from(["Create", "Update"]))
-    def same_again(self, data: st.DataObject, request: str) -> None:
+    def same_event_again(self, data: st.DataObject, request: str) -> None:
         """Events are delivered at least once, and a stack may be deployed again without a change."""
         one = self._one(data)
         self._send(request, one, one if request == "Update" else None)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
-    def name_the_host_otherwise(self, data: st.DataObject) -> None:
-        """The resource is replaced by one on the very same database."""
+    def rename_host(self, data: st.DataObject) -> None:
+        """The resource is replaced by one with another name of the same host."""
         old = self._one(data)
-        new = self._wished(data, replace(old, host="localhost" if old.host == "127.0.0.1" else "127.0.0.1"))
+        new = self._with_new_settings(data, replace(old, host="localhost" if old.host == "127.0.0.1" else "127.0.0.1"))
         self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), place=st.sampled_from((0, 0, 1)))
     def move(self, data: st.DataObject, place: int) -> None:
-        """A construct goes to another place of the tree, or to another database: it is replaced."""
+        """Move a construct in the tree, or to another database: CloudFormation replaces the resource."""
         old = self._one(data)
         name = f"Moved/{len(old.owner)}"
         if any((one.place, one.owner) == (place, name) for one in self.resources):
             return
         new = replace(old, place=place, owner=name, address=f"c9{len(old.owner)}")
         if data.draw(st.booleans()):
-            new = self._wished(data, new)
+            new = self._with_new_settings(data, new)
         self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
@@ -179,7 +178,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
             if is_loss:
                 self.watches[place].run("DROP EXTENSION IF EXISTS vector CASCADE")
                 model.extensions.clear()
-                # What the construct can no longer take back is the hand's doing.
+                # The construct cannot reset these any more, which is due to the manual change.
                 self.touched[place] |= {Key(role, "hnsw.ef_search") for role in ("", MASTER, self.role)}
             else:
                 self.watches[place].run("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
@@ -200,8 +199,8 @@ class ApplierStateMachine(RuleBasedStateMachine):
             self.models[place] = Model(roles=self.roles)
 
     @rule(dice=st.integers(0, 2))
-    def a_hand_drops_or_makes_the_role(self, dice: int) -> None:
-        """A role takes its values in every database along; the ledgers still have them."""
+    def drop_or_create_role(self, dice: int) -> None:
+        """A dropped role loses its values in every database; the ledgers still have them."""
         ApplierStateMachine.steps += 1
         if self.role not in self.roles:
             login = (MASTER, self.cluster.password)
@@ -217,8 +216,8 @@ class ApplierStateMachine(RuleBasedStateMachine):
                 self.touched[place] |= {Key(self.role, name) for name in PARAMETERS}
 
     @invariant()
-    def all_is_as_the_model_says(self) -> None:
-        """Every value of the whole server, the ledgers, the extensions."""
+    def server_matches_model(self) -> None:
+        """Every value on the server, the ledgers, the extensions."""
         self.is_right = False
         expected = dict(self.elsewhere)
         for database, watch, model in zip(self.databases, self.watches, self.models, strict=True):
@@ -231,12 +230,12 @@ class ApplierStateMachine(RuleBasedStateMachine):
         self.is_right = True
 
     def teardown(self) -> None:
-        """When all is deleted, each database is as it began, but for what hands did to it."""
+        """Once everything is deleted, each database is as it was at the beginning, but for manual changes."""
         try:
             if self.is_right:
                 for one in self.resources:
                     assert self._send("Delete", one)
-                    self.all_is_as_the_model_says()
+                    self.server_matches_model()
                 for place, model in enumerate(self.models):
                     if model.is_there:
                         self._is_as_it_began(place)
@@ -255,7 +254,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         assert sorted(self.watches[place].run(OBJECTS) or []) == self.objects[place]
 
     def _send(self, request: str, now: Resource, was: Resource | None = None, known_as: Resource | None = None) -> bool:
-        """An event to the applier and to the model; whether it succeeded, for both or for neither."""
+        """Send an event to the applier and to the model; whether it succeeded, in both."""
         ApplierStateMachine.steps += 1
         self.is_right = False
         model, resource = self.models[now.place], self._physical_id(now)
@@ -273,7 +272,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
                 expected = model.apply(
                     now.owner,
                     resource,
-                    now.wish,
+                    now.desired,
                     now.extensions,
                     heir_of=heir_of,
                     allow_role_overrides=now.on_role_override == "warn",
@@ -290,12 +289,12 @@ class ApplierStateMachine(RuleBasedStateMachine):
         return not isinstance(expected, RefusedError)
 
     def _properties(self, one: Resource) -> dict[str, object]:
-        wish: dict[str, dict[str, Asked]] = {"": {}}
-        for key, value in one.wish.items():
-            wish.setdefault(key.role, {})[key.name] = value
+        desired: dict[str, dict[str, Asked]] = {"": {}}
+        for key, value in one.desired.items():
+            desired.setdefault(key.role, {})[key.name] = value
         return self.databases[one.place].properties(
-            wish.pop(""),
-            RoleSettings=json.dumps(wish),
+            desired.pop(""),
+            RoleSettings=json.dumps(desired),
             Extensions=list(one.extensions),
             OnRoleOverride=one.on_role_override,
             Recycle="idle" if one.extensions else "never",
@@ -311,9 +310,9 @@ class ApplierStateMachine(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.resources))
 
     def _goes_over(self, old: Resource, new: Resource, *, fails_elsewhere: bool) -> None:
-        """Replace a resource, and go back to the old one where this or something else of the stack fails.
+        """Replace a resource, and roll back if this or something else in the stack fails.
 
-        Of a new resource that failed CloudFormation knows nothing, so that it never deletes it.
+        CloudFormation does not know a new resource that failed, so it never deletes it.
         """
         is_there = self._send("Update", new, old)
         if is_there and not fails_elsewhere:
@@ -328,12 +327,12 @@ class ApplierStateMachine(RuleBasedStateMachine):
         self.resources[self.resources.index(old)] = new
 
     def _keys(self) -> st.SearchStrategy[Key]:
-        """What may be set. Of a role's text search configuration no session of another tells whether it is one."""
+        """The settings. No other session can tell whether a role's text search configuration is valid."""
         keys = st.builds(Key, st.sampled_from(("", "", "", *sorted(self.roles))), st.sampled_from(sorted(VALUES)))
         return keys.filter(lambda key: not key.role or key.name != "default_text_search_config")
 
-    def _wished(self, data: st.DataObject, one: Resource) -> Resource:
-        """The resource with another wish: mostly one that can be had, and often with what it asked for before."""
+    def _with_new_settings(self, data: st.DataObject, one: Resource) -> Resource:
+        """The resource with another desired state: mostly a valid one, and often with the previous settings."""
         model = self.models[one.place]
         extensions = ("vector",) if self.has_vector and data.draw(st.booleans()) else ()
         keys = self._keys()
@@ -342,15 +341,15 @@ class ApplierStateMachine(RuleBasedStateMachine):
             usable = {"", *model.extensions, *extensions}
             keys = keys.filter(lambda key: key not in taken and not PARAMETERS[key.name].locked)
             keys = keys.filter(lambda key: PARAMETERS[key.name].extension in usable)
-        wish = {key: data.draw(VALUES[key.name]).asked for key in data.draw(st.lists(keys, unique=True, max_size=4))}
+        desired = {key: data.draw(VALUES[key.name]).asked for key in data.draw(st.lists(keys, unique=True, max_size=4))}
         is_more: bool = data.draw(st.booleans())
         if is_more:
-            wish = {**one.wish, **wish}
+            desired = {**one.desired, **desired}
         if data.draw(st.integers(0, 14)) == 11:
             name, text = data.draw(BAD)
-            wish[Key("", name)] = text
+            desired[Key("", name)] = text
         on_role_override = data.draw(st.sampled_from(("warn", "warn", "fail")))
-        return replace(one, wish=wish, extensions=extensions, on_role_override=on_role_override)
+        return replace(one, desired=desired, extensions=extensions, on_role_override=on_role_override)
 
     def _hand(self, place: int, key: Key, text: str | None) -> None:
         ApplierStateMachine.steps += 1
@@ -373,15 +372,15 @@ class ApplierStateMachine(RuleBasedStateMachine):
 
 
 def _answer(event: Mapping[str, object]) -> tuple[str, Answer] | str:
-    """What the applier answers: the resource and its data, or a message."""
+    """The applier's response: physical id and data, or a message."""
     try:
         raw = on_event(event, LambdaContext())
     except PinSafeError as error:
         return str(error)
     data = raw["Data"]
     counts = [int(data[name]) for name in ("Applied", "Changed", "Adopted", "Reset")]
-    shadowed = frozenset(name for name in data["OverriddenByRole"].split(", ") if name)
-    return raw["PhysicalResourceId"], Answer(counts[0], counts[1], counts[2], counts[3], shadowed)
+    overridden = frozenset(name for name in data["OverriddenByRole"].split(", ") if name)
+    return raw["PhysicalResourceId"], Answer(counts[0], counts[1], counts[2], counts[3], overridden)
 
 
 def _ledger(watch: pg8000.native.Connection) -> dict[Key, Row]:

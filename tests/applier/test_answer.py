@@ -1,4 +1,4 @@
-"""The answer and the message: short, whatever happened. Nothing here needs a server."""
+"""Responses and messages are short for any input. No server is needed."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from cdk_pinsafe.applier.messages import (
     LONGEST,
     ServerMessage,
     Target,
-    names,
+    list_names,
     owned_by_another,
     setting_refused,
     truncate,
@@ -25,10 +25,10 @@ from .harness import LambdaContext, properties
 LONG = "🐘" * 400 + "\n\x1b[31m" + "x" * 5000
 
 
-def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudFormation takes 4096 bytes; what does not fit is counted."""
+def test_500_role_overrides_fit_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation takes 4096 bytes; the names that do not fit are counted."""
     every = tuple(Key(f"extension_{number}.parameter_with_a_long_name") for number in range(500))
-    outcome = Outcome(every, every, every, every, shadows=tuple((key.name, "role") for key in every))
+    outcome = Outcome(every, every, every, every, role_overrides=tuple((key.name, "role") for key in every))
     monkeypatch.setattr(handler, "apply", lambda *_, **__: Applied(outcome))
     given = properties({}, Host="h" * 250, Database="🐘" * 15)
     answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext())
@@ -38,8 +38,8 @@ def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -
     assert all(isinstance(value, str) for value in answer["Data"].values())
 
 
-def test_messages_fit_whatever_the_names_and_texts() -> None:
-    """Each part has its share; the last word, the remedy, is never cut off."""
+def test_messages_fit_for_any_input() -> None:
+    """The remedy at the end is never truncated."""
     target = Target(LONG, 5432, LONG)
     error = ServerMessage("22023", LONG, LONG, LONG, LONG)
     message = setting_refused(target, error, installed=[], others=[LONG] * 500)
@@ -57,16 +57,13 @@ def test_lines_are_one_and_printable() -> None:
     assert len(truncate("語" * 1000, LONGEST).encode()) <= 2500
 
 
-def test_names_are_cut_by_the_name() -> None:
-    """No name is torn apart."""
-    assert names(["ab", "cd", "ef"], 8) == "ab, cd and 1 more"
-    assert names([], 8) == ""
+def test_list_names_truncates_between_names() -> None:
+    assert list_names(["ab", "cd", "ef"], 8) == "ab, cd and 1 more"
+    assert list_names([], 8) == ""
 
 
-def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What was not foreseen gives its place in the log, and no contents anywhere."""
+def test_internal_error_hides_its_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has the stack frames; neither the log nor the response has the content."""
 
     def broken(*_: object, **__: object) -> None:
         raise KeyError("hidden-password")
@@ -83,8 +80,8 @@ def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
     assert "test_answer.py" in output
 
 
-def test_the_handler_starts_without_boto3_and_fast() -> None:
-    """Lambda gives ten seconds; this takes less than half of one, as boto3 waits until a secret is read."""
+def test_handler_starts_without_boto3() -> None:
+    """Lambda allows ten seconds; this takes less than half of one, as boto3 is imported when a secret is read."""
     code = (
         "import time, sys; start = time.perf_counter(); import cdk_pinsafe.applier.handler; "
         "print(time.perf_counter() - start); sys.exit('boto3' in sys.modules or 'aws_cdk' in sys.modules)"

@@ -1,4 +1,4 @@
-"""Lists and spellings that PostgreSQL leaves as they were written."""
+"""Lists and spellings that PostgreSQL keeps as written."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.applier.equivalence import elements, same
+from cdk_pinsafe.applier.equivalence import is_equivalent, split_list
 
 from .harness import Database
 
@@ -18,15 +18,15 @@ def _quoted(names: list[str]) -> str:
 
 
 @given(st.lists(element, min_size=1, max_size=5))
-def test_a_quoted_list_comes_apart_as_it_went_together(names: list[str]) -> None:
-    """Splitting is the inverse of quoting, whatever is in the names."""
-    assert elements("search_path", _quoted(names)) == tuple(names)
+def test_split_list_inverts_quoting(names: list[str]) -> None:
+    """For any names."""
+    assert split_list("search_path", _quoted(names)) == tuple(names)
 
 
 @given(element)
-def test_any_text_comes_apart_without_an_error(text: str) -> None:
-    """A catalogue may hold anything."""
-    assert elements("search_path", text)
+def test_split_list_takes_any_text(text: str) -> None:
+    """A catalog may have any text."""
+    assert split_list("search_path", text)
 
 
 @pytest.mark.parametrize(
@@ -44,28 +44,27 @@ def test_any_text_comes_apart_without_an_error(text: str) -> None:
     ],
 )
 def test_lists_as_postgresql_writes_them(text: str, expected: tuple[str, ...]) -> None:
-    """Bare names are in lower case, quoted ones as they are; what is no list stays whole."""
-    assert elements("search_path", text) == expected
+    """Bare names are in lower case, quoted ones unchanged; a text that is no list is one element."""
+    assert split_list("search_path", text) == expected
 
 
 def test_other_parameters_have_no_elements() -> None:
-    """Only list parameters come apart."""
-    assert elements("datestyle", "ISO, DMY") == ("ISO, DMY",)
-    assert elements("session_preload_libraries", "Auto, explain") == ("Auto", "explain")
+    assert split_list("datestyle", "ISO, DMY") == ("ISO, DMY",)
+    assert split_list("session_preload_libraries", "Auto, explain") == ("Auto", "explain")
 
 
-def test_values_mean_the_same_by_what_the_server_says() -> None:
-    """The server's canonical texts decide; without them, the texts themselves."""
-    assert same("work_mem", "65536kB", "64MB", ("64MB", "64MB"))
-    assert not same("work_mem", "65536kB", "64MB", (None, "64MB"))
-    assert same("log_statement", "all", "all", (None, None))
-    assert not same("datestyle", "DMY", "SQL, DMY", ("SQL, DMY", "SQL, DMY"))
-    assert same("search_path", ("a", "b"), "a,b", (None, None))
+def test_canonical_texts_decide_equivalence() -> None:
+    """Without them, the texts themselves are compared."""
+    assert is_equivalent("work_mem", "65536kB", "64MB", ("64MB", "64MB"))
+    assert not is_equivalent("work_mem", "65536kB", "64MB", (None, "64MB"))
+    assert is_equivalent("log_statement", "all", "all", (None, None))
+    assert not is_equivalent("datestyle", "DMY", "SQL, DMY", ("SQL, DMY", "SQL, DMY"))
+    assert is_equivalent("search_path", ("a", "b"), "a,b", (None, None))
 
 
-def test_the_server_quotes_as_it_is_taken_apart_here(database: Database) -> None:
-    """What PostgreSQL stores for a list comes apart into the list."""
+def test_split_list_inverts_the_server(database: Database) -> None:
+    """PostgreSQL's stored text of a list is split into the list."""
     names = ["$user", 'quo"te', "it's", "Upper", "a,b", " space ", "é🐘", "select", "plain", ""]
     database.create({"search_path": names})
-    assert elements("search_path", database.stored()["search_path"]) == tuple(names)
+    assert split_list("search_path", database.stored()["search_path"]) == tuple(names)
     assert json.loads(json.dumps(database.ledger()["search_path"]["desired"])) == names

@@ -1,4 +1,4 @@
-"""The applier on a real server against a plain model of its promises."""
+"""The applier on a real server, compared with a plain model of its contract."""
 
 import time
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ def second_database(cluster: Cluster, secrets_manager: FakeSecretsManager) -> It
 
 
 @pytest.mark.timeout(3600)
-def test_no_life_differs_from_the_model(
+def test_applier_matches_model(
     database: Database, second_database: Database, long: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After every event and every hand, the server, the ledger and the answer are what the plain model says; when all
-    is deleted, each database is as it began, but for what hands did."""
+    """After every event and every manual change, the server, the ledger and the response are as in the model. Once
+    everything is deleted, each database is as at the beginning, but for manual changes."""
     role = f"reader_of_{database.name}"
     database.admin.run(f"GRANT SET ON PARAMETER model.text TO {MASTER}")
     ApplierStateMachine.databases, ApplierStateMachine.role, ApplierStateMachine.steps = (

@@ -44,9 +44,9 @@ def test_fifty_settings_take_at_most_twice_as_long_as_one(
 
 
 def _update(database: Database, number: int, variant: int) -> float:
-    wish, old = many_settings(number, variant), many_settings(number, 1 - variant)
+    desired, old = many_settings(number, variant), many_settings(number, 1 - variant)
     start = time.perf_counter()
-    answer = database.update(wish, old)
+    answer = database.update(desired, old)
     taken = time.perf_counter() - start
     assert answer.counts == (number, number, 0, 0)
     return taken

@@ -12,8 +12,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
-from cdk_pinsafe.applier import drift_check
-from cdk_pinsafe.cdk import drift_guard
+from cdk_pinsafe.contract import RECYCLE
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -525,11 +524,11 @@ def test_one_stack_trusts_one_set_of_authorities(
         add(stack, vpc, instance, "Other", database_name="other", ca_bundle=str(bundle))
 
 
-def test_shadowed_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """What the applier reports as shadowed can go into an output."""
+def test_overridden_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The names of overridden settings can be an output."""
     settings = add(stack, vpc, instance)
     resource_id = stack.get_logical_id(settings.resource.node.default_child)  # type: ignore[arg-type]
-    assert stack.resolve(settings.shadowed) == {"Fn::GetAtt": [resource_id, "OverriddenByRole"]}
+    assert stack.resolve(settings.overridden_by_role) == {"Fn::GetAtt": [resource_id, "OverriddenByRole"]}
 
 
 def test_role_settings_are_a_property_of_their_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
@@ -572,7 +571,7 @@ def test_a_role_name_may_not_be_a_token(stack: Stack, vpc: ec2.Vpc, instance: rd
         add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
 
 
-def test_on_shadow_is_a_property_only_where_it_fails(
+def test_on_role_override_is_a_property_only_if_it_fails(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
 ) -> None:
     """What is deployed already does not change by an option that is not used; another word is refused."""
@@ -726,6 +725,5 @@ def test_drift_checks_that_cannot_work_are_refused(
     assert expected in str(caught.value)
 
 
-def test_the_applier_and_the_guard_agree_on_names(stack: Stack) -> None:
-    """The namespace and the dimension are written in two rooms that do not import each other."""
-    assert (drift_guard.NAMESPACE, drift_guard.DIMENSION) == (drift_check.NAMESPACE, drift_check.DIMENSION)
+def test_recycle_has_the_values_of_the_contract() -> None:
+    assert [one.value for one in Recycle] == [RECYCLE.default, RECYCLE.other]
