@@ -35,6 +35,8 @@ class Property:
     """JSON text: an object of role and such an object. Optional."""
     EXTENSIONS: Final = "Extensions"
     """A list of names. Optional."""
+    DRIFT_CHECK: Final = "DriftCheck"
+    """The metrics' dimension value, if there is a schedule: a deployment publishes as a first check. Optional."""
 
 
 class Choice(NamedTuple):

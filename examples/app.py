@@ -24,6 +24,7 @@ class ChatStack(Stack):
                 ec2.SubnetConfiguration(name="Database", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
             ],
         )
+        # The policy that enforces SSL would allow nobody to publish; the alarms add CloudWatch to it.
         topic = sns.Topic(self, "Alarms", enforce_ssl=True)
         database = PinSafePostgres(
             self,

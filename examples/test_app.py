@@ -2,7 +2,7 @@
 
 from app import ChatStack
 from aws_cdk import App
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Match, Template
 from syrupy.assertion import SnapshotAssertion
 
 from cdk_pinsafe.testing import masked_template
@@ -15,6 +15,21 @@ def test_pins_raise_an_alarm() -> None:
     template.has_resource_properties(
         "AWS::CloudWatch::Alarm",
         {"MetricName": "DatabaseConnectionsCurrentlySessionPinned", "AlarmActions": [{"Ref": topic}]},
+    )
+
+
+def test_alarms_may_publish_to_the_topic() -> None:
+    """The topic's policy lets CloudWatch publish for alarms of this account."""
+    template = Template.from_stack(ChatStack(App(), "Chat"))
+    allowed = {
+        "Effect": "Allow",
+        "Action": "sns:Publish",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    }
+    template.has_resource_properties(
+        "AWS::SNS::TopicPolicy",
+        {"PolicyDocument": {"Statement": Match.array_with([Match.object_like(allowed)])}},
     )
 
 

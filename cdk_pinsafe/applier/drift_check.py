@@ -96,6 +96,14 @@ def check(
     return findings
 
 
+def publish_deployment(name: str, failed: int) -> None:
+    """Publish a deployment as a first check: how many databases failed. What it set was verified.
+
+    CloudWatch then misses the checks even if the schedule never starts.
+    """
+    log.metrics(METRIC_NAMESPACE, {METRIC_DIMENSION: name}, {Metric.UNCHECKED: failed})
+
+
 def _compare(task: Task) -> list[SettingStatus]:
     target = task.identity.target
 

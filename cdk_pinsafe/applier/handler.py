@@ -21,7 +21,7 @@ from .apply import Task, apply, remove
 from .batch import BatchRequest, Result, apply_all, remove_all
 from .connector import Connector, CredentialsCache
 from .deadline import Deadline
-from .drift_check import check
+from .drift_check import check, publish_deployment
 from .messages import LONGEST, list_names, truncate, truncate_quoted
 from .plan import Key
 from .properties import (
@@ -132,6 +132,8 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
             return check(credentials, identities, managed, name, deadline, repairs=repairs).metrics
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {truncate(request, 40)!r}")
+    if request != "Delete" and (name := properties.get(Property.DRIFT_CHECK)):
+        publish_deployment(str(name), len(result.failed))
     for database, applied in result.applied.items():
         with log.bound_fields(database=database) if first.is_of_list else contextlib.nullcontext():
             _log_outcome(applied.outcome)

@@ -8,18 +8,30 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from . import metrics
+from .alarm_topics import let_alarms_publish
 from .checks import check_proxy_name, check_range, refuse
 from .props import checked
 
 _PERCENT: Final = (0, 100)
+_DAY: Final = 24 * 60
+"""Minutes that an alarm with a period of one minute may look back. Source: PutMetricAlarm, Amazon CloudWatch API
+reference (documented)."""
+_SPARE: Final = 2
+"""Periods beyond the data points that an alarm needs."""
 
 
 class PinningAlarms(Construct):
     """CloudWatch alarms on one proxy, for any proxy whose name is known.
 
-    All of them have a period of 60 seconds, go off after ``evaluation_periods`` bad periods in a row, and take missing
-    data as good (the pinned metric is absent while nothing is pinned). They are thresholds that practitioners report,
-    not AWS's; none was tried on AWS.
+    Each of them looks at the newest ``evaluation_periods`` minutes, goes off once ``datapoints_to_alarm`` of these are
+    bad, is over once fewer are, and takes missing data as good (the pinned metric is absent while nothing is pinned).
+    There are at least two minutes more than data points, since RDS's metrics come two to three minutes late (reported
+    by users): an alarm that needs every minute bad may never go off, as the newest ones are missing. So an alarm goes
+    off two to three minutes after the last data point that it needs, and ends as late. The thresholds are those that
+    practitioners report, not AWS's. None was tried on AWS.
+
+    A topic of this app that is told of an alarm, by ``actions`` or by ``add_alarm_action`` of an attribute, gets the
+    permissions that CloudWatch needs: see :mod:`.alarm_topics`.
 
     Attributes:
         pinned: more than ``pinned_threshold`` connections pinned.
@@ -40,7 +52,9 @@ class PinningAlarms(Construct):
             microseconds. Default: 100 milliseconds.
         pool_threshold: percent of the connections allowed, 0 to 100, above which ``pool`` goes off. Default: 80.
         failed_logins_threshold: failed logins a minute above which ``failed_logins`` goes off. Default: 10.
-        evaluation_periods: minutes in a row, 1 to 1440. Default: 5.
+        evaluation_periods: minutes that each alarm looks at, 3 to 1440, which is a day. Default: 7.
+        datapoints_to_alarm: how many of these have to be bad, 1 to ``evaluation_periods`` less 2. Default:
+            ``evaluation_periods`` less 2, which is 5.
         actions: what each of the alarms does when it goes off, and again when it is over. An SNS topic serves best:
             CDK's ``LambdaAction`` cannot be given to two alarms of one name in a stack. Default: nothing.
 
@@ -60,7 +74,8 @@ class PinningAlarms(Construct):
         borrow_latency_threshold: Duration | None = None,
         pool_threshold: float = 80,
         failed_logins_threshold: int = 10,
-        evaluation_periods: int = 5,
+        evaluation_periods: int = 7,
+        datapoints_to_alarm: int | None = None,
         actions: Sequence[cloudwatch.IAlarmAction] = (),
     ) -> None:
         super().__init__(scope, id)
@@ -69,8 +84,11 @@ class PinningAlarms(Construct):
         check_range(self, "pinned_ratio_threshold", pinned_ratio_threshold, *_PERCENT, unit="percent")
         check_range(self, "pool_threshold", pool_threshold, *_PERCENT, unit="percent")
         check_range(self, "failed_logins_threshold", failed_logins_threshold, 0, 1_000_000)
-        # CloudWatch refuses an alarm that looks back over more than a day.
-        check_range(self, "evaluation_periods", evaluation_periods, 1, 24 * 60, whole=True)
+        check_range(self, "evaluation_periods", evaluation_periods, 1 + _SPARE, _DAY, whole=True)
+        if evaluation_periods < 0:
+            refuse(self, "'evaluation_periods' should be known at synth, got a token")
+        most = evaluation_periods - _SPARE
+        check_range(self, "datapoints_to_alarm", datapoints_to_alarm, 1, most, whole=True)
         if borrow_latency_threshold and borrow_latency_threshold.is_unresolved():
             refuse(self, "'borrow_latency_threshold' should be known at synth, got a token")
         latency = borrow_latency_threshold.to_milliseconds() if borrow_latency_threshold else 100
@@ -78,6 +96,7 @@ class PinningAlarms(Construct):
             refuse(self, "'borrow_latency_threshold' should be more than 0 milliseconds, got 0")
         ratio, pool = _number(pinned_ratio_threshold), _number(pool_threshold)
         self._periods = evaluation_periods
+        self._datapoints = most if datapoints_to_alarm is None else datapoints_to_alarm
         self._actions = actions
 
         self.pinned = self._alarm(
@@ -119,6 +138,9 @@ class PinningAlarms(Construct):
             f"clients wait over {latency:g} ms for one.",
         )
         self._act(self.hurting)
+        let_alarms_publish(
+            self.pinned, self.pinned_ratio, self.borrow_latency, self.pool, self.failed_logins, self.hurting
+        )
 
     def _alarm(
         self,
@@ -134,6 +156,7 @@ class PinningAlarms(Construct):
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             evaluation_periods=self._periods,
+            datapoints_to_alarm=self._datapoints,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=description,
         )

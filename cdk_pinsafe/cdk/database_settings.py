@@ -13,16 +13,18 @@ from constructs import Construct
 from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, RESOURCE_TYPE, Attribute, OnError, OnRoleOverride, Property
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
-from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
+from ..settings.catalogue.extensions import LIBRARIES, meant
 from . import asset, network, secrets_manager
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
-from .drift_guard import DriftGuard
+from .drift_guard import DriftGuard, dimension_value
+from .extension_checks import check_offered
 from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
+from .time_zone_checks import check_time_zones
 
 
 class DatabaseSettings(Construct):
@@ -98,14 +100,17 @@ class DatabaseSettings(Construct):
             another function: to change it, remove the settings in one deployment and add them in the next. Default:
             CDK's, private subnets.
         removal_policy: ``DESTROY`` gives the database back what it had when this is removed from the stack;
-            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``.
+            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. With the last of a
+            stack in the same subnets goes the applier: CloudFormation waits up to 40 minutes for the network interfaces
+            of a Lambda function in a VPC (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
 
     Raises:
-        SettingError: a setting that cannot be set in a database, that the engine's version does not have, or whose
-            value it does not take, with the construct's path and what to do instead.
+        SettingError: a setting that cannot be set in a database, that the engine's version does not have, whose value
+            it does not take, or with which data would be lost or wrong (``session_replication_role = replica`` for
+            every session), with the construct's path and what to do instead.
         ConfigurationError: a prop that cannot work.
     """
 
@@ -138,6 +143,7 @@ class DatabaseSettings(Construct):
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
+        check_offered(self, target, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         texts = self._texts("settings", settings)
@@ -152,6 +158,7 @@ class DatabaseSettings(Construct):
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
         self._checks.warn()
+        check_time_zones(self, texts, *role_texts.values())
 
         bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
         region = Stack.of(self).region
@@ -194,6 +201,7 @@ class DatabaseSettings(Construct):
             **RECYCLE.as_property(recycle.value),
             **ON_ERROR.as_property(on_error),
             **ON_ROLE_OVERRIDE.as_property(on_role_override),
+            **({Property.DRIFT_CHECK: dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
             self,
@@ -329,14 +337,6 @@ class DatabaseSettings(Construct):
                     f"'extensions' should hold the names of extensions, got {extension!r}, which is a library without "
                     "an extension: add it to shared_preload_libraries in a parameter group",
                 )
-        if missing := [extension for extension in extensions if extension in NOT_ON_RDS]:
-            warn(
-                self,
-                "ExtensionNotOnRds",
-                f"'extensions' has {', '.join(map(repr, missing))}, in no list of RDS's extensions that was read: the "
-                "deployment would fail; take it out, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
-                "SHOW rds.extensions has it",
-            )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
         """A cluster answers once it has an instance, to which its endpoint does not refer."""

@@ -9,12 +9,18 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from ..contract import DRIFT_CHECK, METRIC_DIMENSION, METRIC_NAMESPACE, DriftCheckEvent, Metric
+from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
 from .props import checked
 from .service_role import service_role
 
 _LEAST, _MOST = 300, 86_400
 _PERIODS_WITHOUT: Final = 3
+
+
+def dimension_value(name: str) -> str:
+    """The value of the metrics' dimension, for which CloudWatch takes ASCII only."""
+    return name.encode("ascii", "replace").decode()
 
 
 class DriftGuard(Construct):
@@ -25,9 +31,18 @@ class DriftGuard(Construct):
     get, or that the ledger has lost), ``OverriddenByRole`` (settings that a role's own value overrides), ``Repaired``
     and ``Unchecked`` (databases that could not be checked). Not tried on AWS.
 
+    The first check comes at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
+    invoking the target immediately" (EventBridge Scheduler user guide). A deployment that sets settings publishes
+    ``Unchecked`` as well, so that CloudWatch misses the checks even if the schedule never starts.
+
     Attributes:
         drifted: alarm; a setting drifted. Over once a check finds none.
-        unchecked: alarm; databases could not be looked at, or there was no check three times in a row.
+        unchecked: alarm. It goes off after three checks in a row that could not look at a database. Without any check
+            for three intervals and the time that CloudWatch looks further back, which is two more in AWS's examples,
+            its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
+            :meth:`add_alarm_actions` adds it. A new alarm begins in that state, which is no change and no action, so
+            nothing goes off before the first check. Another interval makes another alarm, since the new one would look
+            for checks where the old schedule had none.
     """
 
     def __init__(
@@ -50,8 +65,7 @@ class DriftGuard(Construct):
         if seconds % 60:
             refuse(scope, f"'drift_check' should be whole minutes, got {seconds} seconds")
         minutes = seconds // 60
-        # CloudWatch takes ASCII alone for a dimension.
-        self._dimension = name.encode("ascii", "replace").decode()
+        self._dimension = dimension_value(name)
         self._period = interval
         role = service_role(self, "Role", "scheduler.amazonaws.com", "lambda:InvokeFunction", function.function_arn)
         event: DriftCheckEvent = {
@@ -80,21 +94,34 @@ class DriftGuard(Construct):
             },
         )
         self.drifted = self._alarm(
+            "Drifted",
             Metric.DRIFTED,
             f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
         self.unchecked = self._alarm(
+            f"Unchecked{minutes}",
             Metric.UNCHECKED,
             f"Whether settings of {name} drifted cannot be told; see the applier's log.",
             _PERIODS_WITHOUT,
-            cloudwatch.TreatMissingData.BREACHING,
+            cloudwatch.TreatMissingData.MISSING,
         )
+        let_alarms_publish(self.drifted, self.unchecked)
+
+    @checked
+    def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
+        """Take actions when settings drift, when checks fail or stop, and when that is over."""
+        if not actions:
+            return
+        for alarm in (self.drifted, self.unchecked):
+            alarm.add_alarm_action(*actions)
+            alarm.add_ok_action(*actions)
+        self.unchecked.add_insufficient_data_action(*actions)
 
     @checked
     def metric(self, name: str) -> cloudwatch.Metric:
-        """The maximum between two checks of a metric (``Drifted``, ``OverriddenByRole``, ``Repaired``, ``Unchecked``)."""
+        """The maximum of a metric between two checks: ``Drifted``, ``OverriddenByRole``, ``Repaired``, ``Unchecked``."""
         return cloudwatch.Metric(
             namespace=METRIC_NAMESPACE,
             metric_name=name,
@@ -104,12 +131,12 @@ class DriftGuard(Construct):
         )
 
     def _alarm(
-        self, name: str, description: str, periods: int, missing: cloudwatch.TreatMissingData
+        self, id: str, metric: str, description: str, periods: int, missing: cloudwatch.TreatMissingData
     ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
-            name,
-            metric=self.metric(name),
+            id,
+            metric=self.metric(metric),
             threshold=0,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             evaluation_periods=periods,

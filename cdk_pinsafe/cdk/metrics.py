@@ -23,8 +23,14 @@ CLIENT_CONNECTIONS: Final = "ClientConnections"
 FAILED_LOGINS: Final = "ClientConnectionsSetupFailedAuth"
 BORROW_LATENCY: Final = "DatabaseConnectionsBorrowLatency"
 
-PERCENTAGE: Final = "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"
-"""Metric math: ``part`` in percent of ``whole``, 0 while either is absent."""
+PERCENTAGE: Final = "100 * part / whole"
+"""Metric math: ``part`` in percent of ``whole``.
+
+A missing ``part`` counts as 0, and there is no value while ``whole`` is missing or 0: in arithmetic "missing values in
+a time series are treated as 0", and a data point that would divide by zero "is dropped". Without FILL, whose filler
+would be the newest value as long as RDS's metrics come late, which keeps an alarm from ever changing its state. Source:
+"Using metric math", Amazon CloudWatch user guide (documented; not tried on AWS).
+"""
 
 
 def metric(proxy_name: str, name: str, statistic: Literal["Sum", "Average", "Maximum"] = "Sum") -> cloudwatch.Metric:
@@ -39,7 +45,7 @@ def metric(proxy_name: str, name: str, statistic: Literal["Sum", "Average", "Max
 
 
 def percentage(proxy_name: str, part: str, whole: str, label: str) -> cloudwatch.MathExpression:
-    """``part`` in percent of ``whole``; 0 while either is absent, as the pinned metric is while nothing is pinned."""
+    """``part`` in percent of ``whole``: 0 while ``part`` is absent, no value while ``whole`` is absent or 0."""
     return cloudwatch.MathExpression(
         expression=PERCENTAGE,
         using_metrics={"part": metric(proxy_name, part), "whole": metric(proxy_name, whole)},

@@ -169,7 +169,8 @@ class PinSafeProxy(ConnectableProxy):
         proxy_name: ``DBProxyName``, the dimension of its metrics.
         proxy_arn: its ARN.
         endpoint: DNS name that clients connect to.
-        log_group: ``/aws/rds/proxy/<name>``.
+        log_group: ``/aws/rds/proxy/<name>``, deleted with the stack. RDS may create it again while the proxy is being
+            deleted (inferred); a later deployment of the same name fails until that one is deleted.
         target_group: the pool; to make it wait for something, add a dependency to it.
 
     Args:

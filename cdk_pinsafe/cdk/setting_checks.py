@@ -6,7 +6,7 @@ from typing import Final
 from aws_cdk import Token
 from constructs import IConstruct
 
-from ..settings.catalogue import Doubt, check
+from ..settings.catalogue import Doubt, check, check_default
 from ..settings.catalogue.check import Kind
 from .checks import warn
 from .database import PostgresDatabase
@@ -19,6 +19,7 @@ _HINTS: Final[Mapping[Kind, str]] = {
     "MissingExtension": ", or acknowledge {id} if the database has it",
     "BareNumber": "; acknowledge {id} if it is right as it is",
     "RoundedValue": ": write the value that is meant, or acknowledge {id}",
+    "HarmfulDefault": ": give it to a role of its own by 'role_settings', or acknowledge {id} if all sessions want it",
 }
 """What to do about a kind of doubt, behind the messages."""
 
@@ -47,10 +48,14 @@ class SettingChecks:
             text: its value.
 
         Raises:
-            SettingError: the engine's version has no such parameter or does not take the value.
+            SettingError: the engine's version has no such parameter or does not take the value, or data would be lost
+                or wrong with it.
         """
         value = None if Token.is_unresolved(text) else text
         self._doubts += [(prop, doubt) for doubt in check(name, value, self._major, self._extensions)]
+        if value is not None:
+            of_role = prop != "settings"
+            self._doubts += [(prop, doubt) for doubt in check_default(name, value, of_role=of_role)]
 
     def warn(self) -> None:
         """Add the warnings ``cdk-pinsafe:<kind>``, one for each kind of doubt that there is."""

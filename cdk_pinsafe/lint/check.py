@@ -16,7 +16,8 @@ from .judgement import begins_as_sql, is_postgres, is_unmistakable
 from .kinds import Kind, kind_of
 from .languages import SourceTree, language_of
 from .psql import without_psql
-from .rules import RULES, UNKNOWN_IGNORE
+from .rules import RULES, SESSION_LEAK, UNKNOWN_IGNORE
+from .senders import sender_of
 from .snippets import HOLES, Context, Part, Snippet, renderings
 from .strings import strings
 from .subject import Subject, without_comments
@@ -52,6 +53,7 @@ class _Check:
         self._path = PurePath(path)
         self._source = SourceText(text)
         self._settings = settings
+        self._sender = sender_of(self._path, text)
         self._ignores = Ignores(self._source)
         self._report = FileReport(path)
 
@@ -77,13 +79,15 @@ class _Check:
     def _whole_file(self) -> None:
         sql = without_psql(self._source.text)
         whole = Snippet(sql, ())
-        analysis = statements.analyse(sql, database_settings=self._settings)
+        analysis = statements.analyse(sql, database_settings=self._settings, sender=self._sender)
         self._report.statements += analysis.statements
         self._report.not_parsed += [
             Unparsed(self._source.position(one.start), one.message) for one in analysis.not_parsed
         ]
         for finding in analysis.findings:
             self._pin(finding, whole)
+        for leak in analysis.leaks:
+            self._leak(leak, whole)
 
     def _sql_keys(self, text: str) -> None:
         """Keys of configuration files whose value is SQL."""
@@ -117,16 +121,20 @@ class _Check:
             for finding in analysis.findings
             if is_postgres(snippet.sql, finding) and (sure or is_unmistakable(snippet.sql, finding))
         ]
-        if sure or findings:
+        if sure or findings or analysis.leaks:
             self._report.statements += analysis.statements
         for finding in findings:
             self._pin(finding, snippet, *map(self._line, around))
+        for leak in analysis.leaks:
+            self._leak(leak, snippet, *map(self._line, around))
 
     def _read(self, parts: list[Part]) -> tuple[statements.Analysis, Snippet]:
         """The first reading of a string that the parser accepts, or the plainest one."""
         first: tuple[statements.Analysis, Snippet] | None = None
         for snippet in renderings(parts):
-            analysis = statements.analyse(snippet.sql, database_settings=self._settings, holes=HOLES)
+            analysis = statements.analyse(
+                snippet.sql, database_settings=self._settings, holes=HOLES, sender=self._sender
+            )
             if not analysis.not_parsed:
                 return analysis, snippet
             first = first or (analysis, snippet)
@@ -135,10 +143,7 @@ class _Check:
 
     def _pin(self, finding: statements.Finding, snippet: Snippet, *lines: int) -> None:
         start, end = snippet.origin(finding.start), snippet.origin(finding.end)
-        # The comments before a statement are part of it; one may stand behind the statement before.
-        lead = _COMMENTS.match(snippet.sql, finding.statement_start, finding.statement_end)
-        first = snippet.origin(lead.end() if lead else finding.statement_start)
-        last = snippet.origin(finding.statement_end)
+        first, last = self._statement(finding, snippet)
         self._add(
             finding.condition.id,
             (start, max(end, start)),
@@ -147,6 +152,20 @@ class _Check:
             finding.evidence,
             {*lines, *range(self._line(first), self._line(max(last, first)) + 1)},
         )
+
+    def _leak(self, leak: statements.Leak, snippet: Snippet, *lines: int) -> None:
+        start, end = snippet.origin(leak.start), snippet.origin(leak.end)
+        first, last = self._statement(leak, snippet)
+        rule = SESSION_LEAK
+        message = f"the function {leak.what} in the session: that does not pin, so the connection's next client gets it"
+        lines = (*lines, *range(self._line(first), self._line(max(last, first)) + 1))
+        self._add(rule.id, (start, max(end, start)), message, rule.remedy, rule.evidence, lines)
+
+    def _statement(self, about: statements.Finding | statements.Leak, snippet: Snippet) -> tuple[int, int]:
+        """Where the statement begins and ends in the file, without the comments before it."""
+        # The comments before a statement are part of it; one may stand behind the statement before.
+        lead = _COMMENTS.match(snippet.sql, about.statement_start, about.statement_end)
+        return snippet.origin(lead.end() if lead else about.statement_start), snippet.origin(about.statement_end)
 
     def _without_holes(self, remedy: str, start: int, end: int) -> str:
         """The remedy, with ``...`` for what only the running program or psql knows."""

@@ -67,7 +67,8 @@ CLIENT_RULES: Final[tuple[ClientRule, ...]] = (
         title="Start-up options",
         files="connection strings and parameters in programs and configuration, PGOPTIONS in environment files",
         why="RDS Proxy refuses options=-c … in the startup packet (SQLSTATE 0A000): nobody can connect",
-        remedy="move the parameter into the database (DatabaseSettings), and drop the options",
+        remedy="move the parameter into the database (DatabaseSettings), into a role's settings if not every session "
+        "wants it, and drop the options",
     ),
     _of(
         "node-postgres",
@@ -151,7 +152,8 @@ CLIENT_RULES: Final[tuple[ClientRule, ...]] = (
         title="Rails' variables and search path",
         files="`config/database.yml`",
         why="Active Record makes SETs of this on every new connection, which pins the session",
-        remedy="move it into the database (DatabaseSettings), and drop it here",
+        remedy="move it into the database (DatabaseSettings), into a role's settings if not all sessions want it, "
+        "and drop it here",
     ),
     _of(
         "Laravel",

@@ -6,10 +6,11 @@ from difflib import get_close_matches
 from typing import Final
 
 from ..errors import LintError
-from ..pinning.conditions import CONDITIONS, Evidence
+from ..pinning.conditions import AWS_PINNING, CONDITIONS, Evidence
+from ..pinning.remedies import TENANT_PAGE
 from .client_rules import CLIENT_RULES
 
-__all__ = ["RULES", "UNKNOWN_IGNORE", "Rule", "check_ids", "is_rule"]
+__all__ = ["RULES", "SESSION_LEAK", "UNKNOWN_IGNORE", "Rule", "check_ids", "is_rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,23 @@ UNKNOWN_IGNORE: Final = Rule(
     source=(),
 )
 
+SESSION_LEAK: Final = Rule(
+    id="session-leak",
+    title="A function that leaves something in the session",
+    explanation="a function or procedure whose body sets something for the session, beyond the transaction: RDS Proxy "
+    "does not look into bodies, so it does not pin, and the connection's next client finds it there",
+    remedy="set it for the transaction alone, by set_config(…, true), SET LOCAL, ON COMMIT DROP or "
+    f"pg_advisory_xact_lock, and call the function in the transaction that needs it; for tenants see {TENANT_PAGE}",
+    evidence=(Evidence.DOCUMENTED, Evidence.LOCAL),
+    source=(AWS_PINNING,),
+)
+
 RULES: Final[Mapping[str, Rule]] = {
     rule.id: rule
     for rule in (
         *(Rule(one.id, one.title, one.pins, one.remedy, one.evidence, one.source) for one in CONDITIONS),
         *(Rule(one.id, one.title, one.why, one.remedy, one.evidence, one.source) for one in CLIENT_RULES),
+        SESSION_LEAK,
         UNKNOWN_IGNORE,
     )
 }

@@ -15,7 +15,19 @@ from rich.table import Table
 from ..errors import SettingError
 from ..pinning.clients import Pins, senders
 from ..settings import DENIED
-from ..settings.catalogue import MAJORS, Parameter, check, find, measured_on, names, rds_denies, versions_of
+from ..settings.catalogue import (
+    MAJORS,
+    Parameter,
+    Suits,
+    check,
+    find,
+    hazard,
+    hazard_of,
+    measured_on,
+    names,
+    rds_denies,
+    versions_of,
+)
 from ..settings.catalogue.check import WHY_NOT_PER_DATABASE, expected
 from ..settings.catalogue.parameters import SETTABLE
 from ..settings.catalogue.reading import units_of
@@ -74,8 +86,11 @@ def _refuse_unknown(name: str, major: int) -> None:
 
 
 def _on_rds(row: Parameter) -> str | None:
-    """Why RDS denies it, of a parameter that the database of another server could have."""
-    return rds_denies(row.name) if row.is_settable else None
+    """Why RDS denies it, and what to do instead, of a parameter that the database of another server could have."""
+    known = hazard(row.name)
+    # Nobody is sent to the parameter group with what no session may have.
+    may_be_wanted = known is None or known.suits is not Suits.NEVER
+    return rds_denies(row.name) if row.is_settable and may_be_wanted else None
 
 
 def _show_all(major: int, output_format: str) -> None:
@@ -114,10 +129,12 @@ def _lines(name: str, rows: Sequence[Parameter], refused: str | None) -> Iterato
         yield _field("takes", escape(_takes(row)))
         if not refused:
             yield _field("set by", escape(_set_by(row)))
+        if row.is_settable:
+            yield _field("default", escape(_default(row.name)))
         if denied := _on_rds(row):
             yield _field("on RDS", f"[red]{escape(denied)}[/]")
-        elif row.is_settable:
-            yield _field("in CDK", escape(_example(row)))
+        elif row.is_settable and (example := _example(row)):
+            yield _field("in CDK", escape(example))
     if found := senders(name):
         yield ""
         yield _field("beaten by", escape(", ".join(f"{one.name}{_WHEN[one.pins]}" for one in found)))
@@ -160,9 +177,22 @@ def _set_by(row: Parameter) -> str:
     return f"no database: {WHY_NOT_PER_DATABASE[row.context]} ({row.context}); put it in a parameter group"
 
 
-def _example(row: Parameter) -> str:
-    """The line for ``DatabaseSettings`` that gives the parameter some value that it takes."""
-    return f'settings={{"{row.name}": {_example_value(row)}}}'
+def _default(name: str) -> str:
+    """Which sessions may have the parameter by default."""
+    known = hazard(name)
+    if known is None:
+        return f"any value may be that of {Suits.EVERY_SESSION}"
+    who = "nobody" if known.suits is Suits.NEVER else f"{known.suits} only"
+    return f"{known.values}: for {who}, as {known.reason}"
+
+
+def _example(row: Parameter) -> str | None:
+    """The line for ``DatabaseSettings`` that gives the parameter some value that it takes; None if none should be."""
+    known = hazard(row.name)
+    value = "False" if known is not None and known.values == "off" else _example_value(row)
+    if known is None or (not known.usual and hazard_of(row.name, value.strip('"')) is None):
+        return f'settings={{"{row.name}": {value}}}'
+    return f'role_settings={{"<role>": {{"{row.name}": {value}}}}}' if known.suits is Suits.OWN_ROLE else None
 
 
 def _example_value(row: Parameter) -> str:
@@ -203,6 +233,7 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
                 "context": row.context,
                 "settable": row.is_settable,
                 "denied_on_rds": _on_rds(row),
+                "harmful_default": _harmful(row.name) if row.is_settable else None,
                 "type": row.type,
                 "unit": row.unit,
                 "units": list(units_of(row.unit)),
@@ -214,6 +245,11 @@ def _as_json(name: str, rows: Sequence[Parameter], refused: str | None) -> dict[
             for row in rows
         ],
     }
+
+
+def _harmful(name: str) -> dict[str, str] | None:
+    known = hazard(name)
+    return {"suits": known.suits, "values": known.values, "reason": known.reason} if known else None
 
 
 def _print_json(document: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..settings import LIST_PARAMETERS
 from . import _parser
+from ._bodies import STATEMENT_STARTS, leaks
 from ._parser import Node, RefusedError, Token
 from ._values import Value, elements
 from .conditions import COMMANDS, CONDITIONS, Evidence
@@ -50,7 +51,6 @@ CONSTRAINTS_REMEDY: Final = "declare the constraints DEFERRABLE INITIALLY DEFERR
 RESET_REMEDY: Final = "take it out of the client: a session that sends no SET has nothing to reset"
 # PL/pgSQL has an EXECUTE and a DECLARE of its own.
 _BODY_STATEMENTS: Final = frozenset(command.upper() for command in COMMANDS - {"execute", "declare"})
-_STATEMENT_STARTS: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,21 @@ class Remark:
     message: str
 
 
-def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
-    """What in a statement pins, in the order of its text, and what is worth a word."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen in a statement: what pins, what is worth a word, what a routine that it creates leaves behind."""
+
+    found: list[Found] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    leaks: list[Remark] = field(default_factory=list)
+
+
+def look(root: Node, text: str) -> Seen:
+    """What is seen in a statement, what pins in the order of its text."""
     place = _Places(text)
     found: list[Found] = []
     remarks: list[Remark] = []
+    leaked: list[Remark] = []
     kind = _parser.kind(root)
     if kind == "VariableSetStmt":
         found.append(_set_statement(root, place))
@@ -100,12 +110,15 @@ def look(root: Node, text: str) -> tuple[list[Found], list[Remark]]:
             if node.schemaname in ("", "pg_catalog"):
                 found.append(Found(_RELATIONS[node.relname], *place.name(node.location)))
         elif kind in ("DoStmt", "CreateFunctionStmt"):
-            if name := _inside(_body(node, place)):
+            body = _body(node, place)
+            if name := _inside(body):
                 remarks.append(Remark(*place.statement, BODY_NOTE.format(name=name)))
+            if kind == "CreateFunctionStmt" and _language(node) in ("sql", "plpgsql"):
+                leaked += [Remark(*place.inside(body, start, end), what) for start, end, what in leaks(body)]
             continue
         below = stored or kind in _NAMES_ONLY
         stack.extend((child, below) for child in _parser.children(node))
-    return sorted(found, key=lambda one: (one.start, one.end)), remarks
+    return Seen(sorted(found, key=lambda one: (one.start, one.end)), remarks, leaked)
 
 
 def _set_statement(node: Node, place: "_Places") -> Found:
@@ -142,6 +155,14 @@ def _body(node: Node, place: "_Places") -> str:
             parts = [value] if hasattr(value, "sval") else list(map(_parser.unwrap, value.items))
             return "\n".join(part.sval for part in parts)
     return place.text
+
+
+def _language(node: Node) -> str:
+    """A routine's language; SQL where none is named."""
+    for option in map(_parser.unwrap, node.options):
+        if option.defname == "language":
+            return str(_parser.unwrap(option.arg).sval).lower()
+    return "sql"
 
 
 def _function(node: Node, place: "_Places", stored: bool, found: list[Found], remarks: list[Remark]) -> None:
@@ -246,6 +267,16 @@ class _Places:
         earlier = reversed(self.tokens[: self._at(position)])
         return next((token.start for token in earlier if token.kind == kind), None)
 
+    def inside(self, body: str, start: int, end: int) -> tuple[int, int]:
+        """A part of a routine's body, which stands verbatim in the statement if it is dollar-quoted; else all of it."""
+        data, wanted = self.text.encode(), body.encode()
+        for token in self.tokens:
+            if token.kind == "SCONST" and data[token.start : token.start + 1] == b"$":
+                opening = data.index(b"$", token.start + 1) + 1
+                if data[opening : opening + len(wanted)] == wanted:
+                    return opening + start, opening + end
+        return (start, end) if body == self.text else self.statement
+
     def _at(self, position: int) -> int:
         tokens = self.tokens
         return min(bisect_left(tokens, position, key=lambda token: token.start), len(tokens) - 1)
@@ -272,7 +303,7 @@ def _inside(body: str) -> str | None:
                 return name
         elif token.kind in ("TEMP", "TEMPORARY"):
             return "TEMP"
-        elif token.kind in _BODY_STATEMENTS and before in _STATEMENT_STARTS:
+        elif token.kind in _BODY_STATEMENTS and before in STATEMENT_STARTS:
             return data[token.start : token.end].decode().upper()
         before = token.kind
     return None

@@ -28,6 +28,19 @@ class Pins(StrEnum):
     """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
 
 
+class Sender(StrEnum):
+    """What kind of program sends a statement, which decides what to do about a pin."""
+
+    APPLICATION = "application"
+    """It belongs behind the proxy, so it must stop sending the statement."""
+    MIGRATION = "migration"
+    """A migration tool, which belongs past the proxy: its locks and settings span transactions."""
+    DUMP = "dump"
+    """A dump while it is made or loaded, which belongs past the proxy."""
+    PERSON = "person"
+    """A tool in a person's hands, such as psql, which belongs past the proxy."""
+
+
 @dataclass(frozen=True)
 class Client:
     """A client, at the versions that were read.
@@ -49,6 +62,7 @@ class Client:
         marks: How those begin in the proxy's log, in the form of :func:`canonical`; empty where too many send the same.
         by_reports: Whether it sends some of it only if the server reports something else at connect: see
             :data:`REPORTS`.
+        sender: What kind of program it is.
     """
 
     name: str
@@ -66,6 +80,7 @@ class Client:
     statements: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     by_reports: bool = False
+    sender: Sender = Sender.APPLICATION
 
 
 _DOC: Final = (Evidence.DOCUMENTED,)
@@ -492,6 +507,58 @@ CLIENTS: Final[tuple[Client, ...]] = (
         marks=("deallocate all",),
     ),
     Client(
+        name="Prisma Migrate",
+        aliases=("prisma migrate", "prisma db push"),
+        language="JavaScript",
+        package="prisma",
+        versions="5 to 7",
+        sends="SELECT pg_advisory_lock(72707369), held until it disconnects",
+        conditions=("advisory-lock",),
+        pins=Pins.YES,
+        evidence=_DOC,
+        source=("https://www.prisma.io/docs/orm/prisma-migrate/workflows/development-and-production#advisory-locking",),
+        settings=(),
+        switch="directUrl with the database's own address, or PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK=1",
+        statements=("SELECT pg_advisory_lock(72707369)",),
+        marks=("select pg_advisory_lock(72707369)",),
+        sender=Sender.MIGRATION,
+    ),
+    Client(
+        name="Kysely Migrator",
+        aliases=("kysely", "kysely's migrator"),
+        language="JavaScript",
+        package="kysely",
+        versions="current",
+        sends="pg_advisory_lock(3853314791062309107) around its migrations; older versions take "
+        "pg_advisory_xact_lock, which does not pin",
+        conditions=("advisory-lock",),
+        pins=Pins.SOMETIMES,
+        evidence=_LOCAL,
+        source=("https://github.com/kysely-org/kysely",),
+        settings=(),
+        switch="connect it to the database itself",
+        statements=("select pg_advisory_lock(3853314791062309107)",),
+        marks=("select pg_advisory_lock(3853314791062309107)",),
+        sender=Sender.MIGRATION,
+    ),
+    Client(
+        name="node-pg-migrate",
+        aliases=(),
+        language="JavaScript",
+        package="node-pg-migrate",
+        versions="9.0.0",
+        sends="SELECT pg_try_advisory_lock(7241865325823964) before it migrates",
+        conditions=("advisory-lock",),
+        pins=Pins.YES,
+        evidence=_LOCAL,
+        source=("https://github.com/salsita/node-pg-migrate",),
+        settings=(),
+        switch="connect it to the database itself, or --no-lock where one migrates alone",
+        statements=('SELECT pg_try_advisory_lock(7241865325823964) AS "lockObtained"',),
+        marks=("select pg_try_advisory_lock(7241865325823964)", 'select pg_try_advisory_lock($)as "lockobtained"'),
+        sender=Sender.MIGRATION,
+    ),
+    Client(
         name="postgres.js",
         aliases=(),
         language="JavaScript",
@@ -549,6 +616,30 @@ CLIENTS: Final[tuple[Client, ...]] = (
         switch="no FETCH_COUNT in ~/.psqlrc, or psql 17",
         statements=("DECLARE _psql_cursor NO SCROLL CURSOR FOR\nSELECT 1",),
         marks=("declare _psql_cursor ",),
+        sender=Sender.PERSON,
+    ),
+    Client(
+        name="pg_dump, pg_restore",
+        aliases=("pg_dump", "pg_restore", "dump"),
+        language="C",
+        package="",
+        versions="15",
+        sends="SET row_security, synchronize_seqscans, xmloption, statement_timeout and more, and an empty search_path "
+        "by set_config; a dump begins with some of them, whatever loads it",
+        conditions=("set", "set-config", "set-transaction"),
+        pins=Pins.YES,
+        evidence=_DOC_LOCAL,
+        source=("https://www.postgresql.org/docs/current/app-pgdump.html",),
+        settings=(),
+        switch="connect it to the database itself",
+        statements=(
+            "SELECT pg_catalog.set_config('search_path', '', false);",
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            "SET synchronize_seqscans TO off",
+            "SET xmloption = content",
+        ),
+        marks=("set synchronize_seqscans=$", "set xmloption=$"),
+        sender=Sender.DUMP,
     ),
     Client(
         name="pgbench",

@@ -134,7 +134,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         "tracks no parameter of PostgreSQL",
         safe="SHOW; UPDATE … SET; ALTER DATABASE … SET and ALTER ROLE … SET, which new sessions start with; the SET "
         "clause of a function",
-        remedy="move it into the database (DatabaseSettings), and take the SET out of the client",
+        remedy="move it into the database (DatabaseSettings) if one value suits every session, and take the SET out of "
+        "the client; pass a value of one session, such as its tenant, as a parameter of the query",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
         source=(AWS_PINNING, "https://github.com/getlago/lago-api/pull/5979"),
@@ -203,7 +204,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="set_config()",
         pins="set_config(…), with is_local false or true, anywhere in a statement",
         safe="current_setting(…); a function of this name in a schema of yours",
-        remedy="move it into the database (DatabaseSettings), or pass the value as a parameter of the query",
+        remedy="move it into the database (DatabaseSettings) if one value suits every session; pass a value of one "
+        "session, such as its tenant, as a parameter of the query, or let a function of the database set it",
         log_reasons=(REASON_SETTINGS,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
         source=(AWS_PINNING, "https://github.com/AmbitionEng/django-pghistory/issues/245"),
@@ -369,7 +371,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="Session-level advisory locks",
         pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and pg_advisory_unlock and its kin",
         safe="the transaction-level locks: pg_advisory_xact_lock, pg_try_advisory_xact_lock and their _shared forms",
-        remedy="use pg_advisory_xact_lock: it is released with the transaction",
+        remedy="within one transaction use pg_advisory_xact_lock, which its end releases; for a lock that is held "
+        "longer, as by migration tools, connect to the database itself",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),

@@ -1,4 +1,8 @@
-"""What to write instead of a SET: the line for ``DatabaseSettings``, or the other way where a database cannot help."""
+"""What to do about a pin: the one place from which linter, log reader, audit, local proxy and pytest plugin have it.
+
+It depends on who sends the statement, and on what its parameter would do as a default of every session, which
+:mod:`cdk_pinsafe.settings.catalogue.defaults` says.
+"""
 
 import json
 import re
@@ -6,11 +10,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..errors import SettingError
-from ..settings.catalogue import check
+from ..settings.catalogue import Hazard, Suits, check, hazard, rds_denies
 from ._values import Value, same
-from .conditions import STARTUP_PARAMETERS
+from .clients import Sender
+from .conditions import STARTUP_PARAMETERS, Condition
 
-UNKNOWN_VALUE: Final = "if one value suits every session, "
+TENANT_PAGE: Final = "docs/row-level-security.md"
+
+_UNKNOWN_VALUE: Final = "if one value suits every session, "
 _AT_START_UP: Final = frozenset(map(str.lower, STARTUP_PARAMETERS))
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "application_name": "give application_name when connecting: the proxy accepts it there, without a pin",
@@ -24,6 +31,17 @@ _MODES: Final[Mapping[str, Mapping[str, str]]] = {
     "transaction_deferrable": {"on": "DEFERRABLE", "off": "NOT DEFERRABLE"},
     "transaction_read_only": {"on": "READ ONLY", "off": "READ WRITE"},
 }
+_PAST_THE_PROXY: Final[Mapping[Sender, str]] = {
+    Sender.MIGRATION: "connect the migration tool to the database itself, not through the proxy",
+    Sender.DUMP: "make and load dumps on a connection to the database itself, not through the proxy: their SETs are "
+    "for their own session",
+    Sender.PERSON: "connect to the database itself, not through the proxy: a person's session needs no pool",
+}
+_LOCK_SPANS: Final = "; its lock spans several transactions, so pg_advisory_xact_lock cannot take its place"
+_ONE_SESSION: Final = (
+    "pass it as a parameter of the query, or let a function of the database set it for the transaction "
+    f"({TENANT_PAGE}): RDS takes no default for a name that no extension defines, and one tenant's must not be all's"
+)
 
 
 def settings_line(settings: Mapping[str, Value | None]) -> str:
@@ -31,63 +49,146 @@ def settings_line(settings: Mapping[str, Value | None]) -> str:
 
     A value of None, which the SQL does not tell, is written as ``...``.
     """
-    return "settings={" + ", ".join(f"{_text(name)}: {_python(value)}" for name, value in settings.items()) + "}"
+    return f"settings={_dictionary(settings)}"
 
 
-def movable(name: str) -> bool:
-    """Whether a database may hold this parameter in place of a client's SET."""
-    if name in _ELSEWHERE:
+def movable(name: str, value: Value | None = None) -> bool:
+    """Whether a database may hold a parameter for every session, in place of a client's SET.
+
+    Args:
+        name: The parameter's, in any case of letters.
+        value: What the SET gives it; None if that is not known.
+    """
+    lower = name.lower()
+    if lower in _ELSEWHERE or _is_hole(lower) or harmful(lower, value) is not None or rds_denies(lower):
         return False
     try:
-        check(name, None, None)
+        check(lower, None, None)
     except SettingError:
         return False
     return True
 
 
-def remedy_for(settings: Mapping[str, Value | None], database_settings: Mapping[str, str]) -> tuple[str, bool]:
-    """What to do about a SET of these parameters, and whether the database holds all the values already."""
-    if fixed := [name for name in settings if not movable(name)]:
-        return _other_way(fixed[0], settings), False
-    held = {name: database_settings[name] for name in settings if name in database_settings}
-    if len(held) == len(settings) and all(
-        value is not None and same(name, value, held[name]) for name, value in settings.items()
-    ):
-        return f"take it out of the client: it is redundant, as sessions start with {_shown(held)}, and pins", True
+def remedy(
+    condition: Condition, settings: Mapping[str, Value | None], held: Mapping[str, str], sender: Sender
+) -> tuple[str, bool]:
+    """What to do about a statement that pins.
+
+    Args:
+        condition: What it meets.
+        settings: The parameters that it sets, in lower case, with their values; None for a value that the SQL does not
+            tell. Empty if it sets none, or one that is not known.
+        held: What sessions start with: parameter, in lower case, to value.
+        sender: What kind of program sends it.
+
+    Returns:
+        One clause, and whether sessions start with all the values already.
+    """
+    words, redundant = _in_an_application(condition, settings, held)
+    if sender is Sender.APPLICATION:
+        return words, redundant
+    words = _PAST_THE_PROXY[sender]
+    if sender is Sender.MIGRATION and condition.id == "advisory-lock":
+        words += _LOCK_SPANS
+    return words, redundant
+
+
+def _in_an_application(
+    condition: Condition, settings: Mapping[str, Value | None], held: Mapping[str, str]
+) -> tuple[str, bool]:
+    if not settings or any(map(_is_hole, settings)):
+        return condition.remedy, False
+    for name, value in settings.items():
+        if name in _ELSEWHERE:
+            return _ELSEWHERE[name], False
+        if name.startswith("transaction_"):
+            return f"write it into BEGIN, as in BEGIN{_modes(settings)}, or set default_{name} in the database", False
+        if (known := harmful(name, value)) is not None:
+            if value is not None and known.has(name, value) and _holds(settings, held):
+                break
+            return _against(known, name, value, settings), False
+        try:
+            check(name, None, None)
+        except SettingError as error:
+            return f"take it out of the client: {error}", False
+        if denied := rds_denies(name):
+            return f"take it out of the client: {denied}", False
+    return _into_the_database(condition, settings, held)
+
+
+def _into_the_database(
+    condition: Condition, settings: Mapping[str, Value | None], held: Mapping[str, str]
+) -> tuple[str, bool]:
+    shown = ", ".join(f"{name} = {held[name][:80]}" for name in settings if name in held)
+    if _holds(settings, held):
+        return f"take it out of the client: it is redundant, as sessions start with {shown}, and pins", True
     words = f"{settings_line(settings)} in the database, and take it out of the client"
     if None in settings.values():
-        words = f"{UNKNOWN_VALUE}{words}; if not, pass it as a parameter of the queries that need it"
-    if held:
-        words += f" (sessions start with {_shown(held)} now)"
-    if len(settings) == 1 and (name := next(iter(settings))) in _AT_START_UP:
-        words += f"; or give {name} when connecting, which the proxy accepts without a pin"
+        otherwise = "give each role a value of its own (role_settings)"
+        if "search_path" in settings:
+            otherwise += ", or write the schema before the names"
+        if all(name.startswith("default_transaction_") for name in settings):
+            otherwise = f"write it into BEGIN, as in BEGIN{_modes(settings)}"
+        words = f"{_UNKNOWN_VALUE}{words}; if not, {otherwise}"
+    if shown:
+        words += f" (sessions start with {shown} now)"
+    words += _or_when_connecting(settings)
+    if condition.id == "set-local":
+        words = f"if one value suits every transaction, {words.removeprefix(_UNKNOWN_VALUE)}"
     return words, False
 
 
-def _other_way(name: str, settings: Mapping[str, Value | None]) -> str:
-    if known := _ELSEWHERE.get(name):
+def harmful(name: str, value: Value | None) -> Hazard | None:
+    """What speaks against the parameter as a default: by its value, or by itself where hardly another value is set."""
+    known = hazard(name)
+    if known is None or known.usual or (value is not None and known.has(name, value)):
         return known
-    if name.startswith("transaction_"):
-        return f"write it into BEGIN, as in BEGIN{_modes(settings)}, or set default_{name} in the database"
-    try:
-        check(name, None, None)
-    except SettingError as error:
-        return f"take it out of the client: {error}"
-    raise AssertionError(name)
+    return None
+
+
+def _against(known: Hazard, name: str, value: Value | None, settings: Mapping[str, Value | None]) -> str:
+    if known.suits is Suits.ONE_SESSION:
+        return _ONE_SESSION
+    undoes = value is not None and not known.has(name, value)
+    first = "take it out of the client, with the SET that it undoes" if undoes else "take it out of the client"
+    why = f"no default for every session ({known.values}: {known.reason})"
+    if known.suits is Suits.NEVER or rds_denies(name):
+        return f"{first}, and connect what needs it to the database itself: it is {why}"
+    if name.startswith("default_transaction_"):
+        first = f"write it into BEGIN, as in BEGIN{_modes(settings)}"
+    line = f'role_settings={{"<role>": {_dictionary({**settings, name: None} if undoes else settings)}}}'
+    instead = f"give it to a role of its own, {line}, or connect that to the database itself"
+    return f"{first}; {instead}: it is {why}{_or_when_connecting(settings)}"
+
+
+def _or_when_connecting(settings: Mapping[str, Value | None]) -> str:
+    if len(settings) == 1 and (name := next(iter(settings))) in _AT_START_UP:
+        return f"; or give {name} when connecting, which the proxy accepts without a pin"
+    return ""
+
+
+def _holds(settings: Mapping[str, Value | None], held: Mapping[str, str]) -> bool:
+    return all(value is not None and name in held and same(name, value, held[name]) for name, value in settings.items())
+
+
+def _is_hole(name: str) -> bool:
+    """Whether it stands for a name that only the running program, or psql, knows: none of PostgreSQL's begins so."""
+    return name.startswith("_")
 
 
 def _modes(settings: Mapping[str, Value | None]) -> str:
     words = ""
     for name, value in settings.items():
-        if name == "transaction_isolation":
+        mode = name.removeprefix("default_")
+        if mode == "transaction_isolation":
             words += f" ISOLATION LEVEL {value.upper() if isinstance(value, str) else '...'}"
-        elif name in _MODES and isinstance(value, str):
-            words += f" {_MODES[name].get(value, '...')}"
+        elif mode in _MODES:
+            words += f" {_MODES[mode].get(value, '...') if isinstance(value, str) else '...'}"
     return words
 
 
-def _shown(held: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} = {text[:80]}" for name, text in held.items())
+def _dictionary(settings: Mapping[str, Value | None]) -> str:
+    return "{" + ", ".join(f"{_text(name)}: {_python(value)}" for name, value in settings.items()) + "}"
 
 
 def _python(value: Value | None) -> str:

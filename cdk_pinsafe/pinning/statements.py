@@ -18,10 +18,11 @@ from typing import Final
 from . import _normalised, _parser, _tree
 from ._parser import RefusedError
 from ._values import Value
+from .clients import Sender, recognise
 from .conditions import COMMANDS, CONDITIONS, STATEMENT_LIMIT, Condition, Evidence, condition
-from .remedies import UNKNOWN_VALUE, movable, remedy_for
+from .remedies import movable, remedy
 
-__all__ = ["Analysis", "Finding", "NotParsed", "Note", "analyse", "digest"]
+__all__ = ["Analysis", "Finding", "Leak", "NotParsed", "Note", "analyse", "digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Finding:
             not a constant.
         value: The value that it is set to, a tuple of names for a list such as ``search_path``; None where it is reset
             or not a constant.
-        settings: All parameters that are set and that a database may hold instead, with their values.
+        settings: The parameters that are set and that a database may hold for every session instead, with their values.
         remedy: What to write instead, for this finding.
         redundant: The database settings that were given hold the value already; it pins all the same.
         evidence: How well it is known that this pins, best first.
@@ -67,6 +68,25 @@ class NotParsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """Something in a routine's body that does not pin, and that outlives the transaction of the client that calls it.
+
+    Attributes:
+        start: Where it starts, in characters of the text; where its statement starts if the body is no plain text.
+        end: Where it ends, exclusively.
+        statement_start: Where the statement that creates the routine starts.
+        statement_end: Where that ends, exclusively, without the semicolon.
+        what: What the body does, as ``leaves app.tenant set``.
+    """
+
+    start: int
+    end: int
+    statement_start: int
+    statement_end: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something that does not pin, as far as is known, and deserves a word."""
 
@@ -83,12 +103,14 @@ class Analysis:
         findings: What pins.
         not_parsed: The statements that could pin, and could not be judged.
         notes: What does not pin, as far as is known, and deserves a word.
+        leaks: What routines that are created here leave behind in the session of the client that calls them.
         statements: How many statements the text has.
     """
 
     findings: tuple[Finding, ...]
     not_parsed: tuple[NotParsed, ...]
     notes: tuple[Note, ...]
+    leaks: tuple[Leak, ...]
     statements: int
 
 
@@ -109,7 +131,11 @@ _WHITE_SPACE: Final = b" \t\r\n\f\v"
 
 
 def analyse(
-    sql: str, *, database_settings: Mapping[str, str] | None = None, holes: re.Pattern[str] | None = None
+    sql: str,
+    *,
+    database_settings: Mapping[str, str] | None = None,
+    holes: re.Pattern[str] | None = None,
+    sender: Sender | None = None,
 ) -> Analysis:
     """The conditions that a text of one or more statements meets.
 
@@ -118,20 +144,23 @@ def analyse(
         database_settings: What the database holds already: parameter to text, as ``pg_db_role_setting`` or ``SHOW``
             have it. A SET that repeats it is marked as redundant.
         holes: What stands in the text for something that only the running program knows. A value that has one in it,
-            as ``'$1MB'``, is not known.
+            as ``'$1MB'``, is not known; nor is what the parser only takes with a constant in the place of a hole.
+        sender: What kind of program sends it. Default: told by each statement where only one kind is known to send it,
+            otherwise an application.
 
     Never raises for what the text holds. Takes time linear in the text's length, and about a microsecond for a
     statement without a word that can pin.
     """
     head = sql.lstrip()
     if ";" not in sql and not head.startswith(_COMMENT) and not _may_pin(sql) and not _oversized(sql):
-        return Analysis((), (), (), 1 if head else 0)
+        return Analysis((), (), (), (), 1 if head else 0)
     held = {name.lower(): value for name, value in (database_settings or {}).items()}
     text = _encoded(sql)
     offsets = _Characters(text)
     findings: list[Finding] = []
     not_parsed: list[NotParsed] = []
     notes: list[Note] = []
+    leaks: list[Leak] = []
     count = 0
     for start, end, problem in _statements(text):
         count += 1
@@ -142,23 +171,25 @@ def analyse(
             continue
         start = text.index(piece, start)
         where = offsets[start], offsets[start + len(piece)]
-        found: list[_tree.Found] = []
-        remarks: list[_tree.Remark] = []
+        seen = _tree.Seen()
         if may_pin:
             if problem is None and "\ufffd" in one and "\0" in sql[where[0] : where[1]]:
                 problem = "it holds a NUL character, which PostgreSQL does not accept"
             if problem is None:
                 try:
-                    found, remarks = _judge(one)
+                    seen = _judge(one, holes is not None)
                 except RefusedError as error:
                     problem = error.message
             if problem is not None:
                 not_parsed.append(NotParsed(*where, problem))
         if len(piece) > STATEMENT_LIMIT:
-            found.insert(0, _tree.Found("oversized", 0, len(piece)))
-        findings.extend(_finding(_known(item, holes), start, where, offsets, held) for item in found)
-        notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in remarks)
-    return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), count)
+            seen.found.insert(0, _tree.Found("oversized", 0, len(piece)))
+        if seen.found:
+            by = _sender(one) if sender is None else sender
+            findings.extend(_finding(_known(item, holes), start, where, offsets, held, by) for item in seen.found)
+        notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in seen.remarks)
+        leaks.extend(Leak(offsets[start + r.start], offsets[start + r.end], *where, r.message) for r in seen.leaks)
+    return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), tuple(leaks), count)
 
 
 def digest(sql: str) -> str:
@@ -172,7 +203,7 @@ def digest(sql: str) -> str:
         return sql.lower()
 
 
-def _judge(one: str) -> tuple[list[_tree.Found], list[_tree.Remark]]:
+def _judge(one: str, has_holes: bool) -> _tree.Seen:
     """What a statement's tree says, with offsets in its text.
 
     Raises:
@@ -186,17 +217,28 @@ def _judge(one: str) -> tuple[list[_tree.Found], list[_tree.Remark]]:
             raise
     else:
         return _tree.look(root, one)
-    found, remarks = _tree.look(_parser.parse(filled.text), filled.text)
+    seen = _tree.look(_parser.parse(filled.text), filled.text)
     before = filled.before
-    return [
-        replace(
-            item,
-            start=before(item.start),
-            end=before(item.end),
-            settings=item.settings if filled.values_known else dict.fromkeys(item.settings),
-        )
-        for item in found
-    ], [replace(remark, start=before(remark.start), end=before(remark.end)) for remark in remarks]
+
+    def settings(item: _tree.Found) -> Mapping[str, Value | None]:
+        if has_holes:  # A constant that was put into a hole is not what the program puts there.
+            return {name: None for name in item.settings if _is_written(name, one)}
+        return item.settings if filled.values_known else dict.fromkeys(item.settings)
+
+    return _tree.Seen(
+        [replace(item, start=before(item.start), end=before(item.end), settings=settings(item)) for item in seen.found],
+        [replace(remark, start=before(remark.start), end=before(remark.end)) for remark in seen.remarks],
+        [replace(leak, start=before(leak.start), end=before(leak.end)) for leak in seen.leaks],
+    )
+
+
+_MODE_WORDS: Final = {"isolation": "isolation", "read_only": "read|only|write", "deferrable": "deferrable"}
+
+
+def _is_written(name: str, statement: str) -> bool:
+    """Whether the statement says of itself that it sets this parameter, if it is a mode of transactions."""
+    words = next((words for mode, words in _MODE_WORDS.items() if name.endswith(f"transaction_{mode}")), "")
+    return re.search(rf"\b(?:{words})\b", statement, re.IGNORECASE) is not None
 
 
 def _may_pin(sql: str) -> bool:
@@ -289,15 +331,24 @@ def _known(found: _tree.Found, holes: re.Pattern[str] | None) -> _tree.Found:
     )
 
 
+def _sender(statement: str) -> Sender:
+    """What kind of program sends a statement; an application unless all that are known to send it are of another."""
+    kinds = {client.sender for client in recognise(statement)}
+    return kinds.pop() if len(kinds) == 1 else Sender.APPLICATION
+
+
 def _finding(
-    found: _tree.Found, offset: int, where: tuple[int, int], offsets: _Characters, held: Mapping[str, str]
+    found: _tree.Found,
+    offset: int,
+    where: tuple[int, int],
+    offsets: _Characters,
+    held: Mapping[str, str],
+    sender: Sender,
 ) -> Finding:
     one = condition(found.condition)
-    remedy, redundant = found.remedy or one.remedy, False
-    if found.settings and not found.resets:
-        remedy, redundant = remedy_for(found.settings, held)
-        if one.id == "set-local" and not redundant:
-            remedy = f"if one value suits every transaction, {remedy.removeprefix(UNKNOWN_VALUE)}"
+    instead, redundant = remedy(one, {} if found.resets else found.settings, held, sender)
+    if found.remedy is not None and sender is Sender.APPLICATION:
+        instead = found.remedy
     evidence = one.evidence if found.evidence is None else (found.evidence,)
     first = next(iter(found.settings), None)
     return Finding(
@@ -308,8 +359,10 @@ def _finding(
         statement_end=where[1],
         parameter=first,
         value=None if first is None else found.settings[first],
-        settings={} if found.resets else {name: value for name, value in found.settings.items() if movable(name)},
-        remedy=remedy,
+        settings={}
+        if found.resets
+        else {name: value for name, value in found.settings.items() if movable(name, value)},
+        remedy=instead,
         redundant=redundant,
         evidence=evidence,
     )

@@ -147,3 +147,19 @@ def test_repair_skips_a_replaced_resource(database: Database, secrets_manager: F
         assert fleet.ledgers() == ledgers
         fleet.databases[0].delete(DESIRED)
         assert fleet.stored() == [{**DESIRED, "work_mem": "5MB"}, DESIRED]
+
+
+def test_deployment_is_a_first_check(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """It publishes that no database is unchecked, if there is a schedule; a removal does not."""
+
+    def published() -> list[object]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [{key: line[key] for key in ("DatabaseSettings", "Unchecked")} for line in lines if "_aws" in line]
+
+    database.create(DESIRED)
+    assert published() == []
+    event = {"RequestType": "Create", "ResourceProperties": database.properties(DESIRED, DriftCheck=NAME)}
+    created = on_event(event, LambdaContext())
+    assert published() == [{"DatabaseSettings": NAME, "Unchecked": 0}]
+    on_event({**event, "RequestType": "Delete", "PhysicalResourceId": created["PhysicalResourceId"]}, LambdaContext())
+    assert published() == []

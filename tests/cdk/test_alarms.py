@@ -22,7 +22,7 @@ def test_every_alarm_reads_each_minute_of_one_proxy_and_takes_missing_data_as_go
     for alarm in alarms.values():
         properties = alarm["Properties"]
         assert properties["TreatMissingData"] == "notBreaching"
-        assert properties["EvaluationPeriods"] == 5
+        assert (properties["DatapointsToAlarm"], properties["EvaluationPeriods"]) == (5, 7)
         for metric, period, statistic in _metrics(properties):
             assert period == 60
             assert statistic == ("Average" if metric["MetricName"].endswith("Latency") else "Sum")
@@ -45,17 +45,31 @@ def _metrics(properties: dict[str, Any]) -> list[tuple[dict[str, Any], int, str]
     return [(stat["Metric"], stat["Period"], stat["Stat"]) for stat in stats]
 
 
-def test_ratio_is_zero_while_its_metrics_are_absent(stack: Stack) -> None:
-    """The pinned metric is absent while nothing is pinned, and that must read as 0 percent."""
+def test_ratio_has_no_filler(stack: Stack) -> None:
+    """RDS's metrics come late, and a filler would be the newest value until then."""
     PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_ratio_threshold=12.5)
-    Template.from_stack(stack).has_resource_properties(
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
         "AWS::CloudWatch::Alarm",
-        {
-            "Threshold": 12.5,
-            "Metrics": Match.array_with(
-                [Match.object_like({"Expression": "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"})]
-            ),
-        },
+        {"Threshold": 12.5, "Metrics": Match.array_with([Match.object_like({"Expression": "100 * part / whole"})])},
+    )
+    assert "FILL" not in str(template.find_resources("AWS::CloudWatch::Alarm"))
+
+
+@pytest.mark.parametrize(
+    ("props", "datapoints", "periods"),
+    [
+        ({"evaluation_periods": 3}, 1, 3),
+        ({"evaluation_periods": 1440}, 1438, 1440),
+        ({"datapoints_to_alarm": 2}, 2, 7),
+        ({"evaluation_periods": 15, "datapoints_to_alarm": 10}, 10, 15),
+    ],
+)
+def test_data_points_of_periods(stack: Stack, props: dict[str, int], datapoints: int, periods: int) -> None:
+    """Two fewer than the periods by default."""
+    PinningAlarms(stack, "Alarms", proxy_name="orders", **props)  # type: ignore[arg-type]
+    Template.from_stack(stack).resource_properties_count_is(
+        "AWS::CloudWatch::Alarm", {"DatapointsToAlarm": datapoints, "EvaluationPeriods": periods}, 5
     )
 
 
@@ -95,8 +109,11 @@ def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack)
         ({"pinned_ratio_threshold": 101}, "'pinned_ratio_threshold' should be between 0 and 100 percent, got 101"),
         ({"pool_threshold": -0.5}, "'pool_threshold' should be between 0 and 100 percent, got -0.5"),
         ({"failed_logins_threshold": -2}, "'failed_logins_threshold'.*got -2"),
-        ({"evaluation_periods": 0}, "'evaluation_periods' should be a whole number between 1 and 1440, got 0"),
-        ({"evaluation_periods": 2.5}, "'evaluation_periods' should be a whole number, got 2.5"),
+        ({"evaluation_periods": 2}, "'evaluation_periods' should be a whole number between 3 and 1440, got 2"),
+        ({"evaluation_periods": 3.5}, "'evaluation_periods' should be a whole number, got 3.5"),
+        ({"evaluation_periods": 1441}, "'evaluation_periods' should be a whole number between 3 and 1440, got 1441"),
+        ({"datapoints_to_alarm": 0}, "'datapoints_to_alarm' should be a whole number between 1 and 5, got 0"),
+        ({"datapoints_to_alarm": 6}, "'datapoints_to_alarm' should be a whole number between 1 and 5, got 6"),
         ({"borrow_latency_threshold": Duration.millis(0)}, "'borrow_latency_threshold' should be more than 0"),
     ],
 )
@@ -117,6 +134,12 @@ def test_tokens_reach_threshold_and_description(stack: Stack) -> None:
             "AlarmDescription": {"Fn::Join": ["", Match.array_with([{"Ref": "Limit"}])]},
         },
     )
+
+
+def test_periods_of_a_token_are_refused(stack: Stack) -> None:
+    limit = CfnParameter(stack, "Limit", type="Number").value_as_number
+    with pytest.raises(ConfigurationError, match="'evaluation_periods' should be known at synth, got a token"):
+        PinningAlarms(stack, "Alarms", proxy_name="orders", evaluation_periods=limit)  # type: ignore[arg-type]
 
 
 def test_a_latency_of_a_token_is_refused(stack: Stack) -> None:

@@ -688,7 +688,7 @@ def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.
     settings = add(stack, vpc, instance, drift_check=Duration.minutes(10), drift_repair=True)
     template = Template.from_stack(stack)
     assert settings.drift_guard is not None
-    for name, periods, missing in (("Drifted", 1, "ignore"), ("Unchecked", 3, "breaching")):
+    for name, periods, missing in (("Drifted", 1, "ignore"), ("Unchecked", 3, "missing")):
         template.has_resource_properties(
             "AWS::CloudWatch::Alarm",
             {
@@ -704,6 +704,8 @@ def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.
             },
         )
     [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
+    [resource] = template.find_resources(RESOURCE).values()
+    assert resource["Properties"]["DriftCheck"] == "Test/Settings (stack Test)"
     assert '"Repair":true' in json.dumps(schedule["Properties"]["Target"]["Input"]).replace("\\", "")
 
 
@@ -723,6 +725,25 @@ def test_drift_checks_that_cannot_work_are_refused(
     with pytest.raises(ConfigurationError) as caught:
         add(stack, vpc, instance, **props)
     assert expected in str(caught.value)
+
+
+def test_new_interval_makes_a_new_alarm(app: App, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The old one would look for checks where the slower schedule had none."""
+    ids = []
+    for minutes in (60, 5):
+        stack = Stack(app, f"Other{minutes}")
+        settings = add(stack, vpc, instance, drift_check=Duration.minutes(minutes))
+        assert settings.drift_guard is not None
+        guard_alarms = (settings.drift_guard.drifted, settings.drift_guard.unchecked)
+        ids.append([alarm.node.id for alarm in guard_alarms])
+    assert ids == [["Drifted", "Unchecked60"], ["Drifted", "Unchecked5"]]
+
+
+def test_without_a_drift_check_nothing_is_published(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A custom metric costs money."""
+    add(stack, vpc, instance)
+    [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
+    assert "DriftCheck" not in resource["Properties"]
 
 
 def test_recycle_has_the_values_of_the_contract() -> None:

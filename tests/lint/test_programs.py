@@ -152,8 +152,8 @@ def test_hole_in_a_quoted_value_is_no_value(name: str) -> None:
 
 def test_value_that_resembles_a_hole_is_a_value() -> None:
     """A constant value stays in the remedy, a parameter's mark within quotes too: no driver fills it there."""
-    [finding] = check("a.py", "execute(\"SET a.b = 'node_1 100% :x what?'\")", {}).findings
-    assert 'settings={"a.b": "node_1 100% :x what?"}' in finding.remedy
+    [finding] = check("a.py", "execute(\"SET pgaudit.role = 'node_1 100% :x what?'\")", {}).findings
+    assert 'settings={"pgaudit.role": "node_1 100% :x what?"}' in finding.remedy
 
 
 def test_unparsed_sql_is_counted() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.settings import DENIED, to_text
-from cdk_pinsafe.settings.catalogue import MAJORS, check, find, names
+from cdk_pinsafe.settings.catalogue import MAJORS, Suits, check, check_default, find, names
 
 
 def run(*arguments: str) -> Result:
@@ -33,7 +33,8 @@ def test_parameter_has_all_that_is_known_of_it() -> None:
     ]
     assert "a whole number from 1 to 2147483647" in lines[6]
     assert "the database's owner sets its default" in lines[7]
-    assert lines[8].endswith('settings={"hnsw.max_scan_tuples": 100}')
+    assert lines[8].split(maxsplit=1) == ["default", "any value may be that of every session"]
+    assert lines[9].endswith('settings={"hnsw.max_scan_tuples": 100}')
 
 
 def test_clients_with_a_value_of_their_own_are_named() -> None:
@@ -134,6 +135,11 @@ def test_parameter_as_json() -> None:
         "context": "user",
         "settable": True,
         "denied_on_rds": None,
+        "harmful_default": {
+            "suits": "a role of its own",
+            "values": "256MB or more",
+            "reason": "each sort and hash of each session may take so much, and together more than the instance has",
+        },
         "type": "integer",
         "unit": "kB",
         "units": ["B", "kB", "MB", "GB", "TB"],
@@ -151,14 +157,17 @@ def test_every_example_works(major: int) -> None:
     shown = document("--engine-version", str(major))["parameters"]
     for one in shown:
         [version] = one["versions"]
-        assert (version["example"] is None) == bool(version["denied_on_rds"])
-        if version["denied_on_rds"]:
+        harmful = version["harmful_default"]
+        if version["denied_on_rds"] or (harmful and harmful["suits"] in (Suits.NEVER, Suits.ONE_SESSION)):
+            assert version["example"] is None
             continue
         written: dict[str, Any] = {}
         exec(version["example"], {"Duration": Duration, "Size": Size}, written)
-        [[name, value]] = written["settings"].items()
+        of_role = "role_settings" in written
+        [[name, value]] = (written["role_settings"]["<role>"] if of_role else written["settings"]).items()
         assert name == one["name"]
         assert check(name, to_text(name, value), major) == []
+        assert check_default(name, to_text(name, value), of_role=of_role) == []
     assert len(shown) > 150
 
 

@@ -1,4 +1,4 @@
-"""What an alarm watches of RDS Proxy's pinned connections, and what is wrong with the way it does."""
+"""What an alarm watches of RDS and of RDS Proxy's pinned connections, and what is wrong with the way it does."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -111,9 +111,52 @@ def _is_part_of_a_ratio(alarm: Resource, metric: PinnedMetric) -> bool:
 
 
 def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
-    name = re.escape(metric.id) if isinstance(metric.id, str) else "(?!)"
-    filled = re.compile(rf"FILL\(\s*{name}\s*,")
-    return metric.id is not None and any(filled.search(text) for text in _expressions(alarm))
+    """Whether the metric math has a value while the pinned metric is missing: by FILL, or by counting it as 0.
+
+    A missing value counts as 0 beside a metric that has one, and a point that would be divided by 0 is dropped. Source:
+    "Using metric math", Amazon CloudWatch user guide (documented).
+    """
+    if not isinstance(metric.id, str):
+        return False
+    own = re.escape(metric.id)
+    others = [
+        name for query in _queries(alarm) if dig(query, "MetricStat") and isinstance(name := dig(query, "Id"), str)
+    ]
+    beside = [re.compile(rf"\b{re.escape(other)}\b") for other in others if other != metric.id]
+    return any(
+        re.search(rf"FILL\(\s*{own}\s*,", text)
+        or (
+            re.search(rf"\b{own}\b", text)
+            and not re.search(rf"/\s*{own}\b", text)
+            and any(other.search(text) for other in beside)
+        )
+        for text in _expressions(alarm)
+    )
+
+
+_FILL_WITH_VALUE: Final = re.compile(r"\bFILL\s*\([^,]*,\s*+(?!REPEAT\b|LINEAR\b)", re.IGNORECASE)
+_SECONDS_LATE: Final = 120
+"""RDS's metrics come two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
+elastic/beats issue 30915 (measured by others)."""
+
+
+def fill_fault(alarm: Resource) -> str | None:
+    """What is wrong with an alarm that fills missing values of metrics of RDS, which come late; None if nothing is.
+
+    The filler is the newest value as long as the true one has not come. Source: "Using metric math", row of FILL,
+    Amazon CloudWatch user guide (documented).
+    """
+    stats = [stat for query in _queries(alarm) if (stat := dig(query, "MetricStat"))]
+    if not any(dig(stat, "Metric", "Namespace") == metrics.NAMESPACE for stat in stats):
+        return None
+    if not any(map(_FILL_WITH_VALUE.search, _expressions(alarm))):
+        return None
+    periods = as_number(alarm.get("EvaluationPeriods"))
+    needed = periods if alarm.get("DatapointsToAlarm") is None else as_number(alarm.get("DatapointsToAlarm"))
+    seconds = as_number(dig(stats[0], "Period")) or metrics.PERIOD_SECONDS
+    if periods is None or needed is None or (periods - needed) * seconds >= _SECONDS_LATE:
+        return None
+    return f"it fills missing values and needs {needed:g} of {periods:g} data points, of which the newest are filled"
 
 
 def _expressions(alarm: Resource) -> Iterator[str]:

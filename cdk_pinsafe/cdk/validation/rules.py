@@ -7,15 +7,18 @@ Where CloudFormation decides a value at deployment, a rule gives the benefit of 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
-from ...pinning.remedies import movable
+from ...pinning.remedies import harmful, movable
+from ...settings import DENIED
+from ...settings.catalogue import Suits
 from ..checks import DUMMY_VPC_ID
 from . import alarms
 from .templates import Resource, Templates, as_bool, as_number, is_known, together
+from .topics import Topics
 
 PROXY: Final = "AWS::RDS::DBProxy"
 TARGET_GROUP: Final = "AWS::RDS::DBProxyTargetGroup"
@@ -96,7 +99,7 @@ _SET: Final = re.compile(
     (?: (?P<timezone> TIME\s+ZONE\b ) | (?P<client_encoding> NAMES\b )
       | (?P<default_transaction_isolation> SESSION \s+ CHARACTERISTICS \s.*? \bISOLATION\b )
       | (?P<default_transaction_read_only> SESSION \s+ CHARACTERISTICS \s.*? \bREAD \s+ (?:ONLY|WRITE)\b )
-      | (?P<name> [\w.]+ | \"[^\"]+\" ) \s* (?: = | \bTO\b ) )""",
+      | (?P<name> [\w.]+ | \"[^\"]+\" ) \s* (?: = | \bTO\b ) \s* (?P<value> [^\s,]+ | '[^']*' )? )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
@@ -107,8 +110,15 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
         found = [match for match in map(_SET.match, query.split(";")) if match]
         names = [match["name"].strip('"') if match["name"] else str(match.lastgroup) for match in found]
-        if settable := [name for name in names if is_known(name) and movable(name)]:
+        values = [(match["value"] or "").strip("'") or None for match in found]
+        known = {name: value for name, value in zip(names, values, strict=True) if is_known(name)}
+        if settable := [name for name, value in known.items() if movable(name, value)]:
             yield Finding(group, f"{location}/InitQuery", f"it sets {', '.join(settable)}")
+        for name, value in known.items():
+            against = None if name.lower() in DENIED else harmful(name.lower(), value)
+            if against is not None and against.suits is not Suits.ONE_SESSION:
+                detail = f"it sets {name}, which harms sessions that did not ask for it: {against.reason}"
+                yield Finding(group, f"{location}/InitQuery", detail)
 
 
 def _no_pinning_alarm(app: Templates) -> Iterator[Finding]:
@@ -139,6 +149,36 @@ def _pinning_alarm(app: Templates) -> Iterator[Finding]:
                 continue
             for location, detail in alarms.faults(alarm, metric):
                 yield Finding(alarm, location, detail)
+
+
+def _filled_alarm(app: Templates) -> Iterator[Finding]:
+    for alarm in app.resources("AWS::CloudWatch::Alarm"):
+        if fault := alarms.fill_fault(alarm):
+            yield Finding(alarm, "Properties/DatapointsToAlarm", fault)
+
+
+def _alarm_topic(app: Templates) -> Iterator[Finding]:
+    topics = Topics(app)
+    for topic, notifying in topics.notified():
+        silent = [(alarm, policy) for alarm in notifying if (policy := topics.refusing(topic, alarm))]
+        if silent:
+            alarm, policy = silent[0]
+            detail = f"{_counted(alarm, silent)} may not publish to {topic.logical_id}"
+            yield Finding(policy, "Properties/PolicyDocument", detail)
+
+
+def _alarm_topic_key(app: Templates) -> Iterator[Finding]:
+    topics = Topics(app)
+    for topic, notifying in topics.notified():
+        silent = [(alarm, fault) for alarm in notifying if (fault := topics.unusable_key(topic, alarm))]
+        if silent:
+            alarm, fault = silent[0]
+            yield Finding(topic, "Properties/KmsMasterKeyId", f"{fault}, and {_counted(alarm, silent)} may not publish")
+
+
+def _counted(first: Resource, all_: Sequence[object]) -> str:
+    others = len(all_) - 1
+    return first.logical_id + (f" and {others} other{'s' if others > 1 else ''}" if others else "")
 
 
 _CALLERS: Final = ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "AWS::Events::Rule")
@@ -245,6 +285,16 @@ def _service(name: str) -> str:
     return name.rpartition(".")[2] if is_known(name.rpartition(".")[2]) else "the same service"
 
 
+_RATIO_ALARM: Final = (
+    "cloudwatch.MathExpression(expression='{}', period=Duration.minutes(1), "
+    "using_metrics={{'pinned': safe.metric_pinned(), 'held': safe.metric_database_connections()}})"
+    ".create_alarm(stack, 'Alarm', threshold=50, {}, treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING)"
+)
+_NOTIFY: Final = (
+    "cloudwatch.Metric(namespace='AWS/RDS', metric_name='CPUUtilization')"
+    ".create_alarm(stack, 'Alarm', threshold=90, evaluation_periods=3)"
+    ".add_alarm_action(actions.SnsAction(topic))"
+)
 _PLAIN_PROXY: Final = (
     "proxy = rds.DatabaseProxy(stack, 'Proxy', db_proxy_name='plain', vpc=vpc, secrets=[database.secret], "
     "proxy_target=rds.ProxyTarget.from_instance(database))\n"
@@ -271,7 +321,7 @@ RULES: Final[tuple[Rule, ...]] = (
         finds="a proxy whose initialization query sets what a database can set",
         why="it stops no client from sending its own SET, which still pins, and a client's RESET ALL or DISCARD ALL "
         "undoes it",
-        instead="set it in the database with DatabaseSettings",
+        instead="set it in the database with DatabaseSettings, or for one role by its role_settings",
         evidence=Evidence.LOCAL,
         bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'initQuery': \"SET timezone = 'UTC'\"})",
@@ -306,6 +356,50 @@ RULES: Final[tuple[Rule, ...]] = (
         good="safe.metric_pinned().create_alarm(stack, 'Alarm', threshold=5, evaluation_periods=5, "
         "treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING)",
         find=_pinning_alarm,
+    ),
+    Rule(
+        id="FilledAlarm",
+        severity="warning",
+        finds="an alarm on RDS's metrics that fills missing values by FILL, and needs the newest minutes to be bad",
+        why="RDS's metrics come two to three minutes late, and until then the newest values are the filler: the alarm "
+        "may never go off, or never end",
+        instead="leave FILL out, as in 100 * part / whole, where a missing value counts as 0; and let "
+        "DatapointsToAlarm be two fewer than EvaluationPeriods",
+        evidence=Evidence.DOCUMENTED,
+        bad=_RATIO_ALARM.format("100 * FILL(pinned, 0) / held", "evaluation_periods=5"),
+        good=_RATIO_ALARM.format("100 * pinned / held", "evaluation_periods=7, datapoints_to_alarm=5"),
+        find=_filled_alarm,
+    ),
+    Rule(
+        id="AlarmTopic",
+        severity="error",
+        finds="a topic that alarms of the app notify, and whose policy does not let CloudWatch publish",
+        why="a topic's own policy replaces the one by which SNS lets the account's alarms publish, and a policy that "
+        "only denies, as enforce_ssl makes it, allows nothing: the alarm goes off and nobody is notified",
+        instead="allow sns:Publish to the service cloudwatch.amazonaws.com in the topic's policy, with the condition "
+        "aws:SourceAccount",
+        evidence=Evidence.DOCUMENTED,
+        bad=f"topic = sns.Topic(stack, 'Topic', enforce_ssl=True)\n{_NOTIFY}",
+        good=f"topic = sns.Topic(stack, 'Topic', enforce_ssl=True)\n{_NOTIFY}\n"
+        "topic.add_to_resource_policy(iam.PolicyStatement(actions=['sns:Publish'], resources=[topic.topic_arn], "
+        "principals=[iam.ServicePrincipal('cloudwatch.amazonaws.com')], "
+        "conditions={'StringEquals': {'aws:SourceAccount': stack.account}}))",
+        find=_alarm_topic,
+    ),
+    Rule(
+        id="AlarmTopicKey",
+        severity="error",
+        finds="a topic that alarms of the app notify, and whose key CloudWatch cannot use",
+        why="CloudWatch encrypts what it publishes with the topic's key: alias/aws/sns lets no other service use it, "
+        "and a key of your own only those whom its policy names; the alarm goes off and nobody is notified",
+        instead="encrypt the topic with a key of your own, and allow kms:Decrypt and kms:GenerateDataKey* to the "
+        "service cloudwatch.amazonaws.com in its policy",
+        evidence=Evidence.DOCUMENTED,
+        bad=f"topic = sns.Topic(stack, 'Topic', master_key=kms.Key(stack, 'Key'))\n{_NOTIFY}",
+        good=f"key = kms.Key(stack, 'Key')\ntopic = sns.Topic(stack, 'Topic', master_key=key)\n{_NOTIFY}\n"
+        "key.add_to_resource_policy(iam.PolicyStatement(actions=['kms:Decrypt', 'kms:GenerateDataKey*'], "
+        "resources=['*'], principals=[iam.ServicePrincipal('cloudwatch.amazonaws.com')]))",
+        find=_alarm_topic_key,
     ),
     Rule(
         id="DebugLogging",

@@ -57,6 +57,7 @@ Kind: TypeAlias = Literal[
     "MissingExtension",
     "BareNumber",
     "RoundedValue",
+    "HarmfulDefault",
 ]
 """Kinds of doubt.
 
@@ -67,6 +68,7 @@ Kind: TypeAlias = Literal[
 - ``MissingExtension``: the parameter is of an extension that is not among those to be created.
 - ``BareNumber``: the value is a number without a unit, for a parameter that has one.
 - ``RoundedValue``: PostgreSQL would take the value, for another one.
+- ``HarmfulDefault``: sessions that did not ask for the value would be harmed by it (:mod:`.defaults`).
 """
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from aws_cdk import (
     App,
+    CfnParameter,
     Duration,
     Stack,
 )
@@ -87,24 +88,75 @@ def test_endpoint_of_a_proxy_in_place_of_its_name(app: App, stack: Stack, proxy:
 @pytest.mark.parametrize(
     ("expression", "changed", "properties"),
     [
-        ("100 * a / b", {"period": Duration.minutes(5)}, ["TreatMissingData"]),
+        ("100 * a / b", {"period": Duration.minutes(5)}, []),
         ("100 * FILL(a, 0) / b", {"period": Duration.minutes(5)}, []),
         ("100 * FILL( a , 0) / b", {}, []),
+        ("a * 2", {}, ["TreatMissingData"]),
         ("FILL(a, 0) * 2", {"period": Duration.minutes(5)}, ["Period"]),
         ("100 * FILL(a, 0) / b", {"statistic": "Average"}, ["Stat"]),
         ("100 * FILL(b, 0) / a", {}, ["TreatMissingData"]),
     ],
 )
 def test_metric_math(app: App, stack: Stack, expression: str, changed: dict[str, Any], properties: list[str]) -> None:
-    """In metric math a ratio may have a longer period, and FILL of the pinned metric settles missing data."""
-    using = {"a": _metric(**changed), "b": _metric(metric_name="DatabaseConnections", **changed)}
-    math = cloudwatch.MathExpression(
+    """A ratio may have a longer period; missing data is settled by FILL, or by counting as 0 beside another metric."""
+    good_alarm(
+        stack,
+        "orders",
+        metric=_math(expression, **changed),
+        evaluation_periods=7,
+        datapoints_to_alarm=5,
+        treat_missing_data=None,
+    )
+    assert [found.property for found in check(app)] == properties
+
+
+def _math(expression: str, **changed: Any) -> cloudwatch.MathExpression:
+    using = {"a": _metric(**changed), "b": _metric(**{"metric_name": "DatabaseConnections", **changed})}
+    return cloudwatch.MathExpression(
         expression=expression,
         using_metrics={name: metric for name, metric in using.items() if name in expression},
         period=changed.get("period", Duration.minutes(1)),
     )
-    good_alarm(stack, "orders", metric=math, treat_missing_data=None)
-    assert [found.property for found in check(app)] == properties
+
+
+@pytest.mark.parametrize(
+    ("expression", "changed", "periods", "datapoints", "found"),
+    [
+        ("100 * FILL(a, 0) / b", {}, 5, None, True),
+        ("IF(FILL(b, 0) > 0, 100 * FILL(a, 0) / FILL(b, 1), 0)", {}, 5, None, True),
+        ("FILL(a, 9)", {}, 1, None, True),
+        ("FILL(a + b, 0)", {}, 5, 5, True),
+        ("100 * FILL(a, 0) / b", {}, 7, 6, True),
+        ("100 * FILL(a, 0) / b", {"metric_name": "CPUUtilization"}, 5, None, True),
+        ("100 * FILL(a, 0) / b", {}, 7, 5, False),
+        ("100 * FILL(a, 0) / b", {"period": Duration.minutes(5)}, 3, 2, False),
+        ("100 * FILL(a, 0) / b", {"period": Duration.minutes(5)}, 3, 3, True),
+        ("FILL(a, REPEAT)", {}, 5, None, False),
+        ("FILL(a, LINEAR)", {}, 5, None, False),
+        ("100 * a / b", {}, 5, None, False),
+        ("100 * FILL(a, 0) / b", {"namespace": "AWS/Lambda"}, 5, None, False),
+    ],
+)
+def test_filled_alarm(
+    app: App,
+    stack: Stack,
+    expression: str,
+    changed: dict[str, Any],
+    periods: int,
+    datapoints: int | None,
+    found: bool,
+) -> None:
+    """A filler that the alarm cannot do without is found, of any metric of RDS; two minutes' worth may be spared."""
+    metric = _math(expression, **changed)
+    good_alarm(stack, "orders", metric=metric, evaluation_periods=periods, datapoints_to_alarm=datapoints)
+    assert ("FilledAlarm" in rules_of(app)) is found
+
+
+def test_filled_alarm_of_unknown_periods(app: App, stack: Stack) -> None:
+    """What CloudFormation decides has the benefit of the doubt."""
+    limit = CfnParameter(stack, "Limit", type="Number").value_as_number
+    good_alarm(stack, "orders", metric=_math("FILL(a, 0)"), evaluation_periods=limit)
+    assert rules_of(app) == []
 
 
 def test_metric_math_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:

@@ -1,6 +1,7 @@
 """What the rules say of logs, enhanced logging and initialization queries."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -111,24 +112,7 @@ def test_rule_that_calls_rds_renews(app: App, stack: Stack, vpc: ec2.Vpc, instan
     assert "DebugLogging" not in rules_of(app)
 
 
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ("SET timezone = 'UTC'", "timezone"),
-        ("set session  Search_Path to app; SET TIME ZONE 'UTC'", "Search_Path, timezone"),
-        ('SET "app.user" = 1', "app.user"),
-        ("-- ours\n/* and */ SET jit = off", "jit"),
-        ("SET NAMES 'utf8'", "client_encoding"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", "default_transaction_isolation"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only"),
-        ("SET ROLE reader", None),
-        ("SET role = 'reader'", None),
-        ("SELECT 1", None),
-        ("CREATE TEMP TABLE t (x int)", None),
-    ],
-)
-def test_initialization_query(app: App, stack: Stack, query: str, names: str | None) -> None:
-    """Only what a database could hold is reported, by its name."""
+def add_initialization_query(stack: Stack, query: str) -> None:
     proxy = rds.CfnDBProxy(
         stack,
         "Proxy",
@@ -147,5 +131,43 @@ def test_initialization_query(app: App, stack: Stack, query: str, names: str | N
             init_query=query
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("SET timezone = 'UTC'", "timezone"),
+        ("set session  Search_Path to app; SET TIME ZONE 'UTC'", "Search_Path, timezone"),
+        ('SET "app.user" = 1', None),
+        ("SET row_security = on; SET statement_timeout = '9s'", "statement_timeout"),
+        ("-- ours\n/* and */ SET jit = off", "jit"),
+        ("SET NAMES 'utf8'", "client_encoding"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", "default_transaction_isolation"),
+        ("SET ROLE reader", None),
+        ("SET role = 'reader'", None),
+        ("SELECT 1", None),
+        ("CREATE TEMP TABLE t (x int)", None),
+    ],
+)
+def test_initialization_query(app: App, stack: Stack, query: str, names: str | None) -> None:
+    """Only what a database could hold is reported, by its name."""
+    add_initialization_query(stack, query)
     found = [found.description for found in check(app) if found.rule == "InitQuery"]
+    found = [text for text in found if "harms sessions" not in text]
     assert [text.rpartition(": it sets ")[2] for text in found] == ([names] if names else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("SET session_replication_role TO replica", "session_replication_role, which harms .* foreign keys"),
+        ("SET row_security = 'off'", "row_security, which harms .* queries"),
+        ("SET statement_timeout = 0", "statement_timeout, which harms .* limit"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only, which harms"),
+    ],
+)
+def test_harmful_initialization_query(app: App, stack: Stack, query: str, reason: str) -> None:
+    """What must not be every session's default is not proposed as one, and is no better in the proxy's query."""
+    add_initialization_query(stack, query)
+    [found] = [found.description for found in check(app) if found.rule == "InitQuery"]
+    assert re.search(f": it sets {reason}", found)

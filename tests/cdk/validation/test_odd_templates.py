@@ -31,11 +31,13 @@ VALUES = st.recursive(
 PROPERTIES = [
     *("DBProxyName", "RequireTLS", "DebugLogging", "ConnectionPoolConfigurationInfo", "Namespace", "MetricName"),
     *("Dimensions", "Metrics", "Period", "Statistic", "TreatMissingData", "LogGroupName", "RetentionInDays", "Target"),
-    "Parameters",
+    *("Parameters", "AlarmActions", "Topics", "TopicArn", "TopicName", "KmsMasterKeyId", "KeyPolicy", "TargetKeyId"),
+    *("AliasName", "EvaluationPeriods", "DatapointsToAlarm", "ActionsEnabled"),
 ]
 TYPES = [
     *("AWS::RDS::DBProxy", "AWS::RDS::DBProxyTargetGroup", "AWS::CloudWatch::Alarm", "AWS::Logs::LogGroup"),
-    *("AWS::Scheduler::Schedule", "AWS::CloudFormation::Stack"),
+    *("AWS::Scheduler::Schedule", "AWS::CloudFormation::Stack", "AWS::CloudWatch::CompositeAlarm"),
+    *("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::SNS::TopicInlinePolicy", "AWS::KMS::Key", "AWS::KMS::Alias"),
 ]
 POOL = st.fixed_dictionaries(
     {},
@@ -47,7 +49,16 @@ STAT = st.fixed_dictionaries(
     {"Metric": st.fixed_dictionaries({"MetricName": st.just(metrics.PINNED)}, optional={"Dimensions": VALUES})},
     optional={"Period": VALUES, "Stat": VALUES},
 )
+STATEMENT = st.fixed_dictionaries(
+    {"Effect": st.sampled_from(["Allow", "Deny"]) | VALUES},
+    optional=dict.fromkeys(("Action", "NotAction", "Principal", "NotPrincipal", "Condition"), VALUES),
+)
+TOPIC = st.just({"Ref": "Topic"})
 LIKELY = {
+    "AlarmActions": st.lists(TOPIC) | VALUES,
+    "Topics": st.lists(TOPIC) | VALUES,
+    "PolicyDocument": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES) | STATEMENT | VALUES}) | VALUES,
+    "KeyPolicy": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES)}) | VALUES,
     "EngineFamily": st.just("POSTGRESQL"),
     "MetricName": st.just(metrics.PINNED),
     "ConnectionPoolConfigurationInfo": POOL,
@@ -64,7 +75,7 @@ OUTPUT = st.fixed_dictionaries({"Value": VALUES}, optional={"Export": st.fixed_d
 TEMPLATE = st.fixed_dictionaries(
     {},
     optional={
-        "Resources": st.dictionaries(st.sampled_from(["Proxy", "Group", "Nested", "Alarm"]), RESOURCE | VALUES)
+        "Resources": st.dictionaries(st.sampled_from(["Proxy", "Group", "Nested", "Alarm", "Topic"]), RESOURCE | VALUES)
         | VALUES,
         "Outputs": st.dictionaries(st.just("Name"), OUTPUT | VALUES) | VALUES,
     },

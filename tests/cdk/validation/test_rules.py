@@ -13,9 +13,13 @@ from aws_cdk import (
     Validations,
 )
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
+from aws_cdk import aws_sns as sns
 
 import cdk_pinsafe
 from cdk_pinsafe import EnhancedLogging, PinningAlarms, PinSafeChecks, PinSafePostgres, PinSafeProxy
@@ -41,6 +45,10 @@ def test_example_of_a_rule(
         "ec2": ec2,
         "rds": rds,
         "cloudwatch": cloudwatch,
+        "actions": actions,
+        "iam": iam,
+        "kms": kms,
+        "sns": sns,
         "logs": logs,
         "Duration": Duration,
     }
@@ -128,7 +136,8 @@ def test_plain_resources_break_them_too(app: App, stack: Stack, vpc: ec2.Vpc, in
         max_idle_connections_percent=90,
     )
     found = {found.rule: found for found in check(app)}
-    assert sorted(found) == sorted(rule.id for rule in RULES if rule.id not in ("PinningAlarm", "PrivateDnsConflict"))
+    others = {"PinningAlarm", "FilledAlarm", "AlarmTopic", "AlarmTopicKey", "PrivateDnsConflict"}
+    assert sorted(found) == sorted({rule.id for rule in RULES} - others)
     assert found["IdleOverMax"].path == "Test/Proxy/ProxyTargetGroup"
     assert "it sets timezone, search_path" in found["InitQuery"].description
 

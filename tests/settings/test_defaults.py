@@ -1,0 +1,192 @@
+"""The table of what may be every session's default: complete, able to fire, and true on a real server."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pg8000.native
+import pytest
+
+from cdk_pinsafe.errors import SettingError
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
+from cdk_pinsafe.settings import DENIED
+from cdk_pinsafe.settings.catalogue import (
+    MAJORS,
+    Parameter,
+    Suits,
+    check,
+    check_default,
+    find,
+    hazard,
+    hazard_of,
+    names,
+    versions_of,
+)
+from cdk_pinsafe.settings.catalogue.defaults import HAZARDS, SAFE
+from cdk_pinsafe.settings.catalogue.parameters import SETTABLE
+
+SETTABLE_NAMES = {
+    name.lower()
+    for major in MAJORS
+    for name in names(major)
+    if (row := find(name, major)) is not None and row.context in SETTABLE
+}
+TEXTS = ("", "x", "none", "all", "UTF8", "latin1", "ISO, MDY", "German", "view", "heap")
+
+
+def test_each_settable_parameter_is_judged_once() -> None:
+    """A parameter that a new version brings has to be read and put into the table by hand."""
+    assert SAFE | set(HAZARDS) | (set(DENIED) & SETTABLE_NAMES) == SETTABLE_NAMES
+    assert not SAFE & set(HAZARDS)
+    assert not (SAFE | set(HAZARDS)) & set(DENIED)
+
+
+def candidates(row: Parameter) -> list[str]:
+    """Values that PostgreSQL takes for the parameter."""
+    if row.type == "bool":
+        return ["on", "off"]
+    if row.type == "enum":
+        return [*row.values, *row.hidden_values]
+    if row.type == "string":
+        return [*TEXTS, "[]"] if row.is_list else list(TEXTS)
+    numbers = ["-1", "0", "1", "2", "100", "1000000", "0.5"]
+    return [number for number in numbers if _takes(row, number)]
+
+
+def _takes(row: Parameter, text: str) -> bool:
+    try:
+        check(row.name, text, row.majors[0])
+    except SettingError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(set(HAZARDS) - {"application_name"}))
+def test_some_values_are_harmful_and_others_are_not(name: str) -> None:
+    """A row that never fires says nothing, and one that always does would take the parameter away."""
+    row = versions_of(name)[-1]
+    values = [[] if value == "[]" else value for value in candidates(row)]
+    harmful = [value for value in values if hazard_of(name, value)]
+    assert harmful
+    assert len(harmful) < len(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "harmful"),
+    [
+        ("ROW_SECURITY", "f", True),
+        ("row_security", "1", False),
+        ("row_security", "perhaps", False),
+        ("statement_timeout", "0min", True),
+        ("statement_timeout", "1", False),
+        ("work_mem", "262144", True),
+        ("work_mem", "0.25GB", True),
+        ("work_mem", "255MB", False),
+        ("temp_buffers", "32768", True),
+        ("extra_float_digits", "0", True),
+        ("extra_float_digits", "3", False),
+        ("default_transaction_isolation", "SERIALIZABLE", True),
+        ("search_path", [], True),
+        ("search_path", [""], True),
+        ("search_path", ["app"], False),
+        ("client_encoding", "utf-8", False),
+        ("client_encoding", "LATIN1", True),
+        ("DateStyle", "ISO, DMY", False),
+        ("DateStyle", "SQL, DMY", True),
+        ("session_replication_role", "Replica", True),
+        ("session_replication_role", "local", False),
+        ("app.tenant", "7", True),
+        ("shop.bypass_rls", "on", True),
+        ("request.jwt.claims", "{}", True),
+        ("hnsw.ef_search", "100", False),
+        ("pgaudit.log", "ddl", False),
+        ("no_such_parameter", "1", False),
+    ],
+)
+def test_values_are_read_as_postgresql_reads_them(name: str, value: str | list[str], harmful: bool) -> None:
+    """Spellings, units and the case of letters do not hide a value."""
+    assert (hazard_of(name, value) is not None) == harmful
+
+
+def test_what_loses_data_is_refused() -> None:
+    """Nobody can acknowledge it; the role of a loader may have what is meant for one."""
+    for name in ("zero_damaged_pages", "ignore_checksum_failure", "allow_system_table_mods"):
+        for of_role in (False, True):
+            with pytest.raises(SettingError, match="which is no default: it .*; remove it, and SET it in the one"):
+                check_default(name, "on", of_role=of_role)
+        assert check_default(name, "off", of_role=False) == []
+    with pytest.raises(SettingError, match="foreign keys.*give it to a role of its own by 'role_settings'"):
+        check_default("session_replication_role", "replica", of_role=False)
+    assert check_default("session_replication_role", "replica", of_role=True) == []
+
+
+def test_what_a_dba_may_want_is_a_doubt() -> None:
+    """A warning for every session, none for a role of its own unless no session should have it."""
+    for name, value in (("row_security", "off"), ("statement_timeout", "0"), ("default_transaction_read_only", "on")):
+        assert [doubt.kind for doubt in check_default(name, value, of_role=False)] == ["HarmfulDefault"]
+        assert check_default(name, value, of_role=True) == []
+    assert [doubt.kind for doubt in check_default("track_counts", "off", of_role=True)] == ["HarmfulDefault"]
+    known = hazard("application_name")
+    assert known is not None
+    assert known.suits is Suits.ONE_SESSION
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("server")) as server:
+        server.create_master("app", "secret", "shop")
+        with contextlib.closing(server.connect("shop")) as connection:
+            connection.run(
+                "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (parent int REFERENCES parent, "
+                "words text[]); CREATE VIEW seen AS SELECT 1; CREATE TABLE secret (x int); "
+                "ALTER TABLE secret ENABLE ROW LEVEL SECURITY; GRANT ALL ON ALL TABLES IN SCHEMA public TO app"
+            )
+        yield server
+
+
+@contextlib.contextmanager
+def with_default(server: PostgresServer, name: str, value: str) -> Iterator[pg8000.native.Connection]:
+    """A fresh session of a database with this default."""
+    with contextlib.closing(server.connect("postgres")) as admin:
+        admin.run(f"ALTER DATABASE shop SET {name} = {value}")
+        try:
+            with contextlib.closing(server.connect("shop")) as connection:
+                yield connection
+        finally:
+            admin.run(f"ALTER DATABASE shop RESET {name}")
+
+
+def test_replica_lets_an_orphan_past_a_foreign_key(server: PostgresServer) -> None:
+    with with_default(server, "session_replication_role", "replica") as connection:
+        connection.run("INSERT INTO child VALUES (99)")
+        assert connection.run("SELECT parent FROM child WHERE parent NOT IN (SELECT id FROM parent)") == [[99]]
+
+
+def test_array_nulls_off_stores_a_word(server: PostgresServer) -> None:
+    with with_default(server, "array_nulls", "off") as connection:
+        assert connection.run("SELECT ('{NULL}'::text[])[1] IS NULL") == [[False]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "statement", "message"),
+    [
+        ("default_transaction_read_only", "on", "CREATE TABLE t ()", "read-only transaction"),
+        ("search_path", "''", "SELECT * FROM parent", 'relation "parent" does not exist'),
+        ("restrict_nonsystem_relation_kind", "view", "SELECT * FROM seen", "access to non-system view"),
+        ("xmloption", "document", "SELECT 'a <b/>'::xml", "invalid XML document|unsupported XML feature"),
+        (
+            "row_security",
+            "off",
+            "SET SESSION AUTHORIZATION app; SELECT * FROM public.secret",
+            "would be affected by row-level security",
+        ),
+    ],
+)
+def test_default_breaks_others_sql(server: PostgresServer, name: str, value: str, statement: str, message: str) -> None:
+    """What a session did not ask for fails its plain SQL."""
+    with with_default(server, name, value) as connection, pytest.raises(pg8000.native.DatabaseError, match=message):
+        connection.run(statement)
+
+
+def test_transform_null_equals_changes_a_condition(server: PostgresServer) -> None:
+    with with_default(server, "transform_null_equals", "on") as connection:
+        assert connection.run("SELECT 1 WHERE NULLIF(1, 1) = NULL") == [[1]]
