@@ -89,10 +89,8 @@ def check(dsn: str) -> tuple[Target, list[Row]]:
         names = sorted(status.key.name for status in statuses if not status.key.role)
         effective = _effective(dsn, names) if names else {}
     except psycopg.Error as error:
-        failure = ApplyError(f"the database cannot be read: {truncate(str(error), 300)}")
-    else:
-        return target, [Row(one, *((None, None) if one.key.role else effective[one.key.name])) for one in statuses]
-    raise failure
+        raise ApplyError(f"the database cannot be read: {truncate(str(error), 300)}") from None
+    return target, [Row(one, *((None, None) if one.key.role else effective[one.key.name])) for one in statuses]
 
 
 class _Session:
@@ -114,10 +112,9 @@ def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
         parts_of(dsn)
         return psycopg.connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)  # type: ignore[arg-type]
     except MalformedError as error:
-        failure: ApplyError = ApplyError(str(error))
+        raise ApplyError(str(error)) from None
     except psycopg.OperationalError as error:
-        failure = UnreachableError(f"no connection: {truncate(str(error), 400)}")
-    raise failure
+        raise UnreachableError(f"no connection: {truncate(str(error), 400)}") from None
 
 
 def _target(connection: psycopg.Connection[Any]) -> Target:

@@ -19,7 +19,7 @@ from .properties import DesiredState, Identity
 from .recycle import ChangedDatabase, recycle
 from .secret import SecretMissingError
 from .transaction import Applied, ExtensionsMissingError, Outcome, Transaction
-from .verify import Verified, verify
+from .verify import verify
 
 _BLOCKS_LOGIN: Final = frozenset({"session_preload_libraries"})
 """If a value names a missing library, nobody can log in to the database any more, not even to roll back."""
@@ -76,16 +76,13 @@ def _apply(task: Task, rollback_connector: Connector) -> Applied:
     applied = _transact(task, task.desired, task.owns)
     outcome = applied.outcome
     try:
-        verified = _verify(task, applied)
+        overridden = _verify(task, applied)
     except PinSafeError as error:
-        failure = error
-    else:
-        # The connecting user's own values are either reported already, or are among the role settings.
-        known = {name for name, _ in outcome.role_overrides} | {key.name for key in applied.stored if key.role}
-        log.info("verified", names=len(task.desired.names), overridden=verified.overridden, drifted=verified.drifted)
-        more = tuple((name, "") for name in verified.overridden if name not in known)
-        return replace(applied, outcome=replace(outcome, role_overrides=outcome.role_overrides + more))
-    raise _rolled_back(replace(task, connector=rollback_connector), applied, failure)
+        raise _rolled_back(replace(task, connector=rollback_connector), applied, error) from None
+    # The connecting user's own values are either reported already, or are among the role settings.
+    known = {name for name, _ in outcome.role_overrides} | {key.name for key in applied.stored if key.role}
+    more = [(name, "") for name in overridden if name not in known]
+    return replace(applied, outcome=replace(outcome, role_overrides=[*outcome.role_overrides, *more]))
 
 
 def remove(task: Task, resource: str) -> Applied:
@@ -103,8 +100,7 @@ def remove(task: Task, resource: str) -> Applied:
         log.warning("database_missing", database=task.identity.target.database)
         return Applied(Outcome())
     except (UnreachableError, SecretMissingError) as error:
-        failure = type(error)(f"{messages.truncate(str(error), 750)}; {_DELETION_REMEDY}")
-    raise failure
+        raise type(error)(f"{messages.truncate(str(error), 750)}; {_DELETION_REMEDY}") from None
 
 
 def try_out(task: Task) -> None:
@@ -162,7 +158,7 @@ def repair(task: Task) -> Applied:
     return _transact(task, None, lambda row: (row.owner, row.resource) == owned, is_verified=False)
 
 
-def _verify(task: Task, applied: Applied) -> Verified:
+def _verify(task: Task, applied: Applied) -> list[str]:
     touched = {key.name for key in (*applied.outcome.changed, *applied.outcome.adopted) if not key.role}
     stored = {key.name: text for key, text in applied.stored.items() if not key.role}
     return verify(task.connector, task.desired.names, touched, stored, task.deadline.fraction(_VERIFYING))
@@ -230,15 +226,16 @@ def _transact(
             applied = uncertain = applied.merge_earlier_attempt(uncertain)
             transaction.commit()
             if desired and desired.terminate_idle and (applied.outcome.changed or applied.outcome.reset):
-                return applied.with_commit_time(session.run(sql.CLOCK)[0][0])
+                committed_at = session.run(sql.CLOCK)[0][0]
+                return replace(applied, outcome=replace(applied.outcome, committed_at=committed_at))
         return applied
 
     try:
         return retry(attempt, deadline, str(connector.target))
     except PinSafeError as error:
-        failure = error
-    if uncertain is None:
-        raise failure
-    if is_verified and not isinstance(failure, UnreachableError):
-        raise _rolled_back(task, uncertain, failure)
-    raise type(failure)(f"{messages.truncate(str(failure), 850)}; the change may have been committed")
+        if uncertain is None:
+            raise
+        if is_verified and not isinstance(error, UnreachableError):
+            raise _rolled_back(task, uncertain, error) from None
+        message = f"{messages.truncate(str(error), 850)}; the change may have been committed"
+        raise type(error)(message) from None

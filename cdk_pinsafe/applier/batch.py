@@ -160,8 +160,8 @@ def for_each_database(
                 log.exception(error)
                 failure = ApplyError(f"{identity.target}: internal error of the applier ({type(error).__name__})")
             on_failure()
-            # Without the traceback, which would keep the objects of its frames alive.
-            result.failed[name] = failure.with_traceback(None)
+            # A new error: the traceback of this one would keep the objects of its frames alive.
+            result.failed[name] = type(failure)(str(failure))
             log.error("database_failed", kind=type(failure).__name__)
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:

@@ -149,7 +149,7 @@ class Session:
         conflicts = _CREATION_CONFLICTS if statement == sql.CREATE_EXTENSIONS else _CONFLICTS
         if statement == sql.LOCK:
             conflicts = (*conflicts, _CANCELLED)
-        with _sorted_errors(self._target, conflicts):
+        with _classified_errors(self._target, conflicts):
             return self._connection.run(statement, **values) or []
 
     @property
@@ -186,7 +186,7 @@ def connect(target: Target, credentials: Credentials, deadline: Deadline, option
     """
     context = tls_context()
     startup = {"options": " ".join(f"-c {name}={value}" for name, value in options.items())} if options else None
-    with _sorted_errors(target, connecting=True):
+    with _classified_errors(target, connecting=True):
         tls = _open(target, context, max(0.1, min(_CONNECT_SECONDS, deadline.left)))
         tls.deadline = deadline
         try:
@@ -238,10 +238,10 @@ def tls_context() -> ssl.SSLContext:
     try:
         return _load_context(path)
     except (OSError, ValueError) as error:
-        reason = truncate(str(error), 120)
-    raise ApplyError(
-        f"the CA bundle {truncate(path, 200)} cannot be read: {reason}; {CA_BUNDLE_VARIABLE} must name a PEM file"
-    )
+        raise ApplyError(
+            f"the CA bundle {truncate(path, 200)} cannot be read: {truncate(str(error), 120)}; {CA_BUNDLE_VARIABLE} "
+            "must name a PEM file"
+        ) from None
 
 
 @functools.cache
@@ -278,19 +278,17 @@ def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
 
 
 @contextlib.contextmanager
-def _sorted_errors(target: Target, conflicts: tuple[str, ...] = (), *, connecting: bool = False) -> Iterator[None]:
+def _classified_errors(target: Target, conflicts: tuple[str, ...] = (), *, connecting: bool = False) -> Iterator[None]:
     """Turn the driver's errors into this module's, without their cause."""
     try:
         yield
     except Exception as error:
         # pg8000 raises anything: OSError, KeyError, UnicodeError, struct.error ...
-        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error, conflicts)
-    else:
-        return
-    raise outcome
+        classified = _connect_error(target, error) if connecting else _statement_error(target, error, conflicts)
+        raise classified from None
 
 
-def _statement_outcome(target: Target, error: Exception, conflicts: tuple[str, ...]) -> Exception:
+def _statement_error(target: Target, error: Exception, conflicts: tuple[str, ...]) -> Exception:
     answer = _answer(error)
     if answer is None:
         return _client_side_error(target, error, "the connection was lost")
@@ -301,7 +299,7 @@ def _statement_outcome(target: Target, error: Exception, conflicts: tuple[str, .
     return ServerError(answer)
 
 
-def _connect_outcome(target: Target, error: Exception) -> Exception:
+def _connect_error(target: Target, error: Exception) -> Exception:
     answer = _answer(error)
     if answer is None:
         return _client_side_error(target, error, "it cannot be reached")

@@ -8,6 +8,16 @@ from typing import Final
 
 from ..settings.libraries import LOAD_LIBRARIES as _LOADING
 
+STORED: Final = """
+  SELECT pg_catalog.lower(o.option_name) AS name,
+         CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END AS role,
+         o.option_value AS value
+  FROM pg_catalog.pg_db_role_setting AS s
+  JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+  CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+"""
+"""What is stored for the database and for roles in it: name in lower case, role or empty, text. A subquery."""
+
 CREATE_EXTENSIONS: Final = """
 DO $pinsafe$
 DECLARE
@@ -111,7 +121,8 @@ $pinsafe$
 )
 """Request: names of extensions; see :mod:`..settings.libraries`. No result."""
 
-APPLY_CHANGES: Final = """
+APPLY_CHANGES: Final = (
+    """
 DO $pinsafe$
 DECLARE
   v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
@@ -128,13 +139,10 @@ BEGIN
   IF EXISTS (
     SELECT
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'expected') AS e(name text, role text, value text)
-    LEFT JOIN (
-      pg_catalog.pg_db_role_setting AS s
-      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
-      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON pg_catalog.lower(o.option_name) = e.name
-     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = e.role
-    WHERE o.option_value IS DISTINCT FROM e.value
+    LEFT JOIN ("""  # noqa: S608 - all are constants
+    + STORED
+    + """) AS s ON s.name = e.name AND s.role = e.role
+    WHERE s.value IS DISTINCT FROM e.value
   ) THEN
     RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'another session changed a setting meanwhile';
   END IF;
@@ -223,15 +231,12 @@ BEGIN
   IF v_request -> 'ledger_writes' <> '[]' THEN
     INSERT INTO cdk_pinsafe.setting AS l (name, role, owner, resource, desired, applied, previous, adopted, at)
     SELECT w.value ->> 'name', w.value ->> 'role', w.value ->> 'owner', w.value ->> 'resource', w.value -> 'desired',
-           COALESCE(w.value ->> 'applied', o.option_value), w.value ->> 'previous',
+           COALESCE(w.value ->> 'applied', s.value), w.value ->> 'previous',
            CAST(w.value ->> 'adopted' AS boolean), pg_catalog.now()
     FROM pg_catalog.jsonb_array_elements(v_request -> 'ledger_writes') AS w(value)
-    LEFT JOIN (
-      pg_catalog.pg_db_role_setting AS s
-      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
-      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON pg_catalog.lower(o.option_name) = w.value ->> 'name'
-     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = w.value ->> 'role'
+    LEFT JOIN ("""
+    + STORED
+    + """) AS s ON s.name = w.value ->> 'name' AND s.role = w.value ->> 'role'
     ON CONFLICT (name, role) DO UPDATE SET
       owner = EXCLUDED.owner, resource = EXCLUDED.resource, desired = EXCLUDED.desired, applied = EXCLUDED.applied,
       previous = EXCLUDED.previous, adopted = EXCLUDED.adopted, at = EXCLUDED.at;
@@ -253,15 +258,13 @@ BEGIN
 
   PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST(pg_catalog.jsonb_build_object(
     'refused', pg_catalog.to_jsonb(v_refused),
-    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
-                        CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
-                 FROM pg_catalog.pg_db_role_setting AS s
-                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
-                 CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-                WHERE d.datname = pg_catalog.current_database())) AS text), true);
+    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.role, s.value)) FROM ("""
+    + STORED
+    + """) AS s)) AS text), true);
 END
 $pinsafe$
 """
+)
 """Runs the ALTERs of a plan, and writes the ledger.
 
 Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``

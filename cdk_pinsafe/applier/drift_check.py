@@ -1,7 +1,6 @@
 """The scheduled drift check: counts what drifted, publishes the counts as metrics, and repairs only on request."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
@@ -23,34 +22,6 @@ _TIMEOUT: Final = 30.0
 """Seconds for one database. Unlike a deployment, a check need not wait longer: the next scheduled one retries."""
 
 
-@dataclass
-class Findings:
-    """What was found in all databases.
-
-    Attributes:
-        drifted: settings that differ from the desired value: another text is stored, or a fresh session does not get
-            it, or the ledger has no row of them.
-        overridden_by_role: settings that a role's own value overrides.
-        repaired: those of ``drifted`` that were set again.
-        unchecked: databases that could not be checked.
-    """
-
-    drifted: int = 0
-    overridden_by_role: int = 0
-    repaired: int = 0
-    unchecked: int = 0
-
-    @property
-    def metrics(self) -> dict[str, int]:
-        """The metrics by name."""
-        return {
-            Metric.DRIFTED: self.drifted,
-            Metric.OVERRIDDEN_BY_ROLE: self.overridden_by_role,
-            Metric.REPAIRED: self.repaired,
-            Metric.UNCHECKED: self.unchecked,
-        }
-
-
 def check(
     credentials: CredentialsCache,
     identities: Sequence[Identity],
@@ -59,7 +30,7 @@ def check(
     deadline: Deadline,
     *,
     repairs: bool,
-) -> Findings:
+) -> dict[str, int]:
     """Check all databases of a resource, and publish what was found.
 
     A database that cannot be checked is counted and is no error: Lambda would run a failed function again at once.
@@ -71,8 +42,13 @@ def check(
         name: the value of the metrics' dimension.
         deadline: when the response must be ready.
         repairs: whether to set again what drifted.
+
+    Returns:
+        The metrics: how many settings drifted (another text is stored, or a fresh session does not get it, or the
+        ledger has no row), how many a role's own value overrides, how many that drifted were set again, and how many
+        databases could not be checked.
     """
-    findings = Findings()
+    counts = dict.fromkeys((Metric.DRIFTED, Metric.OVERRIDDEN_BY_ROLE, Metric.REPAIRED), 0)
     lock = Lock()
 
     def check_one(task: Task) -> Applied:
@@ -86,14 +62,15 @@ def check(
             log.warning("overridden_by_role", names=overridden)
         repaired = _repair(task) if drifted and repairs else 0
         with lock:
-            findings.drifted += len(drifted)
-            findings.overridden_by_role += len(overridden)
-            findings.repaired += repaired
+            counts[Metric.DRIFTED] += len(drifted)
+            counts[Metric.OVERRIDDEN_BY_ROLE] += len(overridden)
+            counts[Metric.REPAIRED] += repaired
         return Applied(Outcome())
 
-    findings.unchecked = len(for_each_database(identities, check_one, credentials, deadline).failed)
-    log.metrics(METRIC_NAMESPACE, {METRIC_DIMENSION: name}, findings.metrics)
-    return findings
+    failed = for_each_database(identities, check_one, credentials, deadline).failed
+    counts[Metric.UNCHECKED] = len(failed)
+    log.metrics(METRIC_NAMESPACE, {METRIC_DIMENSION: name}, counts)
+    return counts
 
 
 def publish_deployment(name: str, failed: int) -> None:
@@ -114,8 +91,7 @@ def _compare(task: Task) -> list[SettingStatus]:
     try:
         return retry(attempt, task.deadline, str(target))
     except ServerError as error:
-        failure = ApplyError(messages.other_error(target, error.answer))
-    raise failure
+        raise ApplyError(messages.other_error(target, error.answer)) from None
 
 
 def _repair(task: Task) -> int:

@@ -129,7 +129,7 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
         case _ if request == DRIFT_CHECK:
             name, repairs = str(event.get("Name")), event.get("Repair") is True
             managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
-            return check(credentials, identities, managed, name, deadline, repairs=repairs).metrics
+            return check(credentials, identities, managed, name, deadline, repairs=repairs)
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {truncate(request, 40)!r}")
     if request != "Delete" and (name := properties.get(Property.DRIFT_CHECK)):

@@ -14,7 +14,7 @@ The rules, for one construct (the owner):
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 Value: TypeAlias = str | tuple[str, ...]
@@ -143,7 +143,7 @@ class Change:
         return Change(text, earlier.row, self.new_text, self.new_row)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What to do, and what to report of it.
 
@@ -158,14 +158,14 @@ class Plan:
         repaired: settings among ``changed`` that someone else had changed.
     """
 
-    actions: tuple[Action, ...]
-    ledger_writes: tuple[LedgerWrite, ...]
-    ledger_deletes: tuple[Key, ...]
-    changed: tuple[Key, ...] = ()
-    adopted: tuple[Key, ...] = ()
-    reset: tuple[Key, ...] = ()
-    kept_foreign: tuple[Key, ...] = ()
-    repaired: tuple[Key, ...] = ()
+    actions: list[Action] = field(default_factory=list)
+    ledger_writes: list[LedgerWrite] = field(default_factory=list)
+    ledger_deletes: list[Key] = field(default_factory=list)
+    changed: list[Key] = field(default_factory=list)
+    adopted: list[Key] = field(default_factory=list)
+    reset: list[Key] = field(default_factory=list)
+    kept_foreign: list[Key] = field(default_factory=list)
+    repaired: list[Key] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -214,56 +214,36 @@ def plan(
     if conflicts:
         raise OwnedByAnotherError(conflicts)
 
-    actions: list[Action] = []
-    writes: list[LedgerWrite] = []
-    changed: list[Key] = []
-    adopted: list[Key] = []
-    reset: list[Key] = []
-    kept_foreign: list[Key] = []
-    repaired: list[Key] = []
-
-    deletes = [key for key in ledger if key in owned and key not in desired and key not in orphaned]
+    planned = Plan()
+    planned.ledger_deletes += [key for key in ledger if key in owned and key not in desired and key not in orphaned]
     # Resets come first, so that an error of a new value cannot be taken for an error of an old one.
-    for key in deletes:
+    for key in planned.ledger_deletes:
         row = ledger[key]
         if stored.get(key) != row.applied:
-            kept_foreign.append(key)
+            planned.kept_foreign.append(key)
         elif row.previous != row.applied:
-            actions.append(_restore(key, row.previous))
-            reset.append(key)
+            planned.actions.append(_restore(key, row.previous))
+            planned.reset.append(key)
 
     for key, value in desired.items():
         known = ledger.get(key)
         if key not in already_in_place:
-            actions.append(Action(key, value))
-            changed.append(key)
+            planned.actions.append(Action(key, value))
+            planned.changed.append(key)
             if known is not None and stored.get(key) != known.applied:
-                repaired.append(key)
+                planned.repaired.append(key)
         elif known is None:
-            adopted.append(key)
+            planned.adopted.append(key)
         elif known == LedgerRow(owner, resource, value, stored[key], known.previous, known.adopted):
             continue
-        writes.append(
-            LedgerWrite(key, owner, resource, value, stored.get(key), key in already_in_place)
-            if known is None
-            else LedgerWrite(key, owner, resource, value, known.previous, known.adopted)
-        )
+        previous, adopted = (known.previous, known.adopted) if known else (stored.get(key), key in already_in_place)
+        planned.ledger_writes.append(LedgerWrite(key, owner, resource, value, previous, adopted))
 
     for key in orphaned:
         row = replace(ledger[key], owner=owner, resource=resource)
         if row != ledger[key]:
-            writes.append(LedgerWrite.of(key, row))
-
-    return Plan(
-        tuple(actions),
-        tuple(writes),
-        tuple(deletes),
-        tuple(changed),
-        tuple(adopted),
-        tuple(reset),
-        tuple(kept_foreign),
-        tuple(repaired),
-    )
+            planned.ledger_writes.append(LedgerWrite.of(key, row))
+    return planned
 
 
 def plan_rollback(changes: Mapping[Key, Change], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
@@ -271,19 +251,17 @@ def plan_rollback(changes: Mapping[Key, Change], *, ledger: Mapping[Key, LedgerR
 
     A value that someone else changed since is kept; so is a setting with its ledger row if the row changed since.
     """
-    actions: list[Action] = []
-    writes: list[LedgerWrite] = []
-    deletes: list[Key] = []
+    planned = Plan()
     for key, change in changes.items():
         if ledger.get(key) != change.new_row:
             continue
         if stored.get(key) == change.new_text != change.text:
-            actions.append(_restore(key, change.text))
+            planned.actions.append(_restore(key, change.text))
         if change.row is not None:
-            writes.append(LedgerWrite.of(key, change.row))
+            planned.ledger_writes.append(LedgerWrite.of(key, change.row))
         else:
-            deletes.append(key)
-    return Plan(tuple(actions), tuple(writes), tuple(deletes))
+            planned.ledger_deletes.append(key)
+    return planned
 
 
 def _restore(key: Key, text: str | None) -> Action:

@@ -84,7 +84,7 @@ def _fetch(arn: str) -> str | None:
     try:
         client: Any = boto3.client(
             "secretsmanager",
-            # A route that is missing swallows packets: without these, the error would come after minutes.
+            # Without a route packets are dropped, and with the default timeouts the error would take minutes.
             config=Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"}),
         )
         answer = client.get_secret_value(SecretId=arn)

@@ -20,6 +20,7 @@ from .do_blocks import CANONICALIZE as CANONICALIZE
 from .do_blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
 from .do_blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
 from .do_blocks import RECYCLE as RECYCLE
+from .do_blocks import STORED
 
 ABOUT: Final = "pinsafe:"
 """Prefix of the column field of an error, if a block set it. PostgreSQL's own errors use the field, too."""
@@ -56,16 +57,15 @@ STATEMENT_TIMEOUT: Final = "SELECT pg_catalog.set_config('statement_timeout', :m
 REQUEST: Final = "SELECT pg_catalog.set_config('cdk_pinsafe.request', :request, true)"
 RESULT: Final = "SELECT CAST(pg_catalog.current_setting('cdk_pinsafe.result') AS pg_catalog.jsonb)"
 
-STATE: Final = """
+STATE: Final = (
+    """
 SELECT
   CAST(current_user AS text),
   CAST(pg_catalog.pg_get_userbyid(d.datdba) AS text),
   pg_catalog.pg_has_role(d.datdba, 'USAGE'),
-  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
-            CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
-     FROM pg_catalog.pg_db_role_setting AS s
-     CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    WHERE s.setdatabase = d.oid),
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.role, s.value)) FROM ("""  # noqa: S608 - constants
+    + STORED
+    + """) AS s),
   (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
             pg_catalog.lower(o.option_name), pg_catalog.pg_get_userbyid(s.setrole)))
      FROM pg_catalog.pg_db_role_setting AS s
@@ -78,6 +78,7 @@ SELECT
 FROM pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
+)
 """One row: the session's user, the database's owner, whether the user has the owner's privileges, the values stored for
 the database and for roles in it (name in lower case, role or empty, text), the values that roles have for ``names`` in
 every database (name, role), those of ``roles`` that exist, the extensions."""

@@ -3,7 +3,8 @@
 Each step is one statement or block for all settings.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import ApplyError
@@ -45,15 +46,15 @@ class Outcome:
             needed.
     """
 
-    applied: tuple[Key, ...] = ()
-    changed: tuple[Key, ...] = ()
-    adopted: tuple[Key, ...] = ()
-    reset: tuple[Key, ...] = ()
-    kept_foreign: tuple[Key, ...] = ()
-    repaired: tuple[Key, ...] = ()
-    orphaned: tuple[Key, ...] = ()
-    refused: tuple[tuple[Key, str], ...] = ()
-    role_overrides: tuple[tuple[str, str], ...] = ()
+    applied: Sequence[Key] = ()
+    changed: Sequence[Key] = ()
+    adopted: Sequence[Key] = ()
+    reset: Sequence[Key] = ()
+    kept_foreign: Sequence[Key] = ()
+    repaired: Sequence[Key] = ()
+    orphaned: Sequence[Key] = ()
+    refused: Sequence[tuple[Key, str]] = ()
+    role_overrides: Sequence[tuple[str, str]] = ()
     committed_at: str = ""
 
 
@@ -81,10 +82,6 @@ class Applied:
         }
         is_repeated = earlier.changes.keys() <= self.changes.keys()
         return Applied(self.outcome if is_repeated else earlier.outcome, self.stored, {**earlier.changes, **merged})
-
-    def with_commit_time(self, time: str) -> "Applied":
-        """The same, with the time of the commit."""
-        return replace(self, outcome=replace(self.outcome, committed_at=time))
 
 
 class ExtensionsMissingError(Exception):
@@ -118,7 +115,7 @@ class Transaction:
             ExtensionsMissingError: extensions are missing, and this session must not create them.
             ApplyError: the cause and the remedy.
         """
-        try:
+        with self._translated_errors():
             self._begin()
             ledger = read_ledger(self._session, self._target)
             owned = {key for key, row in ledger.items() if is_owned(row)}
@@ -132,50 +129,40 @@ class Transaction:
             # Settings of a role that was dropped are neither set nor given up.
             wanted = {key: value for key, value in desired.settings.items() if key not in orphaned}
             planned = self._plan(wanted, orphaned, ledger, owned, texts)
-            planned = replace(planned, actions=(*restored, *planned.actions))
+            planned = replace(planned, actions=[*restored, *planned.actions])
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
             if not planned.is_empty:
                 stored, refused = self._execute(planned, state)
-        except ServerError as error:
-            failure = self._apply_error(error.answer)
-        except OwnedByAnotherError as error:
-            failure = ApplyError(messages.owned_by_another(self._target, error.conflicts))
-        else:
-            not_reset = {key for key, _ in refused}
-            managed = (ledger.keys() - set(planned.ledger_deletes)) | desired.settings.keys()
-            outcome = Outcome(
-                applied=tuple(wanted),
-                changed=planned.changed,
-                adopted=planned.adopted,
-                reset=tuple(key for key in planned.reset if key not in not_reset),
-                kept_foreign=planned.kept_foreign,
-                repaired=planned.repaired,
-                orphaned=tuple(orphaned),
-                refused=refused,
-                role_overrides=find_role_overrides(desired.names, stored, state.in_all_databases, managed),
-            )
-            touched = {key.name for key in (*planned.changed, *planned.adopted) if not key.role}
-            overridden = [pair for pair in outcome.role_overrides if pair[0] in touched]
-            if overridden and not desired.allow_role_overrides:
-                raise ApplyError(messages.overridden_by_role(self._target, overridden))
-            return Applied(outcome, stored, planned.changes(ledger, texts, stored))
-        raise failure
+        not_reset = {key for key, _ in refused}
+        managed = (ledger.keys() - set(planned.ledger_deletes)) | desired.settings.keys()
+        outcome = Outcome(
+            applied=tuple(wanted),
+            changed=planned.changed,
+            adopted=planned.adopted,
+            reset=[key for key in planned.reset if key not in not_reset],
+            kept_foreign=planned.kept_foreign,
+            repaired=planned.repaired,
+            orphaned=orphaned,
+            refused=refused,
+            role_overrides=find_role_overrides(desired.names, stored, state.in_all_databases, managed),
+        )
+        touched = {key.name for key in (*planned.changed, *planned.adopted) if not key.role}
+        overridden = [pair for pair in outcome.role_overrides if pair[0] in touched]
+        if overridden and not desired.allow_role_overrides:
+            raise ApplyError(messages.overridden_by_role(self._target, overridden))
+        return Applied(outcome, stored, planned.changes(ledger, texts, stored))
 
     def roll_back(self, changes: Mapping[Key, Change]) -> list[Key]:
         """Undo the changes of another transaction, but for the COMMIT; return what PostgreSQL refuses to reset."""
-        try:
+        with self._translated_errors():
             self._begin()
             ledger = read_ledger(self._session, self._target)
             state = read_state(self._session, (), ())
             planned = plan_rollback(changes, ledger=ledger, stored=state.stored)
             compare_with_stored(self._session, {}, {}, changes.keys(), state.stored)  # for the libraries that it loads
             _, refused = self._execute(planned, state)
-        except ServerError as error:
-            failure = self._apply_error(error.answer)
-        else:
-            return [key for key, _ in refused]
-        raise failure
+        return [key for key, _ in refused]
 
     def commit(self) -> None:
         """Commit.
@@ -183,13 +170,18 @@ class Transaction:
         Raises:
             ApplyError: PostgreSQL refused the commit.
         """
-        try:
+        with self._translated_errors():
             self._session.run(sql.COMMIT)
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn errors of PostgreSQL and of the planner into an :class:`ApplyError`."""
+        try:
+            yield
         except ServerError as error:
-            failure = self._apply_error(error.answer)
-        else:
-            return
-        raise failure
+            raise self._apply_error(error.answer) from None
+        except OwnedByAnotherError as error:
+            raise ApplyError(messages.owned_by_another(self._target, error.conflicts)) from None
 
     def _begin(self) -> None:
         if self._creates:
@@ -247,23 +239,21 @@ class Transaction:
         try:
             self._session.create_extensions()
         except ServerError as error:
-            refused = error.answer
-        else:
-            now = read_state(self._session, desired.names, desired.roles)
-            self._installed = now.installed
-            keys = sorted(state.stored.keys() | now.stored.keys())
-            altered = [key for key in keys if state.stored.get(key) != now.stored.get(key)]
-            restored = tuple(Action(key, state.stored.get(key), is_stored=True) for key in altered if key in ledger)
-            log.info(
-                "extensions_created",
-                extensions=sorted(now.installed - state.installed),
-                settings_altered=altered,
-                settings_restored=[action.key for action in restored],
-            )
-            return now, restored
-        is_available = not refused.about or self._is_available(refused.about)
-        answer = replace(refused, about=refused.about or messages.list_names(missing, 100))
-        raise ApplyError(messages.extension_refused(self._target, answer, is_available=is_available))
+            is_available = not error.answer.about or self._is_available(error.answer.about)
+            answer = replace(error.answer, about=error.answer.about or messages.list_names(missing, 100))
+            raise ApplyError(messages.extension_refused(self._target, answer, is_available=is_available)) from None
+        now = read_state(self._session, desired.names, desired.roles)
+        self._installed = now.installed
+        keys = sorted(state.stored.keys() | now.stored.keys())
+        altered = [key for key in keys if state.stored.get(key) != now.stored.get(key)]
+        restored = tuple(Action(key, state.stored.get(key), is_stored=True) for key in altered if key in ledger)
+        log.info(
+            "extensions_created",
+            extensions=sorted(now.installed - state.installed),
+            settings_altered=altered,
+            settings_restored=[action.key for action in restored],
+        )
+        return now, restored
 
     def _plan(
         self,

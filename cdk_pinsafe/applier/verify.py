@@ -7,7 +7,6 @@ from the database's settings. No values are compared, so neither spelling nor a 
 import json
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import ApplyError
@@ -32,26 +31,13 @@ ROLE_SOURCES: Final = ("user", "database user")
 _ATTEMPTS: Final = 3
 
 
-@dataclass(frozen=True)
-class Verified:
-    """The result of a verification.
-
-    Attributes:
-        overridden: names for which the connecting user has a value of its own.
-        drifted: names that someone changed after the commit.
-    """
-
-    overridden: tuple[str, ...] = ()
-    drifted: tuple[str, ...] = ()
-
-
 def verify(
     connector: Connector,
     names: Collection[str],
     touched: Collection[str],
     stored: Mapping[str, str],
     deadline: Deadline,
-) -> Verified:
+) -> list[str]:
     """Verify settings of the database in a fresh session.
 
     An untouched setting without effect is a warning: a rollback to it must not fail for what went wrong since.
@@ -63,21 +49,25 @@ def verify(
         stored: parameter to stored text, of every setting of the database.
         deadline: when to give up.
 
+    Returns:
+        The parameters for which the connecting user has an own value.
+
     Raises:
         ApplyError: a touched setting is stored, but a fresh session does not get it.
         UnreachableError: no fresh session could be opened.
     """
     if not names:
-        return Verified()
+        return []
     missing: dict[str, str | None] = {}
     for _ in range(_ATTEMPTS):
         rows, replaced = _read(connector, names, stored, deadline)
-        sources, verified = _classify(rows, stored, replaced)
+        sources, overridden, drifted = _classify(rows, stored, replaced)
         missing = {name: source for name, source in sources.items() if name in touched}
         if not missing:
             if sources:
                 log.warning("not_effective", names=sorted(sources), sources=sources)
-            return verified
+            log.info("verified", names=len(names), overridden=overridden, drifted=drifted)
+            return overridden
         # A concurrent RESET and SET look like this once.
         time.sleep(min(0.2, deadline.left))
     log.error("not_effective", names=sorted(missing), sources=missing)
@@ -85,8 +75,8 @@ def verify(
     others = f" (likewise {list_names(list(missing)[1:])})" if len(missing) > 1 else ""
     raise ApplyError(
         f'setting "{name}"{others} in {connector.target}: it is stored, but a fresh session takes its value from '
-        f"{source or 'elsewhere'!r} instead of the database; see that what it names exists, look for a log-in trigger "
-        "or a preloaded library that sets it, and at the server's log for a warning at log-in"
+        f"{source or 'elsewhere'!r} instead of the database; check that what it names exists, look for a log-in "
+        "trigger or a preloaded library that sets it, and read the server's log for a warning at log-in"
     )
 
 
@@ -126,16 +116,17 @@ def _read(
                     load_libraries(session, extensions)
                 return session.run(sql.FRESH_SESSION, names=json.dumps(sorted(names))), options
         except (ServerError, UnreadableError) as error:
-            failure = TransientError(str(error)) if tries < _ATTEMPTS else ApplyError(f"{connector.target}: {error}")
-        raise failure
+            if tries < _ATTEMPTS:
+                raise TransientError(str(error)) from None
+            raise ApplyError(f"{connector.target}: {error}") from None
 
     return retry(attempt, deadline, f"{connector.target}, settings applied but not yet verified")
 
 
 def _classify(
     rows: list[list[Any]], applied: Mapping[str, str], replaced: Collection[str]
-) -> tuple[dict[str, str | None], Verified]:
-    """The settings without effect, with their source, and the rest of the result."""
+) -> tuple[dict[str, str | None], list[str], list[str]]:
+    """The settings without effect with their source, those that the role overrides, and those that changed since."""
     missing: dict[str, str | None] = {}
     overridden: list[str] = []
     drifted: list[str] = []
@@ -148,4 +139,4 @@ def _classify(
             pass
         elif source is not None or placeholder not in (None, stored):
             missing[name] = source
-    return missing, Verified(tuple(overridden), tuple(drifted))
+    return missing, overridden, drifted

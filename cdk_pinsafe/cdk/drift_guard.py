@@ -121,7 +121,7 @@ class DriftGuard(Construct):
 
     @checked
     def metric(self, name: str) -> cloudwatch.Metric:
-        """The maximum of a metric between two checks: ``Drifted``, ``OverriddenByRole``, ``Repaired``, ``Unchecked``."""
+        """The maximum of ``Drifted``, ``OverriddenByRole``, ``Repaired`` or ``Unchecked`` between two checks."""
         return cloudwatch.Metric(
             namespace=METRIC_NAMESPACE,
             metric_name=name,

@@ -144,7 +144,7 @@ class Model:
         desired: Mapping[Key, Asked],
         extensions: Iterable[str] = (),
         *,
-        heir_of: Collection[str] = (),
+        predecessors: Collection[str] = (),
         allow_role_overrides: bool,
     ) -> Answer:
         """A Create or an Update: it does everything or nothing."""
@@ -153,7 +153,7 @@ class Model:
         before = copy.deepcopy(self)
         try:
             self.extensions.update(extensions)
-            return self._apply(owner, resource, desired, {owner, *heir_of}, allow_role_overrides)
+            return self._apply(owner, resource, desired, {owner, *predecessors}, allow_role_overrides)
         except RefusedError as error:
             self.stored, self.ledger = before.stored, before.ledger
             # An ineffective setting is found after the commit; extensions are never dropped.
@@ -179,12 +179,12 @@ class Model:
         allow_role_overrides: bool,
     ) -> Answer:
         # An unchanged desired setting of a role that was dropped stays in the ledger.
-        orphans = {key for key in desired if key.role and key.role not in self.roles}
-        for key in orphans:
+        orphaned = {key for key in desired if key.role and key.role not in self.roles}
+        for key in orphaned:
             row = self.ledger.get(key)
             if row is None or row.owner not in owners or row.desired != desired[key]:
                 raise RefusedError(ROLELESS)
-        wanted = {key: asked for key, asked in desired.items() if key not in orphans}
+        wanted = {key: asked for key, asked in desired.items() if key not in orphaned}
 
         in_place = {key for key, asked in wanted.items() if self._is_in_place(key, asked)}
         reasons = {OWNED for key in wanted if key in self.ledger and self.ledger[key].owner not in owners}
@@ -195,14 +195,14 @@ class Model:
             raise RefusedError(*reasons)
 
         reset = self._give_up(desired, lambda row: row.owner in owners)
-        for key in orphans:
+        for key in orphaned:
             self.ledger[key].owner, self.ledger[key].resource = owner, resource
         new = wanted.keys() - self.ledger.keys()
         for key, asked in wanted.items():
             previous = self.ledger[key].previous if key in self.ledger else self.stored.get(key)
             adopted = self.ledger[key].adopted if key in self.ledger else key in in_place
             if key not in in_place:
-                self.stored[key] = _spelt(key, asked).stored
+                self.stored[key] = _spelling(key, asked).stored
             self.ledger[key] = Row(owner, resource, asked, self.stored[key], previous, adopted)
 
         changed = wanted.keys() - in_place
@@ -214,11 +214,11 @@ class Model:
         overridden = {key.name for key in wanted if not key.role} & foreign
         return Answer(len(wanted), len(changed), len(new & in_place), reset, frozenset(overridden))
 
-    def _give_up(self, kept: Collection[Key], is_mine: Callable[[Row], bool]) -> int:
+    def _give_up(self, kept: Collection[Key], is_owned: Callable[[Row], bool]) -> int:
         """Restore what is no longer desired, unless someone else changed it or PostgreSQL refuses it."""
         reset = 0
         for key, row in [*self.ledger.items()]:
-            if key in kept or not is_mine(row):
+            if key in kept or not is_owned(row):
                 continue
             del self.ledger[key]
             if self.stored.get(key) == row.applied != row.previous and self.may_set(key):
@@ -236,7 +236,7 @@ class Model:
         return (
             key in self.stored
             and asked not in PARAMETERS[key.name].bad
-            and (self._means(key, self.stored[key]) == self._means(key, _spelt(key, asked).stored))
+            and (self._means(key, self.stored[key]) == self._means(key, _spelling(key, asked).stored))
         )
 
     def _means(self, key: Key, text: str) -> object:
@@ -246,5 +246,5 @@ class Model:
         return next(one.meaning for one in PARAMETERS[key.name].spellings if one.stored == text)
 
 
-def _spelt(key: Key, asked: Asked) -> Spelling:
+def _spelling(key: Key, asked: Asked) -> Spelling:
     return next(one for one in PARAMETERS[key.name].spellings if one.asked == asked)

@@ -89,7 +89,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         """Before the first Create. The end must restore them."""
         for place in range(len(self.databases)):
             for key in data.draw(st.lists(self._keys(), unique=True, max_size=4)):
-                self._hand(place, key, data.draw(VALUES[key.name]).stored)
+                self._alter(place, key, data.draw(VALUES[key.name]).stored)
         self.begin = [dict(model.stored) for model in self.models]
         self.touched = [set() for _ in self.databases]
 
@@ -138,7 +138,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         """The resource is replaced by one with another name of the same host."""
         old = self._one(data)
         new = self._with_new_settings(data, replace(old, host="localhost" if old.host == "127.0.0.1" else "127.0.0.1"))
-        self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
+        self._replace_resource(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), place=st.sampled_from((0, 0, 1)))
@@ -151,7 +151,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         new = replace(old, place=place, owner=name, address=f"c9{len(old.owner)}")
         if data.draw(st.booleans()):
             new = self._with_new_settings(data, new)
-        self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
+        self._replace_resource(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), times=st.sampled_from([1, 1, 2]))
@@ -162,16 +162,16 @@ class ApplierStateMachine(RuleBasedStateMachine):
         self.resources.remove(one)
 
     @rule(data=st.data(), place=st.sampled_from((0, 0, 0, 1)))
-    def a_hand_sets_or_resets(self, data: st.DataObject, place: int) -> None:
+    def manual_set_or_reset(self, data: st.DataObject, place: int) -> None:
         model = self.models[place]
         if model.is_there:
             managed = sorted(key for key in model.ledger if key.role in {"", *self.roles})
             is_drift: bool = data.draw(st.booleans())
             key = data.draw(st.sampled_from(managed) if managed and is_drift else self._keys())
-            self._hand(place, key, data.draw(st.none() | VALUES[key.name].map(lambda one: one.stored)))
+            self._alter(place, key, data.draw(st.none() | VALUES[key.name].map(lambda one: one.stored)))
 
     @rule(place=st.sampled_from((0, 0, 0, 1)), is_loss=st.booleans())
-    def a_hand_makes_or_drops_the_extension(self, place: int, is_loss: bool) -> None:
+    def manual_create_or_drop_extension(self, place: int, is_loss: bool) -> None:
         model = self.models[place]
         if model.is_there and self.has_vector:
             ApplierStateMachine.steps += 1
@@ -185,7 +185,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
                 model.extensions.add("vector")
 
     @rule(place=st.sampled_from((0, 0, 0, 1)), dice=st.integers(0, 5))
-    def a_hand_drops_or_makes_the_database(self, place: int, dice: int) -> None:
+    def drop_or_create_database(self, place: int, dice: int) -> None:
         if self.models[place].is_there and not dice:
             ApplierStateMachine.steps += 1
             self.watches[place].close()
@@ -238,13 +238,13 @@ class ApplierStateMachine(RuleBasedStateMachine):
                     self.server_matches_model()
                 for place, model in enumerate(self.models):
                     if model.is_there:
-                        self._is_as_it_began(place)
+                        self._assert_restored(place)
         finally:
             for watch, model in zip(self.watches, self.models, strict=True):
                 if model.is_there:
                     watch.close()
 
-    def _is_as_it_began(self, place: int) -> None:
+    def _assert_restored(self, place: int) -> None:
         rest = {
             Key(role, name): text
             for (database, role, name), text in self.cluster.catalogue().items()
@@ -264,7 +264,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         if was:
             event["OldResourceProperties"] = self._properties(was)
         expected: Answer | RefusedError
-        heir_of = {was.owner} if was and was.place == now.place else set()
+        predecessors = {was.owner} if was and was.place == now.place else set()
         try:
             if request == "Delete":
                 expected = model.delete(resource)
@@ -274,7 +274,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
                     resource,
                     now.desired,
                     now.extensions,
-                    heir_of=heir_of,
+                    predecessors=predecessors,
                     allow_role_overrides=now.on_role_override == "warn",
                 )
         except RefusedError as refusal:
@@ -309,7 +309,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
     def _one(self, data: st.DataObject) -> Resource:
         return data.draw(st.sampled_from(self.resources))
 
-    def _goes_over(self, old: Resource, new: Resource, *, fails_elsewhere: bool) -> None:
+    def _replace_resource(self, old: Resource, new: Resource, *, fails_elsewhere: bool) -> None:
         """Replace a resource, and roll back if this or something else in the stack fails.
 
         CloudFormation does not know a new resource that failed, so it never deletes it.
@@ -351,7 +351,7 @@ class ApplierStateMachine(RuleBasedStateMachine):
         on_role_override = data.draw(st.sampled_from(("warn", "warn", "fail")))
         return replace(one, desired=desired, extensions=extensions, on_role_override=on_role_override)
 
-    def _hand(self, place: int, key: Key, text: str | None) -> None:
+    def _alter(self, place: int, key: Key, text: str | None) -> None:
         ApplierStateMachine.steps += 1
         database = self.databases[place].name
         whom = f"ROLE {key.role} IN DATABASE {database}" if key.role else f"DATABASE {database}"

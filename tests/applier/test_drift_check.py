@@ -91,7 +91,7 @@ def test_missing_ledger_is_drift_without_repair(database: Database) -> None:
 
 def test_unresponsive_database_is_given_up_early(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is counted, and the next scheduled check retries."""
-    monkeypatch.setattr(drift_check, "_PATIENCE", 0.5)
+    monkeypatch.setattr(drift_check, "_TIMEOUT", 0.5)
     start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert check(database, Port=str(silent.getsockname()[1])) == counts(unchecked=1)

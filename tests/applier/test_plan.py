@@ -119,7 +119,7 @@ def test_renamed_owner_is_written_to_ledger() -> None:
     a = Key("a")
     planned = plan("new", "id", {a: "x"}, ledger={a: row}, owned={a}, stored={a: "x"}, already_in_place={a})
     assert [write.key for write in planned.ledger_writes] == [a]
-    assert planned.actions == ()
+    assert planned.actions == []
     kept = plan(
         "new",
         "id",
@@ -140,8 +140,8 @@ def test_orphaned_setting_is_written_only_under_new_owner() -> None:
         planned = plan(
             owner, resource, {}, ledger={key: row}, owned={key}, stored={}, already_in_place=(), orphaned={key}
         )
-        writes = () if (owner, resource) == ("old", "id") else (LedgerWrite(key, owner, resource, "x", "y", True, "x"),)
-        assert planned == Plan((), writes, ())
+        write = LedgerWrite(key, owner, resource, "x", "y", True, "x")
+        assert planned == Plan(ledger_writes=[] if (owner, resource) == ("old", "id") else [write])
 
 
 def test_merged_attempts_follow_the_row_found() -> None:

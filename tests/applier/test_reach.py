@@ -148,7 +148,7 @@ def test_role_without_login_is_not_a_wrong_password(database: Database, secrets_
     message = database.refuses(lambda: database.create(DESIRED), kind=ApplyError)
     database.admin.run(f"DROP ROLE {role}")
     assert "28000" in message
-    assert "see that the role has LOGIN" in message
+    assert "check that the role has LOGIN" in message
     assert secrets_manager.readings == 1
 
 

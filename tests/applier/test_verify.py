@@ -33,7 +33,7 @@ def test_role_overrides_are_reported(database: Database, capsys: pytest.CaptureF
         database.admin.run(f"DROP ROLE {role}")
     assert answer.overridden == ["jit", "timezone"]
     assert answer.counts == (3, 3, 0, 0)
-    assert f'"event": "overridden by role", "name": "timezone", "role": "{role}"' in capsys.readouterr().out
+    assert f'"event": "overridden_by_role", "name": "timezone", "role": "{role}"' in capsys.readouterr().out
 
 
 def test_override_of_the_applier_itself_is_no_error(database: Database) -> None:
@@ -78,7 +78,7 @@ def test_text_search_configuration_is_checked_in_fresh_session(database: Databas
     assert database.create({"default_text_search_config": "mine"}).counts == (1, 1, 0, 0)
     assert database.show("default_text_search_config") == "public.mine"
     message = database.refuses(lambda: database.create({"default_text_search_config": "nosuch"}))
-    assert "see that what it names exists" in message
+    assert "check that what it names exists" in message
     assert message.endswith("it was undone")
     assert database.stored() == {"default_text_search_config": "mine"}
 
