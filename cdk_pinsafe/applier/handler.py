@@ -12,9 +12,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
-from ..contract import DRIFT_CHECK, Attribute, Property
+from .. import contract
+from ..contract import Attribute, Property
 from ..errors import ApplyError, PinSafeError
 from . import log, secret
 from .apply import Task, apply, remove
@@ -126,10 +127,10 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
             else:
                 task = Task(Connector(target, credentials), first, deadline, desired)
                 result = Result({target.database: remove(task, str(physical_id))})
-        case _ if request == DRIFT_CHECK:
-            name, repairs = str(event.get("Name")), event.get("Repair") is True
-            managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
-            return check(credentials, identities, managed, name, deadline, repairs=repairs)
+        case contract.DRIFT_CHECK:
+            drift_check = cast("contract.DriftCheckEvent", event)
+            managed = [Key(setting["name"], setting["role"]) for setting in drift_check["Settings"]]
+            return check(credentials, identities, managed, drift_check["Name"], deadline, repairs=drift_check["Repair"])
         case _:
             raise ApplyError(f"RequestType must be Create, Update or Delete, got {truncate(request, 40)!r}")
     if request != "Delete" and (name := properties.get(Property.DRIFT_CHECK)):
