@@ -15,6 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "contract": set(),
     "dsn": {"errors"},
     "terminal": set(),
     "settings": {"errors"},
@@ -22,19 +23,20 @@ MAY_IMPORT = {
     "audit": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
     "logs": {"errors", "pinning", "terminal"},
-    "applier": {"errors", "settings"},
-    "cdk": {"errors", "pinning", "settings"},
+    "applier": {"contract", "errors", "settings"},
+    "cdk": {"contract", "errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "terminal"},
     "localpg": {"errors"},
     "localcloud": {"errors", "pinning", "emulator", "localpg"},
-    "rehearsal": {"errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
+    "rehearsal": {"contract", "errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
 # The command line imports what a command needs when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
+    "contract": set(),
     "dsn": {"psycopg"},
     "terminal": set(),
     "settings": set(),
