@@ -20,6 +20,7 @@ The rooms, and the one way of flow between them::
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
     dsn         a connection string, read without showing its password
+    protocol    PostgreSQL's wire protocol: codes, limits, messages
     terminal    text from elsewhere, fit for a terminal
     cli         `pinsafe …`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots

@@ -16,6 +16,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "dsn": set(),
+    "protocol": set(),
     "terminal": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
@@ -26,8 +27,8 @@ MAY_IMPORT = {
     "applier": {"errors", "settings"},
     "cdk": {"errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
-    "emulator": {"dsn", "errors", "pinning", "terminal"},
-    "localpg": {"errors"},
+    "emulator": {"dsn", "errors", "pinning", "protocol", "terminal"},
+    "localpg": {"errors", "protocol"},
     "localcloud": {"errors", "pinning", "emulator", "localpg"},
     "rehearsal": {"errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
@@ -37,6 +38,7 @@ MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
     "dsn": {"psycopg"},
+    "protocol": set(),
     "terminal": set(),
     "settings": set(),
     "pinning": {"google", "postgast"},
@@ -48,7 +50,7 @@ THIRD_PARTY = {
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
     "emulator": {"psycopg", "rich", "uvloop"},
-    "localpg": {"cryptography", "pg8000"},
+    "localpg": {"pg8000", "trustme"},
     "localcloud": {
         "boto3",
         "botocore",

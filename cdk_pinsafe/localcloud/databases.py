@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..localpg.server import PostgresServer, wheel_installation
-from ..localpg.tls import TlsFront
+from ..localpg.tls import TlsTerminator
 
 __all__ = ["HOST_NAME", "Database", "Databases", "scoped"]
 
@@ -71,7 +71,7 @@ class Databases:
         server = PostgresServer(wheel_installation(major), self._directory, superuser="rdsadmin")
         self._running.enter_context(server)
         server.create_master(user, password, database)
-        front = self._running.enter_context(TlsFront(server.host, server.port, self._certificate, self._key))
+        front = self._running.enter_context(TlsTerminator(server.host, server.port, self._certificate, self._key))
         self._by_name[name] = Database(HOST_NAME, front.port, server)
         return self._by_name[name]
 

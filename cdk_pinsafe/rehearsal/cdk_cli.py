@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import RehearsalError
 from ..localcloud import toolchain
 from ..localcloud.client import Account
-from ..localpg.child_process import tied
+from ..localpg.child_process import die_with_parent
 
 __all__ = ["ALL_STACKS", "App", "CdkCli"]
 
@@ -124,7 +124,7 @@ class CdkCli:
         with tempfile.TemporaryFile("a+b", dir=self._directory) as written:
             lifeline, writing_end = os.pipe()
             process = subprocess.Popen(
-                tied(list(command), "kill group"),
+                die_with_parent(list(command), "kill group"),
                 cwd=folder,
                 env=environment,
                 stdin=lifeline,
