@@ -17,58 +17,6 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, cloudwatch_logs, ec2, rds, secretsmanager, sts
 from ministack.services.cloudformation import changesets, custom_resource, handlers, provisioners, stacks
 
-__all__ = [
-    "Created",
-    "Handlers",
-    "Props",
-    "alarms",
-    "as_bool",
-    "call_rds",
-    "cluster_attributes",
-    "clusters",
-    "composite_alarms",
-    "create_cluster",
-    "create_db_proxy",
-    "create_instance",
-    "create_metric_alarm",
-    "create_only_properties",
-    "create_secret",
-    "create_vpc_endpoint",
-    "custom_name_properties",
-    "db_proxies",
-    "db_proxy_endpoints",
-    "delete_alarms",
-    "delete_cluster",
-    "delete_db_proxy",
-    "delete_instance",
-    "evaluate_alarm",
-    "get_account_id",
-    "get_region",
-    "instance_attributes",
-    "instances",
-    "metric_alarm_record",
-    "modify_db_proxy",
-    "modify_db_proxy_target_group",
-    "put_composite_alarm",
-    "put_log_lines",
-    "put_metric",
-    "register_db_proxy_targets",
-    "resource_handlers",
-    "secret_string",
-    "security_group_permissions",
-    "security_groups",
-    "set_alarm_state",
-    "update_cluster",
-    "update_instance",
-    "use_alarm_functions",
-    "use_custom_resource_observer",
-    "use_database_functions",
-    "use_resource_handlers",
-    "use_rollback_that_keeps_failures",
-    "use_session_token",
-    "vpc_endpoints",
-]
-
 Props = dict[str, Any]
 """The properties of a resource, or one of ministack's records."""
 Created = tuple[str, dict[str, str]]
@@ -76,6 +24,9 @@ Created = tuple[str, dict[str, str]]
 Handlers = dict[str, Any]
 """create(logical_id, props, stack_name) and update(physical_id, old_props, new_props, stack_name) return `Created`;
 delete(physical_id, props) returns None."""
+
+account_id: Callable[[], str] = get_account_id
+region: Callable[[], str] = get_region
 
 # --- CloudFormation ------------------------------------------------------------------------------
 

@@ -55,8 +55,8 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
             {
                 "request": request_type,
                 "type": resource_type,
-                "account": ministack.get_account_id(),
-                "region": ministack.get_region(),
+                "account": ministack.account_id(),
+                "region": ministack.region(),
                 "stack": stack_name,
                 "logical_id": logical_id,
                 "properties": props,
@@ -428,7 +428,7 @@ def _has_private_dns(endpoint: Props) -> bool:
 
 def _key(name: str) -> str:
     """A name in the account and region of the stack that is being deployed."""
-    return scoped(name, ministack.get_account_id(), ministack.get_region())
+    return scoped(name, ministack.account_id(), ministack.region())
 
 
 def _digest(*parts: str) -> str:
