@@ -20,6 +20,7 @@ The rooms, and the one way of flow between them::
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
     dsn         DSNs, parsed without showing a password in an error
+    protocol    PostgreSQL's wire protocol: codes, limits, messages
     terminal    untrusted text for terminals, and plurals
     cli         the command `pinsafe`, with `conditions`, `clients` and `settings`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots

@@ -8,7 +8,7 @@
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
     ├── DsnError              a DSN is malformed
-    ├── RehearsalError        a step of the rehearsal failed
+    ├── RehearsalError        a step of the rehearsal failed, or a local server that it uses
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── EmulatorError         an invalid option of the emulator, or a port that cannot be bound
     ├── AuditError            a database could not be audited
@@ -61,7 +61,7 @@ class DsnError(PinSafeError):
 
 
 class RehearsalError(PinSafeError):
-    """A step of the rehearsal failed; the message names the step and its cause."""
+    """A step of the rehearsal failed, or a local PostgreSQL or cloud could not start; the message says why."""
 
 
 class EmulatorError(PinSafeError):

@@ -45,7 +45,8 @@ are bounded; all other bytes are forwarded in pieces.
 
 Modules, from the bytes up:
 
-- Wire protocol, without I/O: `messages`, `authentication`, `handshake` with `frontend_login` and `backend_login`.
+- Wire protocol, without I/O: `authentication`, `handshake` with `frontend_login` and `backend_login`; the messages are
+  in `cdk_pinsafe.protocol`.
 - Multiplexing, without I/O: `session` (a client) and the `connection` that it borrows from the `pool`;
   `message_rewriter`, `prepared_statements`, `pending`, `classifier` and `shared` belong to them.
 - Sockets (asyncio): `frontend` (clients) and `backend` (the database), both on `flow_control`.

@@ -9,11 +9,11 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, Final, cast
 
+from ..protocol import CANCEL_REQUEST, FatalError, ProtocolViolation, message
 from .backend_login import BackendInfo, DatabaseConnectError, backend_handshake
 from .flow_control import FlowControlledProtocol
 from .frontend_login import PoolKey
 from .handshake import HandshakeRunner
-from .messages import CANCEL_REQUEST, FatalError, ProtocolViolation, message
 from .target import ProxyTarget
 
 if TYPE_CHECKING:

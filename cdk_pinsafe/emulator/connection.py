@@ -29,11 +29,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..protocol import ProtocolViolation, error_fields
 from .backend_login import BackendInfo
 from .events import PinEvent
 from .flow_control import FlowControlledProtocol
 from .frontend_login import PoolKey
-from .messages import ProtocolViolation, error_fields
 from .pending import (
     BIND,
     CLOSE_INTERNAL,

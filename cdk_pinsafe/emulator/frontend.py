@@ -10,10 +10,17 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..protocol import (
+    FatalError,
+    ProtocolViolation,
+    authentication,
+    backend_key_data,
+    parameter_status,
+    ready_for_query,
+)
 from .flow_control import FlowControlledProtocol
 from .frontend_login import ClientLogin, LoginRules, frontend_handshake
 from .handshake import HandshakeRunner
-from .messages import FatalError, ProtocolViolation, authentication, backend_key_data, parameter_status, ready_for_query
 
 if TYPE_CHECKING:
     from .session import ClientSession

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from .messages import MAX_STARTUP_PACKET_LENGTH, ProtocolViolation
+from ..protocol import MAX_STARTUP_PACKET_LENGTH, ProtocolViolation
 
 __all__ = ["MAX_AUTH_TOKEN_LENGTH", "Handshake", "HandshakeRunner", "Read", "Step"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..pinning.conditions import STATEMENT_LIMIT
-from .messages import FRONTEND_LIMITS, ProtocolViolation
+from ..protocol import FRONTEND_LIMITS, ProtocolViolation
 
 __all__ = ["MAX_NAME_LENGTH", "MessageRewriter", "can_stream", "object_name", "reject_message", "string_end"]
 

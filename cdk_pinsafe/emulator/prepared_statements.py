@@ -7,9 +7,9 @@ batch, before the message that needs it.
 from itertools import islice
 from typing import Final
 
+from ..protocol import FatalError, close_statement, message, parse
 from .connection import DatabaseConnection
 from .message_rewriter import MessageRewriter
-from .messages import FatalError, close_statement, message, parse
 from .pending import CLOSE_INTERNAL, SYNC_INTERNAL, PendingParse, PreparedStatement
 
 __all__ = ["MAX_KEPT_BYTES", "MAX_PREPARED", "ClientStatements", "close_excess"]

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from ..errors import EmulatorError
+from ..protocol import FatalError
 from .backend import DatabaseProtocol, connect
 from .connection import Borrower, DatabaseConnection
 from .events import Observer, Observers, PinEvent
 from .frontend import ClientProtocol
 from .frontend_login import Authentication, ClientLogin, LoginRules, PoolKey
-from .messages import FatalError
 from .metrics import ClientCounters, Metrics, collect
 from .pool import ConnectionPool
 from .session import ClientSession

@@ -27,13 +27,13 @@ from time import monotonic
 from typing import Final
 
 from ..pinning.conditions import STATEMENT_LIMIT
+from ..protocol import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, parse, set_application_name
 from .classifier import LEGACY, OVERSIZED, PinReason
 from .connection import FAILED, DatabaseConnection
 from .events import PinEvent
 from .flow_control import FlowControlledProtocol
 from .frontend_login import ClientLogin, PoolKey
 from .message_rewriter import MessageRewriter, can_stream, object_name, reject_message, string_end
-from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, parse, set_application_name
 from .pending import (
     BIND,
     CLOSE_PORTAL,

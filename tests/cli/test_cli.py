@@ -23,7 +23,7 @@ def test_unknown_command_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "arguments", "extra"), [("click", ["--help"], "tools"), ("cryptography", ["rehearse"], "rehearsal")]
+    ("missing", "arguments", "extra"), [("click", ["--help"], "tools"), ("trustme", ["rehearse"], "rehearsal")]
 )
 def test_missing_extra_is_named(missing: str, arguments: list[str], extra: str) -> None:
     code = textwrap.dedent(

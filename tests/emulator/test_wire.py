@@ -21,10 +21,10 @@ from cdk_pinsafe.emulator.frontend_login import (
     frontend_handshake,
 )
 from cdk_pinsafe.emulator.handshake import HandshakeRunner
-from cdk_pinsafe.emulator.messages import FatalError, ProtocolViolation
 from cdk_pinsafe.emulator.prepared_statements import MAX_KEPT_BYTES
 from cdk_pinsafe.emulator.session import ClientSession
 from cdk_pinsafe.emulator.shared import SharedState
+from cdk_pinsafe.protocol import FatalError, ProtocolViolation
 
 from .wire import (
     COPY_DONE,

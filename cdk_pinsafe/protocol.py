@@ -1,9 +1,7 @@
-"""PostgreSQL's protocol 3.0: codes, limits, and the few messages that the emulator writes itself.
+"""PostgreSQL's protocol 3.0: codes, limits, and the messages that `emulator` and `localpg` write themselves.
 
 Source: PostgreSQL's documentation, "Frontend/Backend Protocol"; the limits are those of `src/backend/tcop/postgres.c`
 and `src/include/libpq/pqcomm.h`.
-
-This module knows neither sessions nor pools.
 """
 
 import struct
