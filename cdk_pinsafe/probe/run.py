@@ -1,0 +1,358 @@
+"""The whole measurement: what is sent in which order, what is left out and why, and what each row's rounds prove."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from ..errors import ProbeError
+from ..pinning.conditions import Evidence
+from .rounds import Field, Watched, remove_state
+from .rows import CANARY, KEY, NAME, USER, WORK_MEM, Row, rows
+from .server_facts import Fact, burst, cancel, reports
+from .session import WHICH_CONNECTION, Refusal, Session, SessionError, Step, connect
+from .verdict import ALPHA, BEFORE, LOOKS, Outcome, chance, is_pinned
+
+_TRACE_ROUNDS: Final = 8
+FEWEST_CONNECTIONS: Final = 4
+MOST_CONNECTIONS: Final = 50
+MOST_SECONDS: Final = 3600.0
+
+NO_HANDOVER: Final = (
+    "no session's database connection was seen to serve another client: nothing is multiplexed here (a direct "
+    "connection, or a pooler in session mode), or the pool is much larger than the probe's clients, or they are on "
+    "different nodes of the proxy"
+)
+
+
+class Comparison(StrEnum):
+    """An outcome, compared with the table of what pins."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    SETTLES = "settles"
+    """The table's evidence is conflicting, inferred or unverified: the outcome settles it for what was probed."""
+    NONE = ""
+    """There is no outcome to compare."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found for a row.
+
+    Attributes:
+        row: The row.
+        outcome: What was found.
+        reason: Why it cannot be told, or the error; empty otherwise.
+        rounds: Rounds after the statement.
+        control: Rounds of these in which the control session was handed over.
+        before: Rounds before the statement in which the session itself was handed over, of 10.
+        remark: What else was seen; empty where nothing was.
+    """
+
+    row: Row
+    outcome: Outcome
+    reason: str = ""
+    rounds: int = 0
+    control: int = 0
+    before: int = 0
+    remark: str = ""
+
+    @property
+    def comparison(self) -> Comparison:
+        """The outcome, compared with the table."""
+        if self.outcome == Outcome.CANNOT_TELL or (
+            self.outcome == Outcome.REFUSED and self.row.expected != Outcome.REFUSED
+        ):
+            return Comparison.NONE
+        if self.row.evidence[0] in (Evidence.CONFLICTING, Evidence.INFERRED, Evidence.UNVERIFIED):
+            return Comparison.SETTLES
+        return Comparison.AGREES if self.outcome == self.row.expected else Comparison.DIFFERS
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to probe.
+
+    Attributes:
+        connections: The most sessions that are open at the same time.
+        seconds: After which time no further row begins.
+        read_only: Send nothing that creates something, even if it is rolled back or temporary.
+        burst: Send a burst of concurrent queries, too.
+    """
+
+    connections: int = 6
+    seconds: float = 60.0
+    read_only: bool = False
+    burst: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if not FEWEST_CONNECTIONS <= self.connections <= MOST_CONNECTIONS:
+            raise ProbeError(
+                f"--connections should be from {FEWEST_CONNECTIONS} to {MOST_CONNECTIONS}, got {self.connections}"
+            )
+        if not 0 < self.seconds <= MOST_SECONDS:
+            raise ProbeError(f"--seconds should be more than 0 and at most {MOST_SECONDS:g}, got {self.seconds:g}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A measurement.
+
+    Attributes:
+        when: When it began.
+        seconds: How long it took.
+        server_version: What the server or the proxy reports.
+        results: A result for each row.
+        facts: What was measured without rounds.
+    """
+
+    when: datetime
+    seconds: float
+    server_version: str
+    results: tuple[Result, ...]
+    facts: tuple[Fact, ...]
+
+    def count(self, comparison: Comparison) -> int:
+        """How many rows compare so."""
+        return sum(result.comparison == comparison for result in self.results)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if a row differs, 2 if none could be compared, otherwise 0."""
+        if self.count(Comparison.DIFFERS):
+            return 1
+        return 0 if any(result.rounds and result.comparison for result in self.results) else 2
+
+
+def probe(
+    dsn: str,
+    options: Options | None = None,
+    *,
+    chosen: Sequence[Row] | None = None,
+    progress: Callable[[Result], object] = lambda _: None,
+) -> Report:
+    """Measure what a proxy pins.
+
+    Args:
+        dsn: As libpq has it; an empty one leaves all to the environment (``PGHOST`` and so on).
+        options: How.
+        chosen: The rows; all of them by default. Those that others depend on come first.
+        progress: Called with each result.
+
+    Raises:
+        ProbeError: no connection could be opened; the message holds no password.
+    """
+    options = options or Options()
+    measurement = _Measurement(dsn, options)
+    results = []
+    with contextlib.closing(measurement):
+        for row in rows() if chosen is None else chosen:
+            result = measurement.result(row)
+            results.append(result)
+            progress(result)
+    return Report(
+        when=measurement.when,
+        seconds=time.monotonic() - measurement.started,
+        server_version=measurement.server_version,
+        results=tuple(results),
+        facts=measurement.facts(),
+    )
+
+
+@dataclass
+class _Rounds:
+    """The rounds of one row so far."""
+
+    before: list[bool] = field(default_factory=list)
+    control: list[bool] = field(default_factory=list)
+
+
+class _Measurement:
+    def __init__(self, dsn: str, options: Options) -> None:
+        self.when = datetime.now(UTC)
+        self.started = time.monotonic()
+        self._dsn = dsn
+        self._options = options
+        self._token = secrets.token_hex(4)
+        self._rows = 0
+        self._outcomes: dict[str, Outcome] = {}
+        self._works: bool | None = None  # whether any handover was seen; None before the first row
+        self._careful = True
+        self._lost = ""
+        with self._session(()) as session:
+            self.server_version = (session.parameter("server_version") or "").split(" ")[0]
+            try:
+                self._user = session.ask("SELECT pg_catalog.quote_ident(current_user)")[0] or ""
+                self._work_mem = session.ask("SELECT pg_catalog.current_setting('work_mem')")[0] or ""
+            except (Refusal, SessionError) as error:
+                raise ProbeError(f"the database could not be probed: {error}") from None
+        # The subject, the control session, and the others.
+        self._clients = options.connections - 2
+        self._field = Field(lambda: connect(dsn), self._clients)
+
+    def close(self) -> None:
+        self._field.close()
+
+    def facts(self) -> tuple[Fact, ...]:
+        """What is measured without rounds."""
+        self._field.close()
+        found = []
+        wanted: list[Callable[[], Fact]] = [lambda: reports(self._dsn), lambda: cancel(self._dsn)]
+        if self._options.burst:
+            wanted.append(lambda: burst(self._dsn, self._options.connections))
+        for measure in wanted:
+            with contextlib.suppress(Refusal, SessionError):
+                found.append(measure())
+        return tuple(found)
+
+    def result(self, row: Row) -> Result:
+        """Measure a row, unless it must not be sent."""
+        reason = self._not_sent(row)
+        if reason:
+            result = Result(row, Outcome.CANNOT_TELL, f"not sent: {reason}")
+        else:
+            result = self._measured(row)
+            if result.outcome == Outcome.PINNED and self._outcomes.get(row.prerequisite) == Outcome.PINNED:
+                result = replace(
+                    result, outcome=Outcome.CANNOT_TELL, reason=f"what it needs first pins by itself ({row.prerequisite})"
+                )
+        self._outcomes[row.id] = result.outcome
+        if row.id == CANARY.id:
+            self._careful = result.outcome != Outcome.PINNED
+            self._works = bool(result.control or result.before)
+        return result
+
+    def _not_sent(self, row: Row) -> str:
+        if time.monotonic() - self.started > self._options.seconds:
+            return f"time is up (--seconds {self._options.seconds:g})"
+        if row.is_startup or row.id == CANARY.id:
+            return ""
+        if self._works is False:
+            return NO_HANDOVER
+        if row.writes and self._options.read_only:
+            return "it creates something (--read-only)"
+        if row.harms_others and self._careful:
+            return "session state is not known to end with the session here, so that this could change other clients'"
+        if self._outcomes.get(row.prerequisite) == Outcome.REFUSED:
+            return f"what it needs first is refused ({row.prerequisite})"
+        return ""
+
+    def _measured(self, row: Row) -> Result:
+        self._rows += 1
+        own = self._own(row)
+        rounds = _Rounds()
+        try:
+            with self._session(own.parameters, dict(own.environment)) as session:
+                if not own.is_startup:
+                    return replace(self._rounds(own, Watched(session), rounds, self._field), row=row)
+                # A proxy can keep a pool of its own for sessions with such a parameter.
+                self._field.close()
+                with Field(lambda: self._alike(own), self._clients) as field_alike:
+                    return replace(self._rounds(own, Watched(session), rounds, field_alike), row=row)
+        except Refusal as error:
+            return Result(row, Outcome.REFUSED, str(error), before=sum(rounds.before))
+        except (SessionError, ProbeError) as error:
+            return Result(
+                row, Outcome.CANNOT_TELL, str(error), len(rounds.control), sum(rounds.control), sum(rounds.before)
+            )
+
+    def _alike(self, row: Row) -> Session:
+        return connect(self._dsn, environment=dict(row.environment), **dict(row.parameters))
+
+    def _rounds(self, row: Row, subject: Watched, rounds: _Rounds, others: Field) -> Result:
+        if not row.is_startup:
+            while len(rounds.before) < BEFORE:
+                rounds.before.append(others.round(subject).subject)
+        for step in row.steps:
+            subject.session.run(step)
+        subject.touch = row.touch or subject.touch
+        subject.connection = None  # the statement itself may have got another connection
+        handed_over = False
+        for number in range(1, LOOKS[-1] + 1):
+            seen = others.round(subject)
+            rounds.control.append(seen.control)
+            if seen.subject:
+                handed_over = True
+                break
+            if number in LOOKS and is_pinned(rounds.before, rounds.control):
+                return self._found(row, Outcome.PINNED, rounds)
+            if number == LOOKS[0] and chance(sum(rounds.before), len(rounds.before), LOOKS[-1]) > ALPHA:
+                break
+        if not handed_over:
+            self._clean(row, subject)
+            return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_why(row, rounds))
+        if not row.trace:
+            return self._found(row, Outcome.SHARED, rounds)
+        for _ in range(_TRACE_ROUNDS):
+            seen = others.round(subject, trace=row.trace, undo=row.undo)
+            rounds.control.append(seen.control)
+            if seen.trace:
+                return self._found(row, Outcome.LEAKED, rounds)
+        self._clean(row, subject)
+        return self._found(row, Outcome.SHARED, rounds)
+
+    def _clean(self, row: Row, subject: Watched) -> None:
+        if row.undo:
+            remove_state(subject, row.trace, row.undo)
+
+    def _found(self, row: Row, outcome: Outcome, rounds: _Rounds) -> Result:
+        return Result(
+            row, outcome, rounds=len(rounds.control), control=sum(rounds.control), before=sum(rounds.before)
+        )
+
+    def _own(self, row: Row) -> Row:
+        """The row with names that no other row and no other run has."""
+        name = f"{NAME}_{self._token}_{self._rows}"
+        key = str(secrets.randbelow(2**31 - 2**30) + 2**30)
+
+        def own(text: str) -> str:
+            text = text.replace(WORK_MEM, self._work_mem).replace(USER, self._user)
+            return text.replace(NAME, name).replace(KEY, key)
+
+        def step(one: Step) -> Step:
+            return replace(one, text=own(one.text), name=own(one.name))
+
+        return replace(
+            row,
+            steps=tuple(map(step, row.steps)),
+            trace=own(row.trace),
+            undo=own(row.undo),
+            touch=step(row.touch) if row.touch else None,
+        )
+
+    @contextlib.contextmanager
+    def _session(
+        self, parameters: Sequence[tuple[str, str]], environment: dict[str, str] | None = None
+    ) -> Iterator[Session]:
+        try:
+            session = connect(self._dsn, environment=environment, **dict(parameters))
+        except (Refusal, SessionError) as error:
+            if isinstance(error, Refusal) and (parameters or environment):
+                raise
+            raise ProbeError(f"the database could not be probed: {error}") from None
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def _why(row: Row, rounds: _Rounds) -> str:
+    if not any(rounds.control) and not any(rounds.before):
+        return NO_HANDOVER
+    if row.is_startup:
+        return "its connection was never handed over, and there is no time before the statement to compare this with"
+    if not any(rounds.before):
+        return "its connection was not handed over before the statement either, though the control session's was"
+    return (
+        f"handovers are too rare: {sum(rounds.before)} in {len(rounds.before)} rounds before the statement, "
+        f"{sum(rounds.control)} of the control session in {len(rounds.control)} rounds after it"
+    )
+
+
+__all__ = ["NO_HANDOVER", "WHICH_CONNECTION", "Comparison", "Options", "Report", "Result", "probe"]
