@@ -14,7 +14,7 @@ is killed, except for what a pooler leaves behind that passes session state from
 first finds out whether it does, with a parameter that nobody else uses, and then sends nothing that could harm other
 clients.
 
-Modules: :mod:`.rows` is the table of what is sent; :mod:`.session` one connection (libpq, non-blocking); :mod:`.rounds`
-the rounds; :mod:`.verdict` what they prove; :mod:`.server_facts` what is measured without rounds; :mod:`.run` the whole;
-:mod:`.report` its output.
+Modules: :mod:`.rows` is the table of what is sent; :mod:`.session` one connection (libpq, non-blocking);
+:mod:`.rounds` the rounds; :mod:`.verdict` what they prove; :mod:`.server_facts` what is measured without rounds;
+:mod:`.run` the whole; :mod:`.report` its output; :mod:`.command` the command line.
 """

@@ -46,13 +46,13 @@ class Row:
         steps: What the session sends.
         expected: What the table expects.
         evidence: How well the table knows that.
-        trace: A query of another client that is true if it sees the state that the steps left; empty where there is none.
+        trace: A query of another client that is true if it sees the state that the steps left; empty if there is none.
         undo: What that client sends to remove the state.
         harms_others: On a pooler that passes session state to other clients, it could change what they do.
         writes: It creates something, if only in a transaction that is rolled back or as a temporary object.
         touch: How the session asks which database connection it has, where this is what is measured.
-        prerequisite: The row that measures alone what this one sends first: a pin of this one means nothing if that one
-            pins, and it is not sent if that one is refused.
+        prerequisites: Rows that measure alone what this one sends first: a pin of this one means nothing if one of
+            them pins, and it is not sent if one of them is refused.
         environment: Environment variables that make libpq send a start-up parameter.
         parameters: libpq's parameters that do.
     """
@@ -68,7 +68,7 @@ class Row:
     harms_others: bool = False
     writes: bool = False
     touch: Step | None = None
-    prerequisite: str = ""
+    prerequisites: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
 
@@ -127,8 +127,9 @@ NOT_SENT: Final = {
 _REPLACED: Final = {
     "SET ROLE reader": f"SET ROLE {USER}",
     "UPDATE orders SET state = 'sent' WHERE id = 1": f"UPDATE {NAME}.orders SET state = 'sent' WHERE id = 1",
-    "CREATE FUNCTION f() RETURNS integer LANGUAGE sql SET search_path = app AS 'SELECT 1'": f"CREATE FUNCTION {NAME}.f() "
-    f"RETURNS integer LANGUAGE sql SET search_path = {NAME} AS 'SELECT 1'",
+    "CREATE FUNCTION f() RETURNS integer LANGUAGE sql SET search_path = app AS 'SELECT 1'": (
+        f"CREATE FUNCTION {NAME}.f() RETURNS integer LANGUAGE sql SET search_path = {NAME} AS 'SELECT 1'"
+    ),
     "PREPARE find (integer) AS SELECT * FROM orders WHERE id = $1": f"PREPARE {NAME} (integer) AS SELECT $1",
     "EXECUTE find(1)": f"EXECUTE {NAME}",
     "EXPLAIN EXECUTE find(1)": f"EXPLAIN EXECUTE {NAME}",
@@ -136,7 +137,9 @@ _REPLACED: Final = {
     "DEALLOCATE find": f"DEALLOCATE {NAME}",
     "SELECT id INTO batch FROM orders": f"SELECT id INTO {NAME}.batch FROM {NAME}.orders",
     "CREATE UNLOGGED TABLE batch (id integer)": f"CREATE UNLOGGED TABLE {NAME}.batch (id integer)",
-    "CREATE VIEW open_orders AS SELECT id FROM orders": f"CREATE VIEW {NAME}.open_orders AS SELECT id FROM {NAME}.orders",
+    "CREATE VIEW open_orders AS SELECT id FROM orders": (
+        f"CREATE VIEW {NAME}.open_orders AS SELECT id FROM {NAME}.orders"
+    ),
     "CREATE TEMP SEQUENCE numbers": f"CREATE TEMP SEQUENCE {NAME}",
     "LOCK TABLE orders IN SHARE MODE": f"LOCK TABLE {NAME}.orders IN SHARE MODE",
 }
@@ -182,7 +185,7 @@ def _with_own_key(match: re.Match[str]) -> str:
 
 def rows() -> tuple[Row, ...]:
     """All rows, those that the others depend on first."""
-    return (CANARY, SCHEMA_ALONE, PREPARE_ALONE, *_of_conditions(), *_of_protocol(), *_of_clients(), *_of_startup())
+    return (CANARY, SCHEMA_ALONE, PREPARE_ALONE, *_of_startup(), *_of_protocol(), *_of_conditions(), *_of_clients())
 
 
 def _of_conditions() -> Iterator[Row]:
@@ -256,7 +259,7 @@ def _example(
         undo=state.undo if state else "",
         harms_others=condition is not None and _HARMS_OTHERS.search(text) is not None,
         writes=needs_schema or (condition is not None and condition.id == "temp-object"),
-        prerequisite="schema-alone" if needs_schema else "prepare-alone" if before else "",
+        prerequisites=(*(["schema-alone"] if needs_schema else []), *(["prepare-alone"] if before else [])),
     )
 
 
@@ -291,10 +294,10 @@ def _special(
     writes: bool = False,
     harms_others: bool = False,
     touch: Step | None = None,
-    prerequisite: str = "",
+    prerequisites: tuple[str, ...] = (),
 ) -> Row:
     trace, undo = (state.trace, state.undo) if state else ("", "")
-    return Row(id, group, title, steps, expected, evidence, trace, undo, harms_others, writes, touch, prerequisite)
+    return Row(id, group, title, steps, expected, evidence, trace, undo, harms_others, writes, touch, prerequisites)
 
 
 _SET: Final = Step(f"SET {PARAMETER} = '{NAME}'")
@@ -342,7 +345,7 @@ def _of_protocol() -> Iterator[Row]:
         Step(WHICH_CONNECTION, "prepare", name=NAME),
         touch=Step(NAME, "execute"),
         state=_PREPARED,
-        prerequisite="prepare-alone",
+        prerequisites=("prepare-alone",),
     )
     yield _special("pipeline", "two statements in one pipeline", Step("SELECT 1\nSELECT 2", "pipeline"))
     yield _special(
@@ -359,7 +362,9 @@ def _of_protocol() -> Iterator[Row]:
         evidence=_INFERRED,
         group="oversized",
     )
-    yield _special("several-statements", "SELECT 1; SELECT 2 as one text", Step("SELECT 1; SELECT 2"), evidence=_UNVERIFIED)
+    yield _special(
+        "several-statements", "SELECT 1; SELECT 2 as one text", Step("SELECT 1; SELECT 2"), evidence=_UNVERIFIED
+    )
     yield _special("copy-to", "COPY (SELECT 1) TO STDOUT", Step("COPY (SELECT 1) TO STDOUT"), evidence=_UNVERIFIED)
     yield _special(
         "copy-from",
@@ -370,7 +375,7 @@ def _of_protocol() -> Iterator[Row]:
         Step("ROLLBACK"),
         evidence=_UNVERIFIED,
         writes=True,
-        prerequisite="schema-alone",
+        prerequisites=("schema-alone",),
     )
     yield _special(
         "do-block",
@@ -392,7 +397,7 @@ def _of_protocol() -> Iterator[Row]:
         Step(f"SELECT {NAME}.f()"),
         Step("ROLLBACK"),
         writes=True,
-        prerequisite="schema-alone",
+        prerequisites=("schema-alone",),
     )
     yield _special(
         "set-in-force",

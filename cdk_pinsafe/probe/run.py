@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from ..dsn import MalformedError, parts_of
 from ..errors import ProbeError
 from ..pinning.conditions import Evidence
-from .rounds import Field, Watched, remove_state
+from .rounds import Field, Round, Watched, remove_state
 from .rows import CANARY, KEY, NAME, USER, WORK_MEM, Row, rows
 from .server_facts import Fact, burst, cancel, reports
-from .session import WHICH_CONNECTION, Refusal, Session, SessionError, Step, connect
+from .session import Refusal, Session, SessionError, Step, connect
 from .verdict import ALPHA, BEFORE, LOOKS, Outcome, chance, is_pinned
 
 _TRACE_ROUNDS: Final = 8
@@ -51,7 +52,6 @@ class Result:
         rounds: Rounds after the statement.
         control: Rounds of these in which the control session was handed over.
         before: Rounds before the statement in which the session itself was handed over, of 10.
-        remark: What else was seen; empty where nothing was.
     """
 
     row: Row
@@ -60,7 +60,6 @@ class Result:
     rounds: int = 0
     control: int = 0
     before: int = 0
-    remark: str = ""
 
     @property
     def comparison(self) -> Comparison:
@@ -146,9 +145,13 @@ def probe(
         progress: Called with each result.
 
     Raises:
-        ProbeError: no connection could be opened; the message holds no password.
+        ProbeError: no connection could be opened, or the DSN is malformed; the message holds no password.
     """
     options = options or Options()
+    try:
+        parts_of(dsn)
+    except MalformedError as error:
+        raise ProbeError(str(error)) from None
     measurement = _Measurement(dsn, options)
     results = []
     with contextlib.closing(measurement):
@@ -182,9 +185,8 @@ class _Measurement:
         self._token = secrets.token_hex(4)
         self._rows = 0
         self._outcomes: dict[str, Outcome] = {}
-        self._works: bool | None = None  # whether any handover was seen; None before the first row
+        self._no_control = ""  # why nothing can be measured by rounds
         self._careful = True
-        self._lost = ""
         with self._session(()) as session:
             self.server_version = (session.parameter("server_version") or "").split(" ")[0]
             try:
@@ -218,30 +220,43 @@ class _Measurement:
             result = Result(row, Outcome.CANNOT_TELL, f"not sent: {reason}")
         else:
             result = self._measured(row)
-            if result.outcome == Outcome.PINNED and self._outcomes.get(row.prerequisite) == Outcome.PINNED:
-                result = replace(
-                    result, outcome=Outcome.CANNOT_TELL, reason=f"what it needs first pins by itself ({row.prerequisite})"
-                )
+            pinning = [one for one in row.prerequisites if self._outcomes.get(one) == Outcome.PINNED]
+            if result.outcome == Outcome.PINNED and pinning:
+                reason = f"what it needs first pins by itself ({', '.join(pinning)})"
+                result = replace(result, outcome=Outcome.CANNOT_TELL, reason=reason)
         self._outcomes[row.id] = result.outcome
         if row.id == CANARY.id:
             self._careful = result.outcome != Outcome.PINNED
-            self._works = bool(result.control or result.before)
+            self._no_control = "" if result.control or result.before else result.reason
         return result
 
     def _not_sent(self, row: Row) -> str:
-        if time.monotonic() - self.started > self._options.seconds:
-            return f"time is up (--seconds {self._options.seconds:g})"
+        if self._is_late():
+            return self._late
         if row.is_startup or row.id == CANARY.id:
             return ""
-        if self._works is False:
-            return NO_HANDOVER
+        if self._no_control:
+            return self._no_control
         if row.writes and self._options.read_only:
             return "it creates something (--read-only)"
         if row.harms_others and self._careful:
             return "session state is not known to end with the session here, so that this could change other clients'"
-        if self._outcomes.get(row.prerequisite) == Outcome.REFUSED:
-            return f"what it needs first is refused ({row.prerequisite})"
-        return ""
+        refused = [one for one in row.prerequisites if self._outcomes.get(one) == Outcome.REFUSED]
+        return f"what it needs first is refused ({', '.join(refused)})" if refused else ""
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self.started > self._options.seconds
+
+    @property
+    def _late(self) -> str:
+        return f"time is up (--seconds {self._options.seconds:g})"
+
+    def _round(self, others: Field, subject: Watched, rounds: _Rounds, trace: str = "", undo: str = "") -> Round:
+        if self._is_late():
+            raise SessionError(self._late)
+        seen = others.round(subject, trace=trace, undo=undo)
+        rounds.control.append(seen.control)
+        return seen
 
     def _measured(self, row: Row) -> Result:
         self._rows += 1
@@ -256,28 +271,26 @@ class _Measurement:
                 with Field(lambda: self._alike(own), self._clients) as field_alike:
                     return replace(self._rounds(own, Watched(session), rounds, field_alike), row=row)
         except Refusal as error:
-            return Result(row, Outcome.REFUSED, str(error), before=sum(rounds.before))
+            return replace(self._found(row, Outcome.REFUSED, rounds), reason=_without_address(error))
         except (SessionError, ProbeError) as error:
-            return Result(
-                row, Outcome.CANNOT_TELL, str(error), len(rounds.control), sum(rounds.control), sum(rounds.before)
-            )
+            return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_without_address(error))
 
     def _alike(self, row: Row) -> Session:
         return connect(self._dsn, environment=dict(row.environment), **dict(row.parameters))
 
     def _rounds(self, row: Row, subject: Watched, rounds: _Rounds, others: Field) -> Result:
+        others.begin()
         if not row.is_startup:
             while len(rounds.before) < BEFORE:
-                rounds.before.append(others.round(subject).subject)
+                rounds.before.append(self._round(others, subject, rounds).subject)
+        rounds.control.clear()
         for step in row.steps:
             subject.session.run(step)
         subject.touch = row.touch or subject.touch
         subject.connection = None  # the statement itself may have got another connection
         handed_over = False
         for number in range(1, LOOKS[-1] + 1):
-            seen = others.round(subject)
-            rounds.control.append(seen.control)
-            if seen.subject:
+            if self._round(others, subject, rounds).subject:
                 handed_over = True
                 break
             if number in LOOKS and is_pinned(rounds.before, rounds.control):
@@ -287,12 +300,8 @@ class _Measurement:
         if not handed_over:
             self._clean(row, subject)
             return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_why(row, rounds))
-        if not row.trace:
-            return self._found(row, Outcome.SHARED, rounds)
-        for _ in range(_TRACE_ROUNDS):
-            seen = others.round(subject, trace=row.trace, undo=row.undo)
-            rounds.control.append(seen.control)
-            if seen.trace:
+        for _ in range(_TRACE_ROUNDS if row.trace else 0):
+            if self._round(others, subject, rounds, row.trace, row.undo).trace:
                 return self._found(row, Outcome.LEAKED, rounds)
         self._clean(row, subject)
         return self._found(row, Outcome.SHARED, rounds)
@@ -302,9 +311,7 @@ class _Measurement:
             remove_state(subject, row.trace, row.undo)
 
     def _found(self, row: Row, outcome: Outcome, rounds: _Rounds) -> Result:
-        return Result(
-            row, outcome, rounds=len(rounds.control), control=sum(rounds.control), before=sum(rounds.before)
-        )
+        return Result(row, outcome, rounds=len(rounds.control), control=sum(rounds.control), before=sum(rounds.before))
 
     def _own(self, row: Row) -> Row:
         """The row with names that no other row and no other run has."""
@@ -342,6 +349,11 @@ class _Measurement:
             session.close()
 
 
+def _without_address(error: Exception) -> str:
+    """The message without the host that libpq puts before it, as measurements are given to others."""
+    return str(error).rpartition(" failed: ")[2]
+
+
 def _why(row: Row, rounds: _Rounds) -> str:
     if not any(rounds.control) and not any(rounds.before):
         return NO_HANDOVER
@@ -353,6 +365,3 @@ def _why(row: Row, rounds: _Rounds) -> str:
         f"handovers are too rare: {sum(rounds.before)} in {len(rounds.before)} rounds before the statement, "
         f"{sum(rounds.control)} of the control session in {len(rounds.control)} rounds after it"
     )
-
-
-__all__ = ["NO_HANDOVER", "WHICH_CONNECTION", "Comparison", "Options", "Report", "Result", "probe"]

@@ -52,7 +52,11 @@ def reports(dsn: str) -> Fact:
         session.close()
     missing = [name for name in REPORTED if name not in there]
     text = ", ".join(there) or "none"
-    return Fact("parameter-reports", "parameters reported at connect", text + (f"; not: {', '.join(missing)}" if missing else ""))
+    return Fact(
+        "parameter-reports",
+        "parameters reported at connect",
+        text + (f"; not: {', '.join(missing)}" if missing else ""),
+    )
 
 
 def cancel(dsn: str) -> Fact:
@@ -75,7 +79,7 @@ def cancel(dsn: str) -> Fact:
 
 
 def burst(dsn: str, clients: int) -> Fact:
-    """Whether concurrent queries with parameters get their own results: 200 of each client, as fast as they are answered."""
+    """Whether concurrent queries with parameters get their own results: 200 of each client, one after the other."""
     sessions = [connect(dsn) for _ in range(clients)]
     wrong = 0
     try:
@@ -89,4 +93,8 @@ def burst(dsn: str, clients: int) -> Fact:
         for session in sessions:
             session.close()
     total = _BURST * clients
-    return Fact("burst", "results under a burst", f"{wrong} of {total:,} were another query's" if wrong else f"all {total:,} right")
+    return Fact(
+        "burst",
+        "results under a burst",
+        f"{wrong} of {total:,} were another query's" if wrong else f"all {total:,} right",
+    )

@@ -46,9 +46,9 @@ class Step:
 
     Attributes:
         text: SQL, or for `execute` the name of a prepared statement.
-        how: `simple` query; `extended`: Parse, Bind and Execute of the unnamed statement; `prepare`: Parse of a statement
-            named `name`; `execute`: Bind and Execute of a named statement; `pipeline`: several extended queries, one a
-            line, in one batch; `copy in`: a simple query, with `1` as the data that it reads.
+        how: `simple` query; `extended`: Parse, Bind and Execute of the unnamed statement; `prepare`: Parse of the
+            statement `name`; `execute`: Bind and Execute of a named statement; `pipeline`: several extended queries,
+            one a line, in one batch; `copy in`: a simple query, with `1` as the data that it reads.
         parameters: Values for `extended` and `execute`, as text.
         name: The prepared statement's name for `prepare`.
     """
@@ -70,11 +70,6 @@ class Session:
         self._results: list[pq.abc.PGresult] = []
         self._done = True
         self._syncs = 0
-
-    @property
-    def process_id(self) -> int:
-        """The process id that the server or the proxy reported at connect."""
-        return self._connection.backend_pid
 
     def parameter(self, name: str) -> str | None:
         """The ParameterStatus of this name; None if none was received."""
@@ -174,9 +169,6 @@ class Session:
             None if (value := rows[-1].get_value(0, column)) is None else value.decode(errors="replace")
             for column in range(rows[-1].nfields)
         )
-
-    def in_transaction(self) -> bool:
-        return self._connection.transaction_status != pq.TransactionStatus.IDLE
 
     def cancel(self) -> None:
         """Send a CancelRequest, and wait until the server has taken it.
@@ -285,7 +277,7 @@ def _wait_for(socket: int, state: pq.PollingStatus, end: float) -> None:
 
 @contextlib.contextmanager
 def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """libpq reads some start-up parameters from the environment only."""
+    """Set variables for a while: libpq reads some start-up parameters from the environment only."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -3,8 +3,8 @@
 **Handed over** is proof that a session is not pinned. The reverse is statistical. The null hypothesis is "the statement
 did not pin". Under it, the rounds of the session after the statement are like its rounds before (same session, same
 node of the proxy, same other clients), and like the control's rounds at the same time, so that which of them have a
-handover is chance. Two of Fisher's exact tests must each find a probability of at most :data:`ALPHA` that chance put all
-handovers into the other group:
+handover is chance. Two of Fisher's exact tests must each find a probability of at most :data:`ALPHA` that chance put
+all handovers into the other group:
 
 - before against after, for the same session: a session that never was handed over proves nothing, for example because
   it is alone on its node of the proxy, or because the pool is much larger than the number of clients;
