@@ -3,7 +3,7 @@
 The rooms, and the one way of flow between them::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> pages · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
+    pinning  ─> pages · audit · probe · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
@@ -15,6 +15,7 @@ The rooms, and the one way of flow between them::
     rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
     pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin
+    probe       `pinsafe probe`: what pins on a proxy, measured through it
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
     dsn         a connection string, read without showing its password

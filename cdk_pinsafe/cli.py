@@ -153,18 +153,31 @@ def audit(dsn: str, output_format: str) -> None:
 @click.option("--burst", is_flag=True, help="At the end send a burst of queries, to see whether results are right.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and connect to nothing.")
 @click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the measurement as JSON, too.",
+)
+@click.option(
     "--format", "output_format", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True
 )
 def probe(
-    dsn: str, connections: int, seconds: float, read_only: bool, burst: bool, dry_run: bool, output_format: str
+    dsn: str,
+    connections: int,
+    seconds: float,
+    read_only: bool,
+    burst: bool,
+    dry_run: bool,
+    output: Path | None,
+    output_format: str,
 ) -> None:
     """Measure which statements pin a session behind DSN, a proxy or a pooler, and compare with the table.
 
     A session runs a statement; then other clients hold transactions at the same time, in several rounds, and all ask
-    which database connection serves them. Commits nothing, and leaves nothing behind. Run it where the proxy's clients
+    which database connection serves them. Creates nothing that outlives it. Run it where the proxy's clients
     run, with a database and a user of theirs.
 
-    Exit status: 0 if all outcomes agree with the table, 1 if one differs, 2 if none could be told.
+    Exit status: 0 if all outcomes agree with the table, 1 if one differs, 2 if none could be told, 130 after Ctrl-C.
     """
     with _extra("tools"), _failure():
         from .probe.command import run
@@ -174,7 +187,7 @@ def probe(
             options = Options(connections=connections, seconds=seconds, read_only=read_only, burst=burst)
         except ProbeError as error:
             raise click.UsageError(str(error)) from None
-        status = run(dsn, options, output_format=output_format, dry_run=dry_run)
+        status = run(dsn, options, output_format=output_format, output=output, dry_run=dry_run)
     sys.exit(status)
 
 

@@ -1,12 +1,14 @@
 """A measurement for people, programs and documents: text, JSON and Markdown."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
 from ..terminal import one_line, plural
 from .rows import Row
@@ -35,7 +37,7 @@ def announcement(options: Options, rows: Sequence[Row]) -> str:
         f"Sends up to {len(sent)} statements that might pin, each by a session of its own, and SELECTs in short "
         "transactions between them (--dry-run lists them).",
         f"Opens at most {options.connections} connections at a time, and ends after {options.seconds:g} s.",
-        "Creates temporary objects, and a schema of its own in transactions that it rolls back; commits nothing."
+        "Creates temporary objects, and a schema of its own in transactions that it rolls back: nothing outlives it."
         if writing
         else "Creates nothing.",
     ]
@@ -56,21 +58,22 @@ def statements(rows: Sequence[Row]) -> str:
 
 
 def text(report: Report, console: Console) -> None:
-    """Print a measurement."""
-    for title, outcome in (
+    """Print a measurement: in full what differs or is settled, and the rest in numbers."""
+    found = {one: [result for result in report.results if result.comparison == one] for one in Comparison}
+    for title, comparison in (
         ("Differs from the table", Comparison.DIFFERS),
         ("Settles what the table does not know for certain", Comparison.SETTLES),
-        ("Agrees with the table", Comparison.AGREES),
-        ("Not compared", Comparison.NONE),
     ):
-        found = [result for result in report.results if result.comparison == outcome]
-        if not found:
-            continue
-        console.print(f"[bold]{title}[/] ({len(found)})")
-        if outcome == Comparison.NONE:
-            _grouped(found, console)
-        else:
-            _table(found, console)
+        if found[comparison]:
+            console.print(f"[bold]{title}[/]")
+            _listed(found[comparison], console)
+            console.print()
+    if found[Comparison.AGREES]:
+        console.print("[bold]Agrees with the table[/] (--format json or markdown lists the rows)")
+        console.print(Padding(escape(_counted(found[Comparison.AGREES])), (0, 0, 1, 4), expand=False))
+    if found[Comparison.NONE]:
+        console.print("[bold]Not compared[/]")
+        _grouped(found[Comparison.NONE], console)
         console.print()
     for fact in report.facts:
         console.print(escape(one_line(f"{fact.title}: {fact.result}")))
@@ -91,6 +94,7 @@ def as_json(report: Report) -> str:
     """A measurement as one JSON document. It has no host and no password; errors can name a user or a database."""
     document = {
         "version": VERSION,
+        "pinsafe": metadata.version("cdk-pinsafe"),
         "when": report.when.isoformat(timespec="seconds"),
         "seconds": round(report.seconds, 1),
         "server_version": one_line(report.server_version),
@@ -108,6 +112,7 @@ def as_json(report: Report) -> str:
                 "rounds": result.rounds,
                 "control_handovers": result.control,
                 "handovers_before": result.before,
+                "seen_in_round": result.seen_in or None,
             }
             for result in report.results
         ],
@@ -134,17 +139,24 @@ def markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _table(found: Sequence[Result], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(3):
-        table.add_column(overflow="fold")
+def _listed(found: Sequence[Result], console: Console) -> None:
     for result in found:
-        table.add_row(
-            f"[{_COLORS[result.outcome]}]{result.outcome}[/]{escape(_behind(result))}",
-            escape(one_line(result.row.title)),
-            f"[dim]{result.row.id}; table: {_expected(result)}[/]",
+        console.print(
+            f"[{_COLORS[result.outcome]}]{result.outcome}[/]  {escape(one_line(result.row.title))}", soft_wrap=True
         )
-    console.print(table)
+        details = f"{result.row.id}{_behind(result)}; table: {_expected(result)}"
+        console.print(Padding(f"[dim]{escape(details)}[/]", (0, 0, 0, 4), expand=False))
+
+
+def _counted(found: Sequence[Result]) -> str:
+    """How many rows of each group had which outcome."""
+    numbers: dict[str, Counter[str]] = {}
+    for result in found:
+        numbers.setdefault(result.row.group, Counter())[result.outcome] += 1
+    return "; ".join(
+        f"{group} {', '.join(f'{number} {outcome}' for outcome, number in counts.items())}"
+        for group, counts in numbers.items()
+    )
 
 
 def _grouped(found: Sequence[Result], console: Console) -> None:
@@ -154,7 +166,8 @@ def _grouped(found: Sequence[Result], console: Console) -> None:
         reasons.setdefault(f"{result.outcome}: {one_line(result.reason)}", []).append(result.row.id)
     for reason, ids in reasons.items():
         named = ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
-        console.print(f"{escape(reason)}\n    [dim]{escape(named)}[/]")
+        console.print(escape(reason))
+        console.print(Padding(f"[dim]{escape(named)}[/]", (0, 0, 0, 4), expand=False))
 
 
 def _expected(result: Result) -> str:
@@ -167,4 +180,4 @@ def _behind(result: Result) -> str:
         return f" ({one_line(result.reason)})"
     if result.outcome == Outcome.PINNED:
         return f" (0 of {result.rounds} rounds, control {result.control}, before {result.before} of 10)"
-    return f" (in round {result.rounds})"
+    return f" (in round {result.seen_in})"

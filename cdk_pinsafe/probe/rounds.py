@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ _WHICH: Final = Step(WHICH_CONNECTION)
 _GRACE_FACTOR: Final = 10
 _GRACE: Final = (0.03, 0.5)
 _GROW_EVERY: Final = 8
+_SWEEPS: Final = 4
 
 Connection = tuple[str | None, ...]
 """A database connection: process id and start."""
@@ -117,6 +118,21 @@ class Field:
             trace=seen,
         )
 
+    def sweep(self, trace: str, undo: str) -> None:
+        """Let the other clients look for a state, some rounds, and remove it where they see it.
+
+        Raises:
+            SessionError: as `round`.
+        """
+        try:
+            self._open()
+            for _ in range(_SWEEPS):
+                if self._hold(trace, undo)[1]:
+                    return
+        except SessionError:
+            self.close()
+            raise
+
     def _ask(self, one: Watched, control: Watched) -> bool:
         try:
             return one.ask()
@@ -209,20 +225,3 @@ class Field:
         for client in list(clients):
             client.close()
             self._others.remove(client)
-
-
-def remove_state(subject: Watched, trace: str, undo: str, attempts: int = 4) -> bool:
-    """Let the session itself remove the state that its statement left; whether it saw it."""
-    for _ in range(attempts):
-        with _transaction(subject.session) as session:
-            if session.ask(trace) == ("t",):
-                session.ask(undo)
-                return True
-    return False
-
-
-@contextlib.contextmanager
-def _transaction(session: Session) -> Iterator[Session]:
-    session.ask("BEGIN")
-    yield session
-    session.ask("COMMIT")

@@ -12,7 +12,7 @@ from typing import Final
 from ..dsn import MalformedError, parts_of
 from ..errors import ProbeError
 from ..pinning.conditions import Evidence
-from .rounds import Field, Round, Watched, remove_state
+from .rounds import Field, Round, Watched
 from .rows import CANARY, KEY, NAME, USER, WORK_MEM, Row, rows
 from .server_facts import Fact, burst, cancel, reports
 from .session import Refusal, Session, SessionError, Step, connect
@@ -52,6 +52,7 @@ class Result:
         rounds: Rounds after the statement.
         control: Rounds of these in which the control session was handed over.
         before: Rounds before the statement in which the session itself was handed over, of 10.
+        seen_in: The round after the statement that proved the outcome, from 1 on; 0 if none did by itself.
     """
 
     row: Row
@@ -60,6 +61,7 @@ class Result:
     rounds: int = 0
     control: int = 0
     before: int = 0
+    seen_in: int = 0
 
     @property
     def comparison(self) -> Comparison:
@@ -263,17 +265,25 @@ class _Measurement:
         own = self._own(row)
         rounds = _Rounds()
         try:
-            with self._session(own.parameters, dict(own.environment)) as session:
-                if not own.is_startup:
-                    return replace(self._rounds(own, Watched(session), rounds, self._field), row=row)
-                # A proxy can keep a pool of its own for sessions with such a parameter.
-                self._field.close()
-                with Field(lambda: self._alike(own), self._clients) as field_alike:
-                    return replace(self._rounds(own, Watched(session), rounds, field_alike), row=row)
+            result = self._with_sessions(own, rounds)
         except Refusal as error:
-            return replace(self._found(row, Outcome.REFUSED, rounds), reason=_without_address(error))
+            result = replace(self._found(row, Outcome.REFUSED, rounds), reason=_without_address(error))
         except (SessionError, ProbeError) as error:
-            return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_without_address(error))
+            result = replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_without_address(error))
+        if own.undo and result.outcome not in (Outcome.PINNED, Outcome.LEAKED):
+            # Whatever it was, the state may have stayed behind in a connection that others use.
+            with contextlib.suppress(SessionError):
+                self._field.sweep(own.trace, own.undo)
+        return replace(result, row=row)
+
+    def _with_sessions(self, row: Row, rounds: _Rounds) -> Result:
+        with self._session(row.parameters, dict(row.environment)) as session:
+            if not row.is_startup:
+                return self._rounds(row, Watched(session), rounds, self._field)
+            # A proxy can keep a pool of its own for sessions with such a parameter.
+            self._field.close()
+            with Field(lambda: self._alike(row), self._clients) as others:
+                return self._rounds(row, Watched(session), rounds, others)
 
     def _alike(self, row: Row) -> Session:
         return connect(self._dsn, environment=dict(row.environment), **dict(row.parameters))
@@ -288,30 +298,25 @@ class _Measurement:
             subject.session.run(step)
         subject.touch = row.touch or subject.touch
         subject.connection = None  # the statement itself may have got another connection
-        handed_over = False
+        seen_in = 0
         for number in range(1, LOOKS[-1] + 1):
             if self._round(others, subject, rounds).subject:
-                handed_over = True
+                seen_in = number
                 break
             if number in LOOKS and is_pinned(rounds.before, rounds.control):
                 return self._found(row, Outcome.PINNED, rounds)
             if number == LOOKS[0] and chance(sum(rounds.before), len(rounds.before), LOOKS[-1]) > ALPHA:
                 break
-        if not handed_over:
-            self._clean(row, subject)
+        if not seen_in:
             return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_why(row, rounds))
         for _ in range(_TRACE_ROUNDS if row.trace else 0):
             if self._round(others, subject, rounds, row.trace, row.undo).trace:
-                return self._found(row, Outcome.LEAKED, rounds)
-        self._clean(row, subject)
-        return self._found(row, Outcome.SHARED, rounds)
+                return self._found(row, Outcome.LEAKED, rounds, len(rounds.control))
+        return self._found(row, Outcome.SHARED, rounds, seen_in)
 
-    def _clean(self, row: Row, subject: Watched) -> None:
-        if row.undo:
-            remove_state(subject, row.trace, row.undo)
-
-    def _found(self, row: Row, outcome: Outcome, rounds: _Rounds) -> Result:
-        return Result(row, outcome, rounds=len(rounds.control), control=sum(rounds.control), before=sum(rounds.before))
+    def _found(self, row: Row, outcome: Outcome, rounds: _Rounds, seen_in: int = 0) -> Result:
+        before, control = sum(rounds.before), sum(rounds.control)
+        return Result(row, outcome, "", len(rounds.control), control, before, seen_in)
 
     def _own(self, row: Row) -> Row:
         """The row with names that no other row and no other run has."""

@@ -14,11 +14,14 @@ import pg8000.native
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from cdk_pinsafe.emulator import ProxyTarget
+from cdk_pinsafe.emulator import Authentication, ProxyTarget, run_in_thread
 from cdk_pinsafe.probe.rows import CANARY, Row, rows
+from cdk_pinsafe.probe.run import Options, Report, probe
 from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
+ALL = Options(seconds=600)
+"""Enough time on a busy machine."""
 USER, PASSWORD, DATABASE = "app", "p4ss wörd", "shop"
 
 
@@ -33,6 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]
 @pytest.fixture(scope="session")
 def target(server: PostgresServer) -> ProxyTarget:
     return ProxyTarget(server.host, server.port, USER, PASSWORD, DATABASE, sslmode="disable")
+
+
+@pytest.fixture(scope="session")
+def emulated(target: ProxyTarget) -> Report:
+    """All rows on the emulator."""
+    with run_in_thread(target, pool_size=10, authentication=Authentication.TRUST, users={USER: PASSWORD}) as proxy:
+        return probe(proxy.dsn(), ALL)
 
 
 @pytest.fixture

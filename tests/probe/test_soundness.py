@@ -74,9 +74,7 @@ def test_wide_pool_in_turn(target: ProxyTarget, monkeypatch: pytest.MonkeyPatch,
             assert wrong(measured(proxy.dsn())) == []
 
 
-def test_each_session_gets_its_own_again(
-    target: ProxyTarget, monkeypatch: pytest.MonkeyPatch, long: bool
-) -> None:
+def test_each_session_gets_its_own_again(target: ProxyTarget, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
     """Where sessions keep their connections without a pin, nothing is called pinned."""
     for _ in runs(long):
         choose_by(monkeypatch, sticky())
