@@ -180,7 +180,7 @@ class Session:
             request = self._connection.cancel_conn()
             request.start()
             end = time.monotonic() + ANSWER_SECONDS
-            while (state := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            while (state := pq.PollingStatus(request.poll())) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
                 _wait_for(request.socket, state, end)
             if state == pq.PollingStatus.FAILED:
                 raise SessionError(one_line(request.get_error_message()))
@@ -225,7 +225,7 @@ def connect(dsn: str, *, environment: dict[str, str] | None = None, **parameters
             except TimeoutError:
                 connection.finish()
                 raise SessionError(f"no connection within {CONNECT_SECONDS:g} s") from None
-            state = connection.connect_poll()
+            state = pq.PollingStatus(connection.connect_poll())
     if state != pq.PollingStatus.OK:
         message = one_line(connection.error_message.decode(errors="replace"))
         connection.finish()
