@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RehearsalError
-from .inspection import SettingValue
+from .database_client import SettingValue
 
 __all__ = ["SETTINGS_TYPE", "UNKNOWN_ACCOUNT", "UNKNOWN_REGION", "Assembly", "SettingsResource", "StackArtifact"]
 

@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RehearsalError
-from .assembly import Assembly, SettingsResource
+from ..localcloud.client import Account, CustomResourceRequest, LocalCloud
+from ..localcloud.databases import scoped
+from ..localcloud.proxies import recording_of
+from ..localpg.installations import wheel_installation
+from ..localpg.tls import CertificateAuthority
+from .assembly import SETTINGS_TYPE, Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
-from .databases import scoped
-from .deployed import deployed
+from .database_client import Login, SettingValue, check_settings, read, text_of
 from .environments import Environments, check_deployed, label
-from .events import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
-from .inspection import Login, SettingValue, check_settings, read, text_of
-from .installations import wheel_installation
-from .local_cloud import Account, LocalCloud, SettingsRequest
-from .picture import draw
-from .pooling import Pool, Scene, find_pools, tell
-from .proof import filtered_query
-from .proxies import recording_of
+from .proxy_demo import Pool, Scene, find_pools, tell
+from .report_items import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
+from .stack_resources import deployed
 from .steps import step
-from .tls import CertificateAuthority
+from .timeline import draw
+from .vector_query import filtered_query
 
 __all__ = ["Story"]
 
@@ -244,7 +244,7 @@ class Story:
             pass
         else:
             raise RehearsalError(f"the deployment of {_PARAMETER} = {_BAD_VALUE} succeeded, it should have failed")
-        request = _latest(cloud.requests())[resource.address]
+        request = _latest(cloud.requests(SETTINGS_TYPE))[resource.address]
         stack, client = request.stack, cloud.client("cloudformation", request.environment)
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
         failed = [
@@ -301,7 +301,7 @@ class Story:
 
     def _targets(self, cloud: LocalCloud) -> list[_Target]:
         """The databases that CloudFormation sent settings to, and how they would be without."""
-        requests = _latest(cloud.requests())
+        requests = _latest(cloud.requests(SETTINGS_TYPE))
         plain: dict[int, Login] = {}
         extensions = list(
             dict.fromkeys(name for request in requests.values() for name in request.properties.get("Extensions") or ())
@@ -387,7 +387,7 @@ def _switch_off_deletion_protection(cloud: LocalCloud, account: Account) -> None
             )
 
 
-def _latest(requests: list[SettingsRequest]) -> dict[str, SettingsRequest]:
+def _latest(requests: list[CustomResourceRequest]) -> dict[str, CustomResourceRequest]:
     """The last request to each `DatabaseSettings`, by its construct's address."""
     return {request.properties["Address"]: request for request in requests}
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .alarms import is_on_proxy
+from ..localcloud.alarms import is_on_proxy
+from ..localcloud.client import Account, LocalCloud
 from .assembly import Assembly
-from .events import Deployed
-from .local_cloud import Account, LocalCloud
+from .report_items import Deployed
 
 __all__ = ["Alarm", "alarms", "deployed"]
 

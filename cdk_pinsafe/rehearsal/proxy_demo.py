@@ -14,13 +14,13 @@ from typing import Any, Final, Literal
 import pg8000.native
 
 from ..errors import RehearsalError
+from ..localcloud.alarms import DIMENSION, NAMESPACE, PERIOD
+from ..localcloud.client import Account, LocalCloud
+from ..localcloud.proxies import PINNED
 from ..pinning.log_lines import Kind, parse_line
-from .alarms import DIMENSION, NAMESPACE, PERIOD
-from .deployed import Alarm, alarms
-from .events import AlarmRow, Note, Pooling, Reporter
-from .inspection import Login, SettingValue, quoted
-from .local_cloud import Account, LocalCloud
-from .proxies import PINNED
+from .database_client import Login, SettingValue, quoted
+from .report_items import AlarmRow, Note, Pooling, Reporter
+from .stack_resources import Alarm, alarms
 from .steps import step
 from .traffic import Traffic
 

@@ -8,8 +8,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .postgres import PostgresServer, wheel_installation
-from .tls import TlsFront
+from ..localpg.server import PostgresServer, wheel_installation
+from ..localpg.tls import TlsFront
 
 __all__ = ["HOST_NAME", "Database", "Databases", "scoped"]
 

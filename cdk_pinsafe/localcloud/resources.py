@@ -22,7 +22,6 @@ from ministack.services.cloudformation import changesets, custom_resource, provi
 from ministack.services.cloudformation import handlers as actions
 
 from ..emulator import Authentication, EmulatorOptions
-from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
 from .databases import Database, Databases, scoped
 from .proxies import Proxies
@@ -42,7 +41,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     Args:
         databases: starts the databases behind instances and clusters.
         proxies: starts the emulators behind proxies.
-        report: is told of every request to a `DatabaseSettings` resource, with its properties.
+        report: called with every request to a custom resource.
     """
     table = provisioners._RESOURCE_HANDLERS
     for resource_type, handlers in {
@@ -59,7 +58,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     provisioners._CUSTOM_NAME_REPLACEMENT["AWS::RDS::DBProxy"] = {"name": "DBProxyName"}
     # `changesets` is the one other module that binds the table when it is imported.
     provisioners._RESOURCE_HANDLERS = changesets._RESOURCE_HANDLERS = _AnyType(table)
-    _report_settings(report)
+    _report_custom_resources(report)
     _keep_what_a_rollback_could_not_delete()
     return sorted(table)
 
@@ -129,14 +128,31 @@ def _keep_record(physical_id: str, old: Props, new: Props, stack_name: str) -> C
     return physical_id, _AnyAttribute({}, new, physical_id)
 
 
-def _report_settings(report: Report) -> None:
+def _report_custom_resources(report: Report) -> None:
     invoke = custom_resource.invoke_custom_resource
 
-    def reporting(request_type: str, logical_id: str, props: Props, stack_name: str, *rest: Any, **named: Any) -> Any:
-        if SETTINGS_TYPE in (*rest, *named.values()):
-            place = {"account": get_account_id(), "region": get_region(), "stack": stack_name}
-            report({"request": request_type, **place, "logical_id": logical_id, "properties": props})
-        return invoke(request_type, logical_id, props, stack_name, *rest, **named)
+    def reporting(
+        request_type: str,
+        logical_id: str,
+        props: Props,
+        stack_name: str,
+        stack_id: str,
+        resource_type: str,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        report(
+            {
+                "request": request_type,
+                "type": resource_type,
+                "account": get_account_id(),
+                "region": get_region(),
+                "stack": stack_name,
+                "logical_id": logical_id,
+                "properties": props,
+            }
+        )
+        return invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, *rest, **named)
 
     custom_resource.invoke_custom_resource = reporting
 
