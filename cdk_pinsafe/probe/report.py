@@ -171,7 +171,8 @@ def _grouped(found: Sequence[Result], console: Console) -> None:
 
 
 def _expected(result: Result) -> str:
-    return f"{result.row.expected} ({', '.join(result.row.evidence)})"
+    evidence = f" ({', '.join(result.row.evidence)})" if result.row.evidence else ""
+    return f"{result.row.expected}{evidence}"
 
 
 def _behind(result: Result) -> str:

@@ -70,7 +70,7 @@ class Result:
             self.outcome == Outcome.REFUSED and self.row.expected != Outcome.REFUSED
         ):
             return Comparison.NONE
-        if self.row.evidence[0] in (Evidence.CONFLICTING, Evidence.INFERRED, Evidence.UNVERIFIED):
+        if self.row.evidence and self.row.evidence[0] in (Evidence.CONFLICTING, Evidence.INFERRED, Evidence.UNVERIFIED):
             return Comparison.SETTLES
         return Comparison.AGREES if self.outcome == self.row.expected else Comparison.DIFFERS
 

@@ -15,9 +15,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, run_in_thread
+from cdk_pinsafe.localpg.installations import wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer
 from cdk_pinsafe.probe.rows import CANARY, Row, rows
 from cdk_pinsafe.probe.run import Options, Report, probe
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
 
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
 ALL = Options(seconds=600)

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, run_in_thread
+from cdk_pinsafe.localpg.server import PostgresServer
 from cdk_pinsafe.probe.run import NO_HANDOVER, Comparison, Report, probe
 from cdk_pinsafe.probe.verdict import Outcome
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
 
 from .conftest import ALL, PASSWORD, USER, chosen, dsn, pgbouncer
 
@@ -74,7 +74,8 @@ def test_pgbouncer_leaks_are_named(pooled: tuple[Report, str]) -> None:
     }  # fmt: skip
     shared = set(ids(report, Outcome.SHARED))
     assert shared >= {"set-local-1", "set-config-2", "cursor-1", "temp-object-2", "set-rolled-back", "sequence-1"}
-    assert "prepared" in ids(report, Outcome.REFUSED, Outcome.SHARED)  # by version: PgBouncer prepares from 1.21 on
+    # Before 1.21, a prepared statement stays behind in the connection, where the client may or may not find it again.
+    assert "prepared" in ids(report, Outcome.REFUSED, Outcome.LEAKED, Outcome.SHARED)
 
 
 def test_nothing_harmful_is_sent_to_a_leaking_pooler(pooled: tuple[Report, str]) -> None:
