@@ -81,7 +81,7 @@ class Options:
 
     Attributes:
         connections: The most sessions that are open at the same time.
-        seconds: After which time no further row begins.
+        seconds: After which time no further round begins.
         read_only: Send nothing that creates something, even if it is rolled back or temporary.
         burst: Send a burst of concurrent queries, too.
     """
@@ -206,14 +206,13 @@ class _Measurement:
     def facts(self) -> tuple[Fact, ...]:
         """What is measured without rounds."""
         self._field.close()
-        found = []
-        wanted: list[Callable[[], Fact]] = [lambda: reports(self._dsn), lambda: cancel(self._dsn)]
-        if self._options.burst:
-            wanted.append(lambda: burst(self._dsn, self._options.connections))
-        for measure in wanted:
-            with contextlib.suppress(Refusal, SessionError):
-                found.append(measure())
-        return tuple(found)
+        clients = self._options.connections
+        wanted: list[tuple[str, str, Callable[[], str]]] = [
+            ("parameter-reports", "parameters reported at connect", lambda: reports(self._dsn)),
+            ("cancel", "CancelRequest", lambda: cancel(self._dsn)),
+            *([("burst", "results under a burst", lambda: burst(self._dsn, clients))] if self._options.burst else []),
+        ]
+        return tuple(Fact(id, title, _told(measure)) for id, title, measure in wanted)
 
     def result(self, row: Row) -> Result:
         """Measure a row, unless it must not be sent."""
@@ -352,6 +351,13 @@ class _Measurement:
             yield session
         finally:
             session.close()
+
+
+def _told(measure: Callable[[], str]) -> str:
+    try:
+        return measure()
+    except (Refusal, SessionError) as error:
+        return f"cannot tell: {_without_address(error)}"
 
 
 def _without_address(error: Exception) -> str:
