@@ -36,7 +36,7 @@ def announcement(options: Options, rows: Sequence[Row]) -> str:
     lines = [
         f"Sends up to {len(sent)} statements that might pin, each by a session of its own, and SELECTs in short "
         "transactions between them (--dry-run lists them).",
-        f"Opens at most {options.connections} connections at a time, and begins nothing new after {options.seconds:g} s.",
+        f"Opens at most {options.connections} connections at a time, begins nothing new after {options.seconds:g} s.",
         "Creates temporary objects, and a schema of its own in transactions that it rolls back: nothing outlives it."
         if writing
         else "Creates nothing.",

@@ -212,7 +212,7 @@ class _Measurement:
             ("cancel", "CancelRequest", lambda: cancel(self._dsn)),
             *([("burst", "results under a burst", lambda: burst(self._dsn, clients))] if self._options.burst else []),
         ]
-        return tuple(Fact(id, title, _told(measure)) for id, title, measure in wanted)
+        return tuple(Fact(name, title, _told(measure)) for name, title, measure in wanted)
 
     def result(self, row: Row) -> Result:
         """Measure a row, unless it must not be sent."""
