@@ -15,6 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "contract": set(),
     "dsn": set(),
     "terminal": set(),
     "settings": {"errors"},
@@ -24,19 +25,20 @@ MAY_IMPORT = {
     "probe": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
     "logs": {"errors", "pinning", "terminal"},
-    "applier": {"errors", "settings"},
-    "cdk": {"errors", "pinning", "settings"},
+    "applier": {"contract", "errors", "settings"},
+    "cdk": {"contract", "errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "terminal"},
     "localpg": {"errors"},
     "localcloud": {"errors", "pinning", "emulator", "localpg"},
-    "rehearsal": {"errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
+    "rehearsal": {"contract", "errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# At the door: it imports whom a command needs, when the command runs.
+# It imports what a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
+    "contract": set(),
     "dsn": {"psycopg"},
     "terminal": set(),
     "settings": set(),

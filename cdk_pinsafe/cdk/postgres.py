@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import jsii
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
@@ -15,6 +15,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from ..contract import OnRoleOverride
 from ..settings import SettingValue
 from . import network, secrets_manager
 from .alarms import PinningAlarms
@@ -61,7 +62,7 @@ class PinSafePostgres(Construct):
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
         role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
             later deployment than the instance. Default: none.
-        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+        on_role_override: what to do if a role's own value overrides a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
         recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
         drift_check: how often to look whether the settings still stand; see :class:`DatabaseSettings`. The alarms on it
@@ -116,7 +117,7 @@ class PinSafePostgres(Construct):
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_shadow: Literal["warn", "fail"] = "warn",
+        on_role_override: OnRoleOverride = "warn",
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -193,7 +194,7 @@ class PinSafePostgres(Construct):
             database_name=database_name,
             settings=settings or {},
             role_settings=role_settings,
-            on_shadow=on_shadow,
+            on_role_override=on_role_override,
             recycle=recycle,
             drift_check=drift_check,
             drift_repair=drift_repair,
