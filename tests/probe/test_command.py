@@ -21,13 +21,14 @@ from rich.console import Console
 import cdk_pinsafe.probe
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.emulator import ProxyTarget, ThreadedEmulator, run_in_thread
+from cdk_pinsafe.localpg.server import PostgresServer
 from cdk_pinsafe.probe import report as reports
 from cdk_pinsafe.probe.rows import rows
 from cdk_pinsafe.probe.run import Options, Report, probe
 from cdk_pinsafe.probe.verdict import Outcome
 
 from ..docs.pages import blocks, page
-from .conftest import DATABASE, PASSWORD, USER, chosen, dsn
+from .conftest import DATABASE, PASSWORD, USER, chosen, dsn, pgbouncer
 
 SCHEMA = json.loads((Path(cdk_pinsafe.probe.__file__).parent / "measurement.schema.json").read_text(encoding="utf-8"))
 UNREACHABLE = "postgresql://app:h1dden@127.0.0.1:1/shop"
@@ -198,19 +199,20 @@ def test_output_is_written_besides(target: ProxyTarget, tmp_path: Path) -> None:
     assert "no session's database connection was seen to serve another client" in " ".join(shown.output.split())
 
 
-def test_lost_server_is_told(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
-    """A server that ends all sessions makes rows that cannot be told, and no wrong ones."""
-    with run_in_thread(target, pool_size=10) as proxy:
+def test_lost_server_is_told(server: PostgresServer, admin: pg8000.native.Connection) -> None:
+    """Where somebody ends all sessions between two rows, nothing is called pinned, and the probe goes on to its end."""
+    ended = 0
 
-        def end_all(_: object) -> None:
-            admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user", user=USER)
+    def end_all(_: object) -> None:
+        nonlocal ended
+        found = admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user", user=USER)
+        ended += len(found or [])
 
-        report = probe(proxy.dsn(), chosen=chosen("set-1", "copy-to", "several-statements"), progress=end_all)
-    assert [
-        result
-        for result in report.results
-        if result.outcome not in (result.row.expected, Outcome.CANNOT_TELL, Outcome.REFUSED)
-    ] == []
+    with pgbouncer(server, "transaction") as where:
+        report = probe(where, chosen=chosen("set-local-1", "copy-to", "several-statements"), progress=end_all)
+    assert ended
+    assert [result.row.id for result in report.results if result.outcome == Outcome.PINNED] == []
+    assert len(report.results) == 4
 
 
 def test_password_may_come_from_the_environment(target: ProxyTarget, monkeypatch: pytest.MonkeyPatch) -> None:
