@@ -1,9 +1,9 @@
 """RDS PostgreSQL behind an RDS Proxy that keeps multiplexing, as AWS CDK constructs.
 
-The rooms, and the one way of flow between them::
+The packages, and how they depend on each other::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> cli · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
+    pinning  ─> cli · audit · probe · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · tables of docs/
 
     errors      the exceptions, as one tree
     contract    the names that the constructs, the applier and the local cloud share over the wire
@@ -17,6 +17,7 @@ The rooms, and the one way of flow between them::
     localcloud  the AWS APIs that a stack needs, on a local port
     rehearsal   `pinsafe rehearse`: `cdk deploy` on the two
     audit       `pinsafe audit`: which statements of a database pin
+    probe       `pinsafe probe`: what pins on a proxy, measured through it
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
     dsn         DSNs, parsed without showing a password in an error

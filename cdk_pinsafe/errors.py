@@ -12,6 +12,7 @@
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── EmulatorError         an invalid option of the emulator, or a port that cannot be bound
     ├── AuditError            a database could not be audited
+    ├── ProbeError            a proxy could not be probed
     ├── LintError             a path or a configuration that the linter cannot work with
     ├── UnknownNameError      there is no condition or client of that name
     └── MissingExtraError     a command needs an extra that is not installed
@@ -29,6 +30,7 @@ __all__ = [
     "LogsError",
     "MissingExtraError",
     "PinSafeError",
+    "ProbeError",
     "RehearsalError",
     "SettingError",
     "UnknownNameError",
@@ -70,6 +72,10 @@ class EmulatorError(PinSafeError):
 
 class AuditError(PinSafeError):
     """A database could not be audited; the message says what it lacks."""
+
+
+class ProbeError(PinSafeError):
+    """A proxy could not be probed: an option is out of range, or no connection could be opened."""
 
 
 class LintError(PinSafeError):

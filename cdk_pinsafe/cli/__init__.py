@@ -15,6 +15,7 @@ from ..errors import (
     LogsError,
     MissingExtraError,
     PinSafeError,
+    ProbeError,
     SettingError,
     UnknownNameError,
 )
@@ -142,6 +143,52 @@ def audit(dsn: str, output_format: str) -> None:
 
         findings = run(dsn, output_format=output_format)
     sys.exit(1 if findings else 0)
+
+
+@main.command(short_help="Measure what pins, on your own proxy.")
+@_DSN
+@click.option("--connections", default=6, show_default=True, help="The most connections at the same time, from 4.")
+@click.option("--seconds", default=60.0, show_default=True, help="After which time nothing new begins.")
+@click.option("--read-only", is_flag=True, help="Send nothing that creates something, not even what is rolled back.")
+@click.option("--burst", is_flag=True, help="At the end send a burst of queries, to see whether results are right.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and connect to nothing.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the measurement as JSON, too.",
+)
+@click.option(
+    "--format", "output_format", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True
+)
+def probe(
+    dsn: str,
+    connections: int,
+    seconds: float,
+    read_only: bool,
+    burst: bool,
+    dry_run: bool,
+    output: Path | None,
+    output_format: str,
+) -> None:
+    """Measure which statements pin a session behind DSN, a proxy or a pooler, and compare with the table.
+
+    A session runs a statement; then other clients hold transactions at the same time, in several rounds, and all ask
+    which database connection serves them. Creates nothing that outlives it. Run it where the proxy's clients
+    run, with a database and a user of theirs.
+
+    Exit status: 0 if all outcomes agree with the table, 1 if one differs, 2 if none could be told, 130 after Ctrl-C.
+    """
+    with _extra("tools"), _failure():
+        from .probe.command import run
+        from .probe.run import Options
+
+        try:
+            options = Options(connections=connections, seconds=seconds, read_only=read_only, burst=burst)
+        except ProbeError as error:
+            raise click.UsageError(str(error)) from None
+        status = run(dsn, options, output_format=output_format, output=output, dry_run=dry_run)
+    sys.exit(status)
 
 
 @main.command(short_help="Find what pins in SQL, programs and configuration.")
