@@ -69,9 +69,12 @@ _HEADER = struct.Struct(">I").unpack_from
 _Z, _E, _S, _G = b"Z"[0], b"E"[0], b"S"[0], b"G"[0]
 _BOUND = b"2"[0]
 _CHANGED = frozenset((PARSED, CLOSED))
+_C = b"C"[0]
 _ENDS_EXECUTE = frozenset(b"CIs")
+_DROP_ALL_TAGS = frozenset((b"DEALLOCATE ALL\0", b"DISCARD ALL\0"))
 _ENDS_DESCRIBE = frozenset(b"Tn")
 _INSPECT_SIMPLE = frozenset(b"ZG")
+_INSPECT_PINNED = frozenset(b"ZGC")
 _INSPECT_ALL = frozenset(range(256))
 _INSPECT_EXTENDED = frozenset(b"ZGE123CIsTn")
 
@@ -82,6 +85,7 @@ class Borrower(Protocol):
     number: int
     connection: "DatabaseConnection | None"
     pinned: PinEvent | None
+    held: bool
     streaming_bytes: int
     protocol: FlowControlledProtocol | None
 
@@ -90,6 +94,9 @@ class Borrower(Protocol):
 
     def answered(self) -> None:
         """Called when all pending requests are answered."""
+
+    def statements_dropped(self) -> None:
+        """Called when DEALLOCATE ALL or DISCARD ALL has succeeded."""
 
     def restore_statement(self, name: bytes, statement: PreparedStatement | None) -> None:
         """Make this the statement of that name again: the message that changed it failed or was skipped."""
@@ -110,6 +117,7 @@ class DatabaseConnection:
         pending: the requests that are not answered yet.
         open_batch: extended-protocol messages were sent after the last Sync.
         skipping: one of them failed, and the database skips all messages up to Sync.
+        unsettled: the prepared statements of later messages depend on whether the pending ones are skipped.
         copying_in: the database reads COPY data, and the client has not ended them.
         application_name: the application_name that was set on it; None if none was set since it was opened.
         prepared: the statements that clients prepared on it, by name; the least recently used first.
@@ -141,6 +149,7 @@ class DatabaseConnection:
         "skipping",
         "status",
         "tainted",
+        "unsettled",
         "write",
     )
 
@@ -163,6 +172,7 @@ class DatabaseConnection:
         self.pending: deque[PendingRequest] = deque()
         self.open_batch = False
         self.skipping = False
+        self.unsettled = False
         self.copying_in = False
         self.prepared: dict[bytes, PreparedStatement] = {}
         self.application_name: str | None = None
@@ -201,7 +211,8 @@ class DatabaseConnection:
         start = 0  # the bytes before it were forwarded
         pending = self.pending
         ready = False
-        inspected = _inspected_types(pending)
+        pinned = self.session.pinned is not None
+        inspected = _inspected_types(pending, pinned)
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
@@ -223,7 +234,7 @@ class DatabaseConnection:
                 internal = self._ready()
                 self.status = data[position + 5]
                 ready = True
-                inspected = _inspected_types(pending)
+                inspected = _inspected_types(pending, pinned)
             else:
                 internal = self._inspect(kind, data, position + 5, after)
                 ready = False
@@ -312,6 +323,8 @@ class DatabaseConnection:
             if head is BIND:
                 pending.popleft()
         elif kind in _ENDS_EXECUTE:
+            if kind == _C and data[begin:end] in _DROP_ALL_TAGS and self.session is not None:
+                self.session.statements_dropped()
             if head is EXECUTE:
                 pending.popleft()
         elif kind in _ENDS_DESCRIBE:
@@ -340,13 +353,13 @@ class DatabaseConnection:
         discarded = []
         while pending and pending[0] is not SYNC and pending[0] is not SYNC_INTERNAL:
             discarded.append(pending.popleft())
-        self._roll_back(discarded)
         internal = type(head) is StatementChange and head.internal
         if type(head) is StatementChange and head.name == b"":
             # Even a Parse that fails drops the unnamed statement.
-            self.prepared.pop(b"", None)
-            if self.session is not None and not internal:
-                self.session.restore_statement(b"", None)
+            head.connection_before = None
+            if not internal:
+                head.client_before = None
+        self._roll_back(discarded)
         self.copying_in = False
         if not pending:
             self.skipping = self.open_batch = not (internal and QUERY in discarded)
@@ -360,13 +373,20 @@ class DatabaseConnection:
     def _roll_back(self, discarded: list[PendingRequest]) -> None:
         """Undo the bookkeeping of messages that were skipped, in reverse order."""
         session = self.session
+        # A change that was sent later is still in force; what was there before it has changed.
+        later = {one.name: one for one in reversed(self.pending) if type(one) is StatementChange}
         for one in reversed(discarded):
-            if type(one) is StatementChange:
-                self.prepared.pop(one.name, None)
-                if one.connection_before is not None:
-                    self.prepared[one.name] = one.connection_before
-                if session is not None:
-                    session.restore_statement(one.name, one.client_before)
+            if type(one) is not StatementChange:
+                continue
+            if one.name in later:
+                later[one.name].client_before = one.client_before
+                later[one.name].connection_before = one.connection_before
+                continue
+            self.prepared.pop(one.name, None)
+            if one.connection_before is not None:
+                self.prepared[one.name] = one.connection_before
+            if session is not None:
+                session.restore_statement(one.name, one.client_before)
 
     def _copy_in_begins(self) -> None:
         """Handle CopyInResponse: from here to the end of the data the database ignores Sync."""
@@ -383,11 +403,11 @@ class DatabaseConnection:
         pending.extendleft(copy_request)
 
 
-def _inspected_types(pending: deque[PendingRequest]) -> frozenset[int]:
+def _inspected_types(pending: deque[PendingRequest], pinned: bool) -> frozenset[int]:
     """Return the message types to inspect."""
     head = pending[0] if pending else None
     if head is QUERY:
-        return _INSPECT_SIMPLE
+        return _INSPECT_PINNED if pinned else _INSPECT_SIMPLE
     return _INSPECT_ALL if head is QUERY_INTERNAL else _INSPECT_EXTENDED
 
 

@@ -40,15 +40,18 @@ class ClientStatements:
         named: the statements by name; the unnamed statement has the name b"".
         portals: the statements of open portals that pin when they are executed, by portal name.
         kept_bytes: the memory that counts against `MAX_KEPT_BYTES`.
+        dropping: DEALLOCATE ALL or DISCARD ALL was sent. If it succeeds, statements that are missing on the connection
+            are dropped, too; if it fails, later messages of its batch are skipped.
     """
 
-    __slots__ = ("_numbers", "kept_bytes", "named", "portals")
+    __slots__ = ("_numbers", "dropping", "kept_bytes", "named", "portals")
 
     def __init__(self, numbers: Iterator[int]) -> None:
         """Create it; `numbers` yields the numbers of the statements that are prepared for the client."""
         self.named: dict[bytes, PreparedStatement] = {}
         self.portals: dict[bytes, PreparedStatement] = {}
         self.kept_bytes = 0
+        self.dropping = False
         self._numbers = numbers
 
     def restore(self, name: bytes, statement: PreparedStatement | None) -> None:
@@ -113,21 +116,17 @@ class ClientStatements:
 
     def ensure_prepared(
         self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes
-    ) -> PreparedStatement | None:
-        """Return the statement of that name, and make it the connection's; None if there is none."""
+    ) -> None:
+        """Make the client's statement of that name the connection's."""
         statement, present = self.named.get(name), connection.prepared.get(name)
-        if present is None:
-            if statement is not None:
+        if not _serves(present, statement):
+            if present is not None:
+                self._close_other(connection, rewriter, position, name)
+            if statement is not None and not self.dropping:
                 self._prepare(connection, rewriter, position, name, statement, statement.definition)
-        elif statement is not None and _same(present, statement):
-            if name:
-                del connection.prepared[name]
-                connection.prepared[name] = present
-        else:
-            self._close_other(connection, rewriter, position, name)
-            if statement is not None:
-                self._prepare(connection, rewriter, position, name, statement, statement.definition)
-        return statement
+        elif present is not None and name:
+            del connection.prepared[name]
+            connection.prepared[name] = present
 
     def before_sql(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, sql: bytes) -> None:
         """Make the connection's statements the client's, as far as the SQL can find them by name.
@@ -139,25 +138,36 @@ class ClientStatements:
         if not (prepared or self.named) or not _finds_statements(text := sql.lower()):
             return
         for name, present in list(prepared.items()):
-            statement = self.named.get(name)
-            if statement is None or not _same(present, statement):
+            if name and not _serves(present, self.named.get(name)):
                 self._close_other(connection, rewriter, position, name)
+        if self.dropping or _DEALLOCATE(text):
+            return
         shows_all = _VIEW in text
         alone = shows_all and not (connection.open_batch or connection.in_transaction or connection.pending)
         for name, statement in self.named.items():
             if name and name not in prepared and (shows_all or _mentions(text, name)):
-                # DEALLOCATE works whatever became of the statement's tables.
-                definition = _EMPTY if _DEALLOCATE(text) else statement.definition
-                self._prepare(connection, rewriter, position, name, statement, definition)
+                self._prepare(connection, rewriter, position, name, statement, statement.definition)
                 if alone:  # so that one that fails does not affect the others
                     rewriter.insert(position, message(b"S"))
                     connection.pending.append(SYNC_INTERNAL)
 
-    def run_sql(self, connection: DatabaseConnection, sql: bytes) -> None:
-        """Handle that SQL is run: DEALLOCATE ALL and DISCARD ALL drop statements that are missing here, too."""
-        if connection.status != FAILED and _DROPS_ALL(sql.lower()):
-            for name in [name for name in self.named if name and name not in connection.prepared]:
-                self.restore(name, None)
+    def run_sql(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, sql: bytes) -> None:
+        """Handle that SQL is run which drops statements, also those that are missing on the connection."""
+        if connection.status == FAILED or not self.named:
+            return
+        text = sql.lower()
+        if _DROPS_ALL(text):
+            self.dropping = connection.unsettled = True
+        elif _DEALLOCATE(text):
+            for name, statement in self.named.items():
+                if name and name not in connection.prepared and _mentions(text, name):
+                    # An empty statement can be prepared whatever became of the statement's tables.
+                    self._prepare(connection, rewriter, position, name, statement, _EMPTY)
+
+    def drop_missing(self, connection: DatabaseConnection) -> None:
+        """Handle that the database has dropped all statements."""
+        for name in [name for name in self.named if name and name not in connection.prepared]:
+            self.restore(name, None)
 
     def close_excess(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int) -> None:
         """Close the least recently used statements above `MAX_PREPARED`."""
@@ -178,12 +188,15 @@ class ClientStatements:
         internal: bool,
     ) -> None:
         """Note a Parse or Close that is sent: the client's and the connection's statement of that name change."""
-        before = connection.prepared.pop(name, None)
-        connection.pending.append(StatementChange(response, name, internal, self.named.get(name), before))
+        before, client_before = connection.prepared.pop(name, None), self.named.get(name)
+        connection.pending.append(StatementChange(response, name, internal, client_before, before))
         if prepared is not None:
             connection.prepared[name] = prepared
-        if statement is not self.named.get(name):
+        if statement is not client_before:
             self.restore(name, statement)
+        if internal or not _serves(before, client_before):
+            # If it is skipped, the connection again has another statement of that name than the client.
+            connection.unsettled = True
 
     def _prepare(
         self,
@@ -206,11 +219,13 @@ class ClientStatements:
         self._change(connection, CLOSED, name, self.named.get(name), None, internal=True)
 
 
-def _same(present: PreparedStatement, statement: PreparedStatement) -> bool:
-    """Whether a connection's statement can serve as the client's.
+def _serves(present: PreparedStatement | None, statement: PreparedStatement | None) -> bool:
+    """Whether a connection's statement can serve as the client's of the same name; None means that there is none.
 
     It must not be older than the client's, which may have seen a table's later definition.
     """
+    if present is None or statement is None:
+        return present is statement
     return present.number >= statement.number and present.definition == statement.definition
 
 

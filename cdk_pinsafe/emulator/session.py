@@ -49,6 +49,7 @@ from .shared import SharedState
 __all__ = ["ClientSession"]
 
 _MAX_PIN_TEXT: Final = 1000
+_MAX_PENDING: Final = 1000  # requests of one client in a row, so that others get their turn
 _HEADER = struct.Struct(">I").unpack_from
 _Q: Final = ord("Q")
 
@@ -66,6 +67,8 @@ class ClientSession:
         statements: its prepared statements.
         pinned: why it is pinned; None if it is not.
         waiting: it waits for a connection; more data must not be passed to it.
+        held: messages that it has received wait until the database has answered the earlier ones; more data must not be
+            passed to it.
         streaming_bytes: the bytes still to come of a message that is forwarded in pieces.
         terminated: the client has sent Terminate.
         last_active: the time of its last request or response, on the monotonic clock.
@@ -79,6 +82,7 @@ class ClientSession:
         "_shared",
         "address",
         "connection",
+        "held",
         "key",
         "last_active",
         "login",
@@ -116,6 +120,7 @@ class ClientSession:
         self.connection: DatabaseConnection | None = None
         self.pinned: PinEvent | None = None
         self.waiting = False
+        self.held = False
         self.terminated = False
         self.last_active = monotonic()
         self._shared = shared
@@ -137,7 +142,7 @@ class ClientSession:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        if self.waiting:
+        if self.waiting or self.held:
             self._buffer = data
             return
         if (
@@ -154,14 +159,12 @@ class ClientSession:
                 connection = self._borrow(data)
                 if connection is None:
                     return
-            elif connection.skipping:
-                connection.write(data)
+            elif connection.pending or connection.open_batch:
+                self._scan(data)
                 return
-            elif not connection.pending:
+            else:
                 self._requested_at = self._sent_at = monotonic()
-            elif connection.copying_in:
-                _reject_during_copy(connection)
-            if connection.open_batch or self._shared.classifier.classify(data[5:-1]) is not None:
+            if self._shared.classifier.classify(data[5:-1]) is not None:
                 self._scan(data)
                 return
             if connection.prepared:
@@ -185,6 +188,16 @@ class ClientSession:
         data, self._buffer = self._buffer, b""
         self._scan(data)
 
+    def proceed(self) -> None:
+        """Continue with the messages that are held: the earlier ones are answered.
+
+        Raises:
+            FatalError: as in `receive`.
+        """
+        self.held = False
+        data, self._buffer = self._buffer, b""
+        self._scan(data)
+
     # From the database to the client.
 
     def answer(self, data: bytes) -> None:
@@ -204,6 +217,11 @@ class ClientSession:
     def restore_statement(self, name: bytes, statement: PreparedStatement | None) -> None:
         """Make this the statement of that name again: the message that changed it failed or was skipped."""
         self.statements.restore(name, statement)
+
+    def statements_dropped(self) -> None:
+        """Handle that DEALLOCATE ALL or DISCARD ALL has succeeded."""
+        if self.connection is not None:
+            self.statements.drop_missing(self.connection)
 
     # Internal.
 
@@ -271,6 +289,14 @@ class ClientSession:
                     return
             elif not connection.pending:
                 self._requested_at = self._sent_at = monotonic()
+                connection.unsettled = self.statements.dropping = False
+            elif (
+                (connection.unsettled or len(connection.pending) >= _MAX_PENDING)
+                and not connection.open_batch
+                and kind in _REQUESTS
+            ):
+                self.held = True
+                break
             _HANDLERS[kind](self, connection, rewriter, position, end)
             position = min(end, size)
             self.streaming_bytes = end - position
@@ -297,7 +323,7 @@ class ClientSession:
         if reason is not None:
             self._pin(connection, reason, sql)
             self.statements.before_sql(connection, rewriter, position, sql)
-            self.statements.run_sql(connection, sql)
+            self.statements.run_sql(connection, rewriter, position, sql)
         self.statements.drop_unnamed(connection, rewriter, position)
         connection.open_batch = False
         self._count_request()
@@ -335,6 +361,8 @@ class ClientSession:
                 self._shared.observer.pin_announced(self._pin_event(connection, reason, sql))
         statement = PreparedStatement(next(self._shared.numbers), definition, sql, reason)
         pinned = self.pinned is not None
+        if reason is not None:
+            self.statements.before_sql(connection, rewriter, position, sql)
         self.statements.parse(connection, rewriter, position, name, statement, pinned=pinned)
 
     def _bind(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
@@ -366,7 +394,7 @@ class ClientSession:
             statement = self.statements.portals.get(rewriter.data[position + 5 : name_end])
             if statement is not None and isinstance(statement.pin_reason, PinReason):
                 self._pin(connection, statement.pin_reason, statement.sql)
-                self.statements.run_sql(connection, statement.sql)
+                self.statements.run_sql(connection, rewriter, position, statement.sql)
         connection.pending.append(EXECUTE)
 
     def _close(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
@@ -404,9 +432,10 @@ class ClientSession:
         self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes
     ) -> PreparedStatement | None:
         """Return the statement of that name, prepared on the connection with what its SQL needs."""
-        statement = self.statements.ensure_prepared(connection, rewriter, position, name)
+        statement = self.statements.named.get(name)
         if statement is not None and statement.pin_reason is not None:
             self.statements.before_sql(connection, rewriter, position, statement.sql)
+        self.statements.ensure_prepared(connection, rewriter, position, name)
         return statement
 
     # Pinning.
@@ -456,6 +485,7 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ord("c"): ClientSession._copy_end,
     ord("f"): ClientSession._copy_end,
 }
+_REQUESTS: Final = frozenset(b"QFPBDEC")
 _NO_RESPONSE: Final = frozenset(b"Hdcf")  # no effect outside a request, so no connection is borrowed for them
 
 
