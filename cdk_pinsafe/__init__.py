@@ -6,13 +6,16 @@ The rooms, and the one way of flow between them::
     pinning  ─> pages · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
+    contract    the names that the constructs, the applier and the local cloud share over the wire
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
-    drift       whether a database still has what it was asked for, for the command line
+    drift       `pinsafe drift`: compares a database with the desired settings of its constructs
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
-    rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
+    localpg     an embedded PostgreSQL server with TLS
+    localcloud  the AWS APIs that a stack needs, on a local port
+    rehearsal   `pinsafe rehearse`: `cdk deploy` on the two
     pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them

@@ -15,6 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "contract": set(),
     "dsn": set(),
     "terminal": set(),
     "settings": {"errors"},
@@ -23,17 +24,20 @@ MAY_IMPORT = {
     "audit": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
     "logs": {"errors", "pinning", "terminal"},
-    "applier": {"errors", "settings"},
-    "cdk": {"errors", "pinning", "settings"},
+    "applier": {"contract", "errors", "settings"},
+    "cdk": {"contract", "errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "terminal"},
-    "rehearsal": {"errors", "pinning", "settings", "emulator", "terminal"},
+    "localpg": {"errors"},
+    "localcloud": {"errors", "pinning", "emulator", "localpg"},
+    "rehearsal": {"contract", "errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# At the door: it imports whom a command needs, when the command runs.
+# It imports what a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
+    "contract": set(),
     "dsn": {"psycopg"},
     "terminal": set(),
     "settings": set(),
@@ -46,6 +50,19 @@ THIRD_PARTY = {
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
     "emulator": {"psycopg", "rich", "uvloop"},
+    "localpg": {"cryptography", "pg8000"},
+    "localcloud": {
+        "boto3",
+        "botocore",
+        "hypercorn",
+        "ministack",
+        "mypy_boto3_cloudformation",
+        "mypy_boto3_cloudwatch",
+        "mypy_boto3_logs",
+        "mypy_boto3_rds",
+        "mypy_boto3_secretsmanager",
+    },
+    "rehearsal": {"boto3", "botocore", "pg8000", "psycopg", "rich"},
     "testing": {"aws_cdk", "psycopg", "pytest"},
     "cli": {"click"},
 }

@@ -31,7 +31,7 @@ class PinningAlarms(Construct):
     practitioners report, not AWS's. None was tried on AWS.
 
     A topic of this app that is told of an alarm, by ``actions`` or by ``add_alarm_action`` of an attribute, gets the
-    permissions that CloudWatch needs: see :mod:`.alarm_topics`.
+    permissions that CloudWatch needs.
 
     Attributes:
         pinned: more than ``pinned_threshold`` connections pinned.

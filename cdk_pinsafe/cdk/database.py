@@ -175,8 +175,8 @@ class PostgresDatabase:
         if not self.security_groups:
             refuse(construct, f"'{prop}' should have a security group, got none; give them where it is imported")
 
-    def proxy_target(self, scope: Construct) -> rds.ProxyTarget:
-        """The database as a proxy's target, without making its stack depend on the proxy's.
+    def proxy_target(self, scope: Construct) -> tuple[rds.ProxyTarget, Sequence[ec2.ISecurityGroup]]:
+        """The database as a proxy's target without making its stack depend on the proxy's, and its security groups.
 
         ``ProxyTarget`` opens the database's security groups to the proxy by rules in the database's stack; when the
         proxy's is another one that refers to the database, the two would depend on each other. There the rules are put
@@ -184,8 +184,9 @@ class PostgresDatabase:
         """
         database = self if Stack.of(self.resource) == Stack.of(scope) else self._twin(scope)
         if cluster := database.cluster:
-            return rds.ProxyTarget.from_cluster(cluster)
-        return rds.ProxyTarget.from_instance(cast("rds.IDatabaseInstance", database.resource))
+            return rds.ProxyTarget.from_cluster(cluster), database.security_groups
+        instance = cast("rds.IDatabaseInstance", database.resource)
+        return rds.ProxyTarget.from_instance(instance), database.security_groups
 
     def _twin(self, scope: Construct) -> "PostgresDatabase":
         endpoint = self.endpoint
@@ -220,13 +221,13 @@ class PostgresDatabase:
 
 
 def secret_near(scope: Construct, id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
-    """The secret as ``scope`` may be let read it, without making the secret's stack depend on the scope's.
+    """The secret as ``scope`` may be let read it, without making the stack of secret or key depend on the scope's.
 
     A secret under a customer's key is opened by a statement in the key's policy, which would name the reader.
     """
     key = secret.encryption_key
     # An import's key is an import, too, whose policy CDK leaves alone.
-    if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(scope):
+    if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(key) == Stack.of(scope):
         return secret
     return secretsmanager.Secret.from_secret_attributes(
         scope,

@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, RESOURCE_TYPE, Attribute, OnError, OnRoleOverride, Property
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, meant
-from . import asset, network, secrets_manager
+from . import asset, nag, network, secrets_manager
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
@@ -25,8 +26,6 @@ from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 from .time_zone_checks import check_time_zones
-
-RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
 
 class DatabaseSettings(Construct):
@@ -80,12 +79,12 @@ class DatabaseSettings(Construct):
             user WITH ADMIN TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam``
             loses its password login. What is stored is read back, but, unlike the
             database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
-        on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
-            a setting that this deployment sets, changes or takes over, which for that role beats the database's:
-            ``warn`` says so in the applier's log and in :attr:`shadowed`; ``fail`` fails the deployment with the names
-            of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
-            way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
-            well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
+        on_role_override: what to do if a role has an own value (``ALTER ROLE … SET``, not of ``role_settings``) for a
+            setting that this deployment sets or adopts. For that role it overrides the database's value. ``warn`` logs
+            it and names it in :attr:`overridden_by_role`; ``fail`` fails the deployment with the names of setting and
+            role, and changes nothing. A setting that was managed before only gets a warning, so that a rollback cannot
+            fail. RDS's own roles do not count. What clients send also overrides the database's value, but the applier
+            cannot see their sessions. Default: ``warn``.
         recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
             ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
             ``Recycle.NEVER``.
@@ -105,6 +104,9 @@ class DatabaseSettings(Construct):
             ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. With the last of a
             stack in the same subnets goes the applier: CloudFormation waits up to 40 minutes for the network interfaces
             of a Lambda function in a VPC (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
+        encryption_key: KMS key of the log groups of the Lambda functions; the same for all ``DatabaseSettings`` of
+            a stack in the same subnets, which share the functions. CloudWatch Logs is allowed to use it; the policy of
+            an imported key has to allow that already. Default: CloudWatch's own key.
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
             RDS's authorities of 27 commercial regions; a stack of another region is warned.
@@ -127,8 +129,8 @@ class DatabaseSettings(Construct):
         database_name: str | Sequence[str],
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_error: Literal["rollback", "continue"] = "rollback",
-        on_shadow: Literal["warn", "fail"] = "warn",
+        on_error: OnError = "rollback",
+        on_role_override: OnRoleOverride = "warn",
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -136,6 +138,7 @@ class DatabaseSettings(Construct):
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
+        encryption_key: kms.IKey | None = None,
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -173,7 +176,9 @@ class DatabaseSettings(Construct):
                 f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem and pass it as 'ca_bundle'",
             )
 
-        applier = ApplierFunction.of(self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle)
+        applier = ApplierFunction.of(
+            self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle, encryption_key=encryption_key
+        )
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
         owner = f"{self.node.path} (stack {_deployed_name(self)})"
@@ -182,24 +187,28 @@ class DatabaseSettings(Construct):
         names = [("", name) for name in texts] + [(role, name) for role in role_texts for name in role_texts[role]]
         Claims.add(self, host, port, [(one, role, name.lower()) for one in databases for role, name in names])
         identity: dict[str, object] = {
-            "Host": host,
-            "Port": port,
-            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": databases}),
-            "SecretArn": target.secret.secret_arn,
-            # With the stack's name: the same code may be deployed as two stacks that meet in one database.
-            "Owner": owner,
-            "Address": f"{_deployed_name(self)}.{self.node.addr}",
+            Property.HOST: host,
+            Property.PORT: port,
+            **(
+                {Property.DATABASE: database_name}
+                if isinstance(database_name, str)
+                else {Property.DATABASES: databases}
+            ),
+            Property.SECRET_ARN: target.secret.secret_arn,
+            # With the stack's name: two stacks of the same code may use one database.
+            Property.OWNER: owner,
+            Property.ADDRESS: f"{_deployed_name(self)}.{self.node.addr}",
         }
         properties = {
             **identity,
             # As text, since CloudFormation turns every number and boolean of a property into a string.
-            "Settings": Stack.of(self).to_json_string(texts),
-            **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
-            "Extensions": list(extensions),
-            **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
-            **({"OnError": on_error} if on_error != "rollback" else {}),
-            **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
-            **({"DriftCheck": dimension_value(owner)} if drift_check is not None else {}),
+            Property.SETTINGS: Stack.of(self).to_json_string(texts),
+            **({Property.ROLE_SETTINGS: Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
+            Property.EXTENSIONS: list(extensions),
+            **RECYCLE.as_property(recycle.value),
+            **ON_ERROR.as_property(on_error),
+            **ON_ROLE_OVERRIDE.as_property(on_role_override),
+            **({Property.DRIFT_CHECK: dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
             self,
@@ -234,17 +243,17 @@ class DatabaseSettings(Construct):
             self.drift_guard.node.add_dependency(self.resource)
 
     @property
-    def shadowed(self) -> str:
-        """Token: names of settings, joined by commas, that a value of some role beat at deployment; mostly empty.
+    def overridden_by_role(self) -> str:
+        """Token: names of settings, joined by commas, that some role's value overrode at deployment; usually empty.
 
         Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
         """
-        return self.resource.get_att_string("Shadowed")
+        return self.resource.get_att_string(Attribute.OVERRIDDEN_BY_ROLE)
 
     @property
     def failed(self) -> str:
-        """Token: names of databases, joined by commas, that failed while the others were let go on; mostly empty."""
-        return self.resource.get_att_string("Failed")
+        """Token: names of databases, joined by commas, that failed with ``on_error="continue"``; usually empty."""
+        return self.resource.get_att_string(Attribute.FAILED)
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
         """A policy of this construct alone, for it has to outlast the settings.
@@ -255,6 +264,7 @@ class DatabaseSettings(Construct):
         # A secret that was imported by its name lacks the six characters that end its ARN.
         arn = secret.secret_arn if secret.secret_full_arn else f"{secret.secret_arn}-??????"
         policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
+        nag.acknowledge(policy, nag.INLINE_POLICY)
         policy.add_statements(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
         if key := secret.encryption_key:
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))

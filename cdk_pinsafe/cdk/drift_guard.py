@@ -8,20 +8,18 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from ..contract import DRIFT_CHECK, METRIC_DIMENSION, METRIC_NAMESPACE, DriftCheckEvent, Metric
 from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
 from .props import checked
 from .service_role import service_role
 
-NAMESPACE: Final = "cdk-pinsafe"
-"""Of the metrics, which have the one dimension ``DatabaseSettings``: the construct's path and stack."""
-DIMENSION: Final = "DatabaseSettings"
 _LEAST, _MOST = 300, 86_400
 _PERIODS_WITHOUT: Final = 3
 
 
 def dimension_value(name: str) -> str:
-    """The value of :data:`DIMENSION`, of which CloudWatch takes ASCII alone."""
+    """The value of the metrics' dimension, for which CloudWatch takes ASCII only."""
     return name.encode("ascii", "replace").decode()
 
 
@@ -30,8 +28,8 @@ class DriftGuard(Construct):
 
     The applier publishes by its log, in CloudWatch's embedded metric format, so that isolated subnets need no further
     endpoint: ``Drifted`` (settings that are stored otherwise than they were asked for, that a fresh session does not
-    get, or that the ledger has lost), ``Shadowed`` (settings that a role's own value beats), ``Repaired`` and
-    ``Unchecked`` (databases that could not be looked at). Not tried on AWS.
+    get, or that the ledger has lost), ``OverriddenByRole`` (settings that a role's own value overrides), ``Repaired``
+    and ``Unchecked`` (databases that could not be checked). Not tried on AWS.
 
     The first check comes at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
     invoking the target immediately" (EventBridge Scheduler user guide). A deployment that sets settings publishes
@@ -70,8 +68,8 @@ class DriftGuard(Construct):
         self._dimension = dimension_value(name)
         self._period = interval
         role = service_role(self, "Role", "scheduler.amazonaws.com", "lambda:InvokeFunction", function.function_arn)
-        event = {
-            "RequestType": "DriftCheck",
+        event: DriftCheckEvent = {
+            "RequestType": DRIFT_CHECK,
             "Name": self._dimension,
             "Repair": repairs,
             "Settings": [{"name": parameter.lower(), "role": whose} for parameter, whose in settings],
@@ -97,14 +95,14 @@ class DriftGuard(Construct):
         )
         self.drifted = self._alarm(
             "Drifted",
-            "Drifted",
+            Metric.DRIFTED,
             f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
         self.unchecked = self._alarm(
             f"Unchecked{minutes}",
-            "Unchecked",
+            Metric.UNCHECKED,
             f"Whether settings of {name} drifted cannot be told; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
@@ -123,11 +121,11 @@ class DriftGuard(Construct):
 
     @checked
     def metric(self, name: str) -> cloudwatch.Metric:
-        """The most of ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked`` in the time between two checks."""
+        """The maximum of ``Drifted``, ``OverriddenByRole``, ``Repaired`` or ``Unchecked`` between two checks."""
         return cloudwatch.Metric(
-            namespace=NAMESPACE,
+            namespace=METRIC_NAMESPACE,
             metric_name=name,
-            dimensions_map={DIMENSION: self._dimension},
+            dimensions_map={METRIC_DIMENSION: self._dimension},
             statistic="Maximum",
             period=self._period,
         )

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import jsii
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from ..contract import OnRoleOverride
 from ..settings import SettingValue
 from . import network, secrets_manager
 from .alarms import PinningAlarms
@@ -60,7 +62,7 @@ class PinSafePostgres(Construct):
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
         role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
             later deployment than the instance. Default: none.
-        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+        on_role_override: what to do if a role's own value overrides a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
         recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
         drift_check: how often to look whether the settings still stand; see :class:`DatabaseSettings`. The alarms on it
@@ -78,6 +80,9 @@ class PinSafePostgres(Construct):
             Default: it does not.
         multi_az: whether there is a standby in another availability zone. Default: True.
         backup_retention: 0 to 35 whole days. Default: 7 days.
+        encryption_key: KMS key of the storage, of the master user's secret and of the log groups. CloudWatch Logs is
+            allowed to use it; the policy of an imported key has to allow that already. It is settled by the first
+            deployment: another key for the storage means another instance. Default: AWS's own keys.
         deletion_protection: whether RDS refuses to delete the instance. Default: True.
         removal_policy: what becomes of the instance when it leaves the stack. Default: ``RemovalPolicy.SNAPSHOT``.
         iam_auth: whether clients of the proxy must log in with IAM tokens rather than passwords. Default: True.
@@ -112,7 +117,7 @@ class PinSafePostgres(Construct):
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_shadow: Literal["warn", "fail"] = "warn",
+        on_role_override: OnRoleOverride = "warn",
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -125,6 +130,7 @@ class PinSafePostgres(Construct):
         max_allocated_storage: int | None = None,
         multi_az: bool = True,
         backup_retention: Duration | None = None,
+        encryption_key: kms.IKey | None = None,
         deletion_protection: bool = True,
         removal_policy: RemovalPolicy = RemovalPolicy.SNAPSHOT,
         iam_auth: bool = True,
@@ -161,10 +167,11 @@ class PinSafePostgres(Construct):
             vpc=vpc,
             vpc_subnets=database_subnets,
             database_name=database_name,
-            credentials=rds.Credentials.from_generated_secret(_MASTER),
+            credentials=rds.Credentials.from_generated_secret(_MASTER, encryption_key=encryption_key),
             parameters={**(parameters or {}), "rds.force_ssl": "1"},
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
+            storage_encryption_key=encryption_key,
             allocated_storage=allocated_storage,
             max_allocated_storage=max_allocated_storage,
             multi_az=multi_az,
@@ -187,11 +194,12 @@ class PinSafePostgres(Construct):
             database_name=database_name,
             settings=settings or {},
             role_settings=role_settings,
-            on_shadow=on_shadow,
+            on_role_override=on_role_override,
             recycle=recycle,
             drift_check=drift_check,
             drift_repair=drift_repair,
             extensions=extensions,
+            encryption_key=encryption_key,
             ca_bundle=ca_bundle,
         )
         if settings is None:
@@ -209,6 +217,7 @@ class PinSafePostgres(Construct):
             iam_auth=iam_auth,
             enhanced_logging=enhanced_logging,
             log_retention=log_retention,
+            encryption_key=encryption_key,
             max_connections_percent=max_connections_percent,
             borrow_timeout=borrow_timeout,
             idle_client_timeout=idle_client_timeout,

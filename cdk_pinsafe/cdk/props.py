@@ -33,6 +33,7 @@ EXAMPLES: Final = {
     "ec2.InstanceType": "ec2.InstanceType('t4g.medium')",
     "ec2.SubnetSelection": "ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)",
     "iam.IGrantable": "a Lambda function or an iam.Role",
+    "kms.IKey": "kms.Key(self, 'Key', enable_key_rotation=True)",
     "logs.ILogGroup": "logs.LogGroup.from_log_group_name(self, 'Log', '/aws/rds/proxy/...')",
     "rds.AuroraPostgresEngineVersion": "rds.AuroraPostgresEngineVersion.of('17.5', '17')",
     "rds.IInstanceEngine": "rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)",

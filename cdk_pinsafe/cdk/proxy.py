@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from typing import Final, Literal, cast
 
 import jsii
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack, Token
+from aws_cdk import ArnFormat, Duration, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IValidation
 
-from . import metrics
+from . import metrics, nag
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
 from .database import Database, PostgresDatabase, secret_near
 from .enhanced_logging import DebugLoggingRenewal, DebugLoggingSwitch, EnhancedLogging
+from .log_group import log_group
 from .props import checked
 from .proxy_name import default_name
 
@@ -189,6 +191,8 @@ class PinSafeProxy(ConnectableProxy):
         iam_auth: whether clients must log in with IAM tokens (``REQUIRED``) rather than passwords. Default: True.
         enhanced_logging: whether the proxy logs which statement pinned. Default: ``EnhancedLogging.ALWAYS``.
         log_retention: how long the proxy's logs are kept. Default: one month.
+        encryption_key: KMS key of the log group. CloudWatch Logs is allowed to use it; the policy of an imported
+            key has to allow that already. Default: CloudWatch's own key.
         borrow_timeout: how long a client waits for a database connection, 0 to 300 seconds. Default: RDS's, 120.
         idle_client_timeout: after how long an idle client is disconnected, 1 to 28,800 seconds. Default: RDS's, 1,800.
         max_connections_percent: how many of the database's ``max_connections`` the proxy may use, 1 to 100 percent.
@@ -222,6 +226,7 @@ class PinSafeProxy(ConnectableProxy):
         iam_auth: bool = True,
         enhanced_logging: EnhancedLogging = EnhancedLogging.ALWAYS,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+        encryption_key: kms.IKey | None = None,
         borrow_timeout: Duration | None = None,
         idle_client_timeout: Duration | None = None,
         max_connections_percent: int | None = None,
@@ -242,12 +247,13 @@ class PinSafeProxy(ConnectableProxy):
                 f"{[pinning_filter.filter_name for pinning_filter in session_pinning_filters]}: RDS takes them for "
                 "MySQL only; set the parameters in the database with DatabaseSettings, and stop the client's SETs",
             )
+        database_groups: Sequence[ec2.ISecurityGroup] = []
         if isinstance(target, rds.ProxyTarget):
             proxy_target = target
         else:
             database = PostgresDatabase.of(target)
             database.check(self, "target")
-            proxy_target = database.proxy_target(self)
+            proxy_target, database_groups = database.proxy_target(self)
             secrets = secrets or ([database.secret] if database.secret else [])
         secrets = [secret_near(self, f"Secret{index}", secret) for index, secret in enumerate(secrets)]
         self._secrets = secrets
@@ -281,12 +287,12 @@ class PinSafeProxy(ConnectableProxy):
             resource.db_proxy_name = proxy_name
         self.proxy_name = proxy_name
         self._warn(enhanced_logging, borrow_timeout, init_query)
-        self.log_group = logs.LogGroup(
+        self.log_group = log_group(
             self,
             "LogGroup",
-            log_group_name=f"/aws/rds/proxy/{self.proxy_name}",
+            key=encryption_key,
+            name=f"/aws/rds/proxy/{self.proxy_name}",
             retention=log_retention,
-            removal_policy=RemovalPolicy.DESTROY,
         )
         # Otherwise RDS makes the log group itself, without an expiry.
         resource.node.add_dependency(self.log_group)
@@ -296,6 +302,8 @@ class PinSafeProxy(ConnectableProxy):
         self._connections = ec2.Connections(
             security_groups=self.proxy.connections.security_groups, default_port=ec2.Port.tcp(PROXY_PORT)
         )
+        nag.acknowledge(self.proxy.node.find_child("IAMRole"), nag.INLINE_POLICY)
+        nag.acknowledge_way_into(database_groups, self.proxy.connections.security_groups)
         self._enhanced_logging = enhanced_logging
         self._alarms: list[cloudwatch.IAlarm] = []
         if enhanced_logging is EnhancedLogging.ALWAYS:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RehearsalError
-from . import toolchain
-from .lifeline import tied
-from .local_cloud import Account
+from ..localcloud import toolchain
+from ..localcloud.client import Account
+from ..localpg.child_process import tied
 
 __all__ = ["ALL_STACKS", "App", "CdkCli"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from ..errors import RehearsalError
+from ..localcloud.client import Account, LocalCloud
 from .assembly import UNKNOWN_ACCOUNT, UNKNOWN_REGION, StackArtifact
 from .cdk_cli import ALL_STACKS
-from .local_cloud import Account, LocalCloud
 
 __all__ = ["Deployment", "Environments", "check_deployed"]
 

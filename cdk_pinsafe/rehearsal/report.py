@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .events import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
+from .report_items import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
 
 __all__ = ["CLOSING", "JsonReport", "TextReport"]
 

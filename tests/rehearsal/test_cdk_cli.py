@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.rehearsal.assembly import Assembly
 from cdk_pinsafe.rehearsal.cdk_cli import App, CdkCli
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
 ACCOUNT = Account("123456789013", "eu-central-1")
 LOOKING_UP = """

@@ -3,9 +3,9 @@
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.localcloud.client import Account
 from cdk_pinsafe.rehearsal.assembly import UNKNOWN_ACCOUNT, UNKNOWN_REGION, StackArtifact
 from cdk_pinsafe.rehearsal.environments import Deployment, Environments
-from cdk_pinsafe.rehearsal.local_cloud import Account
 
 ANYWHERE = (UNKNOWN_ACCOUNT, UNKNOWN_REGION)
 DEFAULT = Account()

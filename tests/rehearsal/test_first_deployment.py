@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cdk_pinsafe.rehearsal import toolchain
+from cdk_pinsafe.localcloud import toolchain
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.rehearsal.cdk_cli import CdkCli
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "first-deployment.md"
 ROLE_SETTINGS = '    role_settings={"reports": {"statement_timeout": Duration.minutes(5)}},\n'
