@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from .dsn import MalformedError, parts_of
+from .dsn import MalformedError, connect
 from .errors import AuditError
 from .pinning.clients import recognise
 from .pinning.conditions import Condition, Evidence
@@ -27,7 +27,6 @@ from .pinning.remedies import settings_line
 from .pinning.statements import Finding, analyse
 from .terminal import one_line, plural
 
-_CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
 _MOST_CHARACTERS = 100_000
 _SHOWN = 20
@@ -142,11 +141,12 @@ def audit(dsn: str) -> Report:
     Raises:
         AuditError: the database cannot be reached or read; the message holds no password.
     """
-    _check(dsn)
     try:
-        with psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS) as connection:
+        with connect(dsn) as connection:
             connection.read_only = True
             return _read(connection)
+    except MalformedError as error:
+        raise AuditError(str(error)) from None
     except psycopg.Error as error:
         raise AuditError(f"the database could not be audited: {one_line(str(error))}") from None
 
@@ -193,13 +193,6 @@ def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tupl
         else:
             move[name] = value
     return move, tuple(ambiguous)
-
-
-def _check(dsn: str) -> None:
-    try:
-        parts_of(dsn)
-    except MalformedError as error:
-        raise AuditError(str(error)) from None
 
 
 def _read(connection: psycopg.Connection) -> Report:

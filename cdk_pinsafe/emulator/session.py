@@ -239,6 +239,7 @@ class ClientSession:
     def _attach(self, connection: DatabaseConnection) -> None:
         self.connection = connection
         connection.session = self
+        connection.unsettled = False
         self._sent_at = monotonic()
         counters = self._shared.counters
         counters.borrows += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
+from cdk_pinsafe.localpg.server import PostgresServer
 
 from .conftest import PASSWORD, USER
 from .wire import SYNC, Client, Message, bind, close, describe, execute, fields, parse, query
