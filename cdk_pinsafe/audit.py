@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from .dsn import parse_dsn
+from .dsn import connect
 from .errors import AuditError
 from .pinning.clients import recognise
 from .pinning.conditions import Condition, Evidence
@@ -27,7 +27,6 @@ from .pinning.remedies import settings_line
 from .pinning.statements import StatementFinding, analyse
 from .terminal import one_line, plural
 
-_CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
 _MOST_CHARACTERS = 100_000
 _SHOWN = 20
@@ -144,9 +143,8 @@ def audit(dsn: str) -> AuditReport:
         AuditError: the database cannot be reached or read; the message contains no password.
         DsnError: the DSN is malformed.
     """
-    parse_dsn(dsn)
     try:
-        with psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS) as connection:
+        with connect(dsn) as connection:
             connection.read_only = True
             return _read(connection)
     except psycopg.Error as error:

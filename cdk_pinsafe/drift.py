@@ -22,7 +22,7 @@ from .applier.messages import Target, truncate
 from .applier.plan import Value
 from .applier.state import extensions_of, load_libraries
 from .applier.verify import ROLE_SOURCES
-from .dsn import parse_dsn
+from .dsn import connect
 from .errors import ApplyError, DsnError, UnreachableError
 from .terminal import plural
 
@@ -109,8 +109,7 @@ class _Session:
 
 def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
     try:
-        parse_dsn(dsn)
-        return psycopg.connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)  # type: ignore[arg-type]
+        return connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)
     except DsnError as error:
         raise ApplyError(str(error)) from None
     except psycopg.OperationalError as error:

@@ -3,7 +3,10 @@
 No error shows a part of a DSN: libpq's own messages can show a part of a password that it takes for a host or a port.
 """
 
-from typing import Final
+import os
+import socket
+from threading import Timer
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
@@ -11,7 +14,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .errors import DsnError
 
-__all__ = ["libpq_dsn", "parse_dsn", "with_address"]
+__all__ = ["CONNECT_SECONDS", "READ_SECONDS", "connect", "libpq_dsn", "parse_dsn", "with_address"]
+
+CONNECT_SECONDS: Final = 10
+"""How long to wait until a connection is open, with login, unless the DSN or PGCONNECT_TIMEOUT says otherwise."""
+
+READ_SECONDS: Final = 60
+"""How long to wait for the answer to one statement."""
 
 _ADDRESS: Final = {"host", "hostaddr", "port"}
 _SECURITY: Final = {
@@ -102,3 +111,44 @@ def _text(url: SplitResult) -> str:
     """The URL as text; urllib drops the slashes if there is no host."""
     query = f"?{url.query}" if url.query else ""
     return f"{url.scheme}://{url.netloc}{url.path}{query}"
+
+
+def connect(dsn: str, **parameters: Any) -> psycopg.Connection[Any]:
+    """Connect to a server that may stay silent: connecting, logging in and each statement have a time limit.
+
+    Args:
+        dsn: a connection string of libpq.
+        parameters: those of `psycopg.connect`.
+
+    Raises:
+        DsnError: as by `parse_dsn`.
+        psycopg.OperationalError: there is no connection, or no answer in time; the connection's methods raise it, too.
+    """
+    if "connect_timeout" not in parse_dsn(dsn) and "PGCONNECT_TIMEOUT" not in os.environ:
+        parameters["connect_timeout"] = CONNECT_SECONDS
+    return _TimedConnection.connect(dsn, **parameters)
+
+
+class _TimedConnection(psycopg.Connection[Any]):
+    """A connection whose waits end after `READ_SECONDS`. A server's statement_timeout would not end a silent server."""
+
+    def wait(self, *arguments: Any, **options: Any) -> Any:
+        expired = False
+
+        def give_up() -> None:
+            nonlocal expired
+            expired = True
+            with socket.socket(fileno=os.dup(self.fileno())) as same:
+                same.shutdown(socket.SHUT_RDWR)  # ends the wait
+
+        timer = Timer(READ_SECONDS, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().wait(*arguments, **options)
+        except psycopg.OperationalError:
+            if expired:
+                raise psycopg.OperationalError(f"the server did not answer within {READ_SECONDS} s") from None
+            raise
+        finally:
+            timer.cancel()
