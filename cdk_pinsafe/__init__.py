@@ -6,6 +6,7 @@ The rooms, and the one way of flow between them::
     pinning  ─> pages · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
+    rds_proxy   facts about RDS Proxy: metrics, limits, defaults
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from .cdk import (
         DatabaseSettings,
         EnhancedLogging,
+        EnhancedLoggingOnAlarm,
+        EnhancedLoggingRenewal,
+        IPinSafeProxy,
+        OnError,
         PinningAlarms,
         PinningDashboard,
         PinningLogs,
@@ -46,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "EnhancedLoggingOnAlarm",
+    "EnhancedLoggingRenewal",
+    "IPinSafeProxy",
+    "OnError",
     "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",

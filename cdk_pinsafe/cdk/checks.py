@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 from aws_cdk import Duration, Token, Validations
 from constructs import IConstruct
 
+from .. import rds_proxy
 from ..errors import ConfigurationError
 
 DUMMY_VPC_ID: Final = "vpc-12345"
@@ -66,14 +67,11 @@ def check_seconds(construct: IConstruct, prop: str, value: Duration | None, mini
 
 
 def check_proxy_name(construct: IConstruct, prop: str, name: str) -> None:
-    """Refuses what RDS does not take for a proxy's name; tokens pass.
-
-    Source: Amazon RDS API reference, CreateDBProxy, DBProxyName (documented; not tried on AWS).
-    """
-    fits = len(name) <= 63 and re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", name)
+    """Raise ConfigurationError for a name that RDS does not take for a proxy; tokens pass."""
+    fits = len(name) <= rds_proxy.MAX_NAME_LENGTH and re.fullmatch(rds_proxy.NAME_PATTERN, name)
     if not fits and not Token.is_unresolved(name):
         refuse(
             construct,
-            f"'{prop}' should be 1 to 63 letters, digits and hyphens that begin with a letter, hold no two hyphens "
-            f"in a row and do not end with a hyphen, got {name!r}",
+            f"'{prop}' should be 1 to {rds_proxy.MAX_NAME_LENGTH} letters, digits and hyphens that begin with a "
+            f"letter, have no two hyphens in a row and do not end with a hyphen, got {name!r}",
         )

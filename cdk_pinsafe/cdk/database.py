@@ -42,10 +42,16 @@ class PostgresDatabase:
         check_fields(self)
 
     @classmethod
-    def of(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
-        """What ``database`` props take, with a secret given beside it winning over the database's own."""
+    @checked
+    def from_database(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
+        """A database of this app, or one that CDK imported.
+
+        Args:
+            database: what ``database`` props take.
+            secret: secret of the master user. Default: the database's own.
+        """
         if isinstance(database, cls):
-            # The same one where it can be: it remembers what CDK has answered, and every question costs time at synth.
+            # The same object if possible: it caches what CDK returned, and each call to CDK takes time at synth.
             return cls(database.resource, secret) if secret else database
         resource = cast("rds.IDatabaseInstance | rds.IDatabaseCluster", database)
         return cls(resource, secret or getattr(resource, "secret", None))

@@ -20,6 +20,7 @@ from .checks import refuse, warn
 from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard, dimension_value
+from .on_error import OnError
 from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
@@ -55,15 +56,8 @@ class DatabaseSettings(Construct):
             are to have the same settings. One run of the applier works on eight of them at a time, each with its own
             transaction and ledger. The list may grow and shrink: what leaves it gives its settings up, and needs not
             exist any more. Going over from one name to a list, or back, takes nothing away in between.
-        on_error: of a list, what to do where some of the databases fail. ``rollback`` brings those back that were
-            changed already, and fails the deployment with the names of all that fail. ``continue`` leaves the others as
-            they are to be, and the deployment succeeds unless all fail, since CloudFormation would take all of it back
-            by itself if it failed; :attr:`failed` and the applier's log name what failed, and the next deployment that
-            changes a prop tries again. What left the list and failed is not tried again, and keeps its settings: put it
-            back into the list, and take it out once more. A deployment that replaces the resource, as the one that
-            goes over from one name to a list or to another host does, is always ``rollback``, since CloudFormation then
-            deletes the resource of before, and with it the settings of a database that failed. A deletion always goes
-            through all, and fails if one does. Default: ``rollback``.
+        on_error: of a list, what to do if some of the databases fail; see :class:`OnError`. Default:
+            ``OnError.ROLLBACK``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path`` and ``temp_tablespaces``. Strings and numbers may be tokens. A number without a
             unit counts in the parameter's own, and is warned of: 30 for ``statement_timeout`` is 30 ms;
@@ -125,7 +119,7 @@ class DatabaseSettings(Construct):
         database_name: str | Sequence[str],
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_error: Literal["rollback", "continue"] = "rollback",
+        on_error: OnError = OnError.ROLLBACK,
         on_shadow: Literal["warn", "fail"] = "warn",
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
@@ -137,7 +131,7 @@ class DatabaseSettings(Construct):
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
-        target = PostgresDatabase.of(database, secret=secret)
+        target = PostgresDatabase.from_database(database, secret=secret)
         target.check(self, "database")
         self._checks = SettingChecks(self, target, extensions)
         if target.secret is None:
@@ -193,7 +187,7 @@ class DatabaseSettings(Construct):
             **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
             "Extensions": list(extensions),
             **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
-            **({"OnError": on_error} if on_error != "rollback" else {}),
+            **({"OnError": on_error.value} if on_error is not OnError.ROLLBACK else {}),
             **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
             **({"DriftCheck": dimension_value(owner)} if drift_check is not None else {}),
         }

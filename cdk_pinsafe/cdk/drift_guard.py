@@ -1,15 +1,17 @@
 """A schedule that looks whether databases still have their settings, and alarms on what it finds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Unpack
 
 from aws_cdk import CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from . import metrics
 from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
+from .metrics import MetricOptions
 from .props import checked
 from .service_role import service_role
 
@@ -39,9 +41,9 @@ class DriftGuard(Construct):
 
     Attributes:
         drifted: alarm; a setting drifted. Over once a check finds none.
-        unchecked: alarm. It goes off after three checks in a row that could not look at a database. Without any check
-            for three intervals and the time that CloudWatch looks further back, which is two more in AWS's examples,
-            its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
+        check_failed: alarm. It goes off after three checks in a row that could not look at a database. Without any
+            check for three intervals and the time that CloudWatch looks further back, which is two more in AWS's
+            examples, its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
             :meth:`add_alarm_actions` adds it. A new alarm begins in that state, which is no change and no action, so
             nothing goes off before the first check. Another interval makes another alarm, since the new one would look
             for checks where the old schedule had none.
@@ -102,35 +104,38 @@ class DriftGuard(Construct):
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
-        self.unchecked = self._alarm(
-            f"Unchecked{minutes}",
+        self.check_failed = self._alarm(
+            f"CheckFailed{minutes}",
             "Unchecked",
             f"Whether settings of {name} drifted cannot be told; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
         )
-        let_alarms_publish(self.drifted, self.unchecked)
+        let_alarms_publish(self.drifted, self.check_failed)
 
     @checked
     def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
         """Take actions when settings drift, when checks fail or stop, and when that is over."""
         if not actions:
             return
-        for alarm in (self.drifted, self.unchecked):
+        for alarm in (self.drifted, self.check_failed):
             alarm.add_alarm_action(*actions)
             alarm.add_ok_action(*actions)
-        self.unchecked.add_insufficient_data_action(*actions)
+        self.check_failed.add_insufficient_data_action(*actions)
 
     @checked
-    def metric(self, name: str) -> cloudwatch.Metric:
-        """The most of ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked`` in the time between two checks."""
+    def metric(self, metric_name: str, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """A metric of the checks. Default: Maximum over the time between two checks.
+
+        Args:
+            metric_name: ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked``.
+            options: CDK's ``cloudwatch.MetricOptions``.
+        """
+        metrics.check_period(self, options)
+        defaults = MetricOptions(dimensions_map={DIMENSION: self._dimension}, statistic="Maximum", period=self._period)
         return cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=name,
-            dimensions_map={DIMENSION: self._dimension},
-            statistic="Maximum",
-            period=self._period,
-        )
+            namespace=NAMESPACE, metric_name=metric_name, **metrics.with_defaults(options, defaults)
+        ).attach_to(self)
 
     def _alarm(
         self, id: str, metric: str, description: str, periods: int, missing: cloudwatch.TreatMissingData

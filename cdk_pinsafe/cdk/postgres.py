@@ -169,7 +169,7 @@ class PinSafePostgres(Construct):
             removal_policy=removal_policy,
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
-        database = PostgresDatabase.of(self.instance)
+        database = PostgresDatabase.from_database(self.instance)
         if secrets_manager_endpoint:
             self._open_way_to_secrets_manager(vpc, vpc_subnets)
         self.settings = DatabaseSettings(
@@ -208,13 +208,10 @@ class PinSafePostgres(Construct):
             idle_client_timeout=idle_client_timeout,
         )
         self.proxy.target_group.node.add_dependency(self.settings)
-        name, log_group = self.proxy.proxy_name, self.proxy.log_group
-        self.alarms = PinningAlarms(self, "Alarms", proxy_name=name, actions=alarm_actions)
+        self.alarms = PinningAlarms(self, "Alarms", proxy=self.proxy, actions=alarm_actions)
         if enhanced_logging is EnhancedLogging.ON_ALARM:
             self.proxy.log_on_alarm(self.alarms.pinned)
-        self.dashboard = (
-            PinningDashboard(self, "Dashboard", proxy_name=name, log_group=log_group) if dashboard else None
-        )
+        self.dashboard = PinningDashboard(self, "Dashboard", proxy=self.proxy) if dashboard else None
         self.endpoint = self.proxy.endpoint
 
     @property

@@ -11,7 +11,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, NoReturn, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from aws_cdk import Duration, Resource, Token
 from constructs import Construct
@@ -34,6 +47,7 @@ EXAMPLES: Final = {
     "ec2.SubnetSelection": "ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)",
     "iam.IGrantable": "a Lambda function or an iam.Role",
     "logs.ILogGroup": "logs.LogGroup.from_log_group_name(self, 'Log', '/aws/rds/proxy/...')",
+    "rds.IDatabaseProxy": "a PinSafeProxy or PinSafeProxy.from_database_proxy_attributes(...)",
     "rds.AuroraPostgresEngineVersion": "rds.AuroraPostgresEngineVersion.of('17.5', '17')",
     "rds.IInstanceEngine": "rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)",
     "rds.PostgresEngineVersion": "rds.PostgresEngineVersion.VER_17",
@@ -88,7 +102,14 @@ def check_fields(instance: object) -> None:
 @cache
 def _hints(holder: Any) -> Mapping[str, Any]:
     # Evaluated at the first call: the modules that annotations name are loaded by then.
-    return inspect.get_annotations(holder, eval_str=True)
+    hints: dict[str, Any] = {}
+    for name, kind in inspect.get_annotations(holder, eval_str=True).items():
+        origin: Any = get_origin(kind)
+        if origin is Unpack:
+            hints |= get_type_hints(*get_args(kind))
+        else:
+            hints[name] = kind
+    return hints
 
 
 def _first_misfit(hints: Mapping[str, Any], given: Mapping[str, object]) -> _Misfit | None:
@@ -115,7 +136,7 @@ def _misfit(name: str, kind: Any, value: object) -> _Misfit | None:
         return inner[0] if inner else _Misfit(name, kind, value)
     if origin is Sequence and isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return _first(_misfit(f"{name}[{index}]", get_args(kind)[0], item) for index, item in enumerate(value))
-    if origin is Mapping and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
         key_kind, value_kind = get_args(kind)
         wrong_key = _first(_misfit(f"{name}.keys()", key_kind, key) for key in value)
         return wrong_key or _first(_misfit(f"{name}[{key}]", value_kind, item) for key, item in value.items())
@@ -216,7 +237,7 @@ def _one(kind: Any) -> str:
         return _or([repr(option) for option in options])
     if origin is Sequence:
         return f"a list of {_name(options[0])}"
-    if origin is Mapping:
+    if origin in (dict, Mapping):
         return "a dict" if options[1] in _ANYTHING else f"a dict of {_name(options[0])} to {_name(options[1])}"
     if kind in _WORDS:
         return _WORDS[kind]

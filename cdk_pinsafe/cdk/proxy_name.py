@@ -15,7 +15,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from constructs import Construct, IValidation
 
-_LONGEST: Final = 63
+from ..rds_proxy import MAX_NAME_LENGTH
+
 _DIGITS: Final = 8
 
 
@@ -26,7 +27,7 @@ def default_name(scope: Construct, proxy: rds.CfnDBProxy) -> str:
         scope: the construct that the name is for.
         proxy: with all its properties but the name; a later change of one that needs a replacement fails the synth.
     """
-    readable = Names.unique_resource_name(scope, max_length=_LONGEST - 1 - _DIGITS)
+    readable = Names.unique_resource_name(scope, max_length=MAX_NAME_LENGTH - 1 - _DIGITS)
     create_only = _create_only(proxy)
     identity = {name: _identity(proxy, value) for name, value in create_only.items() if value is not None}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:_DIGITS]
@@ -80,8 +81,8 @@ class _Unchanged:
 
     def validate(self) -> list[str]:
         return [
-            f"'proxy_name' should be given where {name} is changed on the proxy's resource, got none: the default name "
-            "does not follow that change, and CloudFormation refuses to replace a proxy under the name it has"
+            f"'db_proxy_name' should be given where {name} is changed on the proxy's resource, got none: the default "
+            "name does not follow that change, and CloudFormation refuses to replace a proxy under the name it has"
             for name, value in _create_only(self._proxy).items()
             if value != self._create_only[name]
         ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from ..pinning.conditions import STARTUP_PARAMETERS
+from ..rds_proxy import STARTUP_PARAMETERS
 from .authentication import SCRAM, ScramError, ScramServer, md5_response
 from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
 from .messages import (

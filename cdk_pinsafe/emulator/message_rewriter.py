@@ -6,7 +6,7 @@ This module knows neither sessions nor connections.
 from collections.abc import Callable
 from typing import Final
 
-from ..pinning.conditions import STATEMENT_LIMIT
+from ..rds_proxy import STATEMENT_LIMIT
 from .messages import FRONTEND_LIMITS, ProtocolViolation
 
 __all__ = ["MAX_NAME_LENGTH", "MessageRewriter", "can_stream", "object_name", "reject_message", "string_end"]

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
-from ..pinning.conditions import STATEMENT_LIMIT
+from ..rds_proxy import STATEMENT_LIMIT
 from .classifier import LEGACY, OVERSIZED, PinReason
 from .connection import FAILED, DatabaseConnection
 from .events import PinEvent

@@ -10,22 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from ..errors import UnknownNameError
-
-STATEMENT_LIMIT: Final = 16_384
-"""Bytes of text, encoded as sent, above which a statement pins: AWS's "16 KB", as the proxy's log has it."""
-
-STARTUP_PARAMETERS: Final = (
-    "application_name",
-    "client_encoding",
-    "DateStyle",
-    "TimeZone",
-    "extra_float_digits",
-    "search_path",
-)
-"""Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin.
-
-Measured, as the row of :data:`LIMITS` says that shows them.
-"""
+from ..rds_proxy import STARTUP_PARAMETERS, STATEMENT_LIMIT
 
 
 class Evidence(StrEnum):

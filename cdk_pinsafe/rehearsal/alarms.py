@@ -14,15 +14,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["DIMENSION", "NAMESPACE", "PERIOD", "is_on_proxy", "metrics_of", "state"]
+from ..rds_proxy import METRIC_PERIOD, NAMESPACE, PROXY_NAME
 
-NAMESPACE: Final = "AWS/RDS"
-DIMENSION: Final = "ProxyName"
-PERIOD: Final = 60
-"""Seconds from one value of a history to the next."""
+__all__ = ["is_on_proxy", "metrics_of", "state"]
 
 History = Mapping[str, Sequence[float | None]]
-"""By a metric's name, a value for each minute, the newest last; None where there was none."""
+"""By a metric's name, a value for each minute (``METRIC_PERIOD``), the newest last; None where there was none."""
 
 _STATISTICS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "Sum": sum,
@@ -48,7 +45,7 @@ def metrics_of(alarm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def is_on_proxy(alarm: Mapping[str, Any], proxy: str) -> bool:
     """Whether all that an alarm looks at are metrics of that proxy as a whole."""
-    dimensions = [{"Name": DIMENSION, "Value": proxy}]
+    dimensions = [{"Name": PROXY_NAME, "Value": proxy}]
     metrics = metrics_of(alarm)
     return bool(metrics) and all(
         metric.get("Namespace") == NAMESPACE
@@ -133,9 +130,9 @@ def _values(alarm: Mapping[str, Any], history: History, periods: int) -> Iterato
 def _series(history: History, metric: str, statistic: str, period: int, periods: int) -> Iterator[float | None]:
     """A metric's statistic in each of the last periods."""
     calculate = _STATISTICS.get(statistic)
-    if calculate is None or period < PERIOD or period % PERIOD:
+    if calculate is None or period < METRIC_PERIOD or period % METRIC_PERIOD:
         raise _NotUnderstoodError
-    minutes = period // PERIOD
+    minutes = period // METRIC_PERIOD
     values = [None] * (minutes * periods) + list(history.get(metric, ()))
     values = values[-minutes * periods :]
     for start in range(0, len(values), minutes):

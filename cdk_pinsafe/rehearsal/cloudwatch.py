@@ -22,16 +22,16 @@ from ministack.services.cloudformation import provisioners
 
 from ..emulator.metrics import NAMES
 from ..pinning.log_lines import parse_line
-from .alarms import DIMENSION, NAMESPACE, is_on_proxy, state
+from ..rds_proxy import METRIC_DELAY, NAMESPACE, PROXY_NAME, log_group_name
+from .alarms import is_on_proxy, state
 from .proxies import Minute
 
 __all__ = ["Publication", "alarm_handlers"]
 
 _MINUTES_KEPT: Final = 24 * 60
 """CloudWatch lets no alarm look further back."""
-MINUTES_LATE: Final = 3
-"""RDS's metrics come two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
-elastic/beats issue 30915 (measured by others)."""
+MINUTES_LATE: Final = METRIC_DELAY // 60 + 1
+"""The late end of the delay that was measured."""
 
 Props = dict[str, Any]
 
@@ -69,14 +69,14 @@ class Publication:
 
     def _log(self, minute: Minute) -> None:
         # As on AWS, a group that nobody made is made here; one that exists answers with an error that says so.
-        place = {"logGroupName": f"/aws/rds/proxy/{self._proxy}", "logStreamName": self._proxy}
+        place = {"logGroupName": log_group_name(self._proxy), "logStreamName": self._proxy}
         cloudwatch_logs._create_log_group(place)
         cloudwatch_logs._create_log_stream(place)
         events = [{"timestamp": _milliseconds(line), "message": line} for line in minute.lines]
         cloudwatch_logs._put_log_events({**place, "logEvents": events})
 
     def _put(self, name: str, value: float, start: int) -> None:
-        dimensions = {DIMENSION: self._proxy}
+        dimensions = {PROXY_NAME: self._proxy}
         unit = "Microseconds" if name.endswith("Latency") else "Count"
         cloudwatch._store_datum(NAMESPACE, name, dimensions, float(start), unit, value, None, None, None)
         kept = cloudwatch._metric_bucket((NAMESPACE, name, cloudwatch._dims_key(dimensions)))

@@ -15,12 +15,11 @@ import pg8000.native
 
 from ..errors import RehearsalError
 from ..pinning.log_lines import Kind, parse_line
-from .alarms import DIMENSION, NAMESPACE, PERIOD
+from ..rds_proxy import MAX_CONNECTIONS, METRIC_PERIOD, NAMESPACE, PINNED, PROXY_NAME, log_group_name
 from .deployed import Alarm, alarms
 from .events import AlarmRow, Note, Pooling, Reporter
 from .inspection import Login, SettingValue, quoted
 from .local_cloud import Account, LocalCloud
-from .proxies import PINNED
 from .steps import step
 from .traffic import Traffic
 
@@ -133,7 +132,7 @@ class _Chapter:
         with step(reporter, "wait for a minute of the proxy's metrics"):
             setting, statement = _own_set(pool)
             self._wait_until_quiet()
-            most = min(_MOST_CLIENTS, int(max(self._values("MaxDatabaseConnectionsAllowed").values())))
+            most = min(_MOST_CLIENTS, int(max(self._values(MAX_CONNECTIONS).values())))
             standing = self._alarms()
         goal = [one.definition for one in standing if one.definition is not None and _goes_off(one.definition, most)]
         names = {definition["AlarmName"] for definition in goal}
@@ -247,10 +246,10 @@ class _Chapter:
         points = self._cloudwatch.get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName=metric,
-            Dimensions=[{"Name": DIMENSION, "Value": self._pool.proxy}],
+            Dimensions=[{"Name": PROXY_NAME, "Value": self._pool.proxy}],
             StartTime=now - _AHEAD,
             EndTime=now + _AHEAD,
-            Period=PERIOD,
+            Period=METRIC_PERIOD,
             Statistics=["Maximum"],
         )["Datapoints"]
         return {point["Timestamp"]: point["Maximum"] for point in points}
@@ -260,7 +259,7 @@ class _Chapter:
 
     def _pins(self, since: datetime) -> list[str]:
         """The log lines about pins; none where the app wants no enhanced logging."""
-        group = f"/aws/rds/proxy/{self._pool.proxy}"
+        group = log_group_name(self._pool.proxy)
         if not self._logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             return []
         events = self._logs.filter_log_events(logGroupName=group, startTime=int(since.timestamp() * 1000))["events"]
@@ -286,7 +285,7 @@ def _goes_off(definition: Mapping[str, Any], clients: int) -> bool:
         definition.get("MetricName") == PINNED
         and definition["ComparisonOperator"] in ("GreaterThanThreshold", "GreaterThanOrEqualToThreshold")
         and definition["Threshold"] < clients
-        and definition["Period"] == PERIOD
+        and definition["Period"] == METRIC_PERIOD
         and definition["EvaluationPeriods"] <= _MOST_MINUTES
     )
 

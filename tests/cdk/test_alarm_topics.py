@@ -25,7 +25,7 @@ OWN_ACCOUNT = {"Ref": "AWS::AccountId"}
 
 
 def alarms(stack: Stack, *topics: sns.ITopic, id: str = "Alarms") -> PinningAlarms:
-    return PinningAlarms(stack, id, proxy_name="orders", actions=[actions.SnsAction(topic) for topic in topics])
+    return PinningAlarms(stack, id, proxy="orders", actions=[actions.SnsAction(topic) for topic in topics])
 
 
 def statements(stack: Stack, resource_type: str, document: str) -> list[list[dict[str, Any]]]:
@@ -78,9 +78,9 @@ def test_topic_without_a_policy_keeps_the_default(app: App, stack: Stack) -> Non
 
 def test_order_of_calls_does_not_matter(app: App, stack: Stack) -> None:
     """An action of one alarm, a policy and an alarm's topic may come after the alarms."""
-    made = PinningAlarms(stack, "Alarms", proxy_name="orders")
+    made = PinningAlarms(stack, "Alarms", proxy="orders")
     topic = sns.Topic(stack, "Topic")
-    made.pool.add_ok_action(actions.SnsAction(topic))
+    made.pool_utilization.add_ok_action(actions.SnsAction(topic))
     topic.add_to_resource_policy(
         iam.PolicyStatement(actions=["sns:Subscribe"], principals=[iam.AnyPrincipal()], resources=[topic.topic_arn])
     )
@@ -185,7 +185,7 @@ def test_other_actions_are_let_be(app: App, stack: Stack) -> None:
     function = lambda_.Function(
         stack, "Function", code=lambda_.Code.from_inline("x"), handler="x", runtime=lambda_.Runtime.PYTHON_3_13
     )
-    PinningAlarms(stack, "Alarms", proxy_name="orders").pinned.add_alarm_action(actions.LambdaAction(function))
+    PinningAlarms(stack, "Alarms", proxy="orders").pinned.add_alarm_action(actions.LambdaAction(function))
     assert rules_of(app) == []
     assert warnings(stack) == []
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
+from cdk_pinsafe import DatabaseSettings, OnError, PostgresDatabase, Recycle
 from cdk_pinsafe.applier import guard
 from cdk_pinsafe.cdk import drift_guard
 from cdk_pinsafe.errors import ConfigurationError, SettingError
@@ -590,7 +590,7 @@ def test_recycle_is_a_property_only_where_it_is_asked_for(
 ) -> None:
     """What is deployed already does not change by an option that is not used."""
     add(stack, vpc, instance)
-    add(stack, vpc, instance, "Recycling", recycle=Recycle.IDLE)
+    add(stack, vpc, instance, "Recycling", recycle=Recycle.TERMINATE_IDLE)
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert "Recycle" not in first["Properties"]
     assert second["Properties"]["Recycle"] == "idle"
@@ -601,7 +601,7 @@ def test_a_list_of_databases_is_a_property_of_its_own(
 ) -> None:
     """In the order given; a list of one is a list; what fails is an attribute."""
     parameter = CfnParameter(stack, "Name").value_as_string
-    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error="continue")
+    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error=OnError.CONTINUE)
     add(stack, vpc, instance, "One", database_name=("app",))
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert first["Properties"]["Databases"] == ["b", "a", {"Ref": "Name"}]
@@ -735,9 +735,9 @@ def test_new_interval_makes_a_new_alarm(app: App, vpc: ec2.Vpc, instance: rds.Da
         stack = Stack(app, f"Other{minutes}")
         settings = add(stack, vpc, instance, drift_check=Duration.minutes(minutes))
         assert settings.drift_guard is not None
-        guard_alarms = (settings.drift_guard.drifted, settings.drift_guard.unchecked)
+        guard_alarms = (settings.drift_guard.drifted, settings.drift_guard.check_failed)
         ids.append([alarm.node.id for alarm in guard_alarms])
-    assert ids == [["Drifted", "Unchecked60"], ["Drifted", "Unchecked5"]]
+    assert ids == [["Drifted", "CheckFailed60"], ["Drifted", "CheckFailed5"]]
 
 
 def test_without_a_drift_check_nothing_is_published(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:

@@ -122,7 +122,7 @@ def test_query_finds_its_field_in_a_published_line(query: str) -> None:
 def test_queries_and_filters_are_of_the_log_group(stack: Stack) -> None:
     """All read the given log group; the metrics are the proxy's, without dimensions and without a default value."""
     group = logs.LogGroup.from_log_group_name(stack, "LogGroup", "/aws/rds/proxy/orders")
-    watched = PinningLogs(stack, "Logs", proxy_name="orders", log_group=group)
+    watched = PinningLogs(stack, "Logs", proxy="orders", log_group=group)
     metric = watched.metric("cursor")
     assert (metric.namespace, metric.metric_name, metric.statistic) == ("cdk-pinsafe/orders", "cursor", "Sum")
     assert metric.dimensions in (None, {})
@@ -157,8 +157,8 @@ def test_queries_and_filters_are_of_the_log_group(stack: Stack) -> None:
 def test_unknown_condition_is_refused(stack: Stack) -> None:
     """A metric of a condition that the log does not tell of would be empty for ever."""
     group = logs.LogGroup(stack, "LogGroup")
-    watched = PinningLogs(stack, "Logs", proxy_name="orders", log_group=group)
+    watched = PinningLogs(stack, "Logs", proxy="orders", log_group=group)
     with pytest.raises(ConfigurationError, match="^Test/Logs: 'condition' should be one of advisory-lock, .*'curser'"):
         watched.metric("curser")
-    with pytest.raises(ConfigurationError, match="'proxy_name' should be 1 to 63"):
-        PinningLogs(stack, "Bad", proxy_name="1", log_group=group)
+    with pytest.raises(ConfigurationError, match="'proxy' should be 1 to 63"):
+        PinningLogs(stack, "Bad", proxy="1", log_group=group)

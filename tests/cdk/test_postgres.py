@@ -121,7 +121,7 @@ def test_alarms_are_of_its_own_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
             "Dimensions": [{"Name": "ProxyName", "Value": proxy["Properties"]["DBProxyName"]}],
         },
     )
-    assert database.proxy.proxy_name == proxy["Properties"]["DBProxyName"]
+    assert database.proxy.db_proxy_name == proxy["Properties"]["DBProxyName"]
 
 
 def test_isolated_subnets_get_one_endpoint_for_secrets_manager(stack: Stack, isolated_vpc: ec2.Vpc) -> None:

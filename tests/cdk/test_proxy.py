@@ -17,7 +17,14 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 from constructs import Construct
 
-from cdk_pinsafe import EnhancedLogging, PinningLogs, PinSafePostgres, PinSafeProxy, PostgresDatabase
+from cdk_pinsafe import (
+    EnhancedLogging,
+    EnhancedLoggingOnAlarm,
+    PinningLogs,
+    PinSafePostgres,
+    PinSafeProxy,
+    PostgresDatabase,
+)
 from cdk_pinsafe.errors import ConfigurationError
 
 from .conftest import plain_instance
@@ -32,7 +39,7 @@ def test_log_group_has_the_proxys_name_an_expiry_and_comes_first(
     [(group_id, group)] = template.find_resources("AWS::Logs::LogGroup").items()
     [resource] = template.find_resources("AWS::RDS::DBProxy").values()
     name = resource["Properties"]["DBProxyName"]
-    assert name == proxy.proxy_name == name.lower()
+    assert name == proxy.db_proxy_name == name.lower()
     assert group["Properties"] == {"LogGroupName": f"/aws/rds/proxy/{name}", "RetentionInDays": 7}
     assert group_id in resource["DependsOn"]
 
@@ -62,15 +69,13 @@ def test_renewal_may_modify_this_proxy_and_nothing_else(
     role_id = schedule["Properties"]["Target"]["RoleArn"]["Fn::GetAtt"][0]
     role = template.find_resources("AWS::IAM::Role")[role_id]["Properties"]
     [statement] = role["Policies"][0]["PolicyDocument"]["Statement"]
-    assert (statement["Action"], statement["Resource"]) == ("rds:ModifyDBProxy", stack.resolve(proxy.proxy_arn))
+    assert (statement["Action"], statement["Resource"]) == ("rds:ModifyDBProxy", stack.resolve(proxy.db_proxy_arn))
     [trust] = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     target = schedule["Properties"]["Target"]
     assert target["Arn"]["Fn::Join"][1][-1] == ":scheduler:::aws-sdk:rds:modifyDBProxy"
-    prefix, reference, suffix = target["Input"]["Fn::Join"][1]
-    assert json.loads(f"{prefix}NAME{suffix}") == {"DbProxyName": "NAME", "DebugLogging": True}
-    assert reference == stack.resolve(proxy.proxy.db_proxy_name)
+    assert json.loads(target["Input"]) == {"DbProxyName": proxy.db_proxy_name, "DebugLogging": True}
     assert schedule["Properties"]["ScheduleExpression"] == "rate(6 hours)"
 
 
@@ -148,9 +153,9 @@ def test_pool_numbers_reach_the_target_group(stack: Stack, vpc: ec2.Vpc, instanc
             {"max_idle_connections_percent": 20},
             "'max_connections_percent' should be given together with 'max_idle_connections_percent'",
         ),
-        ({"proxy_name": "bad--name-"}, "'proxy_name' should be 1 to 63 letters.*got 'bad--name-'"),
-        ({"proxy_name": "1st"}, "'proxy_name'.*got '1st'"),
-        ({"proxy_name": "x" * 64}, "'proxy_name'"),
+        ({"db_proxy_name": "bad--name-"}, "'db_proxy_name' should be 1 to 63 letters.*got 'bad--name-'"),
+        ({"db_proxy_name": "1st"}, "'db_proxy_name'.*got '1st'"),
+        ({"db_proxy_name": "x" * 64}, "'db_proxy_name'"),
         (
             {"session_pinning_filters": [rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS]},
             r"'session_pinning_filters' should be left out for PostgreSQL, got \['EXCLUDE_VARIABLE_SETS'\]",
@@ -409,11 +414,11 @@ def test_imported_database_keeps_its_groups_and_secret(stack: Stack, vpc: ec2.Vp
 def test_imported_proxy_keeps_its_groups_and_has_metrics() -> None:
     """An imported proxy can be connected to, granted and watched."""
     stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
-    proxy = PinSafeProxy.from_proxy_attributes(
+    proxy = PinSafeProxy.from_database_proxy_attributes(
         stack,
         "Proxy",
-        proxy_name="orders",
-        proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
+        db_proxy_name="orders",
+        db_proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
         endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
         security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
     )
@@ -439,7 +444,7 @@ def test_imported_proxy_keeps_its_groups_and_has_metrics() -> None:
 
 def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     """Every metric method reads the proxy by its name, each minute."""
-    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name="orders")
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, db_proxy_name="orders")
     plain = [
         proxy.metric_pinned(),
         proxy.metric_borrowed(),
@@ -453,9 +458,45 @@ def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, ins
     assert len({metric.metric_name for metric in plain}) == len(plain)
     assert {metric.period.to_seconds() for metric in plain} == {60}
     assert all(metric.dimensions == {"ProxyName": "orders"} for metric in plain)
-    for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilisation()):
+    for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilization()):
         assert ratio.period.to_seconds() == 60
         assert set(ratio.using_metrics) == {"part", "whole"}
+
+
+def test_metrics_take_cdks_options() -> None:
+    """By keyword, in place of the defaults; None is the default."""
+    stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
+    proxy = PinSafeProxy.from_database_proxy_attributes(
+        stack,
+        "Proxy",
+        db_proxy_name="orders",
+        db_proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
+        endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
+    )
+    role = {"ProxyName": "orders", "TargetGroup": "default", "TargetRole": "READ_WRITE"}
+    metric = proxy.metric_pinned(
+        period=Duration.minutes(5), statistic="Maximum", label="pins", dimensions_map=role, region=None
+    )
+    assert (metric.period.to_seconds(), metric.statistic, metric.label) == (300, "Maximum", "pins")
+    assert metric.dimensions == role
+    assert proxy.metric("QueryResponseLatency").statistic == "Average"
+    assert proxy.metric("NewMetric", period=None, statistic=None).statistic == "Sum"
+    ratio = proxy.metric_pinned_ratio(period=Duration.hours(1), label="share")
+    assert (ratio.period.to_seconds(), ratio.label) == (3600, "share")
+    # As for CDK's own constructs: an alarm in another region reads the metric from the proxy's.
+    other = Stack(stack.node.scope, "Other", env=Environment(account="444455556666", region="eu-west-1"))  # type: ignore[arg-type]
+    proxy.metric_pinned().create_alarm(other, "Alarm", threshold=5, evaluation_periods=5)
+    Template.from_stack(other).has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"Metrics": [Match.object_like({"AccountId": "111122223333"})]}
+    )
+
+
+def test_period_that_cloudwatch_lacks_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+    with pytest.raises(ConfigurationError, match="^Test/Proxy: 'period' should be 1, 5, .* got 90 seconds"):
+        proxy.metric_pinned_ratio(period=Duration.seconds(90))
+    assert proxy.metric_pinned(period=Duration.seconds(30)).period.to_seconds() == 30
 
 
 PRIVATE = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
@@ -474,7 +515,7 @@ def name_of(
     """The default name of a proxy in the VPC."""
     stack = scope(App())
     vpc = make_vpc(stack)
-    return PinSafeProxy(stack, "Proxy", target=plain_instance(stack, vpc), vpc=vpc, **props).proxy_name
+    return PinSafeProxy(stack, "Proxy", target=plain_instance(stack, vpc), vpc=vpc, **props).db_proxy_name
 
 
 def test_default_name_follows_what_is_create_only() -> None:
@@ -567,7 +608,7 @@ def test_default_name_is_valid_however_deep(depth: int) -> None:
         scope = Construct(scope, "AConstructWithALongName")
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     instance = plain_instance(stack, vpc)
-    names = [PinSafeProxy(scope, name, target=instance, vpc=vpc).proxy_name for name in ("One", "Two")]
+    names = [PinSafeProxy(scope, name, target=instance, vpc=vpc).db_proxy_name for name in ("One", "Two")]
     assert len(set(names)) == 2
     assert all(re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name) and len(name) <= 63 for name in names)
 
@@ -579,9 +620,9 @@ def test_all_that_has_the_name_follows_it() -> None:
         stack = Stack(App(), "Test")
         vpc = ec2.Vpc(stack, "Vpc", availability_zones=[f"eu-west-1{zone}" for zone in "abc"[:zones]])
         database = PinSafePostgres(stack, "Database", vpc=vpc)
-        PinningLogs(stack, "Logs", proxy_name=database.proxy.proxy_name, log_group=database.proxy.log_group)
-        database.proxy._switch_on(database.alarms.pinned)
-        templates.append((database.proxy.proxy_name, json.dumps(Template.from_stack(stack).to_json())))
+        PinningLogs(stack, "Logs", proxy=database.proxy)
+        EnhancedLoggingOnAlarm(stack, "OnAlarm", proxy=database.proxy, alarm=database.alarms.pinned)
+        templates.append((database.proxy.db_proxy_name, json.dumps(Template.from_stack(stack).to_json())))
     (name, template), (new_name, new_template) = templates
     assert name != new_name
     assert template.count(name) == new_template.count(new_name) > 10
@@ -591,7 +632,7 @@ def test_all_that_has_the_name_follows_it() -> None:
 def test_name_of_ones_own_is_left_alone() -> None:
     """It stays whatever the subnets are, and may be upper case."""
     names = {
-        name_of(lambda stack, zones=zones: ec2.Vpc(stack, "Vpc", max_azs=zones), proxy_name="Orders")  # type: ignore[misc]
+        name_of(lambda stack, zones=zones: ec2.Vpc(stack, "Vpc", max_azs=zones), db_proxy_name="Orders")  # type: ignore[misc]
         for zones in (1, 2)
     }
     assert names == {"Orders"}
@@ -610,10 +651,10 @@ def test_a_later_change_of_what_is_create_only_wants_a_name(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, name: str, value: Any, given: str | None
 ) -> None:
     """The default name is made before, and would stay where CloudFormation replaces the proxy."""
-    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name=given)
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, db_proxy_name=given)
     setattr(proxy.proxy.node.default_child, name, value)
     if given:
         Template.from_stack(stack)
         return
-    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'proxy_name' should be given where \w+ is changed"):
+    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'db_proxy_name' should be given where \w+ is changed"):
         Template.from_stack(stack)

@@ -11,29 +11,28 @@ from aws_cdk.assertions import Template
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
-from cdk_pinsafe import PinningAlarms
-from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe import PinningAlarms, rds_proxy
 from cdk_pinsafe.rehearsal.alarms import state
 from cdk_pinsafe.rehearsal.cloudwatch import MINUTES_LATE, Publication, alarm_handlers
 from cdk_pinsafe.rehearsal.proxies import Minute
 
 Definition = dict[str, Any]
 BAD: Mapping[str, dict[str, float]] = {
-    "pinned": {metrics.PINNED: 6, metrics.CONNECTIONS: 50},
-    "pinned_ratio": {metrics.PINNED: 3, metrics.CONNECTIONS: 5},
-    "borrow_latency": {metrics.BORROW_LATENCY: 100_001},
-    "pool": {metrics.CONNECTIONS: 81, metrics.MAX_CONNECTIONS: 100},
-    "failed_logins": {metrics.FAILED_LOGINS: 11},
-    "hurting": {metrics.PINNED: 3, metrics.CONNECTIONS: 5, metrics.BORROW_LATENCY: 100_001},
+    "pinned": {rds_proxy.PINNED: 6, rds_proxy.CONNECTIONS: 50},
+    "pinned_ratio": {rds_proxy.PINNED: 3, rds_proxy.CONNECTIONS: 5},
+    "borrow_latency": {rds_proxy.BORROW_LATENCY: 100_001},
+    "pool_utilization": {rds_proxy.CONNECTIONS: 81, rds_proxy.MAX_CONNECTIONS: 100},
+    "failed_logins": {rds_proxy.FAILED_LOGINS: 11},
+    "pinned_and_slow": {rds_proxy.PINNED: 3, rds_proxy.CONNECTIONS: 5, rds_proxy.BORROW_LATENCY: 100_001},
 }
 QUIET: Mapping[str, dict[str, float]] = {
     # A proxy that has no client: some metrics are 0, the pinned one and the latency are absent.
-    "idle": {metrics.CONNECTIONS: 0, metrics.MAX_CONNECTIONS: 100, metrics.FAILED_LOGINS: 0},
+    "idle": {rds_proxy.CONNECTIONS: 0, rds_proxy.MAX_CONNECTIONS: 100, rds_proxy.FAILED_LOGINS: 0},
     "busy": {
-        metrics.CONNECTIONS: 10,
-        metrics.MAX_CONNECTIONS: 100,
-        metrics.BORROW_LATENCY: 9,
-        metrics.FAILED_LOGINS: 1,
+        rds_proxy.CONNECTIONS: 10,
+        rds_proxy.MAX_CONNECTIONS: 100,
+        rds_proxy.BORROW_LATENCY: 9,
+        rds_proxy.FAILED_LOGINS: 1,
     },
     "silent": {},
 }
@@ -43,7 +42,7 @@ OLD_RATIO = "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"
 @pytest.fixture(scope="module")
 def template() -> Template:
     stack = Stack(App(), "Test")
-    PinningAlarms(stack, "Alarms", proxy_name="orders")
+    PinningAlarms(stack, "Alarms", proxy="orders")
     return Template.from_stack(stack)
 
 
@@ -65,17 +64,17 @@ def deploy(template: Template, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     def make(**changes: Any) -> dict[str, str]:
         arns = {}
         for attribute in BAD:
-            if attribute != "hurting":
+            if attribute != "pinned_and_slow":
                 logical_id, properties = named(template.find_resources("AWS::CloudWatch::Alarm"), attribute)
                 names[attribute], attributes = provisioners._cw_metric_alarm_create(
                     logical_id, {**properties, **changes}, "Test"
                 )
                 arns[logical_id] = attributes["Arn"]
-        logical_id, properties = named(template.find_resources("AWS::CloudWatch::CompositeAlarm"), "hurting")
+        logical_id, properties = named(template.find_resources("AWS::CloudWatch::CompositeAlarm"), "pinned_and_slow")
         parts = properties["AlarmRule"]["Fn::Join"][1]
         rule = "".join(part if isinstance(part, str) else arns[part["Fn::GetAtt"][0]] for part in parts)
         create = handlers["AWS::CloudWatch::CompositeAlarm"]["create"]
-        names["hurting"], _ = create(logical_id, {**properties, "AlarmRule": rule}, "Test")
+        names["pinned_and_slow"], _ = create(logical_id, {**properties, "AlarmRule": rule}, "Test")
         return names
 
     yield make
@@ -138,8 +137,8 @@ def history(minutes: int, *, part_late: int, whole_late: int) -> dict[str, list[
     part = [None] * 10 + [8.0] * minutes
     whole = [10.0] * len(part)
     return {
-        metrics.PINNED: [*part[: len(part) - part_late], *[None] * part_late],
-        metrics.CONNECTIONS: [*whole[: len(whole) - whole_late], *[None] * whole_late],
+        rds_proxy.PINNED: [*part[: len(part) - part_late], *[None] * part_late],
+        rds_proxy.CONNECTIONS: [*whole[: len(whole) - whole_late], *[None] * whole_late],
     }
 
 
@@ -175,7 +174,7 @@ def test_filled_ratio_never_goes_off(template: Template, expression: str, change
 def test_filler_that_breaches_never_ends(template: Template) -> None:
     """A filler above the threshold keeps the alarm in ALARM when a single data point is needed."""
     definition = with_expression(ratio(template, EvaluationPeriods=1, DatapointsToAlarm=None), "FILL(part, 100)")
-    judged = state(definition, {metrics.PINNED: [0.0] * 30 + [None] * 2, metrics.CONNECTIONS: [10.0] * 32})
+    judged = state(definition, {rds_proxy.PINNED: [0.0] * 30 + [None] * 2, rds_proxy.CONNECTIONS: [10.0] * 32})
     assert judged is not None
     assert judged[0] == "ALARM"
 

@@ -5,12 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .. import metrics
+from ... import rds_proxy
 from .templates import Resource, as_number, dig, is_known
-
-_DIMENSIONS: Final = ({"ProxyName"}, {"ProxyName", "TargetGroup", "Target"}, {"ProxyName", "TargetGroup", "TargetRole"})
-"""The sets under which RDS publishes the pinned metric. Source: "Monitoring RDS Proxy metrics with Amazon CloudWatch",
-Amazon RDS user guide (documented)."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +30,26 @@ class PinnedMetric:
 
 def pinned_metrics(alarm: Resource) -> Iterator[PinnedMetric]:
     """The pinned metrics that an alarm reads, itself or in its metric math."""
-    if alarm.get("MetricName") == metrics.PINNED:
+    if alarm.get("MetricName") == rds_proxy.PINNED:
         statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic")
         yield PinnedMetric(alarm.properties, "Properties", statistic, alarm.get("Period"), None)
     for index, query in enumerate(_queries(alarm)):
         stat = dig(query, "MetricStat")
-        if dig(stat, "Metric", "MetricName") == metrics.PINNED:
+        if dig(stat, "Metric", "MetricName") == rds_proxy.PINNED:
             location = f"Properties/Metrics/{index}/MetricStat"
             yield PinnedMetric(stat["Metric"], location, stat.get("Stat"), stat.get("Period"), dig(query, "Id"))
 
 
 def watches_all(alarm: Resource) -> bool:
     """Whether an alarm reads the pinned metric of every proxy, by a query of Metrics Insights."""
-    return any(metrics.PINNED in text for text in _expressions(alarm))
+    return any(rds_proxy.PINNED in text for text in _expressions(alarm))
 
 
 def proxy_name(alarm: Resource, metric: PinnedMetric) -> str | None:
     """The name of the proxy that is watched, as text; None where the dimension is missing."""
     dimensions = metric.properties.get("Dimensions")
     for dimension in dimensions if isinstance(dimensions, list) else []:
-        if dig(dimension, "Name") == metrics.DIMENSION:
+        if dig(dimension, "Name") == rds_proxy.PROXY_NAME:
             return alarm.template.text(dig(dimension, "Value"))
     return None
 
@@ -61,15 +57,15 @@ def proxy_name(alarm: Resource, metric: PinnedMetric) -> str | None:
 def faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[str, str]]:
     """What is wrong: the location, and a sentence's end."""
     namespace = metric.properties.get("Namespace")
-    if isinstance(namespace, str) and namespace != metrics.NAMESPACE:
-        yield f"{metric.location}/Namespace", f"its namespace is {namespace!r} and should be {metrics.NAMESPACE!r}"
+    if isinstance(namespace, str) and namespace != rds_proxy.NAMESPACE:
+        yield f"{metric.location}/Namespace", f"its namespace is {namespace!r} and should be {rds_proxy.NAMESPACE!r}"
     yield from _dimension_faults(alarm, metric)
     period = as_number(metric.period)
-    if period is not None and period != metrics.PERIOD_SECONDS and not _is_part_of_a_ratio(alarm, metric):
+    if period is not None and period != rds_proxy.METRIC_PERIOD and not _is_part_of_a_ratio(alarm, metric):
         yield (
             f"{metric.location}/Period",
-            f"its period is {period:g} seconds and should be {metrics.PERIOD_SECONDS}: every node of a proxy publishes "
-            "once a minute, and the sum of a longer period counts a connection several times",
+            f"its period is {period:g} seconds and should be {rds_proxy.METRIC_PERIOD}: every node of a proxy "
+            "publishes once a minute, and the sum of a longer period counts a connection several times",
         )
     if isinstance(metric.stat, str) and metric.stat != "Sum":
         yield (
@@ -92,7 +88,7 @@ def _dimension_faults(alarm: Resource, metric: PinnedMetric) -> Iterator[tuple[s
     location = f"{metric.location}/Dimensions"
     given = [dig(dimension, "Name") for dimension in dimensions]
     names = {name if isinstance(name, str) else "one without a known name" for name in given}
-    if names not in _DIMENSIONS:
+    if names not in rds_proxy.METRICS[rds_proxy.PINNED].dimension_sets:
         listed = ", ".join(sorted(names)) or "none"
         yield location, f"its dimensions are {listed} and should be ProxyName: RDS publishes nothing under others"
     value = proxy_name(alarm, metric)
@@ -135,9 +131,6 @@ def _is_filled(alarm: Resource, metric: PinnedMetric) -> bool:
 
 
 _FILL_WITH_VALUE: Final = re.compile(r"\bFILL\s*\([^,]*,\s*+(?!REPEAT\b|LINEAR\b)", re.IGNORECASE)
-_SECONDS_LATE: Final = 120
-"""RDS's metrics come two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
-elastic/beats issue 30915 (measured by others)."""
 
 
 def fill_fault(alarm: Resource) -> str | None:
@@ -147,14 +140,14 @@ def fill_fault(alarm: Resource) -> str | None:
     Amazon CloudWatch user guide (documented).
     """
     stats = [stat for query in _queries(alarm) if (stat := dig(query, "MetricStat"))]
-    if not any(dig(stat, "Metric", "Namespace") == metrics.NAMESPACE for stat in stats):
+    if not any(dig(stat, "Metric", "Namespace") == rds_proxy.NAMESPACE for stat in stats):
         return None
     if not any(map(_FILL_WITH_VALUE.search, _expressions(alarm))):
         return None
     periods = as_number(alarm.get("EvaluationPeriods"))
     needed = periods if alarm.get("DatapointsToAlarm") is None else as_number(alarm.get("DatapointsToAlarm"))
-    seconds = as_number(dig(stats[0], "Period")) or metrics.PERIOD_SECONDS
-    if periods is None or needed is None or (periods - needed) * seconds >= _SECONDS_LATE:
+    seconds = as_number(dig(stats[0], "Period")) or rds_proxy.METRIC_PERIOD
+    if periods is None or needed is None or (periods - needed) * seconds >= rds_proxy.METRIC_DELAY:
         return None
     return f"it fills missing values and needs {needed:g} of {periods:g} data points, of which the newest are filled"
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
 from ...pinning.remedies import harmful, movable
+from ...rds_proxy import LOG_GROUP_PREFIX, log_group_name
 from ...settings import DENIED
 from ...settings.catalogue import Suits
 from ..checks import DUMMY_VPC_ID
@@ -222,12 +223,12 @@ def _require_tls(app: Templates) -> Iterator[Finding]:
 def _log_group(app: Templates) -> Iterator[Finding]:
     groups = [(group, group.text("LogGroupName")) for group in app.resources(*_LOG_GROUPS)]
     for proxy, name in _proxies(app):
-        own = [group for group, text in groups if text == f"/aws/rds/proxy/{name}" and together(proxy, group)]
-        unknown = any(text and text.startswith("/aws/rds/proxy/") and not is_known(text) for _, text in groups)
+        own = [group for group, text in groups if text == log_group_name(name) and together(proxy, group)]
+        unknown = any(text and text.startswith(LOG_GROUP_PREFIX) and not is_known(text) for _, text in groups)
         if not own:
             if not unknown:
                 yield Finding(
-                    proxy, "Properties/DBProxyName", f"the app has no log group /aws/rds/proxy/{_shown(name)}"
+                    proxy, "Properties/DBProxyName", f"the app has no log group {log_group_name(_shown(name))}"
                 )
             continue
         group = own[0]
@@ -235,7 +236,13 @@ def _log_group(app: Templates) -> Iterator[Finding]:
             yield Finding(group, "Properties/RetentionInDays", "the proxy's log group never expires")
         is_retention = group.type == "Custom::LogRetention"
         if not is_retention and group.template is proxy.template and group.logical_id not in proxy.depends_on:
-            yield Finding(proxy, "DependsOn", "it does not wait for its log group, which RDS may make before")
+            by_reference = not isinstance(group.get("LogGroupName"), str)
+            reason = (
+                "its log group has a name that refers to the proxy, so RDS may create the group first"
+                if by_reference
+                else "it does not depend on its log group, so RDS may create the group first"
+            )
+            yield Finding(proxy, "DependsOn", reason)
 
 
 def _shown(name: str) -> str:
@@ -298,7 +305,11 @@ _NOTIFY: Final = (
 _PLAIN_PROXY: Final = (
     "proxy = rds.DatabaseProxy(stack, 'Proxy', db_proxy_name='plain', vpc=vpc, secrets=[database.secret], "
     "proxy_target=rds.ProxyTarget.from_instance(database))\n"
-    "PinningAlarms(stack, 'Alarms', proxy_name='plain')"
+    "PinningAlarms(stack, 'Alarms', proxy=proxy)"
+)
+
+_DEBUG_LOGGING: Final = _PLAIN_PROXY.replace("vpc=vpc", "vpc=vpc, debug_logging=True") + (
+    "\nproxy.node.add_dependency(logs.LogGroup(stack, 'LogGroup', log_group_name='/aws/rds/proxy/plain'))"
 )
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -310,9 +321,9 @@ RULES: Final[tuple[Rule, ...]] = (
         instead="leave them out; set the parameters in the database with DatabaseSettings, and take the SET out of the "
         "client",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'sessionPinningFilters': ['EXCLUDE_VARIABLE_SETS']})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default')",
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default')",
         find=_pinning_filters,
     ),
     Rule(
@@ -323,7 +334,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "undoes it",
         instead="set it in the database with DatabaseSettings, or for one role by its role_settings",
         evidence=Evidence.LOCAL,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'initQuery': \"SET timezone = 'UTC'\"})",
         good="DatabaseSettings(stack, 'Settings', database=database, vpc=vpc, database_name='app', "
         "settings={'timezone': 'UTC'})",
@@ -334,11 +345,11 @@ RULES: Final[tuple[Rule, ...]] = (
         severity="error",
         finds="a proxy without an alarm on DatabaseConnectionsCurrentlySessionPinned",
         why="pins are silent: the proxy works on, and pools nothing",
-        instead="add PinningAlarms with the proxy's name, or an alarm of your own on the metric",
+        instead="add PinningAlarms with the proxy or its name, or an alarm of your own on the metric",
         evidence=Evidence.DOCUMENTED,
         bad="PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)",
         good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        "PinningAlarms(stack, 'Alarms', proxy=proxy)",
         find=_no_pinning_alarm,
     ),
     Rule(
@@ -406,12 +417,11 @@ RULES: Final[tuple[Rule, ...]] = (
         severity="warning",
         finds="a proxy with DebugLogging that nothing renews",
         why="AWS switches it off 24 hours after activation, and the template keeps saying that it is on",
-        instead="use EnhancedLogging.ALWAYS, which renews it, or ON_ALARM, which switches it on when it is needed",
+        instead="add an EnhancedLoggingRenewal for the proxy, as PinSafeProxy does by default; or leave "
+        "DebugLogging out, and let an EnhancedLoggingOnAlarm switch it on when pins set an alarm off",
         evidence=Evidence.DOCUMENTED,
-        bad="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ONE_DAY)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
-        good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ALWAYS)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        bad=_DEBUG_LOGGING,
+        good=f"{_DEBUG_LOGGING}\nEnhancedLoggingRenewal(stack, 'Logging', proxy=proxy)",
         find=_debug_logging,
     ),
     Rule(
@@ -428,10 +438,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="LogGroup",
         severity="warning",
-        finds="a proxy without a log group of the app that has its name and an expiry and is made before it",
-        why="RDS makes the group itself otherwise, without an expiry or tags",
-        instead="use PinSafeProxy, or make the log group /aws/rds/proxy/<name> with a retention and let the proxy "
-        "depend on it",
+        finds="a proxy without a log group in the app that has its name and an expiry and is created before it",
+        why="otherwise RDS creates the group, without an expiry or tags",
+        instead="use PinSafeProxy; or define the log group /aws/rds/proxy/<name> with a retention, and let the proxy "
+        "depend on it. Write the name as a literal: with a reference to the proxy, the dependency would be a cycle. "
+        "For a proxy that is deployed, RDS has created the group: import it with cdk import, delete it first, or use "
+        "CDK's logs.LogRetention, which works in all of these cases",
         evidence=Evidence.DOCUMENTED,
         bad=_PLAIN_PROXY,
         good=f"{_PLAIN_PROXY}\n"
@@ -445,9 +457,9 @@ RULES: Final[tuple[Rule, ...]] = (
         why="a client fails at once while no connection is free, where it could have waited for a moment",
         instead="leave it at RDS's default of 120 seconds, or give it a few seconds",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'connectionBorrowTimeout': 0})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'connectionBorrowTimeout': 5})",
         find=_borrow_timeout,
     ),
@@ -458,9 +470,9 @@ RULES: Final[tuple[Rule, ...]] = (
         why="RDS refuses it at deployment",
         instead="give both, the idle ones as the smaller share",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 10, 'maxIdleConnectionsPercent': 90})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 90, 'maxIdleConnectionsPercent': 10})",
         find=_idle_over_max,
     ),

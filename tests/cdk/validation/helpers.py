@@ -13,6 +13,7 @@ from aws_cdk import aws_rds as rds
 
 from cdk_pinsafe import PinSafeChecks
 from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe.rds_proxy import PINNED
 
 
 class Found(NamedTuple):
@@ -77,7 +78,7 @@ def good_alarm(scope: Stack, proxy_name: str, id: str = "Alarm", **props: Any) -
         scope,
         id,
         **{
-            "metric": metrics.metric(proxy_name, metrics.PINNED),
+            "metric": metrics.metric(proxy_name, PINNED),
             "threshold": 5,
             "evaluation_periods": 5,
             "treat_missing_data": cloudwatch.TreatMissingData.NOT_BREACHING,

@@ -13,6 +13,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_rds as rds
 
 from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe.rds_proxy import PINNED
 
 from .helpers import check, good_alarm, rules_of
 
@@ -57,7 +58,7 @@ def _metric(**changed: Any) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         **{
             "namespace": "AWS/RDS",
-            "metric_name": metrics.PINNED,
+            "metric_name": PINNED,
             "dimensions_map": {"ProxyName": "orders"},
             "statistic": "Sum",
             "period": Duration.minutes(1),
@@ -173,7 +174,7 @@ def test_metric_math_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.Datab
 
 def test_query_over_all_proxies_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
     """A query of Metrics Insights watches every proxy of the account and region."""
-    expression = f'SELECT SUM({metrics.PINNED}) FROM SCHEMA("AWS/RDS", ProxyName) GROUP BY ProxyName'
+    expression = f'SELECT SUM({PINNED}) FROM SCHEMA("AWS/RDS", ProxyName) GROUP BY ProxyName'
     cloudwatch.CfnAlarm(
         stack,
         "Alarm",

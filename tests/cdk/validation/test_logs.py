@@ -17,6 +17,8 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 
+from cdk_pinsafe import EnhancedLoggingRenewal, PinningLogs
+
 from .helpers import check, good_alarm, plain_proxy, rules_of
 
 
@@ -28,6 +30,11 @@ def _without_expiry(stack: Stack, proxy: rds.DatabaseProxy) -> None:
 
 
 def _made_after(stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    del proxy
+    logs.LogGroup(stack, "LogGroup", log_group_name="/aws/rds/proxy/Proxy")
+
+
+def _named_by_reference(stack: Stack, proxy: rds.DatabaseProxy) -> None:
     logs.LogGroup(stack, "LogGroup", log_group_name=f"/aws/rds/proxy/{proxy.db_proxy_name}")
 
 
@@ -39,7 +46,8 @@ def _named_otherwise(stack: Stack, proxy: rds.DatabaseProxy) -> None:
     ("make", "fault"),
     [
         (_without_expiry, "the proxy's log group never expires"),
-        (_made_after, "it does not wait for its log group"),
+        (_made_after, "it does not depend on its log group"),
+        (_named_by_reference, "its log group has a name that refers to the proxy"),
         (_named_otherwise, "the app has no log group /aws/rds/proxy/Proxy"),
     ],
 )
@@ -87,6 +95,19 @@ def _schedule(stack: Stack, input: str, target: str = "modifyDBProxy") -> None:
             },
         },
     )
+
+
+def test_renewal_of_this_library_counts(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The remedy that the rule names works for CDK's own proxy."""
+    proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
+    EnhancedLoggingRenewal(stack, "Logging", proxy=proxy)
+    assert "DebugLogging" not in rules_of(app)
+
+
+def test_log_group_that_pinning_logs_make_counts(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    PinningLogs(stack, "Logs", proxy=proxy)
+    good_alarm(stack, proxy.db_proxy_name)
+    assert check(app) == []
 
 
 @pytest.mark.parametrize(

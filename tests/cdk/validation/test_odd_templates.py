@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.cdk import metrics
 from cdk_pinsafe.cdk.validation.plugin import _load
 from cdk_pinsafe.cdk.validation.rules import RULES
 from cdk_pinsafe.cdk.validation.templates import Templates
 from cdk_pinsafe.errors import ConfigurationError
+from cdk_pinsafe.rds_proxy import PINNED
 
 NAMES = st.sampled_from(["orders", "Proxy", "Group", "Nested", "Nested.Outputs.Name", "AWS::Region", "", "/aws/rds/"])
 VALUES = st.recursive(
@@ -46,7 +46,7 @@ POOL = st.fixed_dictionaries(
     ),
 )
 STAT = st.fixed_dictionaries(
-    {"Metric": st.fixed_dictionaries({"MetricName": st.just(metrics.PINNED)}, optional={"Dimensions": VALUES})},
+    {"Metric": st.fixed_dictionaries({"MetricName": st.just(PINNED)}, optional={"Dimensions": VALUES})},
     optional={"Period": VALUES, "Stat": VALUES},
 )
 STATEMENT = st.fixed_dictionaries(
@@ -60,7 +60,7 @@ LIKELY = {
     "PolicyDocument": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES) | STATEMENT | VALUES}) | VALUES,
     "KeyPolicy": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES)}) | VALUES,
     "EngineFamily": st.just("POSTGRESQL"),
-    "MetricName": st.just(metrics.PINNED),
+    "MetricName": st.just(PINNED),
     "ConnectionPoolConfigurationInfo": POOL,
     "Metrics": st.lists(st.fixed_dictionaries({}, optional={"MetricStat": STAT | VALUES, "Id": VALUES}) | VALUES),
 }
@@ -199,11 +199,11 @@ def test_deep_nesting_breaks_no_rule(wrap: Callable[[Any], Any]) -> None:
     likely = {
         "EngineFamily": "POSTGRESQL",
         "ConnectionPoolConfigurationInfo": {"InitQuery": deep, "SessionPinningFilters": [deep]},
-        "MetricName": metrics.PINNED,
+        "MetricName": PINNED,
     }
     in_metrics = {
         "Metrics": [
-            {"MetricStat": {"Metric": {"MetricName": metrics.PINNED, "Dimensions": [{"Name": deep}]}, "Period": deep}},
+            {"MetricStat": {"Metric": {"MetricName": PINNED, "Dimensions": [{"Name": deep}]}, "Period": deep}},
             {"Id": deep, "Expression": deep, "MetricStat": {"Period": wrap("other"), "Stat": deep}},
         ]
     }

@@ -35,7 +35,7 @@ def test_example_of_a_rule(
 ) -> None:
     """A rule's bad example breaks that rule alone, with its severity; its good one breaks none."""
     safe = PinSafeProxy(stack, "Safe", target=instance, vpc=vpc)
-    PinningAlarms(stack, "SafeAlarms", proxy_name=safe.proxy_name)
+    PinningAlarms(stack, "SafeAlarms", proxy=safe)
     names = {
         **vars(cdk_pinsafe.cdk),
         "stack": stack,
