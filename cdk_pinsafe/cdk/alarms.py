@@ -33,7 +33,7 @@ class PinningAlarms(Construct):
     thresholds are practitioners', not AWS's. None was tried on AWS.
 
     If an alarm notifies a topic of this app, by ``actions`` or by ``add_alarm_action`` of an attribute, CloudWatch gets
-    the permissions that it needs: see :mod:`.alarm_topics`.
+    the permissions that it needs for the topic and its key.
 
     Attributes:
         pinned: more than ``pinned_threshold`` connections are pinned.
