@@ -13,7 +13,9 @@ The rooms, and the one way of flow between them::
     drift       whether a database still has what it was asked for, for the command line
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
-    rehearsal   `cdk deploy` on a local cloud with a real PostgreSQL
+    localpg     an embedded PostgreSQL server with TLS
+    localcloud  the AWS APIs that a stack needs, on a local port
+    rehearsal   `pinsafe rehearse`: `cdk deploy` on the two
     pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them

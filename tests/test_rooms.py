@@ -28,7 +28,9 @@ MAY_IMPORT = {
     "cdk": {"errors", "pinning", "rds_proxy", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "rds_proxy", "terminal"},
-    "rehearsal": {"errors", "pinning", "rds_proxy", "settings", "emulator", "terminal"},
+    "localpg": {"errors"},
+    "localcloud": {"errors", "pinning", "rds_proxy", "emulator", "localpg"},
+    "rehearsal": {"errors", "pinning", "rds_proxy", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
 # At the door: it imports whom a command needs, when the command runs.
@@ -48,6 +50,19 @@ THIRD_PARTY = {
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
     "emulator": {"psycopg", "rich", "uvloop"},
+    "localpg": {"cryptography", "pg8000"},
+    "localcloud": {
+        "boto3",
+        "botocore",
+        "hypercorn",
+        "ministack",
+        "mypy_boto3_cloudformation",
+        "mypy_boto3_cloudwatch",
+        "mypy_boto3_logs",
+        "mypy_boto3_rds",
+        "mypy_boto3_secretsmanager",
+    },
+    "rehearsal": {"boto3", "botocore", "pg8000", "psycopg", "rich"},
     "testing": {"aws_cdk", "psycopg", "pytest"},
     "cli": {"click"},
 }

@@ -13,17 +13,19 @@ from constructs import Construct
 
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
-from ..settings.catalogue.extensions import LIBRARIES, NOT_ON_RDS, meant
+from ..settings.catalogue.extensions import LIBRARIES, meant
 from . import asset, network, secrets_manager
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard, dimension_value
+from .extension_checks import check_offered
 from .on_error import OnError
 from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
+from .time_zone_checks import check_time_zones
 
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
@@ -137,6 +139,7 @@ class DatabaseSettings(Construct):
         if target.secret is None:
             refuse(self, "'secret' should be the secret of the database's owner, got none and the database has none")
         self._check_names(database_name, extensions)
+        check_offered(self, target, extensions)
         if removal_policy not in (RemovalPolicy.DESTROY, RemovalPolicy.RETAIN):
             refuse(self, f"'removal_policy' should be DESTROY or RETAIN, got {removal_policy.name}")
         texts = self._texts("settings", settings)
@@ -151,6 +154,7 @@ class DatabaseSettings(Construct):
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
         self._checks.warn()
+        check_time_zones(self, texts, *role_texts.values())
 
         bundle = asset.ca_bundle(ca_bundle, f"{self.node.path}: 'ca_bundle'")
         region = Stack.of(self).region
@@ -325,14 +329,6 @@ class DatabaseSettings(Construct):
                     f"'extensions' should hold the names of extensions, got {extension!r}, which is a library without "
                     "an extension: add it to shared_preload_libraries in a parameter group",
                 )
-        if missing := [extension for extension in extensions if extension in NOT_ON_RDS]:
-            warn(
-                self,
-                "ExtensionNotOnRds",
-                f"'extensions' has {', '.join(map(repr, missing))}, in no list of RDS's extensions that was read: the "
-                "deployment would fail; take it out, or acknowledge 'annotation::cdk-pinsafe:ExtensionNotOnRds' if "
-                "SHOW rds.extensions has it",
-            )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
         """A cluster answers once it has an instance, to which its endpoint does not refer."""

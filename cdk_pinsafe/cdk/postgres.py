@@ -22,6 +22,7 @@ from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
+from .extension_checks import check_preloaded
 from .props import checked
 from .proxy import PinSafeProxy
 from .recycle import Recycle
@@ -38,6 +39,9 @@ class PinSafePostgres(Construct):
     The instance has encrypted gp3 storage, a generated master password, IAM authentication, TLS forced, a standby in
     another availability zone, seven days of backups, deletion protection, and its logs in CloudWatch (in a log group
     that RDS makes, which does not expire).
+
+    Deploy for the first time with ``cdk deploy --no-rollback``: if the server refuses a setting, a rollback would have
+    to delete the protected instance, and the stack would be ``ROLLBACK_FAILED``.
 
     Attributes:
         instance: CDK's own construct.
@@ -87,8 +91,10 @@ class PinSafePostgres(Construct):
         dashboard: whether to make a dashboard, which costs 3 USD a month beyond an account's first three. Default:
             True.
         secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the
-            applier's subnets are isolated and the VPC is made in this app. It is taken back at synth if the app turns
-            out to have one with private DNS in that VPC, wherever in its tree. Default: True.
+            applier's subnets are isolated. It is taken back at synth if the app turns out to have one with private DNS
+            in that VPC, wherever in its tree. An imported VPC may have one that synth cannot see, so there it has to be
+            said, unless the app makes one: True adds one, False says that the VPC has one or another way to Secrets
+            Manager. Default: True for a VPC that is made in this app.
         ca_bundle: see :class:`DatabaseSettings`. Default: RDS's authorities of 27 commercial regions.
 
     Raises:
@@ -129,7 +135,7 @@ class PinSafePostgres(Construct):
         idle_client_timeout: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
         dashboard: bool = True,
-        secrets_manager_endpoint: bool = True,
+        secrets_manager_endpoint: bool | None = None,
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -170,8 +176,8 @@ class PinSafePostgres(Construct):
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
         database = PostgresDatabase.from_database(self.instance)
-        if secrets_manager_endpoint:
-            self._open_way_to_secrets_manager(vpc, vpc_subnets)
+        self._open_way_to_secrets_manager(vpc, vpc_subnets, secrets_manager_endpoint)
+        check_preloaded(self, parameters or {}, extensions)
         self.settings = DatabaseSettings(
             self,
             "Settings",
@@ -244,6 +250,20 @@ class PinSafePostgres(Construct):
             days = backup_retention.to_days(integral=False)
             check_range(self, "backup_retention", days, 0, 35, unit="days", whole=True)
 
-    def _open_way_to_secrets_manager(self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None) -> None:
-        if network.is_isolated(self, vpc, vpc_subnets) and isinstance(vpc, ec2.Vpc):
+    def _open_way_to_secrets_manager(
+        self, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, is_wanted: bool | None
+    ) -> None:
+        if not network.is_isolated(self, vpc, vpc_subnets):
+            return
+        is_imported = not isinstance(vpc, ec2.Vpc)
+        if is_wanted or (is_wanted is None and not is_imported):
             secrets_manager.add_endpoint(vpc, vpc_subnets)
+        elif is_wanted is None:
+            secrets_manager.require_endpoint(self, vpc)
+        elif is_imported:
+            Validations.of(self).acknowledge(
+                Acknowledgment(
+                    id="annotation::cdk-pinsafe:NoWayToSecretsManager",
+                    reason="secrets_manager_endpoint=False: the imported VPC has a way to Secrets Manager",
+                )
+            )

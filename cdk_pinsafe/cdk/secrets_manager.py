@@ -25,10 +25,15 @@ _OWN: Final = "PinSafeSecretsManager"
 _SERVICE: Final = re.compile(r'\.secretsmanager"')
 
 
-def add_endpoint(vpc: ec2.Vpc, subnets: ec2.SubnetSelection | None) -> None:
+def add_endpoint(vpc: ec2.IVpc, subnets: ec2.SubnetSelection | None) -> None:
     """Adds an endpoint to a VPC, once."""
     if vpc.node.try_find_child(_OWN) is None:
         vpc.add_interface_endpoint(_OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets)
+
+
+def require_endpoint(construct: Construct, vpc: ec2.IVpc) -> None:
+    """Fails synth if the complete app has no endpoint in an imported VPC: whether the VPC has one, it cannot see."""
+    construct.node.add_validation(_Requirement(construct, vpc))
 
 
 def wait_for_endpoint(settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:
@@ -88,6 +93,25 @@ def _identity(vpc_id: str) -> str:
         if Reference.is_reference(token) and isinstance(token.target, ec2.CfnVPC):  # type: ignore[attr-defined]
             return str(token.target.node.path)  # type: ignore[attr-defined] # a Reference, as was asked
     return vpc_id
+
+
+@jsii.implements(IValidation)
+class _Requirement:
+    """An endpoint that has to be there, or to be spoken of."""
+
+    def __init__(self, construct: Construct, vpc: ec2.IVpc) -> None:
+        self._construct = construct
+        self._vpc = vpc
+
+    def validate(self) -> list[str]:
+        """What to say about a VPC without a known endpoint."""
+        if _endpoints(self._construct.node.root).by_vpc.get(_identity(self._vpc.vpc_id)):
+            return []
+        return [
+            "'secrets_manager_endpoint' should be True or False for isolated subnets of an imported VPC, got None: "
+            "without an interface endpoint for Secrets Manager the first deployment fails; True adds one, False says "
+            "that the VPC has one, or another way to Secrets Manager"
+        ]
 
 
 @jsii.implements(IAspect, IValidation)

@@ -1,18 +1,16 @@
-"""`cdk deploy` on a local cloud with a real PostgreSQL: no AWS account, no Docker, nothing installed but by pip.
+"""`pinsafe rehearse`: `cdk deploy` against the local cloud with a real PostgreSQL; no AWS account, no Docker.
 
 ::
 
-    run ─> story ─┬─> cdk_cli ──(real CDK CLI, Node from its wheel)──┐
-                  │                                                  v
-                  ├─> local_cloud ──(process)─> cloud ─> resources ─┬─> databases ─> postgres, tls
-                  │                                                 ├─> proxies ─> the room emulator
-                  │                                                 └─> cloudwatch ─> alarms
-                  ├─> assembly     what was synthesised; copies with a setting changed
-                  ├─> deployed     what the local cloud says was made
-                  ├─> inspection   what a database says in a fresh connection
-                  ├─> pooling ─> traffic     the proxy's clients, with their SETs and without
-                  └─> steps, events ─> report
+    run ─> scenario ─┬─> cdk_cli            the real CDK CLI, with Node from its wheel
+                     ├─> assembly           the synthesized app; copies with a setting changed
+                     ├─> environments       the account and region of each stack of the app and its Stages
+                     ├─> stack_resources    the proxies and alarms that the local cloud has
+                     ├─> database_client    settings as a fresh connection sees them
+                     ├─> vector_query       a filtered HNSW query, with the settings and without
+                     ├─> proxy_demo ─> traffic    clients of the proxy, with their SET and without
+                     ├─> timeline           the picture of that
+                     └─> steps, report_items ─> report
 
-This room may import `emulator`, `pinning`, `settings` and `errors` of this package, and never the applier, which it
-meets only as everybody does: as a Lambda function in the app's assembly.
+The applier is not imported: it runs as it does on AWS, as the Lambda function in the app's assembly.
 """

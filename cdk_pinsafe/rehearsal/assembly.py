@@ -13,11 +13,37 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RehearsalError
-from .inspection import SettingValue
+from .database_client import SettingValue
 
-__all__ = ["SETTINGS_TYPE", "Assembly", "SettingsResource"]
+__all__ = ["SETTINGS_TYPE", "UNKNOWN_ACCOUNT", "UNKNOWN_REGION", "Assembly", "SettingsResource", "StackArtifact"]
 
 SETTINGS_TYPE = "Custom::PinSafeDatabaseSettings"
+UNKNOWN_ACCOUNT, UNKNOWN_REGION = "unknown-account", "unknown-region"
+"""How an assembly writes the account and region of a stack without an explicit environment."""
+
+
+@dataclass(frozen=True)
+class StackArtifact:
+    """A stack of the app or of one of its Stages.
+
+    Attributes:
+        path: its hierarchical id, by which the CDK CLI selects it, such as `Prod/Database`.
+        name: its name in CloudFormation. Stacks of several Stages may have the same name.
+        account: its account, or `UNKNOWN_ACCOUNT`.
+        region: its region, or `UNKNOWN_REGION`.
+        has_resources: whether its template has any; the CDK CLI does not deploy a stack without.
+    """
+
+    path: str
+    name: str
+    account: str
+    region: str
+    has_resources: bool
+
+    @property
+    def stage(self) -> str:
+        """The outermost Stage that the stack is in; empty for a stack of the app itself."""
+        return self.path.rpartition("/")[0].partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -51,13 +77,14 @@ class Assembly:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def environments(self) -> set[tuple[str, str]]:
-        """Account and region of every stack; `unknown-account` and `unknown-region` where the app does not say."""
-        return {tuple(artifact["environment"].removeprefix("aws://").split("/")) for artifact in self._stacks()}
-
-    def stack_names(self) -> list[str]:
-        """The names of the stacks, as CloudFormation will have them."""
-        return sorted(artifact["properties"].get("stackName", artifact["id"]) for artifact in self._stacks())
+    def stacks(self) -> list[StackArtifact]:
+        """All stacks, those of nested assemblies (Stages) included; those of the app itself first."""
+        return [
+            _stack(folder, name, artifact)
+            for folder in self._folders()
+            for name, artifact in _artifacts(folder).items()
+            if artifact["type"] == "aws:cloudformation:stack"
+        ]
 
     def resource_types(self) -> set[str]:
         """The types of all resources."""
@@ -103,12 +130,13 @@ class Assembly:
     def copy(self, folder: Path) -> "Assembly":
         """A copy in which no stack is protected from being deleted, since a rehearsal ends with that."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        for manifest in folder.rglob("manifest.json"):
-            content = json.loads(manifest.read_text())
+        copy = Assembly(folder)
+        for nested in copy._folders():
+            content = _json(nested / "manifest.json")
             for artifact in content.get("artifacts", {}).values():
                 artifact.get("properties", {}).pop("terminationProtection", None)
-            manifest.write_text(json.dumps(content, indent=1))
-        return Assembly(folder)
+            (nested / "manifest.json").write_text(json.dumps(content, indent=1))
+        return copy
 
     def _edit(self, resource: SettingsResource, **properties: object) -> None:
         path = self.folder / resource.template
@@ -134,15 +162,40 @@ class Assembly:
                 if path.name.endswith(".template.json"):
                     self._rename_asset(path)
 
-    def _stacks(self) -> Iterator[dict[str, Any]]:
-        for manifest in sorted(self.folder.rglob("manifest.json")):
-            for name, artifact in json.loads(manifest.read_text()).get("artifacts", {}).items():
-                if artifact["type"] == "aws:cloudformation:stack":
-                    yield {"id": name, **artifact}
+    def _folders(self) -> list[Path]:
+        """The folders of this assembly and of those nested in it. An asset's folder may hold a manifest.json too."""
+        found = [self.folder]
+        for folder in found:  # grows
+            for artifact in _artifacts(folder).values():
+                if artifact["type"] == "cdk:cloud-assembly":
+                    found.append(folder / artifact["properties"]["directoryName"])
+        return found
 
     def _templates(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for path in sorted(self.folder.rglob("*.template.json")):
-            yield path, json.loads(path.read_text())
+        for folder in self._folders():
+            for path in sorted(folder.glob("*.template.json")):
+                yield path, _json(path)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def _artifacts(folder: Path) -> Mapping[str, Any]:
+    artifacts: Mapping[str, Any] = _json(folder / "manifest.json").get("artifacts", {})
+    return artifacts
+
+
+def _stack(folder: Path, name: str, artifact: Mapping[str, Any]) -> StackArtifact:
+    account, _, region = artifact["environment"].removeprefix("aws://").partition("/")
+    return StackArtifact(
+        path=artifact.get("displayName", name),
+        name=artifact["properties"].get("stackName", name),
+        account=account,
+        region=region,
+        has_resources=bool(_resources(_json(folder / artifact["properties"]["templateFile"]))),
+    )
 
 
 def _resources(template: Mapping[str, Any]) -> Mapping[str, Any]:

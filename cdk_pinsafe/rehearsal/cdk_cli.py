@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RehearsalError
-from . import toolchain
-from .lifeline import tied
-from .local_cloud import Account
+from ..localcloud import toolchain
+from ..localcloud.client import Account
+from ..localpg.child_process import tied
 
-__all__ = ["App", "CdkCli"]
+__all__ = ["ALL_STACKS", "App", "CdkCli"]
+
+ALL_STACKS = "**"
+"""The pattern of all stacks. `--all` means the stacks of the app itself, without those of its Stages."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,23 @@ class CdkCli:
         # Not in the app's folder: there the CLI would synthesise the app again to know its environments.
         self._cdk(["bootstrap", f"aws://{account.number}/{account.region}"], self._directory, account, endpoint)
 
-    def deploy(self, assembly: Path, account: Account, endpoint: str, stacks: Sequence[str] = ()) -> None:
-        """Deploy all stacks of the assembly, or the given ones only.
+    def deploy(self, assembly: Path, account: Account, endpoint: str, stacks: str = ALL_STACKS) -> None:
+        """Deploy stacks of the assembly, in the order of their dependencies.
+
+        Args:
+            assembly: its folder.
+            account: whose credentials the CLI has; a stack of another account is deployed there.
+            endpoint: the local cloud's.
+            stacks: a pattern of hierarchical ids, such as `Prod/**`. Default: all stacks, those of Stages included.
 
         Raises:
             RehearsalError: it failed; the message is CloudFormation's.
         """
-        which = [*stacks, "--exclusively"] if stacks else ["--all"]
-        self._cdk(["deploy", *which, *_DEPLOY_OPTIONS, "--app", str(assembly)], self._directory, account, endpoint)
+        self._cdk(["deploy", stacks, *_DEPLOY_OPTIONS, "--app", str(assembly)], self._directory, account, endpoint)
 
-    def destroy(self, assembly: Path, account: Account, endpoint: str) -> None:
-        """Delete all stacks of the assembly."""
-        self._cdk(["destroy", "--all", "--force", "--app", str(assembly)], self._directory, account, endpoint)
+    def destroy(self, assembly: Path, account: Account, endpoint: str, stacks: str = ALL_STACKS) -> None:
+        """Delete stacks of the assembly, in the reverse order."""
+        self._cdk(["destroy", stacks, "--force", "--app", str(assembly)], self._directory, account, endpoint)
 
     def _cdk(self, arguments: Sequence[str], folder: Path, account: Account, endpoint: str) -> None:
         if self._program is None:

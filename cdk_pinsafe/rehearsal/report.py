@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .events import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
+from .report_items import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
 
 __all__ = ["CLOSING", "JsonReport", "TextReport"]
 
@@ -208,9 +208,9 @@ def _pooling_lines(fact: Pooling) -> list[str]:
 
 
 def _kept_lines(fact: Kept) -> list[str]:
-    environment = " ".join(f"{name}={value}" for name, value in fact.environment.items())
+    environments = [" ".join(f"{name}={value}" for name, value in one.items()) for one in fact.environments]
     return [
         "[bold]It is all up; Ctrl-C stops it and leaves nothing.[/] The passwords are of this rehearsal only.",
         *(f"{escape(one['owner'])}: {escape(one['psql'])}" for one in fact.connections),
-        escape(f"AWS: {environment} AWS_ENDPOINT_URL={fact.endpoint} aws ..."),
+        *(escape(f"AWS: {one} AWS_ENDPOINT_URL={fact.endpoint} aws ...") for one in environments),
     ]

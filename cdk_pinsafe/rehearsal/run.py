@@ -12,7 +12,7 @@ from types import FrameType
 from ..errors import RehearsalError
 from .cdk_cli import App
 from .report import report_for
-from .story import Story
+from .scenario import Story
 
 __all__ = ["run"]
 

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import RehearsalError
 from ..terminal import one_line
-from .events import Reporter
+from .report_items import Reporter
 
 __all__ = ["step"]
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 import psycopg
 
 from ..errors import RehearsalError
-from .inspection import Login
+from .database_client import Login
 
 __all__ = ["Traffic"]
 

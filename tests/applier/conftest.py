@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.applier import connection, secret
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
 
 from .trusting import debian_installations, offered, trusting_copy
 from .world import MASTER, Cluster, Database, Secrets

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import Installation
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import Installation
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.settings.libraries import LOAD_ALL_LIBRARIES
 
 from .conftest import running

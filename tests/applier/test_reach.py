@@ -15,8 +15,8 @@ from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.messages import Target
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, UnreachableError
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
 
 from .world import ARN, MASTER, Clock, Database, Secrets, properties, refusal
 

@@ -19,7 +19,7 @@ from cdk_pinsafe.applier import connection
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from .world import MASTER, Clock, Secrets, properties, refusal
 

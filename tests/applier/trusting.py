@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import Installation, installations
+from cdk_pinsafe.localpg.server import Installation, installations
 
 from .world import Database
 

@@ -13,8 +13,8 @@ import pytest
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import PinSafeError
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import Installation, PostgresServer
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 MASTER: Final = "master"
 ARN: Final = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:Master-AbCdEf"

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cdk_pinsafe.audit import HIDDEN, audit, judge, to_move
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import AuditError
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
+from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
 
 from ..docs.pages import page
 
@@ -146,6 +146,7 @@ def test_statements_of_others_are_counted_as_hidden(used: PostgresServer) -> Non
         ("nowhere", "master", PASSWORD, 'database "nowhere" does not exist'),
         ("chat", "master", "wrong-" + PASSWORD, "password authentication failed"),
     ],
+    ids=["no extension", "no database", "wrong password"],
 )
 def test_what_is_missing_is_said_in_one_line(
     server: PostgresServer, database: str, user: str, password: str, message: str

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from cdk_pinsafe.applier import connection, secret
-from cdk_pinsafe.rehearsal.postgres import wheel_installation
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import wheel_installation
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from ..applier.conftest import running
 from ..applier.many import many_settings

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
+from cdk_pinsafe.localpg.server import PostgresServer, installations
 
 from ..emulator.wire import Client
 

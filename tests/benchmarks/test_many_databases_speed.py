@@ -13,8 +13,8 @@ import pytest
 
 from cdk_pinsafe.applier import connection, secret
 from cdk_pinsafe.applier.handler import on_event
-from cdk_pinsafe.rehearsal.postgres import Installation, installations
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import Installation, installations
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from ..applier.conftest import running
 from ..applier.many import many_settings

@@ -367,20 +367,62 @@ def test_private_subnets_need_no_endpoint(stack: Stack, vpc: ec2.Vpc) -> None:
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
 
 
-def test_imported_vpc_is_left_alone(stack: Stack) -> None:
-    """In a VPC that is not of the app nothing is added; the missing endpoint is a warning."""
-    vpc = ec2.Vpc.from_vpc_attributes(
+def imported_vpc(stack: Stack) -> ec2.IVpc:
+    return ec2.Vpc.from_vpc_attributes(
         stack,
         "Imported",
         vpc_id="vpc-1",
         availability_zones=["a", "b"],
         isolated_subnet_ids=["subnet-1", "subnet-2"],
+        vpc_cidr_block="10.0.0.0/16",
     )
+
+
+def test_an_imported_vpc_needs_a_word_about_its_endpoint(stack: Stack) -> None:
+    """Synth cannot see whether there is one, and a wrong guess either way fails the first deployment."""
+    PinSafePostgres(stack, "Database", vpc=imported_vpc(stack))
+    with pytest.raises(RuntimeError, match=r"\[Test/Database\] 'secrets_manager_endpoint' should be .*, got None"):
+        Template.from_stack(stack)
+
+
+def test_an_endpoint_of_the_app_is_word_enough(stack: Stack) -> None:
+    """It may be made after the database, in the imported VPC."""
+    vpc = imported_vpc(stack)
     PinSafePostgres(stack, "Database", vpc=vpc)
-    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
-    Annotations.from_stack(stack).has_warning(
-        "/Test/Database/Settings", Match.string_like_regexp("NoWayToSecretsManager")
-    )
+    vpc.add_interface_endpoint("Own", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
+    Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 1)
+    assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
+
+
+@pytest.mark.parametrize("is_added", [True, False])
+def test_the_word_about_an_imported_vpc_settles_it(stack: Stack, is_added: bool) -> None:
+    """True adds an endpoint, on which the settings wait; False adds none, and nothing warns."""
+    PinSafePostgres(stack, "Database", vpc=imported_vpc(stack), secrets_manager_endpoint=is_added)
+    template = Template.from_stack(stack)
+    endpoints = template.find_resources("AWS::EC2::VPCEndpoint")
+    assert len(endpoints) == is_added
+    [settings] = template.find_resources("Custom::PinSafeDatabaseSettings").values()
+    assert set(endpoints) <= set(settings["DependsOn"])
+    assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
+
+
+@pytest.mark.parametrize(
+    ("libraries", "expected"),
+    [
+        (None, "'pg_stat_statements,pg_cron'"),
+        ("pgaudit", "'pg_stat_statements,pgaudit,pg_cron'"),
+        ("pgaudit, pg_cron", None),
+    ],
+)
+def test_extensions_that_need_a_library(
+    stack: Stack, vpc: ec2.Vpc, libraries: str | None, expected: str | None
+) -> None:
+    """An extension that the parameter group makes fail is a warning with the parameter to pass."""
+    parameters = {"shared_preload_libraries": libraries} if libraries else {}
+    PinSafePostgres(stack, "Database", vpc=vpc, extensions=["vector", "pg_cron"], parameters=parameters)
+    found = Annotations.from_stack(stack).find_warning("/Test/Database", Match.string_like_regexp("pg_cron"))
+    assert [expected in str(warning.entry.data) for warning in found if expected] == [True] * bool(expected)
+    assert bool(found) == bool(expected)
 
 
 def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:

@@ -192,7 +192,7 @@ CALLS: Mapping[str, Call] = {
             "idle_client_timeout": "seconds?",
             "alarm_actions": "actions",
             "dashboard": "bool",
-            "secrets_manager_endpoint": "bool",
+            "secrets_manager_endpoint": "bool?",
             "ca_bundle": "path?",
         },
     ),

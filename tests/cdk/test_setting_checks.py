@@ -246,14 +246,6 @@ def test_library_is_no_extension(stack: Stack, vpc: ec2.Vpc) -> None:
         add(stack, vpc, {}, extensions=["auto_explain"])
 
 
-def test_extension_that_rds_lacks(stack: Stack, vpc: ec2.Vpc) -> None:
-    """One warning for all of them, which can be acknowledged; an extension of one's own passes without."""
-    add(stack, vpc, {}, extensions=["timescaledb", "vector", "citus", "my_password_check_rules"])
-    [warning] = warnings(stack)
-    assert "'extensions' has 'timescaledb', 'citus', in no list of RDS's extensions" in warning
-    assert "annotation::cdk-pinsafe:ExtensionNotOnRds" in warning
-
-
 @pytest.mark.parametrize("props", [{}, {"role_settings": {"reports": {}}}], ids=str)
 def test_nothing_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
     """No setting, no role's setting and no extension."""

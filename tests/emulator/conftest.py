@@ -8,7 +8,7 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 
 USER = "app"
 PASSWORD = "p4ss wörd"  # not ASCII, to exercise SASLprep

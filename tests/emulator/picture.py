@@ -13,7 +13,7 @@ import psycopg
 
 from cdk_pinsafe.emulator import ProxyTarget, run_in_thread
 from cdk_pinsafe.emulator.timeline import Recording
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 
 PICTURE = Path(__file__).parents[2] / "examples" / "timeline.svg"
 REQUESTS = "ABCDEFGH"

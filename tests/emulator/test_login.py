@@ -14,8 +14,8 @@ import pytest
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread, threaded
 from cdk_pinsafe.emulator.authentication import ScramClient, ScramError, ScramServer
 from cdk_pinsafe.errors import EmulatorError
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import PostgresServer, installations
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from .conftest import DATABASE, PASSWORD, USER
 from .wire import split, start_up

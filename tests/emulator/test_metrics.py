@@ -1,7 +1,7 @@
 """The counters of the emulator are consistent."""
 
 from cdk_pinsafe.emulator import ThreadedEmulator
-from cdk_pinsafe.rehearsal.proxies import over_a_minute
+from cdk_pinsafe.localcloud.proxies import over_a_minute
 
 from .test_multiplexing import Connect, run_clients
 from .wire import SYNC, bind, execute, parse

@@ -11,7 +11,7 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.emulator import ProxyTarget, ThreadedEmulator, run_in_thread
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
+from cdk_pinsafe.localpg.server import PostgresServer
 
 from .conftest import DATABASE, PASSWORD, USER, backends, eventually
 

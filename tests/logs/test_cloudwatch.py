@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.errors import LogsError
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.logs import cloudwatch
 from cdk_pinsafe.logs.cloudwatch import events, parse_time
 from cdk_pinsafe.pinning.log_lines import REASON_SETTINGS, connected, pinned
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
 GROUP = "/aws/rds/proxy/orders"
 ACCOUNT = Account("123456789012", "eu-central-1")

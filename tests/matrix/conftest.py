@@ -10,8 +10,8 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.emulator import ProxyTarget
-from cdk_pinsafe.rehearsal import toolchain
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localcloud import toolchain
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 
 CLIENTS = Path(__file__).with_name("clients")
 USER = "app"

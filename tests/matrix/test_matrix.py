@@ -10,10 +10,10 @@ import pytest
 from packaging.version import Version
 
 from cdk_pinsafe.emulator import PinEvent, run_in_thread
+from cdk_pinsafe.localcloud import toolchain
 from cdk_pinsafe.pinning.clients import Pins, recognise
 from cdk_pinsafe.pinning.conditions import Evidence
 from cdk_pinsafe.pinning.statements import analyse
-from cdk_pinsafe.rehearsal import toolchain
 
 from .conftest import CLIENTS, DATABASE, PASSWORD, USER, Shop
 from .matrix import MATRIX, Driven

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, installations
+from cdk_pinsafe.localpg.server import PostgresServer, installations
 
 
 @pytest.fixture(scope="package", params=installations(), ids=lambda one: f"pg{one.major}-{one.bin.parts[1]}")

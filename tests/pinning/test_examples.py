@@ -5,9 +5,9 @@ import contextlib
 import pg8000.exceptions
 import pytest
 
+from cdk_pinsafe.localpg.server import PostgresServer
 from cdk_pinsafe.pinning.conditions import CONDITIONS
 from cdk_pinsafe.pinning.statements import analyse
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
 
 EXAMPLES = [sql for one in CONDITIONS for sql in (*one.pinning_examples, *one.safe_examples)]
 OBJECTS = (

@@ -1,32 +1,12 @@
-"""A server, an authority and a local cloud, each started once for all tests that only look at them."""
+"""The fixtures of the local cloud, and processes by their environment."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cdk_pinsafe.rehearsal.local_cloud import LocalCloud
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from ..localcloud.conftest import authority, cloud
 
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """PostgreSQL 18 with the master user `master`, who owns the database `app`."""
-    with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("server")) as server:
-        server.create_master("master", "secret", "app")
-        yield server
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory, authority: CertificateAuthority) -> Iterator[LocalCloud]:
-    with LocalCloud(tmp_path_factory.mktemp("cloud"), authority) as cloud:
-        yield cloud
+__all__ = ["authority", "cloud", "needs_proc", "processes_with"]
 
 
 def processes_with(variable: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
-from cdk_pinsafe.rehearsal.assembly import Assembly
+from cdk_pinsafe.rehearsal.assembly import Assembly, StackArtifact
 
 SETTINGS = {"statement_timeout": "30s", "search_path": ["chat", "public"], "pg_trgm.similarity_threshold": "0.4"}
 
@@ -51,7 +51,11 @@ def app(folder: Path, *, nested: bool = False, settings: object = None) -> Assem
     stack = {
         "type": "aws:cloudformation:stack",
         "environment": "aws://unknown-account/unknown-region",
-        "properties": {"terminationProtection": True, "stackTemplateAssetObjectUrl": f"s3://assets/{outer}.json"},
+        "properties": {
+            "templateFile": "Mine.template.json",
+            "terminationProtection": True,
+            "stackTemplateAssetObjectUrl": f"s3://assets/{outer}.json",
+        },
     }
     write(folder, "manifest.json", {"artifacts": {"Mine": stack}})
     return Assembly(folder)
@@ -63,9 +67,8 @@ def test_reads_settings(tmp_path: Path) -> None:
     (found,) = assembly.settings()
     assert (found.settings, found.extensions) == (SETTINGS, ("vector", "pg_trgm"))
     assert (found.host, found.retained) == (None, False)
-    assert assembly.environments() == {("unknown-account", "unknown-region")}
+    assert assembly.stacks() == [StackArtifact("Mine", "Mine", "unknown-account", "unknown-region", True)]
     assert assembly.resource_types() == {"AWS::SNS::Topic", "Custom::PinSafeDatabaseSettings"}
-    assert assembly.stack_names() == ["Mine"]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -125,3 +128,38 @@ def test_settings_with_tokens_are_not_edited(tmp_path: Path) -> None:
     assert found.settings is None
     with pytest.raises(RehearsalError, match="hold tokens"):
         assembly.with_setting(found, "statement_timeout", "45s", tmp_path / "copy")
+
+
+def stage(folder: Path, name: str, *inner: dict[str, Any]) -> dict[str, Any]:
+    """A nested assembly of one stack, with further assemblies in it, as an artifact of the outer one."""
+    path = folder / f"assembly-{name}"
+    app(path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["artifacts"]["Mine"] |= {"environment": "aws://123456789012/eu-west-1", "displayName": f"{name}/Mine"}
+    manifest["artifacts"] |= {f"inner{number}": artifact for number, artifact in enumerate(inner)}
+    write(path, "manifest.json", manifest)
+    return {"type": "cdk:cloud-assembly", "properties": {"directoryName": path.name}}
+
+
+def test_stacks_of_nested_assemblies(tmp_path: Path) -> None:
+    """Stages, and Stages in Stages; an asset with a manifest.json, as web apps have one, is no assembly."""
+    folder = tmp_path / "app"
+    app(folder)
+    inner = stage(folder / "assembly-Prod", "Inner")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["artifacts"]["Prod"] = stage(folder, "Prod", inner)
+    write(folder, "manifest.json", manifest)
+    web = write(folder / "asset.1234", "manifest.json", {"name": "Chat", "artifacts": {"terminationProtection": 1}})
+    write(folder / "asset.1234", "Web.template.json", {"Resources": {"Settings": resource("{}")}})
+
+    stacks = Assembly(folder).stacks()
+    assert [(one.path, one.name, one.stage) for one in stacks] == [
+        ("Mine", "Mine", ""),
+        ("Prod/Mine", "Mine", "Prod"),
+        ("Inner/Mine", "Mine", "Inner"),
+    ]
+    assert {(one.account, one.region) for one in stacks[1:]} == {("123456789012", "eu-west-1")}
+    assert len(Assembly(folder).settings()) == 3
+    copy = Assembly(folder).copy(tmp_path / "copy").folder
+    assert hashlib.sha256((copy / "asset.1234" / "manifest.json").read_bytes()).hexdigest() == web
+    assert "terminationProtection" not in (copy / "assembly-Prod" / "assembly-Inner" / "manifest.json").read_text()

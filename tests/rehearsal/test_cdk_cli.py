@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.rehearsal.assembly import Assembly
 from cdk_pinsafe.rehearsal.cdk_cli import App, CdkCli
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
-ACCOUNT = Account("123456789012", "eu-central-1")
+ACCOUNT = Account("123456789013", "eu-central-1")
 LOOKING_UP = """
 from aws_cdk import App, Environment, Stack, aws_ec2 as ec2
 app = App()
-stack = Stack(app, "Mine", env=Environment(account="123456789012", region="eu-central-1"))
+stack = Stack(app, "Mine", env=Environment(account="123456789013", region="eu-central-1"))
 vpc = ec2.Vpc.from_lookup(stack, "Vpc", is_default=True)
 ec2.SecurityGroup(stack, "Group", vpc=vpc)
 app.synth()

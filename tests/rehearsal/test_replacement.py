@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.rehearsal.cdk_cli import App, CdkCli
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
 
 ACCOUNT = Account("210987654321", "eu-central-1")
 APP = """

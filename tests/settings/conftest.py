@@ -7,7 +7,7 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.errors import SettingError
-from cdk_pinsafe.rehearsal.postgres import installations
+from cdk_pinsafe.localpg.server import installations
 from cdk_pinsafe.settings.catalogue import check
 from tests.settings.generate_catalogue import loaded
 

@@ -27,7 +27,7 @@ import pg8000.native
 from pg8000.exceptions import DatabaseError
 
 import cdk_pinsafe.settings.catalogue
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations
+from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
 from cdk_pinsafe.settings import extension_of
 from cdk_pinsafe.settings.catalogue.parameters import MAJORS, SETTABLE
 

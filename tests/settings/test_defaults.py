@@ -7,7 +7,7 @@ import pg8000.native
 import pytest
 
 from cdk_pinsafe.errors import SettingError
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 from cdk_pinsafe.settings import DENIED
 from cdk_pinsafe.settings.catalogue import (
     MAJORS,

@@ -36,7 +36,6 @@ from cdk_pinsafe.settings import SettingValue, to_text
         (Size.gibibytes(3), "3GB"),
         (Size.tebibytes(1), "1TB"),
     ],
-    ids=str,
 )
 def test_value_becomes_text(value: SettingValue, text: str) -> None:
     """Each kind of Python value becomes the text that PostgreSQL reads as the same value."""

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 
 USER = "app"
 PASSWORD = "p4ss w@rd/ü"  # a URL must quote most of it

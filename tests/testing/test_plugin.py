@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
+from cdk_pinsafe.localpg.server import PostgresServer
 
 from ..docs.pages import page
 from .conftest import PASSWORD, Run, failed

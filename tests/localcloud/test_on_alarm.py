@@ -10,7 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
 from cdk_pinsafe import PinSafeProxy
-from cdk_pinsafe.rehearsal.local_cloud import LocalCloud
+from cdk_pinsafe.localcloud.client import LocalCloud
 
 from .test_local_cloud import ACCOUNT, NETWORK, deploy, get
 

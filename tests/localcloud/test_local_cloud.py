@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from cdk_pinsafe.errors import RehearsalError
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 ACCOUNT = Account("123456789012", "eu-central-1")
 NETWORK = {

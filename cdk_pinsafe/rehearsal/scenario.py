@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RehearsalError
-from .assembly import Assembly, SettingsResource
+from ..localcloud.client import Account, CustomResourceRequest, LocalCloud
+from ..localcloud.databases import scoped
+from ..localcloud.proxies import recording_of
+from ..localpg.installations import wheel_installation
+from ..localpg.tls import CertificateAuthority
+from .assembly import SETTINGS_TYPE, Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
-from .deployed import deployed
-from .events import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
-from .inspection import Login, SettingValue, check_settings, read, text_of
-from .installations import wheel_installation
-from .local_cloud import ANY_ACCOUNT, Account, LocalCloud, SettingsRequest
-from .picture import draw
-from .pooling import Pool, Scene, find_pools, tell
-from .proof import filtered_query
-from .proxies import recording_of
+from .database_client import Login, SettingValue, check_settings, read, text_of
+from .environments import Environments, check_deployed, label
+from .proxy_demo import Pool, Scene, find_pools, tell
+from .report_items import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
+from .stack_resources import deployed
 from .steps import step
-from .tls import CertificateAuthority
+from .timeline import draw
+from .vector_query import filtered_query
 
 __all__ = ["Story"]
 
@@ -42,10 +44,19 @@ class _Target:
 
     address: str
     owner: str
+    account: Account
     login: Login
     plain: Login
     settings: Mapping[str, SettingValue]
     before: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    """A proxy that clients can connect to, and where it is deployed."""
+
+    account: Account
+    pool: Pool
 
 
 class Story:
@@ -60,8 +71,8 @@ class Story:
         self._directory = directory
         self._reporter = reporter
         self._authority = CertificateAuthority(directory / "authority")
-        self._account = Account()
-        self._shown: Pool | None = None
+        self._environments = Environments((), {})
+        self._shown: _Proxy | None = None
         self._scenes: list[Scene] = []
         self.has_begun = False
         self.is_waiting = False
@@ -105,31 +116,36 @@ class Story:
         self.has_begun = True
         assembly = self._synth(cloud)
         with step(self._reporter, "cdk bootstrap"):
-            self._cli.bootstrap(self._account, cloud.endpoint)
+            for account in self._environments.accounts:
+                self._cli.bootstrap(account, cloud.endpoint)
         with step(self._reporter, "cdk deploy"):
-            self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
+            self._deploy(cloud, assembly)
+            stacks = check_deployed(cloud, self._environments)
         with step(self._reporter, "look at what was deployed"):
             targets = self._targets(cloud)
             values_then = [self._verified(target, target.settings) for target in targets]
             queries = [query for target in targets if (query := self._query(target))]
-            resources = deployed(cloud, self._account, assembly)
-            pools, skipped = find_pools(cloud, self._account, [(target.login, target.settings) for target in targets])
+            resources = deployed(cloud, self._environments.accounts, stacks, assembly)
+            proxies, skipped = self._proxies(cloud, targets)
         for target, values in zip(targets, values_then, strict=True):
             self._show_settings("without the settings -> after cdk deploy", target, target.before, values)
         for query in queries:
             self._reporter.show(query)
         self._reporter.show(resources)
-        self._pool(cloud, pools, skipped)
+        self._pool(cloud, proxies, skipped)
         self._change(cloud, assembly, targets)
         if keep:
             with step(self._reporter, "cdk deploy, back to what the app says"):
-                self._cli.deploy(assembly.folder, self._account, cloud.endpoint)
-            self._wait(cloud, targets, pools)
+                self._deploy(cloud, assembly)
+            self._wait(cloud, targets, proxies)
             return
         retained = {resource.address for resource in assembly.settings() if resource.retained}
         standing = [read(target.login, list(target.before)) for target in targets]
         with step(self._reporter, "cdk destroy"):
-            self._cli.destroy(assembly.folder, self._account, cloud.endpoint)
+            for account in self._environments.accounts:
+                _switch_off_deletion_protection(cloud, account)
+            for run in reversed(self._environments.deployments):
+                self._cli.destroy(assembly.folder, run.account, cloud.endpoint, run.stacks)
             gone = [self._destroyed(target, retained=target.address in retained) for target in targets]
         for target, before, after in zip(targets, standing, gone, strict=True):
             shown = {name: value for name, value in after.items() if name in target.settings or value != before[name]}
@@ -141,7 +157,7 @@ class Story:
         """Synthesise the app, and leave out what cannot be rehearsed, saying so."""
         assembly = Assembly(self._directory / "synth")
         with step(self._reporter, "cdk synth"):
-            self._cli.synth(self._app, assembly.folder, self._account, cloud.endpoint)
+            self._cli.synth(self._app, assembly.folder, Account(), cloud.endpoint)
         resources = assembly.settings()
         if not resources:
             raise RehearsalError("the app has no DatabaseSettings: there is nothing to rehearse")
@@ -151,7 +167,13 @@ class Story:
                     f"{resource.owner} is for the database at {resource.host}, which the app does not make: "
                     "a rehearsal stays on this machine, so rehearse an app that makes the database as well"
                 )
-        self._account = _account_of(assembly)
+        self._environments = Environments.of(assembly.stacks())
+        for stack in self._environments.by_stack:
+            if not stack.has_resources:
+                self._reporter.show(Note(f"not deployed: stack {label(stack)} has no resources"))
+        if len(self._environments.deployments) > 1:
+            text = "stacks of several Stages have the same names: each Stage is deployed to an account of its own"
+            self._reporter.show(Note(text))
         assembly = assembly.copy(self._directory / "assembly")
         available = wheel_installation(_POSTGRES).extensions()
         for number, resource in enumerate(resources):
@@ -162,15 +184,30 @@ class Story:
                 self._reporter.show(Note(text))
         return assembly
 
-    def _pool(self, cloud: LocalCloud, pools: list[Pool], skipped: list[str]) -> None:
+    def _deploy(self, cloud: LocalCloud, assembly: Assembly) -> None:
+        """Deploy all stacks, of all Stages."""
+        for run in self._environments.deployments:
+            self._cli.deploy(assembly.folder, run.account, cloud.endpoint, run.stacks)
+
+    def _proxies(self, cloud: LocalCloud, targets: list[_Target]) -> tuple[list[_Proxy], list[str]]:
+        """The proxies that clients can connect to, and why they cannot connect to others."""
+        proxies, skipped = [], []
+        for account in self._environments.accounts:
+            databases = [(target.login, target.settings) for target in targets if target.account == account]
+            pools, reasons = find_pools(cloud, account, databases)
+            proxies += [_Proxy(account, pool) for pool in pools]
+            skipped += reasons
+        return proxies, skipped
+
+    def _pool(self, cloud: LocalCloud, proxies: list[_Proxy], skipped: list[str]) -> None:
         """Show one proxy at work, and say what becomes of the others."""
-        others = [f"proxy {pool.proxy}: nobody comes, as one proxy is shown" for pool in pools[1:]]
-        none = [] if pools or skipped else ["skipped: what a SET costs, since the app has no proxy"]
+        others = [f"proxy {one.pool.proxy}: nobody comes, as one proxy is shown" for one in proxies[1:]]
+        none = [] if proxies or skipped else ["skipped: what a SET costs, since the app has no proxy"]
         for text in (*skipped, *others, *none):
             self._reporter.show(Note(text))
-        if pools:
-            self._shown = pools[0]
-            self._scenes = tell(cloud, self._account, self._reporter, pools[0])
+        if proxies:
+            self._shown = proxies[0]
+            self._scenes = tell(cloud, proxies[0].account, self._reporter, proxies[0].pool)
 
     def _change(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
         """Deploy another value, then one that PostgreSQL refuses."""
@@ -189,7 +226,7 @@ class Story:
         before = read(target.login, [_PARAMETER])
         changed = assembly.with_setting(resource, _PARAMETER, value, self._directory / "changed")
         with step(self._reporter, f"cdk deploy with {_PARAMETER} = {value}"):
-            self._cli.deploy(changed.folder, self._account, cloud.endpoint)
+            self._deploy(cloud, changed)
             after = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
         self._show_settings("before -> after, the others as they were", target, before, after)
 
@@ -202,13 +239,13 @@ class Story:
 
     def _refusal(self, cloud: LocalCloud, bad: Assembly, resource: SettingsResource) -> Refusal:
         try:
-            self._cli.deploy(bad.folder, self._account, cloud.endpoint)
+            self._deploy(cloud, bad)
         except RehearsalError:
             pass
         else:
             raise RehearsalError(f"the deployment of {_PARAMETER} = {_BAD_VALUE} succeeded, it should have failed")
-        stack = _latest(cloud.requests())[resource.address].stack
-        client = cloud.client("cloudformation", self._account)
+        request = _latest(cloud.requests(SETTINGS_TYPE))[resource.address]
+        stack, client = request.stack, cloud.client("cloudformation", request.environment)
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
         failed = [
             event.get("ResourceStatusReason", "")
@@ -238,20 +275,22 @@ class Story:
                 raise RehearsalError(f"{name} is {value!r} after cdk destroy, {target.before[name]!r} was there before")
         return after
 
-    def _wait(self, cloud: LocalCloud, targets: list[_Target], pools: list[Pool]) -> None:
+    def _wait(self, cloud: LocalCloud, targets: list[_Target], proxies: list[_Proxy]) -> None:
         logins = [(target.owner, target.login) for target in targets]
-        logins += [(f"through the proxy {pool.proxy}", pool.login) for pool in pools]
+        logins += [(f"through the proxy {one.pool.proxy}", one.pool.login) for one in proxies]
         connections = tuple(
             {"owner": owner, "psql": f"psql '{login.dsn}'", "dsn": login.dsn} for owner, login in logins
         )
-        self._reporter.show(Kept(connections, cloud.endpoint, self._account.environment()))
+        environments = tuple(account.environment() for account in self._environments.accounts)
+        self._reporter.show(Kept(connections, cloud.endpoint, environments))
         self.is_waiting = True
         while True:
             time.sleep(1)
             cloud.check()
 
-    def _draw(self, pool: Pool, timeline: Path) -> None:
-        recording = recording_of(self._directory / "cloud", pool.proxy)
+    def _draw(self, proxy: _Proxy, timeline: Path) -> None:
+        key = scoped(proxy.pool.proxy, proxy.account.number, proxy.account.region)
+        recording = recording_of(self._directory / "cloud", key)
         if recording is not None:
             try:
                 timeline.write_text(draw(recording, self._scenes), encoding="utf-8")
@@ -262,8 +301,7 @@ class Story:
 
     def _targets(self, cloud: LocalCloud) -> list[_Target]:
         """The databases that CloudFormation sent settings to, and how they would be without."""
-        requests = _latest(cloud.requests())
-        secrets = cloud.client("secretsmanager", self._account)
+        requests = _latest(cloud.requests(SETTINGS_TYPE))
         plain: dict[int, Login] = {}
         extensions = list(
             dict.fromkeys(name for request in requests.values() for name in request.properties.get("Extensions") or ())
@@ -272,6 +310,7 @@ class Story:
         versions = self._versions(cloud)
         for address, request in requests.items():
             properties = request.properties
+            secrets = cloud.client("secretsmanager", request.environment)
             secret = json.loads(secrets.get_secret_value(SecretId=properties["SecretArn"])["SecretString"])
             port = int(properties["Port"])
             login = Login(
@@ -287,17 +326,20 @@ class Story:
                 plain[port] = login.create_empty_database("without_settings", extensions)
             settings = json.loads(properties["Settings"])
             before = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
-            targets.append(_Target(address, properties["Owner"], login, plain[port], settings, before))
+            owner = properties["Owner"]
+            targets.append(_Target(address, owner, request.environment, login, plain[port], settings, before))
         return targets
 
     def _versions(self, cloud: LocalCloud) -> dict[int, str]:
         """The version that the templates ask for, by the port that stands for the database."""
-        client = cloud.client("rds", self._account)
-        instances = client.describe_db_instances()["DBInstances"]
-        clusters = client.describe_db_clusters()["DBClusters"]
-        return {one["Endpoint"]["Port"]: one["EngineVersion"] for one in instances} | {
-            one["Port"]: one["EngineVersion"] for one in clusters
-        }
+        versions = {}
+        for account in self._environments.accounts:
+            client = cloud.client("rds", account)
+            for instance in client.describe_db_instances()["DBInstances"]:
+                versions[instance["Endpoint"]["Port"]] = instance["EngineVersion"]
+            for cluster in client.describe_db_clusters()["DBClusters"]:
+                versions[cluster["Port"]] = cluster["EngineVersion"]
+        return versions
 
     def _note_version(self, login: Login, asked: str | None) -> None:
         with login.connect() as connection:
@@ -330,25 +372,22 @@ class Story:
         self._reporter.show(Settings(moment, target.login.database, target.owner, rows))
 
 
-def _account_of(assembly: Assembly) -> Account:
-    """The account and region that the app names; made up where it names none."""
-    default = Account()
-    found = {
-        (
-            default.number if number == "unknown-account" else number,
-            default.region if region == "unknown-region" else region,
-        )
-        for number, region in assembly.environments()
-    }
-    if len(found) > 1:
-        places = ", ".join(f"{number}/{region}" for number, region in sorted(found))
-        raise RehearsalError(
-            f"the app deploys to {len(found)} environments ({places}): a rehearsal plays one at a time"
-        )
-    return Account(*found.pop()) if found else Account(ANY_ACCOUNT)
+def _switch_off_deletion_protection(cloud: LocalCloud, account: Account) -> None:
+    """Do what people have to do before they delete a stack with a protected database."""
+    client = cloud.client("rds", account)
+    for instance in client.describe_db_instances()["DBInstances"]:
+        if instance["DeletionProtection"]:
+            client.modify_db_instance(
+                DBInstanceIdentifier=instance["DBInstanceIdentifier"], DeletionProtection=False, ApplyImmediately=True
+            )
+    for cluster in client.describe_db_clusters()["DBClusters"]:
+        if cluster["DeletionProtection"]:
+            client.modify_db_cluster(
+                DBClusterIdentifier=cluster["DBClusterIdentifier"], DeletionProtection=False, ApplyImmediately=True
+            )
 
 
-def _latest(requests: list[SettingsRequest]) -> dict[str, SettingsRequest]:
+def _latest(requests: list[CustomResourceRequest]) -> dict[str, CustomResourceRequest]:
     """The last request to each `DatabaseSettings`, by its construct's address."""
     return {request.properties["Address"]: request for request in requests}
 

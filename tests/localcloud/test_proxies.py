@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 from cdk_pinsafe.rehearsal.cdk_cli import App
-from cdk_pinsafe.rehearsal.local_cloud import Account, LocalCloud
-from cdk_pinsafe.rehearsal.pooling import find_pools
+from cdk_pinsafe.rehearsal.proxy_demo import find_pools
 from cdk_pinsafe.rehearsal.report import TextReport
-from cdk_pinsafe.rehearsal.story import Story
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.rehearsal.scenario import Story
 
 from .test_local_cloud import ACCOUNT, NETWORK, deploy, get
 

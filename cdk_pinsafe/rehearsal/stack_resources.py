@@ -1,14 +1,14 @@
 """What the local cloud says was made: proxies, and alarms with what they watch and their states."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .alarms import is_on_proxy
+from ..localcloud.alarms import is_on_proxy
+from ..localcloud.client import Account, LocalCloud
 from .assembly import Assembly
-from .events import Deployed
-from .local_cloud import Account, LocalCloud
+from .report_items import Deployed
 
 __all__ = ["Alarm", "alarms", "deployed"]
 
@@ -39,12 +39,21 @@ class Alarm:
     definition: Mapping[str, Any] | None
 
 
-def deployed(cloud: LocalCloud, account: Account, assembly: Assembly) -> Deployed:
-    """What was made of an app."""
-    proxies = cloud.client("rds", account).describe_db_proxies()["DBProxies"]
+def deployed(cloud: LocalCloud, accounts: Sequence[Account], stacks: Sequence[str], assembly: Assembly) -> Deployed:
+    """What was made of an app.
+
+    Args:
+        cloud: the local cloud.
+        accounts: the accounts and regions that it was deployed to.
+        stacks: the stacks that were deployed.
+        assembly: the app.
+    """
+    proxies = [
+        proxy for account in accounts for proxy in cloud.client("rds", account).describe_db_proxies()["DBProxies"]
+    ]
     recorded = {kind for kind in assembly.resource_types() if not kind.startswith(_UNHANDLED)} - cloud.types
     return Deployed(
-        stacks=tuple(assembly.stack_names()),
+        stacks=tuple(stacks),
         proxies=tuple(
             {
                 "name": proxy["DBProxyName"],
@@ -55,7 +64,9 @@ def deployed(cloud: LocalCloud, account: Account, assembly: Assembly) -> Deploye
             }
             for proxy in proxies
         ),
-        alarms=tuple({"name": alarm.name, "watches": alarm.watches} for alarm in alarms(cloud, account)),
+        alarms=tuple(
+            {"name": alarm.name, "watches": alarm.watches} for account in accounts for alarm in alarms(cloud, account)
+        ),
         recorded_only=tuple(sorted(recorded)),
     )
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cdk_pinsafe.errors import RehearsalError
-from cdk_pinsafe.rehearsal.postgres import Installation, PostgresServer, installations, wheel_installation
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority
+from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations, wheel_installation
+from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 EVERY = pytest.mark.parametrize("installation", installations(), ids=lambda one: f"{one.major}-{one.bin.parts[1]}")
 
@@ -107,7 +107,7 @@ def test_dies_with_its_parent(tmp_path: Path) -> None:
     """A parent that is killed leaves no server and none of its files."""
     program = f"""
 import os, pathlib, signal
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 server = PostgresServer(wheel_installation(18), pathlib.Path({str(tmp_path)!r}))
 server.start()
 print(server.port, server.connect().run("SHOW data_directory")[0][0], flush=True)
@@ -133,7 +133,7 @@ def test_a_plain_user_starts_it_too() -> None:
     # As root it imports what it needs, since root's Python may be closed to others too.
     program = """
 import encodings.ascii, encodings.idna, os, pathlib, pwd, sys, tempfile
-from cdk_pinsafe.rehearsal.postgres import PostgresServer, wheel_installation
+from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 nobody = pwd.getpwnam("nobody")
 folder = sys.argv[1]
 os.chown(folder, nobody.pw_uid, nobody.pw_gid)

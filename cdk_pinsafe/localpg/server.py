@@ -28,8 +28,8 @@ from typing import Self
 import pg8000.native
 
 from ..errors import RehearsalError
+from .child_process import ON_PURPOSE, tied
 from .installations import Installation, installations, wheel_installation
-from .lifeline import ON_PURPOSE, tied
 
 __all__ = ["Installation", "PostgresServer", "installations", "wheel_installation"]
 

@@ -1,6 +1,6 @@
 """What a rehearsal tells while it goes on: steps, and facts that were seen. Data only."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
@@ -139,12 +139,18 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Kept:
-    """How to get in while the rehearsal waits."""
+    """How to connect while the rehearsal waits.
+
+    Attributes:
+        connections: owner, psql command and DSN of each database and proxy.
+        endpoint: the local cloud's.
+        environments: environment variables of an AWS client, for each account and region.
+    """
 
     kind: ClassVar[str] = "kept"
     connections: tuple[dict[str, str], ...]
     endpoint: str
-    environment: dict[str, str] = field(default_factory=dict)
+    environments: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cdk_pinsafe.rehearsal.alarms import is_on_proxy, state
+from cdk_pinsafe.localcloud.alarms import is_on_proxy, state
 
 PINNED = "DatabaseConnectionsCurrentlySessionPinned"
 PROXY = [{"Name": "ProxyName", "Value": "chat"}]

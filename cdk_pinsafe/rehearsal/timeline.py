@@ -5,7 +5,7 @@ from typing import Final
 
 from ..emulator.timeline import Band, Recording
 from ..emulator.timeline import draw as draw_timeline
-from .pooling import Scene
+from .proxy_demo import Scene
 
 __all__ = ["draw"]
 

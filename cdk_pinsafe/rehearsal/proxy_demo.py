@@ -14,12 +14,12 @@ from typing import Any, Final, Literal
 import pg8000.native
 
 from ..errors import RehearsalError
+from ..localcloud.client import Account, LocalCloud
 from ..pinning.log_lines import Kind, parse_line
 from ..rds_proxy import MAX_CONNECTIONS, METRIC_PERIOD, NAMESPACE, PINNED, PROXY_NAME, log_group_name
-from .deployed import Alarm, alarms
-from .events import AlarmRow, Note, Pooling, Reporter
-from .inspection import Login, SettingValue, quoted
-from .local_cloud import Account, LocalCloud
+from .database_client import Login, SettingValue, quoted
+from .report_items import AlarmRow, Note, Pooling, Reporter
+from .stack_resources import Alarm, alarms
 from .steps import step
 from .traffic import Traffic
 
@@ -234,6 +234,8 @@ class _Chapter:
 
     def _states_as_scenes(self) -> list[Scene]:
         """What the alarm was from the first client to the last."""
+        if not self._states:
+            return []
         ends = [start for start, _ in self._states[1:]] + [max(scene.end for scene in self.scenes)]
         return [
             Scene("alarm", start, end, state, state == "ALARM")

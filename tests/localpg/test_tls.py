@@ -12,8 +12,8 @@ import pg8000.native
 import psycopg
 import pytest
 
-from cdk_pinsafe.rehearsal.postgres import PostgresServer
-from cdk_pinsafe.rehearsal.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.server import PostgresServer
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSS_REQUEST = struct.pack("!ii", 8, 80877104)

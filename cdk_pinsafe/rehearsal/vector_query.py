@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .inspection import Login
+from .database_client import Login
 
 __all__ = ["FilteredQuery", "filtered_query"]
 

@@ -8,16 +8,21 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .postgres import PostgresServer, wheel_installation
-from .tls import TlsFront
+from ..localpg.server import PostgresServer, wheel_installation
+from ..localpg.tls import TlsFront
 
-__all__ = ["HOST_NAME", "Database", "Databases"]
+__all__ = ["HOST_NAME", "Database", "Databases", "scoped"]
 
 HOST_NAME = "localhost"
 """What the endpoint is called; the certificate is issued for it."""
 
 _MAJORS = (16, 18)
 _DEFAULT_MAJOR = 18
+
+
+def scoped(name: str, account: str, region: str) -> str:
+    """The name of a database or proxy in the whole local cloud: other accounts and regions may have the same names."""
+    return f"{account}.{region}.{name}"
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ import boto3
 from botocore.config import Config
 
 from ..errors import RehearsalError
+from ..localpg.tls import CertificateAuthority
 from . import toolchain
-from .tls import CertificateAuthority
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-__all__ = ["Account", "LocalCloud", "SettingsRequest"]
+__all__ = ["Account", "CustomResourceRequest", "LocalCloud"]
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -61,13 +61,21 @@ class Account:
 
 
 @dataclass(frozen=True)
-class SettingsRequest:
-    """One request that CloudFormation sent to a `DatabaseSettings` resource, its properties resolved."""
+class CustomResourceRequest:
+    """One request that CloudFormation sent to a custom resource, its properties resolved."""
 
     request: str
+    type: str
+    account: str
+    region: str
     stack: str
     logical_id: str
     properties: dict[str, Any]
+
+    @property
+    def environment(self) -> Account:
+        """Where the resource is deployed."""
+        return Account(self.account, self.region)
 
 
 class LocalCloud:
@@ -79,7 +87,7 @@ class LocalCloud:
         self._process: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._requests: list[SettingsRequest] = []
+        self._requests: list[CustomResourceRequest] = []
         self._clients: dict[tuple[str, Account], Any] = {}
         self.endpoint = ""
         self.types: frozenset[str] = frozenset()
@@ -108,7 +116,7 @@ class LocalCloud:
         files = (self._directory, certificate, key, self._authority.certificate)
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cdk_pinsafe.rehearsal.cloud", *map(str, files)],
+                [sys.executable, "-m", "cdk_pinsafe.localcloud.process", *map(str, files)],
                 env={**toolchain.environment(self._directory), **Account().environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -144,11 +152,11 @@ class LocalCloud:
         if self._process is not None and self._process.poll() is not None:
             raise RehearsalError(f"the local cloud ended with status {self._process.returncode}: {self._last_words()}")
 
-    def requests(self) -> list[SettingsRequest]:
-        """The requests to `DatabaseSettings` resources so far, oldest first."""
+    def requests(self, resource_type: str) -> list[CustomResourceRequest]:
+        """The requests to custom resources of a type so far, oldest first."""
         while not self._messages.empty():
-            self._requests.append(SettingsRequest(**self._messages.get()))
-        return list(self._requests)
+            self._requests.append(CustomResourceRequest(**self._messages.get()))
+        return [request for request in self._requests if request.type == resource_type]
 
     if TYPE_CHECKING:
 

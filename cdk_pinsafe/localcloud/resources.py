@@ -16,13 +16,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, rds, secretsmanager
-from ministack.services.cloudformation import changesets, custom_resource, provisioners
+from ministack.services.cloudformation import changesets, custom_resource, provisioners, stacks
+from ministack.services.cloudformation import handlers as actions
 
 from ..emulator import Authentication, EmulatorOptions
-from .assembly import SETTINGS_TYPE
 from .cloudwatch import Publication, alarm_handlers
-from .databases import Database, Databases
+from .databases import Database, Databases, scoped
 from .proxies import Proxies
 
 __all__ = ["register"]
@@ -40,7 +41,7 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     Args:
         databases: starts the databases behind instances and clusters.
         proxies: starts the emulators behind proxies.
-        report: is told of every request to a `DatabaseSettings` resource, with its properties.
+        report: called with every request to a custom resource.
     """
     table = provisioners._RESOURCE_HANDLERS
     for resource_type, handlers in {
@@ -57,7 +58,8 @@ def register(databases: Databases, proxies: Proxies, report: Report) -> list[str
     provisioners._CUSTOM_NAME_REPLACEMENT["AWS::RDS::DBProxy"] = {"name": "DBProxyName"}
     # `changesets` is the one other module that binds the table when it is imported.
     provisioners._RESOURCE_HANDLERS = changesets._RESOURCE_HANDLERS = _AnyType(table)
-    _report_settings(report)
+    _report_custom_resources(report)
+    _keep_what_a_rollback_could_not_delete()
     return sorted(table)
 
 
@@ -126,15 +128,50 @@ def _keep_record(physical_id: str, old: Props, new: Props, stack_name: str) -> C
     return physical_id, _AnyAttribute({}, new, physical_id)
 
 
-def _report_settings(report: Report) -> None:
+def _report_custom_resources(report: Report) -> None:
     invoke = custom_resource.invoke_custom_resource
 
-    def reporting(request_type: str, logical_id: str, props: Props, stack_name: str, *rest: Any, **named: Any) -> Any:
-        if SETTINGS_TYPE in (*rest, *named.values()):
-            report({"request": request_type, "stack": stack_name, "logical_id": logical_id, "properties": props})
-        return invoke(request_type, logical_id, props, stack_name, *rest, **named)
+    def reporting(
+        request_type: str,
+        logical_id: str,
+        props: Props,
+        stack_name: str,
+        stack_id: str,
+        resource_type: str,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        report(
+            {
+                "request": request_type,
+                "type": resource_type,
+                "account": get_account_id(),
+                "region": get_region(),
+                "stack": stack_name,
+                "logical_id": logical_id,
+                "properties": props,
+            }
+        )
+        return invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, *rest, **named)
 
     custom_resource.invoke_custom_resource = reporting
+
+
+def _keep_what_a_rollback_could_not_delete() -> None:
+    """Leave in a stack that is ROLLBACK_FAILED what made it so, as CloudFormation does; ministack forgets it.
+
+    Deleting the stack then tries again to delete these resources.
+    """
+    roll_back = stacks._roll_back_operation
+
+    async def keeping(stack_name: str, stack_id: str, stack: Props, *arguments: Any, **named: Any) -> None:
+        before = dict(stack.get("_resources", {}))
+        await roll_back(stack_name, stack_id, stack, *arguments, **named)
+        if stack["StackStatus"] == "ROLLBACK_FAILED":
+            failed = stack["_rollback_failed"]
+            stack["_resources"].update({name: {**before[name], "ResourceStatus": "DELETE_FAILED"} for name in failed})
+
+    stacks._roll_back_operation = actions._roll_back_operation = keeping
 
 
 # --- Databases -----------------------------------------------------------------------------------
@@ -152,7 +189,7 @@ def _database_handlers(databases: Databases) -> dict[str, Handlers]:
         record = rds._instances[name]
         source = props.get("DBClusterIdentifier") or props.get("SourceDBInstanceIdentifier")
         if source:
-            database = databases.share(name, source)
+            database = databases.share(_key(name), _key(source))
         else:
             database = _start(databases, name, props, record, props.get("DBName"))
         if database is not None:
@@ -177,13 +214,39 @@ def _database_handlers(databases: Databases) -> dict[str, Handlers]:
     def update_cluster(name: str, old: Props, new: Props, stack_name: str, logical_id: str | None = None) -> Created:
         return _updated(databases, rds._clusters, update_plain_cluster, name, old, new, stack_name, logical_id)
 
-    # A replacement calls its module's own create.
-    provisioners._rds_db_instance_create = create_instance
-    provisioners._rds_db_cluster_create = create_cluster
+    delete_instance = _refusing(rds._instances, "DB Instance", provisioners._rds_db_instance_delete)
+    delete_cluster = _refusing(rds._clusters, "Cluster", provisioners._rds_db_cluster_delete)
+    # A replacement calls its module's own create and delete.
+    provisioners._rds_db_instance_create, provisioners._rds_db_instance_delete = create_instance, delete_instance
+    provisioners._rds_db_cluster_create, provisioners._rds_db_cluster_delete = create_cluster, delete_cluster
     return {
-        "AWS::RDS::DBInstance": {"create": create_instance, "update": update_instance, "update_with_logical_id": True},
-        "AWS::RDS::DBCluster": {"create": create_cluster, "update": update_cluster, "update_with_logical_id": True},
+        "AWS::RDS::DBInstance": {
+            "create": create_instance,
+            "update": update_instance,
+            "update_with_logical_id": True,
+            "delete": delete_instance,
+        },
+        "AWS::RDS::DBCluster": {
+            "create": create_cluster,
+            "update": update_cluster,
+            "update_with_logical_id": True,
+            "delete": delete_cluster,
+        },
     }
+
+
+def _refusing(records: dict[str, Props], kind: str, delete: Callable[[str, Props], None]) -> Callable[..., None]:
+    """A delete that fails with RDS's message if the record is protected; ministack's CloudFormation deletes it."""
+
+    def delete_unless_protected(name: str, props: Props) -> None:
+        if records.get(name, {}).get("DeletionProtection"):
+            raise ValueError(
+                f"Cannot delete protected {kind}, please disable deletion protection and try again. "
+                "(Service: Rds, Status Code: 400)"
+            )
+        delete(name, props)
+
+    return delete_unless_protected
 
 
 def _start(databases: Databases, name: str, props: Props, record: Props, database: str | None) -> Database | None:
@@ -191,7 +254,7 @@ def _start(databases: Databases, name: str, props: Props, record: Props, databas
     if props.get("Engine") not in ("postgres", "aurora-postgresql"):
         return None
     return databases.create(
-        name,
+        _key(name),
         version=record["EngineVersion"],
         user=record["MasterUsername"],
         password=record["_MasterUserPassword"],
@@ -212,7 +275,7 @@ def _updated(
     """Update a record in place, keeping where its database is and passing a new password on."""
     before = dict(records.get(name, {}))
     physical_id, attributes = update(name, old, new, stack_name, logical_id)
-    database = databases.get(name)
+    database = databases.get(_key(name))
     if physical_id == name and database is not None:
         records[name].update({key: before[key] for key in ("Endpoint", "ReaderEndpoint") if key in before})
         if isinstance(before["Endpoint"], str):
@@ -262,7 +325,7 @@ def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handler
     def create(logical_id: str, props: Props, stack_name: str) -> Created:
         name = props["DBProxyName"]
         _call(rds._create_db_proxy, props)
-        rds._db_proxies[name]["Endpoint"] = rds._db_proxy_endpoints[name]["Endpoint"] = proxies.create(name)
+        rds._db_proxies[name]["Endpoint"] = rds._db_proxy_endpoints[name]["Endpoint"] = proxies.create(_key(name))
         return name, _proxy_attributes(name)
 
     def update(name: str, old: Props, new: Props, stack_name: str) -> Created:
@@ -272,7 +335,7 @@ def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handler
 
     def delete(name: str, props: Props) -> None:
         if name in rds._db_proxies:
-            proxies.delete(name)
+            proxies.delete(_key(name))
             _call(rds._delete_db_proxy, {"DBProxyName": name})
 
     def create_target_group(logical_id: str, props: Props, stack_name: str) -> Created:
@@ -295,7 +358,7 @@ def _proxy_handlers(databases: Databases, proxies: Proxies) -> dict[str, Handler
         proxy = rds._db_proxies.get(props["DBProxyName"])
         if proxy:
             proxy["Targets"].clear()
-            proxies.stop(props["DBProxyName"])
+            proxies.stop(_key(props["DBProxyName"]))
 
     return {
         "AWS::RDS::DBProxy": {"create": create, "update": update, "delete": delete},
@@ -315,9 +378,9 @@ def _proxy_attributes(name: str) -> Attributes:
 def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
     """Let a proxy serve its target as it is described; without a target that is a database here, nobody."""
     proxy = rds._db_proxies[name]
-    target = next((databases.get(one["RdsResourceId"]) for one in proxy["Targets"]), None)
+    target = next((databases.get(_key(one["RdsResourceId"])) for one in proxy["Targets"]), None)
     if target is None:
-        proxies.stop(name)
+        proxies.stop(_key(name))
         return
     pool = proxy["TargetGroup"]["ConnectionPoolConfig"]
     most = target.max_connections()
@@ -334,7 +397,7 @@ def _serve(name: str, databases: Databases, proxies: Proxies) -> None:
         borrow_timeout=max(0.001, float(pool["ConnectionBorrowTimeout"])),
         idle_client_timeout=float(proxy["IdleClientTimeout"]),
     )
-    proxies.serve(name, target, options, log=proxy["DebugLogging"], publish=Publication(name))
+    proxies.serve(_key(name), target, options, log=proxy["DebugLogging"], publish=Publication(name))
 
 
 def _users(proxy: Props) -> dict[str, str]:
@@ -382,6 +445,11 @@ def _security_group_rule_handlers() -> dict[str, Handlers]:
         "AWS::EC2::SecurityGroupIngress": handlers("IpPermissions"),
         "AWS::EC2::SecurityGroupEgress": handlers("IpPermissionsEgress"),
     }
+
+
+def _key(name: str) -> str:
+    """The name in the account and region of the stack that is being deployed."""
+    return scoped(name, get_account_id(), get_region())
 
 
 # --- VPC endpoints -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Started by `local_cloud`, with a directory, a certificate and key for its databases and proxies, and the certificate of
 their authority as arguments. On its standard
 output it writes one JSON object a line: first its port and the resource types that it does more for than record them,
-then every request to a `DatabaseSettings` resource.
+then every request to a custom resource.
 
 It answers requests with the session token of its own environment only: ministack lets everybody in, and it runs
 functions as this user.

@@ -12,9 +12,9 @@ from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 from cdk_pinsafe import PinningAlarms, rds_proxy
-from cdk_pinsafe.rehearsal.alarms import state
-from cdk_pinsafe.rehearsal.cloudwatch import MINUTES_LATE, Publication, alarm_handlers
-from cdk_pinsafe.rehearsal.proxies import Minute
+from cdk_pinsafe.localcloud.alarms import state
+from cdk_pinsafe.localcloud.cloudwatch import MINUTES_LATE, Publication, alarm_handlers
+from cdk_pinsafe.localcloud.proxies import Minute
 
 Definition = dict[str, Any]
 BAD: Mapping[str, dict[str, float]] = {

@@ -1,0 +1,1 @@
+"""Tests of the embedded PostgreSQL server, on every installation of this machine."""
