@@ -1,4 +1,4 @@
-"""A schedule that looks whether databases still have their settings, and alarms on what it finds."""
+"""A schedule that checks whether databases still have their settings, with alarms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Unpack
@@ -16,21 +16,21 @@ from .props import checked
 from .service_role import service_role
 
 NAMESPACE: Final = "cdk-pinsafe"
-"""Of the metrics, which have the one dimension ``DatabaseSettings``: the construct's path and stack."""
+"""Namespace of the metrics. Their one dimension is ``DatabaseSettings``, the construct's path and stack."""
 DIMENSION: Final = "DatabaseSettings"
 _LEAST, _MOST = 300, 86_400
 _PERIODS_WITHOUT: Final = 3
 
 
 def dimension_value(name: str) -> str:
-    """The value of :data:`DIMENSION`, of which CloudWatch takes ASCII alone."""
+    """The value of :data:`DIMENSION`; CloudWatch takes ASCII only."""
     return name.encode("ascii", "replace").decode()
 
 
 class DriftGuard(Construct):
-    """Runs the applier read-only every so often, by EventBridge Scheduler, and watches what it publishes.
+    """Checks the settings on a schedule of EventBridge Scheduler, by the applier, and has alarms on the results.
 
-    The applier publishes by its log, in CloudWatch's embedded metric format, so that isolated subnets need no further
+    The applier publishes metrics in its log, in CloudWatch's embedded metric format, so isolated subnets need no other
     endpoint: ``Drifted`` (settings that are stored otherwise than they were asked for, that a fresh session does not
     get, or that the ledger has lost), ``Shadowed`` (settings that a role's own value beats), ``Repaired`` and
     ``Unchecked`` (databases that could not be looked at). Not tried on AWS.
@@ -85,14 +85,14 @@ class DriftGuard(Construct):
             "Schedule",
             type="AWS::Scheduler::Schedule",
             properties={
-                "Description": f"Looks whether databases still have their settings ({scope.node.path})"[:512],
+                "Description": f"Checks whether databases still have their settings ({scope.node.path})"[:512],
                 "ScheduleExpression": f"rate({minutes} minute{'s' if minutes != 1 else ''})",
                 "FlexibleTimeWindow": {"Mode": "OFF"},
                 "Target": {
                     "Arn": function.function_arn,
                     "RoleArn": role.role_arn,
                     "Input": Stack.of(self).to_json_string(event),
-                    # The next turn comes soon enough.
+                    # The next check comes soon.
                     "RetryPolicy": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": _LEAST},
                 },
             },
@@ -100,14 +100,14 @@ class DriftGuard(Construct):
         self.drifted = self._alarm(
             "Drifted",
             "Drifted",
-            f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
+            f"Settings of {name} drifted; see the applier's log, or run pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
         self.check_failed = self._alarm(
             f"CheckFailed{minutes}",
             "Unchecked",
-            f"Whether settings of {name} drifted cannot be told; see the applier's log.",
+            f"Checks of the settings of {name} fail; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
         )

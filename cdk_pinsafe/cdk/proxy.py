@@ -13,7 +13,7 @@ from constructs import Construct, IValidation
 
 from .. import rds_proxy
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
-from .database import Database, PostgresDatabase, secret_near
+from .database import Database, PostgresDatabase, without_dependency
 from .enhanced_logging import EnhancedLogging, EnhancedLoggingRenewal, warn_of_sql
 from .props import checked
 from .proxy_interface import ImportedProxy, IPinSafeProxy
@@ -108,7 +108,7 @@ class PinSafeProxy(IPinSafeProxy):
             database.check(self, "target")
             proxy_target = database.proxy_target(self)
             secrets = secrets or ([database.secret] if database.secret else [])
-        secrets = [secret_near(self, f"Secret{index}", secret) for index, secret in enumerate(secrets)]
+        secrets = [without_dependency(self, f"Secret{index}", secret) for index, secret in enumerate(secrets)]
         self._secrets = secrets
         most = rds_proxy.MAX_SECRETS
         if not 1 <= len(secrets) <= most:
