@@ -31,22 +31,21 @@ class DriftGuard(Construct):
     """Checks the settings on a schedule of EventBridge Scheduler, by the applier, and has alarms on the results.
 
     The applier publishes metrics in its log, in CloudWatch's embedded metric format, so isolated subnets need no other
-    endpoint: ``Drifted`` (settings that are stored otherwise than they were asked for, that a fresh session does not
-    get, or that the ledger has lost), ``Shadowed`` (settings that a role's own value beats), ``Repaired`` and
-    ``Unchecked`` (databases that could not be looked at). Not tried on AWS.
+    endpoint: ``Drifted`` (settings that are stored with another value than deployed, that a new session does not
+    get, or that the ledger lost), ``Shadowed`` (settings that a role's own value overrides), ``Repaired`` and
+    ``Unchecked`` (databases that could not be checked). Not tried on AWS.
 
-    The first check comes at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
+    The first check runs at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
     invoking the target immediately" (EventBridge Scheduler user guide). A deployment that sets settings publishes
-    ``Unchecked`` as well, so that CloudWatch misses the checks even if the schedule never starts.
+    ``Unchecked`` too, so the alarm notices missing checks even if the schedule never starts.
 
     Attributes:
-        drifted: alarm; a setting drifted. Over once a check finds none.
-        check_failed: alarm. It goes off after three checks in a row that could not look at a database. Without any
-            check for three intervals and the time that CloudWatch looks further back, which is two more in AWS's
-            examples, its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
-            :meth:`add_alarm_actions` adds it. A new alarm begins in that state, which is no change and no action, so
-            nothing goes off before the first check. Another interval makes another alarm, since the new one would look
-            for checks where the old schedule had none.
+        drifted: alarm; a setting drifted. It is over when a check finds none.
+        check_failed: alarm; it goes off after three checks in a row that could not check a database. If there is no
+            check for three intervals and the time that CloudWatch looks further back (two intervals in AWS's examples),
+            its state becomes ``INSUFFICIENT_DATA``, which needs an action too: :meth:`add_alarm_actions` adds it. A new
+            alarm begins in that state, without an action, so nothing goes off before the first check. A change of the
+            interval creates a new alarm, because the old one would expect checks at the new interval in the past.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class DriftGuard(Construct):
 
     @checked
     def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
-        """Take actions when settings drift, when checks fail or stop, and when that is over."""
+        """Take actions when settings drift, when checks fail or stop, and when these alarms are over."""
         if not actions:
             return
         for alarm in (self.drifted, self.check_failed):
