@@ -121,7 +121,7 @@ def test_policy_of_plain_json(app: App, stack: Stack) -> None:
     alarms(stack, topic)
     assert rules_of(app) == ["AlarmTopic"]
     [warning] = warnings(stack)
-    assert "it notifies the topic Test/Topic/Resource, whose policy does not let it publish" in warning
+    assert "it notifies the topic Test/Topic/Resource, whose policy does not allow it to publish" in warning
 
 
 def test_topic_of_another_stack(app: App) -> None:

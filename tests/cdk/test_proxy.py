@@ -656,5 +656,5 @@ def test_a_later_change_of_what_is_create_only_wants_a_name(
     if given:
         Template.from_stack(stack)
         return
-    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'db_proxy_name' should be given where \w+ is changed"):
+    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'db_proxy_name' should be given if \w+ is changed"):
         Template.from_stack(stack)

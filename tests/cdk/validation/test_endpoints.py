@@ -39,7 +39,7 @@ def test_second_endpoint_is_found_wherever_it_is(app: App, stack: Stack, vpc: ec
     [found] = check(app)
     assert (found.rule, found.severity, found.property) == ("PrivateDnsConflict", "error", "PrivateDnsEnabled")
     assert found.path.endswith("/Two")
-    assert "its VPC has One for sqs already" in found.description
+    assert "its VPC already has One for sqs" in found.description
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_an_error_fails_the_synth_and_says_what_to_do(app: App, proxy: rds.Datab
     with pytest.raises(RuntimeError) as caught:
         app.synth()
     for part in (
-        "nothing tells when clients pin",
+        "no alarm goes off when clients pin",
         "Test/Proxy/Resource",
         "add PinningAlarms",
         "PinSafe::NoPinningAlarm",
