@@ -19,7 +19,7 @@ def stack(app: App) -> Stack:
 
 
 def body_of(stack: Stack) -> dict[str, Any]:
-    """The dashboard's body, with what CloudFormation fills in as its name."""
+    """The dashboard's body; references are replaced by their names."""
     [dashboard] = Template.from_stack(stack).find_resources("AWS::CloudWatch::Dashboard").values()
     assert "DashboardName" not in dashboard["Properties"]
     text = dashboard["Properties"]["DashboardBody"]
@@ -33,8 +33,8 @@ def graphs_of(stack: Stack) -> list[dict[str, Any]]:
     return [widget for widget in body_of(stack)["widgets"] if widget["type"] == "metric"]
 
 
-def test_every_metric_is_of_the_proxy_each_minute(stack: Stack) -> None:
-    """Namespace, dimension, period and statistic are those that the alarms use."""
+def test_metric_settings_of_all_graphs(stack: Stack) -> None:
+    """Namespace, dimension, period and statistic as in the alarms."""
     PinningDashboard(stack, "Dashboard", proxy="orders")
     seen = set()
     for widget in graphs_of(stack):
@@ -56,8 +56,8 @@ def test_every_metric_is_of_the_proxy_each_minute(stack: Stack) -> None:
     }
 
 
-def test_expressions_read_only_what_their_widget_has(stack: Stack) -> None:
-    """Every id in metric math is that of a metric in the same widget, and each id is there once."""
+def test_expressions_use_ids_of_their_widget(stack: Stack) -> None:
+    """Each id exists once."""
     PinningDashboard(stack, "Dashboard", proxy="orders")
     shown = 0
     for widget in graphs_of(stack):
@@ -74,7 +74,7 @@ def test_expressions_read_only_what_their_widget_has(stack: Stack) -> None:
 
 
 def test_widgets_fill_the_grid_without_overlap(stack: Stack) -> None:
-    """CloudWatch's grid is 24 wide; every cell of the dashboard belongs to one widget."""
+    """CloudWatch's grid has 24 columns; each cell belongs to one widget."""
     PinningDashboard(stack, "Dashboard", proxy="orders")
     cells = [
         (x, y)
@@ -99,7 +99,7 @@ def test_log_widgets_read_the_proxys_log_group(stack: Stack) -> None:
 
 
 def test_widgets_can_be_added_below(stack: Stack) -> None:
-    """CDK's own dashboard is there to be added to, and places what is added under the rest."""
+    """CDK's dashboard places added widgets below the others."""
     dashboard = PinningDashboard(stack, "Dashboard", proxy="orders").dashboard
     dashboard.add_widgets(cloudwatch.TextWidget(markdown="ours"))
     *own, added = body_of(stack)["widgets"]
@@ -107,21 +107,20 @@ def test_widgets_can_be_added_below(stack: Stack) -> None:
     assert added["y"] == max(widget["y"] + widget["height"] for widget in own)
 
 
-def test_name_of_a_token_reaches_the_body(stack: Stack) -> None:
-    """A proxy's name that is known at deployment only is a reference in the body."""
+def test_token_of_a_name_is_a_reference(stack: Stack) -> None:
     name = CfnParameter(stack, "Name").value_as_string
     PinningDashboard(stack, "Dashboard", proxy=name)
     assert body_of(stack)["widgets"][1]["properties"]["metrics"][0][3] == "Name"
 
 
 def test_bad_name_is_refused(stack: Stack) -> None:
-    """A name that RDS does not take would show an empty dashboard."""
+    """RDS does not take it, so the dashboard would be empty."""
     with pytest.raises(ConfigurationError, match="^Test/Dashboard: 'proxy' should be 1 to 63 letters"):
         PinningDashboard(stack, "Dashboard", proxy="bad--name")
 
 
-def test_postgres_has_one_of_its_own_proxy_unless_declined(stack: Stack) -> None:
-    """The construct of everything brings a dashboard, which costs money, and does not where it is declined."""
+def test_dashboard_of_postgres(stack: Stack) -> None:
+    """It is optional, since it costs money."""
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     with_it = PinSafePostgres(stack, "With", vpc=vpc)
     without = PinSafePostgres(stack, "Without", vpc=vpc, dashboard=False)

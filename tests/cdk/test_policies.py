@@ -71,7 +71,7 @@ def equal(key: str, value: Any, operator: str = "StringEquals") -> dict[str, Any
     ids=str,
 )
 def test_statement_that_allows_publish(statement: dict[str, Any]) -> None:
-    """Beside a denial that is not about CloudWatch."""
+    """Next to a denial that does not concern CloudWatch."""
     assert allows_publish({"Statement": [ONLY_TLS, statement]}, ACCOUNT, text)
 
 
@@ -94,8 +94,8 @@ def test_statement_that_allows_publish(statement: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_statement_that_does_not(statement: dict[str, Any]) -> None:
-    """By itself, as the only one of the policy."""
+def test_statement_that_does_not_allow_it(statement: dict[str, Any]) -> None:
+    """As the only statement of the policy."""
     assert not allows_publish({"Statement": [statement]}, ACCOUNT, text)
     assert not allows_publish({"Statement": statement}, ACCOUNT, text)
 
@@ -109,13 +109,12 @@ def test_statement_that_does_not(statement: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_denial_of_everybody(denial: dict[str, Any]) -> None:
-    """It beats what another statement allows."""
+def test_denial_overrides_a_permission(denial: dict[str, Any]) -> None:
     assert not allows_publish({"Statement": [publish(), denial]}, ACCOUNT, text)
 
 
-def test_policy_as_a_whole() -> None:
-    """An empty one allows nothing; one that CloudFormation decides has the benefit of the doubt."""
+def test_whole_policy() -> None:
+    """An empty one allows nothing; one that only the deployment knows counts as allowing it."""
     assert not allows_publish({"Statement": []}, ACCOUNT, text)
     assert allows_publish({"Ref": "Policy"}, ACCOUNT, text)
     assert allows_publish('{"Statement": []}', ACCOUNT, text)
@@ -145,6 +144,6 @@ ROOT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
         ([ROOT, {**KEY, **equal("aws:SourceAccount", OTHER)}], False),
     ],
 )
-def test_key(statements: list[dict[str, Any]], lets: bool) -> None:
-    """CloudWatch needs both actions, by its own name."""
+def test_key_policy(statements: list[dict[str, Any]], lets: bool) -> None:
+    """CloudWatch needs both actions."""
     assert allows_key_use({"Statement": statements}, ACCOUNT, text) is lets

@@ -133,7 +133,7 @@ KINDS: Mapping[str, Sequence[str]] = {
 
 
 class Call(NamedTuple):
-    """A constructor or method, by its name in ``World.calls``."""
+    """A constructor or method, by its name in ``Fixture.calls``."""
 
     path: str
     """What its errors begin with."""
@@ -302,12 +302,12 @@ NOT_FOR_USERS = {
 
 
 class OwnVpc(ec2.Vpc):
-    """As a team has it that sets its own defaults."""
+    """A subclass with a team's own defaults."""
 
 
 @jsii.implements(iam.IGrantable)
 class OwnGrantee(Construct):
-    """As a team has it that groups what belongs together."""
+    """A team's own construct that can be granted permissions."""
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
@@ -339,14 +339,14 @@ class LazyNumber:
 
 
 class OtherInt:
-    """An integer of another library, which CDK's own constructs refuse as well."""
+    """An integer type of another library, which CDK's own constructs refuse too."""
 
     def __index__(self) -> int:
         return 20
 
 
-class World:
-    """A stack with one of everything, and the calls under test."""
+class Fixture:
+    """A stack with values of every kind, and the calls to test."""
 
     def __init__(self) -> None:
         self.stack = stack = Stack(App(), "Test")
@@ -535,7 +535,7 @@ class World:
         }
 
     def call(self, name: str, props: Mapping[str, str]) -> str | None:
-        """Make one call, with values by their names; returns the error that it is refused with, less its path."""
+        """Make one call with values by their names; returns the error without its path, or None."""
         case = f"Case{next(self._ids)}"
         path = CALLS[name].path.format(id=case)
         place = (self.stack, case) if "{id}" in CALLS[name].path else ()
@@ -550,8 +550,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def world() -> Fixture:
+    return Fixture()
 
 
 @pytest.mark.parametrize(
@@ -615,15 +615,14 @@ def world() -> World:
         ),
     ],
 )
-def test_message(world: World, name: str, prop: str, value: str, message: str) -> None:
-    """It says what the prop may be, what it got, and how to get such a value."""
+def test_message(world: Fixture, name: str, prop: str, value: str, message: str) -> None:
+    """What the prop may be, what it got, and an example."""
     received = world.call(name, {**CALLS[name].needs, prop: value})
     assert f" should be {message}" in str(received)
 
 
 @pytest.mark.parametrize("name", sorted(set(props.EXAMPLES) - {"iam.IGrantable", "rds.IDatabaseProxy"}))
-def test_example_is_one(world: World, name: str) -> None:
-    """What a message advises to write is of the kind that it names."""
+def test_example_is_of_its_kind(world: Fixture, name: str) -> None:
     known = {
         **globals(),
         "PinningAlarms": lambda _: world.alarms,
@@ -638,7 +637,7 @@ def test_example_is_one(world: World, name: str) -> None:
 
 
 def test_scope_and_id_are_checked(stack: Stack) -> None:
-    """The id is part of the path; without a scope there is none, and the construct's name stands for it."""
+    """Without a scope, the message has the class's name instead of a path."""
     wrong: Any = None
     with pytest.raises(ConfigurationError, match="^PinningAlarms: 'scope' should be a Construct, got None"):
         PinningAlarms(wrong, "Alarms", proxy="orders")
@@ -647,14 +646,14 @@ def test_scope_and_id_are_checked(stack: Stack) -> None:
 
 
 def test_refused_construct_is_not_in_the_tree(stack: Stack) -> None:
-    """A program that catches the error can make the construct with other props."""
+    """A program can catch the error and try again with the same id."""
     with pytest.raises(ConfigurationError, match="^Test/Alarms: 'pinned_threshold' should be a whole number, got True"):
         PinningAlarms(stack, "Alarms", proxy="orders", pinned_threshold=True)
     PinningAlarms(stack, "Alarms", proxy="orders", pinned_threshold=1)
 
 
-def test_objects_of_a_later_jsii_pass(stack: Stack) -> None:
-    """Where jsii keeps what an object is made of is not documented: should that change, imports are not refused."""
+def test_unknown_jsii_objects_pass(stack: Stack) -> None:
+    """jsii does not document where it keeps an object's interfaces; if that changes, imports must still pass."""
     imported: Any = type("InterfaceDynamicProxy", (), {"db_proxy_name": "orders"})()
     PinningDashboard(stack, "Dashboard", proxy=imported)
 
@@ -675,7 +674,7 @@ def arguments_of(function: Callable[..., Any]) -> set[str]:
 
 
 def test_every_prop_is_in_the_table() -> None:
-    """A new prop, method or construct states in the table what it takes."""
+    """Of every public construct and method."""
     public = [getattr(cdk_pinsafe, name) for name in cdk_pinsafe.__all__]
     classes = [one for one in (*public, DriftGuard) if not issubclass(one, enum.Enum)]
     found = {
@@ -690,14 +689,13 @@ def test_every_prop_is_in_the_table() -> None:
     assert {name for name, names in found.items() if names - {"scope"}} == set(NOT_FOR_USERS)
 
 
-def test_every_value_is_in_the_table(world: World) -> None:
-    """No kind takes a value that is not tried, and each value is one of its own."""
+def test_every_value_is_in_the_table(world: Fixture) -> None:
     assert {value for kind in KINDS for value in taken(kind)} <= set(world.values)
 
 
 @pytest.mark.parametrize(("name", "prop"), [(name, prop) for name, call in CALLS.items() for prop in call.kinds])
-def test_wrong_value_is_refused(world: World, name: str, prop: str) -> None:
-    """By the construct's path, the prop, what it should be and what it got; no string in place of a secret is shown."""
+def test_wrong_value_is_refused(world: Fixture, name: str, prop: str) -> None:
+    """With path, prop, what it should be and what it got; without strings that may be secrets."""
     call = CALLS[name]
     for value in world.values:
         if value in taken(call.kinds[prop]):
@@ -716,8 +714,8 @@ def test_wrong_value_is_refused(world: World, name: str, prop: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_right_values_are_taken(world: World, name: str) -> None:
-    """CDK's own, imported, subclassed, and of a user's class; tokens; None for the default."""
+def test_right_values_pass(world: Fixture, name: str) -> None:
+    """CDK's own, imported and subclassed objects, objects of users' classes, tokens, None for a default."""
     call = CALLS[name]
     values = {prop: taken(kind) for prop, kind in call.kinds.items()}
     for turn in range(max(len(one) for one in values.values())):

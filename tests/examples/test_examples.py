@@ -20,8 +20,8 @@ CONTEXT = json.loads((EXAMPLES.parent / "cdk.json").read_text())["context"]
 NAMES = ["app", "existing_database"]
 
 
-def synthesise(name: str, directory: Path, *, code: str = "", validation: bool = True) -> dict[str, Any]:
-    """Runs an example as `cdk synth` does, with CDK's built-in validation, and gives its report."""
+def synthesize(name: str, directory: Path, *, code: str = "", validation: bool = True) -> dict[str, Any]:
+    """Run an example like `cdk synth`, with CDK's validation; returns the report."""
     ran = subprocess.run(
         [sys.executable, "-W", "error", *(["-c", code] if code else [str(EXAMPLES / f"{name}.py")])],
         check=False,
@@ -43,30 +43,30 @@ def synthesise(name: str, directory: Path, *, code: str = "", validation: bool =
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_has_no_warnings_and_no_findings(name: str, tmp_path: Path) -> None:
-    """CDK's validation ran and found nothing, and no construct warns."""
-    report = synthesise(name, tmp_path)
+    """CDK's validation finds nothing, and no construct has a warning."""
+    report = synthesize(name, tmp_path)
     assert report["pluginReports"] == []
     for manifest in [tmp_path / "manifest.json", *tmp_path.glob("*.metadata.json")]:
         assert "aws:cdk:warning" not in manifest.read_text()
         assert "aws:cdk:error" not in manifest.read_text()
 
 
-def test_validation_would_find_something(tmp_path: Path) -> None:
-    """The check above can fail: the same example without its acknowledgment has a finding."""
+def test_validation_can_fail(tmp_path: Path) -> None:
+    """Without its acknowledgment, the same example has a finding."""
     code = (
         "import app, aws_cdk\n"
         "aws_cdk.Validations.acknowledge = lambda *_: None\n"
         "a = aws_cdk.App()\napp.ChatStack(a, 'Chat')\na.synth()\n"
     )
-    report = synthesise("app", tmp_path, code=code)
+    report = synthesize("app", tmp_path, code=code)
     assert "SqlInProxyLogs" in json.dumps(report) + (tmp_path / "manifest.json").read_text() + "".join(
         path.read_text() for path in tmp_path.glob("*.metadata.json")
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_example_is_the_same_everywhere(name: str, tmp_path: Path) -> None:
-    """Another directory, another time and another hash seed give the same templates and assets to the letter."""
+def test_example_is_reproducible(name: str, tmp_path: Path) -> None:
+    """Another directory, time and hash seed give the same templates and assets."""
     seen = []
     for seed in ("1", "2"):
         directory = tmp_path / seed / "out"
@@ -90,8 +90,8 @@ def test_example_is_the_same_everywhere(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_passes_cfn_lint(name: str, tmp_path: Path) -> None:
-    """cfn-lint, told by .cfnlintrc to overlook what all of CDK's functions have, finds nothing."""
-    synthesise(name, tmp_path, validation=False)
+    """.cfnlintrc ignores what all of CDK's functions have."""
+    synthesize(name, tmp_path, validation=False)
     templates = [str(path) for path in tmp_path.glob("*.template.json")]
     assert templates
     ran = subprocess.run(
@@ -114,7 +114,7 @@ NAG_REASONS = {
 
 
 def test_example_passes_cdk_nag(tmp_path: Path) -> None:
-    """AwsSolutions has no error on what the library makes but those that are acknowledged with a reason."""
+    """AwsSolutions reports nothing of the library that is not acknowledged with a reason."""
     code = (
         "import app, aws_cdk, cdk_nag\n"
         "a = aws_cdk.App()\nstack = app.ChatStack(a, 'Chat')\n"
@@ -124,7 +124,7 @@ def test_example_passes_cdk_nag(tmp_path: Path) -> None:
         "        aws_cdk.Acknowledgment(id='AwsSolutions::' + rule, reason=reason))\n"
         "a.synth()\n"
     )
-    report = synthesise("app", tmp_path, code=code)
+    report = synthesize("app", tmp_path, code=code)
     failed = [
         (violation["ruleName"], [place["constructPath"] for place in violation["violatingConstructs"]])
         for plugin in report["pluginReports"]
@@ -134,13 +134,13 @@ def test_example_passes_cdk_nag(tmp_path: Path) -> None:
 
 
 def test_each_nag_reason_is_needed(tmp_path: Path) -> None:
-    """No finding is acknowledged that cdk-nag would not have, and nothing but these is left to the app."""
+    """Each acknowledged finding exists; the rest is the app's."""
     code = (
         "import app, aws_cdk, cdk_nag\n"
         "a = aws_cdk.App()\napp.ChatStack(a, 'Chat')\n"
         "aws_cdk.Validations.of(a).add_plugins(cdk_nag.AwsSolutionsChecks(a))\na.synth()\n"
     )
-    report = synthesise("app", tmp_path, code=code)
+    report = synthesize("app", tmp_path, code=code)
     found = {violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["violations"]}
     assert found == set(NAG_REASONS)
 
@@ -152,7 +152,7 @@ def json_snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 @pytest.mark.parametrize("stack", ["Data", "PinSafe"])
 def test_existing_database_template(stack: str, json_snapshot: SnapshotAssertion) -> None:
-    """The whole template is as it was when it was last looked at; examples/test_app.py holds the other example's."""
+    """As reviewed; examples/test_app.py has the other example's."""
     module = runpy.run_path(str(EXAMPLES / "existing_database.py"))
     app = App(context=CONTEXT)
     data = module["DataStack"](app, "Data")

@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def check(app: App) -> list[Found]:
-    """What the plugin reports of an app, in the report that CDK writes."""
+    """The plugin's findings, from the report that CDK writes."""
     Validations.of(app).add_plugins(PinSafeChecks(app))
     with contextlib.suppress(RuntimeError):
         app.synth()
@@ -51,7 +51,7 @@ def violations(report: dict[str, Any]) -> Iterator[Found]:
 
 
 def unwatched(app: App) -> list[str]:
-    """The proxies without an alarm, by their paths."""
+    """Paths of the proxies without an alarm."""
     return [found.path for found in check(app) if found.rule == "NoPinningAlarm"]
 
 

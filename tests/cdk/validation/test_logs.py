@@ -59,7 +59,7 @@ def test_fault_of_a_log_group(
     make: Callable[[Stack, rds.DatabaseProxy], None],
     fault: str,
 ) -> None:
-    """A log group that does not expire, comes too late or is another's is as good as none."""
+    """It does not expire, is created too late, or has another name."""
     proxy = plain_proxy(stack, vpc, instance, db_proxy_name="Proxy")
     good_alarm(stack, "Proxy")
     make(stack, proxy)
@@ -68,8 +68,8 @@ def test_fault_of_a_log_group(
     assert fault in found.description
 
 
-def test_retention_of_a_group_that_rds_made(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """CDK's LogRetention gives a group an expiry that RDS made."""
+def test_log_retention_counts(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """CDK's LogRetention gives a group an expiry that RDS created."""
     logs.LogRetention(
         stack,
         "Retention",
@@ -114,18 +114,18 @@ def test_log_group_that_pinning_logs_make_counts(app: App, stack: Stack, proxy: 
     ("target", "other", "renewed"),
     [("modifyDBProxy", False, True), ("modifyDBProxy", True, False), ("rebootDBInstance", False, False)],
 )
-def test_only_a_call_for_this_proxy_renews_its_logging(
+def test_schedule_that_renews_logging(
     app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, target: str, other: bool, renewed: bool
 ) -> None:
-    """A schedule renews the logging of the proxy that it names, by the one call that does."""
+    """It must name this proxy and call ModifyDBProxy."""
     proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
     name = "Proxy-2" if other else proxy.db_proxy_name
     _schedule(stack, json.dumps({"DbProxyName": name, "DebugLogging": True}), target)
     assert ("DebugLogging" not in rules_of(app)) is renewed
 
 
-def test_rule_that_calls_rds_renews(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """So does a rule of EventBridge with CDK's target for calls of AWS."""
+def test_event_rule_that_renews_logging(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By CDK's target for AWS calls."""
     proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
     call = {"DBProxyName": proxy.db_proxy_name, "DebugLogging": True}
     target = targets.AwsApi(service="rds", action="modifyDBProxy", parameters=call)
@@ -171,7 +171,7 @@ def add_initialization_query(stack: Stack, query: str) -> None:
     ],
 )
 def test_initialization_query(app: App, stack: Stack, query: str, names: str | None) -> None:
-    """Only what a database could hold is reported, by its name."""
+    """Only settings that a database can have are reported."""
     add_initialization_query(stack, query)
     found = [found.description for found in check(app) if found.rule == "InitQuery"]
     found = [text for text in found if "harms other sessions" not in text]
@@ -188,7 +188,7 @@ def test_initialization_query(app: App, stack: Stack, query: str, names: str | N
     ],
 )
 def test_harmful_initialization_query(app: App, stack: Stack, query: str, reason: str) -> None:
-    """What must not be every session's default is not proposed as one, and is no better in the proxy's query."""
+    """Not proposed as a database's default, and reported."""
     add_initialization_query(stack, query)
     [found] = [found.description for found in check(app) if found.rule == "InitQuery"]
     assert re.search(f": it sets {reason}", found)
