@@ -5,25 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from aws_cdk import (
-    Acknowledgment,
-    CfnResource,
-    Duration,
-    RemovalPolicy,
-    Stack,
-    Token,
-    Validations,
-    custom_resources,
-)
+from aws_cdk import CfnResource, Duration, Stack, Token, custom_resources
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from . import asset, network
+from . import asset, nag, network
 from .checks import refuse
 from .database import PostgresDatabase
+from .log_group import log_group
 
 HANDLER: Final = "cdk_pinsafe.applier.handler.on_event"
 TIMEOUT: Final = Duration.minutes(10)
@@ -42,23 +35,43 @@ class ApplierFunction(Construct):
 
     @classmethod
     def of(
-        cls, scope: Construct, *, vpc: ec2.IVpc, vpc_subnets: ec2.SubnetSelection | None, ca_bundle: Path
+        cls,
+        scope: Construct,
+        *,
+        vpc: ec2.IVpc,
+        vpc_subnets: ec2.SubnetSelection | None,
+        ca_bundle: Path,
+        encryption_key: kms.IKey | None,
     ) -> "ApplierFunction":
         """The stack's applier for this placement; created by the first call.
 
         Raises:
-            ConfigurationError: it has other certificate authorities than ``ca_bundle``.
+            ConfigurationError: it has other certificate authorities than ``ca_bundle``, or another key.
         """
         stack = Stack.of(scope)
         name = f"PinSafeApplier{_digest(*network.placement(vpc, vpc_subnets))}"
         existing = stack.node.try_find_child(name)
         if not isinstance(existing, cls):
-            return cls(stack, name, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=ca_bundle)
+            return cls(
+                stack,
+                name,
+                vpc=vpc,
+                vpc_subnets=vpc_subnets,
+                ca_bundle=ca_bundle,
+                encryption_key=encryption_key,
+            )
         if existing._ca_bundle.read_bytes() != ca_bundle.read_bytes():
             refuse(
                 scope,
                 "'ca_bundle' should be the same for all DatabaseSettings of a stack in the same subnets, which share "
                 f"one Lambda function, got {str(ca_bundle)!r} after {str(existing._ca_bundle)!r}",
+            )
+        keys = [key.node.path if key else None for key in (encryption_key, existing._encryption_key)]
+        if keys[0] != keys[1]:
+            refuse(
+                scope,
+                "'encryption_key' should be the same for all DatabaseSettings of a stack in the same subnets, "
+                f"which share one Lambda function, got {keys[0]} after {keys[1]}",
             )
         return existing
 
@@ -70,9 +83,11 @@ class ApplierFunction(Construct):
         vpc: ec2.IVpc,
         vpc_subnets: ec2.SubnetSelection | None,
         ca_bundle: Path,
+        encryption_key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, id)
         self._ca_bundle = ca_bundle
+        self._encryption_key = encryption_key
         self._security_group = ec2.SecurityGroup(
             self,
             "SecurityGroup",
@@ -81,7 +96,7 @@ class ApplierFunction(Construct):
             allow_all_outbound=False,
         )
         self._security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "to Secrets Manager")
-        log = _log_group(self, "FunctionLog")
+        log = log_group(self, "FunctionLog", key=encryption_key)
         self.role = _role(self, "FunctionRole", log, _NETWORK_INTERFACES)
         self.function = lambda_.Function(
             self,
@@ -98,7 +113,7 @@ class ApplierFunction(Construct):
             role=self.role,
             log_group=log,
         )
-        provider_log = _log_group(self, "ProviderLog")
+        provider_log = log_group(self, "ProviderLog", key=encryption_key)
         self._provider = custom_resources.Provider(
             self,
             "Provider",
@@ -123,18 +138,32 @@ class ApplierFunction(Construct):
     def _acknowledge(self, function: lambda_.Function) -> None:
         """Acknowledge cdk-nag's findings that an app cannot influence."""
         function_id = Stack.of(self).get_logical_id(cast("CfnResource", function.node.default_child))
-        reasons = {
-            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_NETWORK_INTERFACES}]": (
-                "AWS's own policy for a function's network interfaces, whose names are not known before"
-            ),
-            f"IAM5[Resource::<{function_id}.Arn>:*]": "CDK's provider framework calls any version of one function",
-            "L1": "the applier is tested on this runtime",
-        }
-        Validations.of(self).acknowledge(
-            *(
-                Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason)
-                for rule, reason in reasons.items()
-            )
+        nag.acknowledge(
+            self,
+            {
+                **nag.INLINE_POLICY,
+                "LambdaConcurrency": (
+                    "CloudFormation and one schedule call it, one call for each resource; reserved concurrency would "
+                    "be taken from the account's other functions"
+                ),
+                "LambdaDLQ": "CloudFormation gets every failure as a response, and drift checks have an alarm",
+            },
+            solutions={
+                f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_NETWORK_INTERFACES}]": (
+                    "AWS's own policy for a function's network interfaces, whose names are not known before"
+                ),
+                f"IAM5[Resource::<{function_id}.Arn>:*]": "CDK's provider framework calls any version of one function",
+                "L1": "the applier is tested on this runtime",
+            },
+        )
+        nag.acknowledge(
+            self._provider,
+            {
+                "LambdaInsideVPC": (
+                    "CDK's provider framework answers CloudFormation even if the VPC has no route out; it calls the "
+                    "applier and reaches no database"
+                )
+            },
         )
 
     def _rules(self, database_group: ec2.ISecurityGroup, port: float) -> Sequence[Construct]:
@@ -145,7 +174,7 @@ class ApplierFunction(Construct):
         existing = [self.node.try_find_child(f"{kind}{name}") for kind in ("ToDatabase", "FromApplier")]
         if all(existing):
             return [rule for rule in existing if isinstance(rule, CfnResource)]
-        return [
+        rules = [
             ec2.CfnSecurityGroupEgress(
                 self,
                 f"ToDatabase{name}",
@@ -167,6 +196,8 @@ class ApplierFunction(Construct):
                 description="from the cdk-pinsafe applier",
             ),
         ]
+        nag.acknowledge(rules[1], nag.DATABASE_PORT)
+        return rules
 
 
 def _role(scope: Construct, id: str, log: logs.LogGroup, *managed_policies: str) -> iam.Role:
@@ -186,10 +217,6 @@ def _role(scope: Construct, id: str, log: logs.LogGroup, *managed_policies: str)
             )
         },
     )
-
-
-def _log_group(scope: Construct, id: str) -> logs.LogGroup:
-    return logs.LogGroup(scope, id, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
 
 
 def _digest(*parts: str) -> str:

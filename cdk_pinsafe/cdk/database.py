@@ -183,8 +183,8 @@ class PostgresDatabase:
                 construct, f"'{prop}' should have a security group, got none; pass them when you import the database"
             )
 
-    def proxy_target(self, scope: Construct) -> rds.ProxyTarget:
-        """The database as a proxy's target, without making its stack depend on the proxy's.
+    def proxy_target(self, scope: Construct) -> tuple[rds.ProxyTarget, Sequence[ec2.ISecurityGroup]]:
+        """The database as a proxy's target without making its stack depend on the proxy's, and its security groups.
 
         ``ProxyTarget`` opens the database's security groups to the proxy by rules in the database's stack; when the
         proxy is in another stack, the two would depend on each other. Then the rules are put into the proxy's stack,
@@ -192,8 +192,9 @@ class PostgresDatabase:
         """
         database = self if Stack.of(self.resource) == Stack.of(scope) else self._imported(scope)
         if cluster := database.cluster:
-            return rds.ProxyTarget.from_cluster(cluster)
-        return rds.ProxyTarget.from_instance(cast("rds.IDatabaseInstance", database.resource))
+            return rds.ProxyTarget.from_cluster(cluster), database.security_groups
+        instance = cast("rds.IDatabaseInstance", database.resource)
+        return rds.ProxyTarget.from_instance(instance), database.security_groups
 
     def _imported(self, scope: Construct) -> "PostgresDatabase":
         endpoint = self.endpoint
@@ -228,13 +229,13 @@ class PostgresDatabase:
 
 
 def without_dependency(scope: Construct, id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
-    """The secret, imported if granting access to it would make its stack depend on the scope's.
+    """The secret, imported if granting access to it would make its stack or its key's depend on the scope's.
 
     A grant on a secret under a customer's key adds a statement to the key's policy that names the reader.
     """
     key = secret.encryption_key
     # CDK does not change the policy of an imported secret's key.
-    if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(scope):
+    if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(key) == Stack.of(scope):
         return secret
     return secretsmanager.Secret.from_secret_attributes(
         scope,

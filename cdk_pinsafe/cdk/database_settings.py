@@ -7,6 +7,7 @@ from typing import Final, Literal
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -14,7 +15,7 @@ from constructs import Construct
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, meant
-from . import asset, network, secrets_manager
+from . import asset, nag, network, secrets_manager
 from .applier_function import TIMEOUT, ApplierFunction
 from .checks import refuse, warn
 from .claims import Claims
@@ -95,6 +96,9 @@ class DatabaseSettings(Construct):
             is deleted with the last ``DatabaseSettings`` of a stack in the same subnets: CloudFormation waits up to 40
             minutes for the network interfaces of a Lambda function in a VPC
             (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
+        encryption_key: KMS key of the log groups of the Lambda functions; the same for all ``DatabaseSettings`` of a
+            stack in the same subnets, which share the functions. CloudWatch Logs gets permission to use it; the policy
+            of an imported key must have it already. Default: CloudWatch's own key.
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
             RDS's authorities of 27 commercial regions; a stack in another region gets a warning.
@@ -126,6 +130,7 @@ class DatabaseSettings(Construct):
         extensions: Sequence[str] = (),
         vpc_subnets: ec2.SubnetSelection | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
+        encryption_key: kms.IKey | None = None,
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -163,7 +168,9 @@ class DatabaseSettings(Construct):
                 f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem and pass it as 'ca_bundle'",
             )
 
-        applier = ApplierFunction.of(self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle)
+        applier = ApplierFunction.of(
+            self, vpc=vpc, vpc_subnets=vpc_subnets, ca_bundle=bundle, encryption_key=encryption_key
+        )
         rules = applier.reach(target)
         permission = self._may_read(target.secret, applier)
         owner = f"{self.node.path} (stack {_deployed_name(self)})"
@@ -245,6 +252,7 @@ class DatabaseSettings(Construct):
         # The ARN of a secret that was imported by name lacks its last six characters.
         arn = secret.secret_arn if secret.secret_full_arn else f"{secret.secret_arn}-??????"
         policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
+        nag.acknowledge(policy, nag.INLINE_POLICY)
         policy.add_statements(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
         if key := secret.encryption_key:
             policy.add_statements(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))

@@ -9,6 +9,7 @@ from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -78,6 +79,9 @@ class PinSafePostgres(Construct):
             Default: it does not grow.
         multi_az: whether there is a standby in another availability zone. Default: True.
         backup_retention: 0 to 35 whole days. Default: 7 days.
+        encryption_key: KMS key of the storage, of the master user's secret and of the log groups. CloudWatch Logs is
+            allowed to use it; the policy of an imported key has to allow that already. It is settled by the first
+            deployment: another key for the storage means another instance. Default: AWS's own keys.
         deletion_protection: whether RDS refuses to delete the instance. Default: True.
         removal_policy: what happens to the instance when it is removed from the stack. Default:
             ``RemovalPolicy.SNAPSHOT``.
@@ -126,6 +130,7 @@ class PinSafePostgres(Construct):
         max_allocated_storage: int | None = None,
         multi_az: bool = True,
         backup_retention: Duration | None = None,
+        encryption_key: kms.IKey | None = None,
         deletion_protection: bool = True,
         removal_policy: RemovalPolicy = RemovalPolicy.SNAPSHOT,
         iam_auth: bool = True,
@@ -162,10 +167,11 @@ class PinSafePostgres(Construct):
             vpc=vpc,
             vpc_subnets=database_subnets,
             database_name=database_name,
-            credentials=rds.Credentials.from_generated_secret(_MASTER),
+            credentials=rds.Credentials.from_generated_secret(_MASTER, encryption_key=encryption_key),
             parameters={**(parameters or {}), "rds.force_ssl": "1"},
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
+            storage_encryption_key=encryption_key,
             allocated_storage=allocated_storage,
             max_allocated_storage=max_allocated_storage,
             multi_az=multi_az,
@@ -193,6 +199,7 @@ class PinSafePostgres(Construct):
             drift_check=drift_check,
             drift_repair=drift_repair,
             extensions=extensions,
+            encryption_key=encryption_key,
             ca_bundle=ca_bundle,
         )
         if settings is None:
@@ -210,6 +217,7 @@ class PinSafePostgres(Construct):
             iam_auth=iam_auth,
             enhanced_logging=enhanced_logging,
             log_retention=log_retention,
+            encryption_key=encryption_key,
             max_connections_percent=max_connections_percent,
             borrow_timeout=borrow_timeout,
             idle_client_timeout=idle_client_timeout,

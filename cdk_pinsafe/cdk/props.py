@@ -46,6 +46,7 @@ EXAMPLES: Final = {
     "ec2.InstanceType": "ec2.InstanceType('t4g.medium')",
     "ec2.SubnetSelection": "ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)",
     "iam.IGrantable": "a Lambda function or an iam.Role",
+    "kms.IKey": "kms.Key(self, 'Key', enable_key_rotation=True)",
     "logs.ILogGroup": "logs.LogGroup.from_log_group_name(self, 'Log', '/aws/rds/proxy/...')",
     "rds.IDatabaseProxy": "a PinSafeProxy or PinSafeProxy.from_database_proxy_attributes(...)",
     "rds.AuroraPostgresEngineVersion": "rds.AuroraPostgresEngineVersion.of('17.5', '17')",

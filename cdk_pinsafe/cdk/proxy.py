@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 
 import jsii
-from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import Duration, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IValidation
 
 from .. import rds_proxy
+from . import nag
 from .checks import check_proxy_name, check_range, check_seconds, refuse, warn
 from .database import Database, PostgresDatabase, without_dependency
 from .enhanced_logging import EnhancedLogging, EnhancedLoggingRenewal, warn_of_sql
+from .log_group import log_group
 from .props import checked
 from .proxy_interface import ImportedProxy, IPinSafeProxy
 from .proxy_name import default_name
@@ -48,6 +51,8 @@ class PinSafeProxy(IPinSafeProxy):
         iam_auth: whether clients log in with IAM tokens (``REQUIRED``); otherwise with passwords. Default: True.
         enhanced_logging: when the proxy logs which statement pinned. Default: ``EnhancedLogging.ALWAYS``.
         log_retention: how long the proxy's logs are kept. Default: one month.
+        encryption_key: KMS key of the log group. CloudWatch Logs gets permission to use it; the policy of an imported
+            key must have it already. Default: CloudWatch's own key.
         borrow_timeout: how long a client waits for a database connection, 0 to 300 seconds. Default: RDS's, 120.
         idle_client_timeout: time until an idle client is disconnected, 1 to 28,800 seconds. Default: RDS's, 1,800.
         max_connections_percent: share of the database's ``max_connections`` that the proxy may use, 1 to 100 percent.
@@ -81,6 +86,7 @@ class PinSafeProxy(IPinSafeProxy):
         iam_auth: bool = True,
         enhanced_logging: EnhancedLogging = EnhancedLogging.ALWAYS,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+        encryption_key: kms.IKey | None = None,
         borrow_timeout: Duration | None = None,
         idle_client_timeout: Duration | None = None,
         max_connections_percent: int | None = None,
@@ -101,12 +107,13 @@ class PinSafeProxy(IPinSafeProxy):
                 f"{[pinning_filter.filter_name for pinning_filter in session_pinning_filters]}: RDS takes them for "
                 "MySQL only; set the parameters in the database with DatabaseSettings, and remove the client's SETs",
             )
+        database_groups: Sequence[ec2.ISecurityGroup] = []
         if isinstance(target, rds.ProxyTarget):
             proxy_target = target
         else:
             database = PostgresDatabase.from_database(target)
             database.check(self, "target")
-            proxy_target = database.proxy_target(self)
+            proxy_target, database_groups = database.proxy_target(self)
             secrets = secrets or ([database.secret] if database.secret else [])
         secrets = [without_dependency(self, f"Secret{index}", secret) for index, secret in enumerate(secrets)]
         self._secrets = secrets
@@ -143,12 +150,12 @@ class PinSafeProxy(IPinSafeProxy):
         self._arn = self.proxy.db_proxy_arn
         self._endpoint = self.proxy.endpoint
         self._warn(enhanced_logging, borrow_timeout, init_query)
-        self.log_group = logs.LogGroup(
+        self.log_group = log_group(
             self,
             "LogGroup",
-            log_group_name=rds_proxy.log_group_name(db_proxy_name),
+            key=encryption_key,
+            name=rds_proxy.log_group_name(db_proxy_name),
             retention=log_retention,
-            removal_policy=RemovalPolicy.DESTROY,
         )
         # Otherwise RDS creates the log group, without an expiry.
         resource.node.add_dependency(self.log_group)
@@ -156,6 +163,8 @@ class PinSafeProxy(IPinSafeProxy):
         self._connections = ec2.Connections(
             security_groups=self.proxy.connections.security_groups, default_port=ec2.Port.tcp(rds_proxy.PORT)
         )
+        nag.acknowledge(self.proxy.node.find_child("IAMRole"), nag.INLINE_POLICY)
+        nag.acknowledge_way_into(database_groups, self.proxy.connections.security_groups)
         self._enhanced_logging = enhanced_logging
         self._alarms: list[cloudwatch.IAlarm] = []
         if enhanced_logging is EnhancedLogging.ALWAYS:

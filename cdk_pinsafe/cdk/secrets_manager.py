@@ -14,10 +14,11 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 import jsii
-from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Tokenization
+from aws_cdk import Aspects, IAspect, Reference, Stack, Stage, Token, Tokenization
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IConstruct, IValidation
 
+from . import nag
 from .checks import DUMMY_VPC_ID, warn
 
 _OWN: Final = "PinSafeSecretsManager"
@@ -27,7 +28,19 @@ _SERVICE: Final = re.compile(r'\.secretsmanager"')
 def add_endpoint(vpc: ec2.IVpc, subnets: ec2.SubnetSelection | None) -> None:
     """Add an endpoint to a VPC, once."""
     if vpc.node.try_find_child(_OWN) is None:
-        vpc.add_interface_endpoint(_OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets)
+        endpoint = vpc.add_interface_endpoint(
+            _OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets, open=False
+        )
+        # Open to the whole VPC, since private DNS sends all of its clients here. CDK would write the address range as a
+        # reference, which cdk-nag cannot read.
+        resource = vpc.node.default_child
+        known = resource.cidr_block if isinstance(resource, ec2.CfnVPC) else None
+        addresses = known or vpc.vpc_cidr_block
+        endpoint.connections.allow_default_port_from(ec2.Peer.ipv4(addresses), "from the VPC")
+        if Token.is_unresolved(addresses):
+            reason = "open to the VPC's own address range only, which the deployment decides"
+            rules = ("EC2RestrictedCommonPorts", "EC2RestrictedSSH")
+            nag.acknowledge(endpoint, dict.fromkeys(rules, reason), solutions={"EC23": reason})
 
 
 def require_endpoint(construct: Construct, vpc: ec2.IVpc) -> None:

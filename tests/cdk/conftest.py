@@ -35,7 +35,7 @@ def instance(stack: Stack, vpc: ec2.Vpc) -> rds.DatabaseInstance:
 def plain_instance(stack: Stack, vpc: ec2.IVpc, id: str = "Instance") -> rds.DatabaseInstance:
     """An RDS PostgreSQL instance as CDK makes it."""
     return rds.DatabaseInstance(
-        stack, id, engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17), vpc=vpc
+        stack, id, engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9), vpc=vpc
     )
 
 

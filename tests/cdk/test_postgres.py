@@ -136,6 +136,38 @@ def test_isolated_subnets_get_an_endpoint(stack: Stack, isolated_vpc: ec2.Vpc) -
     assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("NoWay")) == []
 
 
+@pytest.mark.parametrize(
+    ("addresses", "cidr"),
+    [
+        (ec2.IpAddresses.cidr("10.1.0.0/16"), "10.1.0.0/16"),
+        (
+            ec2.IpAddresses.aws_ipam_allocation(
+                ipv4_ipam_pool_id="ipam-pool-1", ipv4_netmask_length=18, default_subnet_ipv4_netmask_length=24
+            ),
+            {"Fn::GetAtt": ["Vpc8378EB38", "CidrBlock"]},
+        ),
+    ],
+    ids=["known range", "IPAM"],
+)
+def test_endpoint_is_open_to_the_vpc_alone(stack: Stack, addresses: ec2.IIpAddresses, cidr: Any) -> None:
+    """To all of it, as private DNS brings every client of Secrets Manager here."""
+    isolated = ec2.SubnetConfiguration(name="Database", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    vpc = ec2.Vpc(stack, "Vpc", ip_addresses=addresses, subnet_configuration=[isolated])
+    PinSafePostgres(stack, "Database", vpc=vpc)
+    template = Template.from_stack(stack)
+    [endpoint] = template.find_resources("AWS::EC2::VPCEndpoint").values()
+    [group_id] = endpoint["Properties"]["SecurityGroupIds"]
+    group = template.find_resources("AWS::EC2::SecurityGroup")[group_id["Fn::GetAtt"][0]]
+    [rule] = group["Properties"]["SecurityGroupIngress"]
+    assert rule == {
+        "CidrIp": cidr,
+        "Description": "from the VPC",
+        "FromPort": 443,
+        "ToPort": 443,
+        "IpProtocol": "tcp",
+    }
+
+
 def own_endpoint(scope: Construct, vpc: ec2.IVpc, id: str = "Own", **props: Any) -> ec2.InterfaceVpcEndpoint:
     """An endpoint that the app itself creates."""
     service = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER

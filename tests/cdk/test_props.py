@@ -29,6 +29,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
@@ -84,6 +85,8 @@ KINDS: Mapping[str, Sequence[str]] = {
             "own grantee",
             *("proxy", "imported proxy", "CDK's proxy", "CDK's imported proxy", "proxy resource"),
             "topic",
+            "key",
+            "imported key",
         ),
         "object of a class that CDK does not export",
     ),
@@ -102,9 +105,12 @@ KINDS: Mapping[str, Sequence[str]] = {
     "groups or none": ("empty list", "list of groups", "tuple of groups"),
     "instance type": ("instance type",),
     "known duration": ("5 minutes", "1 day"),
+    "key": ("key", "imported key"),
     "log group": ("log group", "imported log group"),
     "name": WORDS,
     "names": ("empty list", "list of str", "tuple of str", "list token"),
+    # The functions exist already in that stack, and their log groups have none.
+    "no key": (),
     "no pinning filters": ("empty list",),
     "on_error": ("OnError.CONTINUE",),
     "on_shadow": ("fail",),
@@ -182,6 +188,7 @@ CALLS: Mapping[str, Call] = {
             "max_allocated_storage": "from 1?",
             "multi_az": "bool",
             "backup_retention": "days?",
+            "encryption_key": "no key?",
             "deletion_protection": "bool",
             "removal_policy": "removal policy",
             "iam_auth": "bool",
@@ -210,6 +217,7 @@ CALLS: Mapping[str, Call] = {
             "iam_auth": "bool",
             "enhanced_logging": "enhanced logging",
             "log_retention": "retention",
+            "encryption_key": "key?",
             "borrow_timeout": "seconds?",
             "idle_client_timeout": "seconds?",
             "max_connections_percent": "from 1?",
@@ -251,6 +259,7 @@ CALLS: Mapping[str, Call] = {
             "extensions": "names",
             "vpc_subnets": "subnets?",
             "removal_policy": "removal policy",
+            "encryption_key": "no key?",
             "ca_bundle": "path?",
         },
     ),
@@ -474,6 +483,10 @@ class Fixture:
             "cast vpc": jsii.unsafe_cast(vpc, ec2.IVpc),
             "subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             "group": group,
+            "key": kms.Key(stack, "Key"),
+            "imported key": kms.Key.from_key_arn(
+                stack, "ImportedKey", "arn:aws:kms:eu-west-1:111122223333:key/0123abcd-0123-0123-0123-0123456789ab"
+            ),
             "secret": secret,
             "imported secret": secretsmanager.Secret.from_secret_name_v2(stack, "ImportedSecret", "app"),
             "instance": instance,

@@ -1,6 +1,6 @@
 """What each construct adds to a stack, as it was when it was last looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -85,15 +85,25 @@ def postgres(parts: Parts) -> None:
     PinSafePostgres(parts.stack, "Database", vpc=parts.vpc, settings={"timezone": "UTC"})
 
 
-def stack_and_parts() -> Parts:
-    stack = Stack(App(), "Test")
+CONSTRUCTS: Sequence[Callable[[Parts], None]] = [
+    alarms,
+    dashboard,
+    pinning_logs,
+    log_on_alarm,
+    proxy,
+    plain_proxy,
+    settings,
+    postgres,
+]
+
+
+def stack_and_parts(app: App | None = None, id: str = "Test") -> Parts:
+    stack = Stack(app or App(), id)
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     return Parts(stack, vpc, plain_instance(stack, vpc))
 
 
-@pytest.mark.parametrize(
-    "make", [alarms, dashboard, pinning_logs, log_on_alarm, proxy, plain_proxy, settings, postgres]
-)
+@pytest.mark.parametrize("make", CONSTRUCTS)
 def test_construct(make: Callable[[Parts], None], snapshot: SnapshotAssertion) -> None:
     """The resources that a construct adds or changes."""
     before = masked_template(stack_and_parts().stack)["Resources"]
