@@ -1,4 +1,4 @@
-"""DatabaseSettings and the applier that stands behind it."""
+"""DatabaseSettings and its applier."""
 
 import json
 from typing import Any
