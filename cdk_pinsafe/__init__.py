@@ -6,11 +6,12 @@ The rooms, and the one way of flow between them::
     pinning  ─> pages · audit · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
 
     errors      the exceptions, as one tree
+    contract    the names that the constructs, the applier and the local cloud share over the wire
     rds_proxy   facts about RDS Proxy: metrics, limits, defaults
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
-    drift       whether a database still has what it was asked for, for the command line
+    drift       `pinsafe drift`: compares a database with the desired settings of its constructs
     cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
     emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
     localpg     an embedded PostgreSQL server with TLS
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         EnhancedLoggingRenewal,
         IPinSafeProxy,
         OnError,
+        OnRoleOverride,
         PinningAlarms,
         PinningDashboard,
         PinningLogs,
@@ -57,6 +59,7 @@ __all__ = [
     "EnhancedLoggingRenewal",
     "IPinSafeProxy",
     "OnError",
+    "OnRoleOverride",
     "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",

@@ -180,11 +180,11 @@ def lint(paths: tuple[str, ...], select: tuple[str, ...], ignore: tuple[str, ...
 @_DSN
 @_FORMAT
 def drift(dsn: str, output_format: str) -> None:
-    """Compare a database with what its constructs asked for, and change nothing.
+    """Compare a database with the desired settings of its constructs, and change nothing.
 
-    What was asked for is read from the ledger in the database, as the ledger's owner or a superuser. Connect to the
-    database itself, not to a proxy. Shows each setting that is stored otherwise, that a role's own value beats, or that
-    a fresh session does not get.
+    The desired values are read from the ledger in the database, as the ledger's owner or a superuser. Connect to the
+    database itself, not to a proxy. Shows each setting that has another value stored, that a role's own value
+    overrides, or that a fresh session does not get.
 
     Exit status: 0 if there is none, 1 if there is one, 2 if the database cannot be read.
     """

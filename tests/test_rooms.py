@@ -15,6 +15,7 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "contract": set(),
     "dsn": set(),
     "terminal": set(),
     "rds_proxy": set(),
@@ -24,19 +25,30 @@ MAY_IMPORT = {
     "audit": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
     "logs": {"errors", "pinning", "terminal"},
-    "applier": {"errors", "settings"},
-    "cdk": {"errors", "pinning", "rds_proxy", "settings"},
+    "applier": {"contract", "errors", "settings"},
+    "cdk": {"contract", "errors", "pinning", "rds_proxy", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
     "emulator": {"dsn", "errors", "pinning", "rds_proxy", "terminal"},
     "localpg": {"errors"},
     "localcloud": {"errors", "pinning", "rds_proxy", "emulator", "localpg"},
-    "rehearsal": {"errors", "pinning", "rds_proxy", "settings", "emulator", "localpg", "localcloud", "terminal"},
+    "rehearsal": {
+        "contract",
+        "errors",
+        "pinning",
+        "rds_proxy",
+        "settings",
+        "emulator",
+        "localpg",
+        "localcloud",
+        "terminal",
+    },
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# At the door: it imports whom a command needs, when the command runs.
+# It imports what a command needs, when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
+    "contract": set(),
     "dsn": {"psycopg"},
     "terminal": set(),
     "rds_proxy": set(),
@@ -129,6 +141,7 @@ def test_public_names() -> None:
         "EnhancedLoggingRenewal",
         "IPinSafeProxy",
         "OnError",
+        "OnRoleOverride",
         "PinSafeChecks",
         "PinSafePostgres",
         "PinSafeProxy",

@@ -1,221 +1,241 @@
-"""Bring one database to its settings: one transaction, then a look from outside.
+"""Brings one database to its settings: one transaction, then verification in a fresh session.
 
-The transaction reads, plans, changes and notes in the ledger; any error undoes all of it, and an error that may pass is
-answered by the whole transaction again. So the database holds all of the old or all of the new at any time, and the
-same event may be repeated at will.
+The transaction reads, plans, alters, and writes the ledger. An error undoes all of it; after a transient error the
+whole transaction runs again. So the database has either all old or all new settings at any time, and an event may be
+repeated.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import ApplyError, PinSafeError, UnreachableError
 from . import log, messages, sql
 from .connection import DatabaseMissingError, creating_options, immune_options
-from .deadline import Deadline, persist
-from .door import Door, HeldDoor
+from .connector import Connector, PreopenedConnector
+from .deadline import Deadline, retry
 from .plan import Key, LedgerRow
-from .properties import Identity, Wish
-from .reading import extensions_of
-from .recycle import Change, recycle
+from .properties import DesiredState, Identity
+from .recycle import ChangedDatabase, recycle
 from .secret import SecretMissingError
-from .transaction import Done, ExtensionsMissingError, Outcome, Transaction
-from .verify import Verified, verify
+from .transaction import Applied, ExtensionsMissingError, Outcome, Transaction
+from .verify import verify
 
-_LOCKING: Final = frozenset({"session_preload_libraries"})
-"""Parameters of which a value that names something missing keeps everybody out of the database, the undoing too."""
-_LOOKING: Final = 0.6
-"""The part of the time that is left which verification may use; the rest is for undoing."""
-_WAY_OUT: Final = (
+_BLOCKS_LOGIN: Final = frozenset({"session_preload_libraries"})
+"""If a value names a missing library, nobody can log in to the database any more, not even to roll back."""
+_VERIFYING: Final = 0.6
+"""The fraction of the time left that verification may use; the rest is for the rollback."""
+_DELETION_REMEDY: Final = (
     "if it is gone for good, delete the stack with --retain-resources for this resource, or set removal_policy=RETAIN "
     "and deploy that first"
 )
 
 
-def apply(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline) -> Done:
-    """Bring the database to what is wished for, and see that a fresh session gets it; if it does not, undo it.
+@dataclass(frozen=True)
+class Task:
+    """The work on one database.
 
-    CloudFormation's own way back is not relied on: there is none after a creation, none where it is switched off, and
-    one that does not know of the new resource where that was to replace another.
+    Attributes:
+        connector: opens sessions in the database.
+        identity: the database and the construct.
+        deadline: when the response must be ready.
+        desired: settings and extensions.
+        predecessors: other owners whose settings the owner takes over.
+    """
 
-    Args:
-        door: opens the database.
-        identity: which database, for whom.
-        wish: settings and extensions.
-        predecessors: owners whose settings the owner takes over.
-        deadline: when the answer must be ready.
+    connector: Connector
+    identity: Identity
+    deadline: Deadline
+    desired: DesiredState = field(default_factory=lambda: DesiredState({}))
+    predecessors: frozenset[str] = frozenset()
+
+    def owns(self, row: LedgerRow) -> bool:
+        """Whether the setting belongs to the owner, or to one that it takes over from."""
+        return row.owner == self.identity.owner or row.owner in self.predecessors
+
+
+def apply(task: Task) -> Applied:
+    """Bring the database to the desired state, and verify it in a fresh session; roll back if that fails.
+
+    CloudFormation's own rollback is not enough: there is none after a creation or if it is disabled, and after a
+    replacement it does not delete a new resource that failed.
 
     Raises:
-        PinSafeError: why not, and what to do. Nothing of the change was kept, unless the message says so.
+        PinSafeError: the cause and the remedy. Nothing of the change was kept, unless the message says so.
     """
-    if any(key.name in _LOCKING for key in wish.settings):
-        with persist(lambda: door.open(deadline, immune_options(deadline)), deadline, str(door.target)) as session:
-            return _apply(door, HeldDoor(door, session), identity, wish, predecessors, deadline)
-    return _apply(door, door, identity, wish, predecessors, deadline)
+    connector, deadline = task.connector, task.deadline
+    if any(key.name in _BLOCKS_LOGIN for key in task.desired.settings):
+        with retry(
+            lambda: connector.open(deadline, immune_options(deadline)), deadline, str(connector.target)
+        ) as session:
+            return _apply(task, PreopenedConnector(connector, session))
+    return _apply(task, connector)
 
 
-def _apply(
-    door: Door, way_back: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline
-) -> Done:
-    owners = {identity.owner, *predecessors}
-    done = _transact(door, identity, wish, lambda row: row.owner in owners, deadline)
+def _apply(task: Task, rollback_connector: Connector) -> Applied:
+    applied = _transact(task, task.desired, task.owns)
+    outcome = applied.outcome
     try:
-        verified = _verify(door, wish, done, deadline)
+        overridden = _verify(task, applied)
     except PinSafeError as error:
-        failure = error
-    else:
-        # What the connecting user has of its own was told already, or is meant so.
-        known = {name for name, _ in done.outcome.shadows} | {key.name for key in done.stored if key.role}
-        log.info("verified", names=len(wish.names), shadowed=verified.shadowed, drifted=verified.drifted)
-        more = tuple((name, "") for name in verified.shadowed if name not in known)
-        return replace(done, outcome=replace(done.outcome, shadows=done.outcome.shadows + more))
-    raise _undone(way_back, identity, done, failure, deadline)
+        raise _rolled_back(replace(task, connector=rollback_connector), applied, error) from None
+    # The connecting user's own values are either reported already, or are among the role settings.
+    known = {name for name, _ in outcome.role_overrides} | {key.name for key in applied.stored if key.role}
+    more = [(name, "") for name in overridden if name not in known]
+    return replace(applied, outcome=replace(outcome, role_overrides=[*outcome.role_overrides, *more]))
 
 
-def remove(door: Door, identity: Identity, resource: str, deadline: Deadline, *, recycles: bool = False) -> Done:
-    """Give up all settings of a resource. A database that is gone needs nothing. Extensions are never dropped.
+def remove(task: Task, resource: str) -> Applied:
+    """Give up all settings of a resource. Of ``task.desired`` only ``terminate_idle`` counts.
 
-    Only what bears the resource's physical id is given up. After a replacement CloudFormation deletes the old resource,
-    and both may be one database (a host's alias, a construct that was moved), managed by the new resource by then.
+    A database that does not exist any more is no error. Extensions are never dropped.
+
+    Only rows with the resource's physical id are given up. CloudFormation deletes the old resource after a replacement;
+    the new one may manage the same database (a host's alias, a construct that was moved).
     """
-    wish = Wish({}, recycles=recycles)
+    nothing = DesiredState({}, terminate_idle=task.desired.terminate_idle)
     try:
-        return _transact(door, identity, wish, lambda row: row.resource == resource, deadline, in_time=False)
+        return _transact(task, nothing, lambda row: row.resource == resource, is_verified=False)
     except DatabaseMissingError:
-        log.warning("database_missing", database=identity.target.database)
-        return Done(Outcome())
+        log.warning("database_missing", database=task.identity.target.database)
+        return Applied(Outcome())
     except (UnreachableError, SecretMissingError) as error:
-        failure = type(error)(f"{messages.clip(str(error), 750)}; {_WAY_OUT}")
-    raise failure
+        raise type(error)(f"{messages.truncate(str(error), 750)}; {_DELETION_REMEDY}") from None
 
 
-def try_out(door: Door, identity: Identity, wish: Wish, predecessors: Iterable[str], deadline: Deadline) -> None:
-    """See whether the database takes what is wished for, and keep nothing of it.
-
-    Raises:
-        PinSafeError: why not, and what to do.
-    """
-    owners = {identity.owner, *predecessors}
-    _transact(door, identity, wish, lambda row: row.owner in owners, deadline, is_kept=False)
-
-
-def bring_back(door: Door, identity: Identity, done: Done, deadline: Deadline) -> None:
-    """Undo what was done, in the database and in the ledger, but for what is somebody else's by now.
-
-    Where idle sessions were to be ended after the change, those are that began between it and its undoing.
-
-    In a database that was dropped nothing is left to undo.
+def try_out(task: Task) -> None:
+    """Do everything but the commit.
 
     Raises:
-        PinSafeError: why not; the change stands, or that of it which the message names.
+        PinSafeError: the cause and the remedy.
     """
+    _transact(task, task.desired, task.owns, is_committed=False)
+
+
+def roll_back(task: Task, applied: Applied) -> None:
+    """Undo a change in the database and in the ledger, except settings that someone else changed since.
+
+    If idle sessions are ended after a change, those that began between the change and its rollback are ended. In a
+    database that was dropped there is nothing to undo.
+
+    Raises:
+        PinSafeError: the cause; the change stays, or the part of it that the message names.
+    """
+    connector, deadline, outcome = task.connector, task.deadline, applied.outcome
 
     def attempt() -> tuple[list[Key], str]:
-        with door.open(deadline, immune_options(deadline)) as session:
-            transaction = Transaction(session, identity)
-            refused = transaction.restore(done.traces)
+        with connector.open(deadline, immune_options(deadline)) as session:
+            transaction = Transaction(session, task.identity)
+            refused = transaction.roll_back(applied.changes)
             transaction.commit()
-            return refused, session.run(sql.CLOCK)[0][0] if done.outcome.committed_at else ""
+            return refused, session.run(sql.CLOCK)[0][0] if outcome.committed_at else ""
 
-    if not done.traces:
+    if not applied.changes:
         return
     try:
-        refused, now = persist(attempt, deadline, str(door.target))
+        refused, now = retry(attempt, deadline, str(connector.target))
     except DatabaseMissingError:
-        log.warning("database_missing", database=identity.target.database)
+        log.warning("database_missing", database=task.identity.target.database)
         return
     if now:
-        keys = (*done.outcome.changed, *done.outcome.reset)
-        recycle(door, [Change(identity.target.database, now, keys, begun=done.outcome.committed_at)], deadline)
+        keys = (*outcome.changed, *outcome.reset)
+        change = ChangedDatabase(task.identity.target.database, now, keys, began_since=outcome.committed_at)
+        recycle(connector, [change], deadline)
     if refused:
-        raise ApplyError(f"{door.target}: PostgreSQL refuses to take back {messages.names(map(str, refused))}")
+        raise ApplyError(f"{connector.target}: PostgreSQL refuses to reset {messages.list_names(map(str, refused))}")
 
 
-def repair(door: Door, identity: Identity, deadline: Deadline) -> Done:
-    """Set again what the owner asked for the last time, whatever hands did since.
+def repair(task: Task) -> Applied:
+    """Set again what the ledger has for the owner, after changes by other clients. ``task.desired`` does not count.
 
-    What bears another physical id is left alone. A resource was replaced then, and whoever asks does not know of it
-    yet: under the old id, the deletion of the old resource would take the settings away.
+    Rows of another physical id are skipped: then the resource was replaced, and the drift check still has the old id.
+    Written under the old id, the settings would be given up when CloudFormation deletes the old resource.
 
     Raises:
-        PinSafeError: why not; nothing was changed.
+        PinSafeError: the cause; nothing was changed.
     """
-    ours = (identity.owner, identity.physical_id)
-    return _transact(door, identity, None, lambda row: (row.owner, row.resource) == ours, deadline, in_time=False)
+    owned = (task.identity.owner, task.identity.physical_id)
+    return _transact(task, None, lambda row: (row.owner, row.resource) == owned, is_verified=False)
 
 
-def _verify(door: Door, wish: Wish, done: Done, deadline: Deadline) -> Verified:
-    touched = {key.name for key in (*done.outcome.changed, *done.outcome.adopted) if not key.role}
-    stored = {key.name: text for key, text in done.stored.items() if not key.role}
-    return verify(
-        door.target, door.open, wish.names, touched, stored, extensions_of(wish.names), deadline.share(_LOOKING)
-    )
+def _verify(task: Task, applied: Applied) -> list[str]:
+    touched = {key.name for key in (*applied.outcome.changed, *applied.outcome.adopted) if not key.role}
+    stored = {key.name: text for key, text in applied.stored.items() if not key.role}
+    return verify(task.connector, task.desired.names, touched, stored, task.deadline.fraction(_VERIFYING))
 
 
-def _undone(door: Door, identity: Identity, done: Done, failure: PinSafeError, deadline: Deadline) -> PinSafeError:
+def _rolled_back(task: Task, applied: Applied, failure: PinSafeError) -> PinSafeError:
+    """Roll back, and return the error to raise."""
     try:
-        bring_back(door, identity, done, deadline)
+        roll_back(task, applied)
     except PinSafeError as error:
-        log.error("undo_failed", kind=type(error).__name__)
-        how = f"undoing it failed too ({messages.clip(str(error), 200)}): new values stand until the next deployment"
+        log.error("rollback_failed", kind=type(error).__name__)
+        result = (
+            f"undoing it failed too ({messages.truncate(str(error), 200)}): new values stay until the next deployment"
+        )
     else:
-        log.warning("undone", names=len(done.traces))
-        how = "it was undone" if done.traces else "nothing was changed"
-    return type(failure)(f"{messages.clip(str(failure), 700)}; {how}")
+        log.warning("rolled_back", names=len(applied.changes))
+        result = "it was undone" if applied.changes else "nothing was changed"
+    return type(failure)(f"{messages.truncate(str(failure), 700)}; {result}")
 
 
 def _transact(
-    door: Door,
-    identity: Identity,
-    wish: Wish | None,
-    is_ours: Callable[[LedgerRow], bool],
-    deadline: Deadline,
+    task: Task,
+    desired: DesiredState | None,
+    is_owned: Callable[[LedgerRow], bool],
     *,
-    in_time: bool = True,
-    is_kept: bool = True,
-) -> Done:
-    """Run the transaction until it is committed; with ``in_time`` only while what follows a commit still fits.
+    is_verified: bool = True,
+    is_committed: bool = True,
+) -> Applied:
+    """Run the transaction until it is committed.
 
-    Without ``is_kept`` all is done but the COMMIT.
+    Args:
+        task: the work.
+        desired: the desired state; None for what the ledger has.
+        is_owned: selects the rows of the ledger that may be changed or given up.
+        is_verified: whether the change is verified afterwards, for which time must be left at the commit.
+        is_committed: whether to commit at all.
     """
-    uncertain: Done | None = None
+    connector, deadline = task.connector, task.deadline
+    uncertain: Applied | None = None
     creates = False
 
-    def attempt() -> Done:
+    def attempt() -> Applied:
         nonlocal creates
         if not creates:
             try:
                 return attempt_in(immune_options(deadline))
             except ExtensionsMissingError:
-                # Seldom, so that nobody else pays for the session that it takes.
+                # Rare. Only then is a second session opened.
                 creates = True
         return attempt_in(creating_options(deadline))
 
-    def attempt_in(options: Mapping[str, str]) -> Done:
+    def attempt_in(options: Mapping[str, str]) -> Applied:
         nonlocal uncertain
-        with door.open(deadline, options) as session:
-            transaction = Transaction(session, identity, creates=creates)
-            done = transaction.run(wish, is_ours)
-            if not is_kept:
-                return done
-            if in_time and not session.has_time_after_commit:
+        with connector.open(deadline, options) as session:
+            transaction = Transaction(session, task.identity, creates=creates)
+            applied = transaction.run(desired, is_owned)
+            if not is_committed:
+                return applied
+            if is_verified and not session.has_time_after_commit:
                 raise UnreachableError(
-                    f"{door.target}: the server answers so slowly that no time is left to verify a change; nothing "
-                    "was changed; see what the server is busy with, then deploy again"
+                    f"{connector.target}: the server answers so slowly that no time is left to verify a change; "
+                    "nothing was changed; see what the server is busy with, then deploy again"
                 )
-            # A COMMIT whose answer is lost may have been done: then the next attempt meets rows of its own making.
-            done = uncertain = done.after(uncertain)
+            # A COMMIT without an answer may have succeeded: then the next attempt finds this attempt's rows.
+            applied = uncertain = applied.merge_earlier_attempt(uncertain)
             transaction.commit()
-            if wish and wish.recycles and (done.outcome.changed or done.outcome.reset):
-                return done.at(session.run(sql.CLOCK)[0][0])
-        return done
+            if desired and desired.terminate_idle and (applied.outcome.changed or applied.outcome.reset):
+                committed_at = session.run(sql.CLOCK)[0][0]
+                return replace(applied, outcome=replace(applied.outcome, committed_at=committed_at))
+        return applied
 
     try:
-        return persist(attempt, deadline, str(door.target))
+        return retry(attempt, deadline, str(connector.target))
     except PinSafeError as error:
-        failure = error
-    if uncertain is None:
-        raise failure
-    if in_time and not isinstance(failure, UnreachableError):
-        raise _undone(door, identity, uncertain, failure, deadline)
-    raise type(failure)(f"{messages.clip(str(failure), 850)}; the change may have been committed")
+        if uncertain is None:
+            raise
+        if is_verified and not isinstance(error, UnreachableError):
+            raise _rolled_back(task, uncertain, error) from None
+        message = f"{messages.truncate(str(error), 850)}; the change may have been committed"
+        raise type(error)(message) from None

@@ -1,10 +1,9 @@
-"""One connection to PostgreSQL: TLS that is verified before anything is sent, start-up options, errors sorted.
+"""A connection to PostgreSQL: TLS verified before anything is sent, start-up options, classified errors.
 
-A failure leaves here as one of three things: :class:`ServerError`, an answer of the server to a statement;
-:class:`~.deadline.TransientError`, something that may be gone at the next attempt; an
-:class:`~cdk_pinsafe.errors.ApplyError` in plain words, where another attempt would not help.
+The errors are :class:`ServerError` for the server's error of a statement, :class:`~.deadline.TransientError` for what
+another attempt may cure, and :class:`~cdk_pinsafe.errors.ApplyError` for the rest.
 
-Knows nothing of settings or the ledger.
+This module knows nothing of settings or the ledger.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ import pg8000.native
 from ..errors import ApplyError
 from . import sql
 from .deadline import Deadline, TransientError
-from .messages import ServerMessage, Target, clip
+from .messages import ServerMessage, Target, truncate
 from .secret import Credentials
 
 CA_BUNDLE_VARIABLE: Final = "PINSAFE_CA_BUNDLE"
@@ -46,30 +45,30 @@ OVERRIDES: Final = {
     "quote_all_identifiers": "off",
     "jit": "off",
 }
-"""Start-up options that make a session immune to what the database has stored, be it by this library's own doing."""
+"""Start-up options that make a session immune to the settings of the database, those of this library included."""
 
 _STATEMENT_SECONDS: Final = 60.0
 _LOCK_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
 _LEAST_RESERVE: Final = 3.0
 _MOST_RESERVE: Final = 20.0
-"""What must be left at a COMMIT lies between these, the more the slower the server."""
+"""Bounds of the seconds that must be left at a COMMIT; between them, they grow with the server's latency."""
 
 _CONFLICTS: Final = ("XX000", "23505", "40001", "40P01", "55P03", "42P06", "42P07", "42710")
-"""Another writer was faster, or held a lock too long. XX000 is ``tuple concurrently updated``, which PostgreSQL raises
-where two sessions alter one database; 23505, 42P06, 42P07 and 42710 are races to create the same thing."""
+"""Another session was faster, or held a lock too long. XX000 is ``tuple concurrently updated``, which PostgreSQL raises
+if two sessions alter one database; 23505, 42P06, 42P07 and 42710 are races to create the same object."""
 _CREATION_CONFLICTS: Final = ("40001", "40P01", "55P03")
-"""The same while extensions are created: the script of one may fail with the others whenever it is run."""
+"""The same while extensions are created: a script may fail with the other SQLSTATEs at every attempt."""
 _CANCELLED: Final = "57014"
-"""A statement took too long: a conflict where it was waiting for the lock of another applier."""
+"""The statement timed out. For the advisory lock this is a conflict with another applier."""
 _ENDED: Final = ("network error", "connection is closed")
-"""What pg8000 says where the other end closed the connection without a word."""
+"""pg8000's messages if the server closed the connection without an error."""
 _NOT_YET: Final = ("57P", "53", "08", "25P")
 """Classes of SQLSTATE of a server that starts, stops, is full, or has ended the session."""
 
 
 class ServerError(Exception):
-    """PostgreSQL's answer to a statement."""
+    """PostgreSQL's error of a statement."""
 
     def __init__(self, answer: ServerMessage) -> None:
         super().__init__(str(answer))
@@ -77,7 +76,7 @@ class ServerError(Exception):
 
 
 class AuthenticationError(Exception):
-    """User or password were refused: they may have been rotated."""
+    """The server refused user or password: they may have been rotated."""
 
 
 class DatabaseMissingError(ApplyError):
@@ -85,22 +84,22 @@ class DatabaseMissingError(ApplyError):
 
 
 class UnreadableError(ApplyError):
-    """The driver cannot make sense of what the server sends."""
+    """The driver cannot parse what the server sends."""
 
 
 class _Socket(ssl.SSLSocket):
-    """A TLS socket that can be let go of with whatever the driver still wanted to write.
+    """A TLS socket with a deadline, which can be closed without flushing the driver's buffer.
 
-    The driver leaves that to the garbage collector, which complains where the other end is gone.
+    The driver leaves the flush to the garbage collector, which raises a warning if the server is gone.
     """
 
     deadline: Deadline
     longest = _CONNECT_SECONDS
-    """Seconds that one answer may take, if the deadline allows them."""
+    """Seconds that one response may take within the deadline."""
     _file: IO[bytes] | None = None
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """Read; a server that answers slowly, or in crumbs, does not get more time by each."""
+        """Read within the deadline, which partial reads do not extend."""
         left = self.deadline.left
         if not left:
             raise TimeoutError("no time is left")
@@ -112,7 +111,7 @@ class _Socket(ssl.SSLSocket):
         return self._file
 
     def abandon(self) -> None:
-        """Close it and its file; nothing is raised."""
+        """Close the socket and its file. Never raises."""
         for resource in (self._file, self):
             if resource is not None:
                 with contextlib.suppress(Exception):
@@ -120,7 +119,7 @@ class _Socket(ssl.SSLSocket):
 
 
 class Session:
-    """An open connection. A context manager. Nothing waits longer than its deadline."""
+    """An open connection. A context manager. No call waits longer than its deadline."""
 
     def __init__(self, connection: pg8000.native.Connection, tls: _Socket, target: Target) -> None:
         self._start = time.monotonic()
@@ -150,50 +149,50 @@ class Session:
         conflicts = _CREATION_CONFLICTS if statement == sql.CREATE_EXTENSIONS else _CONFLICTS
         if statement == sql.LOCK:
             conflicts = (*conflicts, _CANCELLED)
-        with _sorted_errors(self._target, conflicts):
+        with _classified_errors(self._target, conflicts):
             return self._connection.run(statement, **values) or []
 
     @property
     def has_time_after_commit(self) -> bool:
-        """Whether verifying what is committed, and undoing it, still fit: each takes about as long as this session."""
+        """Whether verification and rollback fit into the time left: each takes about as long as this session so far."""
         lived = time.monotonic() - self._start
         return self._deadline.left > min(max(_LEAST_RESERVE, 2 * lived), _MOST_RESERVE)
 
     def create_extensions(self) -> None:
-        """Run ``CREATE_EXTENSIONS``, which may last as long as the deadline leaves, but for the reserve."""
+        """Run ``CREATE_EXTENSIONS``, with all time left but the reserve as its timeout."""
         seconds = max(0.1, self._deadline.left - _LEAST_RESERVE)
         self._tls.longest = max(self._tls.longest, seconds + 1)
         self.run(sql.STATEMENT_TIMEOUT, milliseconds=str(int(seconds * 1000)))
         start = time.monotonic()
         self.run(sql.CREATE_EXTENSIONS)
-        # What it took says nothing of how fast the server answers.
+        # Its duration is not the server's latency.
         self._start += time.monotonic() - start
 
 
 def connect(target: Target, credentials: Credentials, deadline: Deadline, options: Mapping[str, str]) -> Session:
-    """Open a connection: TLS 1.2 or later, the certificate and the host's name verified, and only then the password.
+    """Open a connection with TLS 1.2 or later. The password is sent after certificate and host name are verified.
 
     Args:
-        target: where to.
-        credentials: who.
+        target: the database.
+        credentials: user and password.
         deadline: no wait lasts longer.
         options: parameters of the session, as ``-c`` options. Names and values must need no escaping.
 
     Raises:
         TransientError: the server cannot be reached yet.
-        AuthenticationError: user or password were refused.
+        AuthenticationError: the server refused user or password.
         DatabaseMissingError: there is no such database.
-        ApplyError: it never will be reached so.
+        ApplyError: another attempt would not help.
     """
     context = tls_context()
     startup = {"options": " ".join(f"-c {name}={value}" for name, value in options.items())} if options else None
-    with _sorted_errors(target, connecting=True):
+    with _classified_errors(target, connecting=True):
         tls = _open(target, context, max(0.1, min(_CONNECT_SECONDS, deadline.left)))
         tls.deadline = deadline
         try:
             connection = pg8000.native.Connection(
                 credentials.user,
-                # pg8000 neither negotiates TLS nor opens a socket: it gets one that is verified already.
+                # pg8000 gets a socket whose TLS is verified already.
                 sock=tls,
                 ssl_context=False,
                 database=target.database,
@@ -203,13 +202,13 @@ def connect(target: Target, credentials: Credentials, deadline: Deadline, option
         except BaseException:
             tls.abandon()
             raise
-    # The server ends a statement first; this is for a server that is gone without a word.
+    # The server's statement_timeout comes first; this is for a server that does not respond any more.
     tls.longest = _STATEMENT_SECONDS + 5
     return Session(connection, tls, target)
 
 
 def immune_options(deadline: Deadline) -> dict[str, str]:
-    """The options of a session that the database's own settings cannot disturb."""
+    """Start-up options of a session that the database's settings cannot affect."""
     statement = max(0.1, min(_STATEMENT_SECONDS, deadline.left))
     return {
         **OVERRIDES,
@@ -220,7 +219,7 @@ def immune_options(deadline: Deadline) -> dict[str, str]:
 
 
 def creating_options(deadline: Deadline) -> dict[str, str]:
-    """The same, but with the default ``search_path`` of any session of this user, for ``CREATE_EXTENSIONS``.
+    """The same without ``search_path``, for ``CREATE_EXTENSIONS``: the session has the user's default path.
 
     The session's first statement must set the path of ``OVERRIDES``.
     """
@@ -230,23 +229,23 @@ def creating_options(deadline: Deadline) -> dict[str, str]:
 
 
 def tls_context() -> ssl.SSLContext:
-    """The TLS client's rules, with the CA bundle of this package or the one that ``PINSAFE_CA_BUNDLE`` names.
+    """The TLS client's context, with the CA bundle of this package or the one that ``PINSAFE_CA_BUNDLE`` names.
 
     Raises:
         ApplyError: the bundle cannot be read.
     """
     path = os.environ.get(CA_BUNDLE_VARIABLE) or str(_BUNDLE)
     try:
-        return _context_of(path)
+        return _load_context(path)
     except (OSError, ValueError) as error:
-        reason = clip(str(error), 120)
-    raise ApplyError(
-        f"the CA bundle {clip(path, 200)} cannot be read: {reason}; {CA_BUNDLE_VARIABLE} must name a PEM file"
-    )
+        raise ApplyError(
+            f"the CA bundle {truncate(path, 200)} cannot be read: {truncate(str(error), 120)}; {CA_BUNDLE_VARIABLE} "
+            "must name a PEM file"
+        ) from None
 
 
 @functools.cache
-def _context_of(path: str) -> ssl.SSLContext:
+def _load_context(path: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=path)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _Socket
@@ -261,10 +260,10 @@ def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
     plain = socket.create_connection((target.host, target.port), timeout)
     try:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # The driver writes one message in pieces; each would wait 40 ms for an acknowledgement.
+        # The driver writes a message in pieces; each would wait 40 ms for an acknowledgment.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.sendall(_SSL_REQUEST)
-        # One byte, no more: what comes unencrypted after it must not pass for data of the TLS session.
+        # Only one byte: unencrypted data after it must not be taken for data of the TLS session.
         answer = plain.recv(1)
         if answer == b"N":
             raise _NoTlsError
@@ -279,22 +278,20 @@ def _open(target: Target, context: ssl.SSLContext, timeout: float) -> _Socket:
 
 
 @contextlib.contextmanager
-def _sorted_errors(target: Target, conflicts: tuple[str, ...] = (), *, connecting: bool = False) -> Iterator[None]:
-    """Turn whatever the driver raises into one of this module's kinds, without its cause."""
+def _classified_errors(target: Target, conflicts: tuple[str, ...] = (), *, connecting: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into this module's, without their cause."""
     try:
         yield
     except Exception as error:
-        # pg8000 lets through what it meets: OSError, KeyError, UnicodeError, struct.error ...
-        outcome = _connect_outcome(target, error) if connecting else _statement_outcome(target, error, conflicts)
-    else:
-        return
-    raise outcome
+        # pg8000 raises anything: OSError, KeyError, UnicodeError, struct.error ...
+        classified = _connect_error(target, error) if connecting else _statement_error(target, error, conflicts)
+        raise classified from None
 
 
-def _statement_outcome(target: Target, error: Exception, conflicts: tuple[str, ...]) -> Exception:
+def _statement_error(target: Target, error: Exception, conflicts: tuple[str, ...]) -> Exception:
     answer = _answer(error)
     if answer is None:
-        return _no_answer(target, error, "the connection was lost")
+        return _client_side_error(target, error, "the connection was lost")
     if answer.sqlstate in conflicts:
         return TransientError(str(answer), is_conflict=True)
     if answer.sqlstate.startswith(_NOT_YET):
@@ -302,17 +299,17 @@ def _statement_outcome(target: Target, error: Exception, conflicts: tuple[str, .
     return ServerError(answer)
 
 
-def _connect_outcome(target: Target, error: Exception) -> Exception:
+def _connect_error(target: Target, error: Exception) -> Exception:
     answer = _answer(error)
     if answer is None:
-        return _no_answer(target, error, "it cannot be reached")
+        return _client_side_error(target, error, "it cannot be reached")
     match answer.sqlstate:
         case "28P01":
             return AuthenticationError(str(answer))
         case "28000":
             return ApplyError(
-                f"{target}: {answer}; the server does not let this user in, whatever its password: see that the role "
-                "has LOGIN, that it is no member of rds_iam, which takes tokens only, and that pg_hba.conf has an entry"
+                f"{target}: {answer}; the server refuses this user, whatever its password: check that the role has "
+                "LOGIN, that it is no member of rds_iam, which takes tokens only, and that pg_hba.conf has an entry"
             )
         case "3D000":
             return DatabaseMissingError(f"{target}: {answer}; create the database first, or correct its name")
@@ -327,31 +324,31 @@ def _connect_outcome(target: Target, error: Exception) -> Exception:
             return ApplyError(f"{target}: {answer}; let the secret's user connect to the database")
 
 
-def _no_answer(target: Target, error: Exception, what: str) -> Exception:
+def _client_side_error(target: Target, error: Exception, what: str) -> Exception:
     cause = _os_error(error)
-    # By its name: the class is the driver's own affair. Its message is about the password.
+    # By its name, as the driver does not export the class. Its message is about the password.
     if any(type(item).__name__ == "ScramException" for item in _chain(error)):
         return ApplyError(
-            f"{target}: the driver's SCRAM log-in failed, as it does where a password has control or unassigned "
-            "characters or mixes directions of writing; give the user a password of printable ASCII characters, in the "
+            f"{target}: the driver's SCRAM log-in failed, as it does if a password has control or unassigned "
+            "characters or mixes writing directions; give the user a password of printable ASCII characters, in the "
             "database and in the secret"
         )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ApplyError(
-            f"{target}: its TLS certificate is not trusted: {clip(cause.verify_message or str(cause), 200)}; "
-            f"no password was sent; check the host's name, or give the authority that signed it by the prop 'ca_bundle'"
+            f"{target}: its TLS certificate is not trusted: {truncate(cause.verify_message or str(cause), 200)}; "
+            f"no password was sent; check the host's name, or pass the authority that signed it as the prop 'ca_bundle'"
         )
     if isinstance(error, _NoTlsError):
         return ApplyError(f"{target}: the server refuses TLS; no password was sent; turn on SSL in the server")
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return ApplyError(f"{target}: TLS failed: {clip(str(cause), 200)}; the server must speak TLS 1.2 or later")
+        return ApplyError(f"{target}: TLS failed: {truncate(str(cause), 200)}; the server must speak TLS 1.2 or later")
     if cause is not None or str(error) in _ENDED:
         return TransientError(f"{what} ({_reason(error)})")
     return UnreadableError(f"{target}: the server's answer cannot be read ({_reason(error)}); is it PostgreSQL?")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it hides: pg8000 closes a connection that failed, and the close may fail over the failure."""
+    """The error and the ones before it: pg8000 closes a failed connection, and the close may fail too."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -383,4 +380,4 @@ def _os_error(error: Exception) -> OSError | None:
 
 def _reason(error: Exception) -> str:
     cause = _os_error(error) or error
-    return clip(f"{type(cause).__name__}: {cause}", 150)
+    return truncate(f"{type(cause).__name__}: {cause}", 150)

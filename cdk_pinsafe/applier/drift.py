@@ -1,7 +1,7 @@
-"""Whether a database still has what it was asked for, without changing anything.
+"""Compares what a database has stored with the ledger. Changes nothing.
 
-What was asked for is what the ledger says: it is written in the transaction that sets, so no deployment in progress can
-make it look like drift.
+The ledger has the desired values. It is written in the transaction that sets them, so a deployment in progress cannot
+look like drift.
 """
 
 from collections.abc import Callable
@@ -10,57 +10,62 @@ from dataclasses import dataclass
 from . import sql
 from .messages import Target
 from .plan import Key, LedgerRow, Value
-from .reading import Runs, judge, read_ledger, read_state, shadows_of
+from .state import SupportsRun, compare_with_stored, find_role_overrides, read_ledger, read_state
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one managed setting stands.
+class SettingStatus:
+    """A managed setting, compared with what is stored.
 
     Attributes:
         key: the setting.
         owner: the construct that manages it.
-        desired: what was asked for.
-        stored: the text in the catalogue; None if there is none.
-        is_standing: whether it means what was asked for.
-        shadowed_by: roles whose own value beats it, and which this library does not manage.
+        desired: the desired value.
+        stored: the text in the catalog; None if there is none.
+        is_in_place: whether the stored text is equivalent to the desired value.
+        overridden_by: roles with an own value that takes precedence, and that this library does not manage.
     """
 
     key: Key
     owner: str
     desired: Value
     stored: str | None
-    is_standing: bool
-    shadowed_by: tuple[str, ...] = ()
+    is_in_place: bool
+    overridden_by: tuple[str, ...] = ()
 
 
-def compare(session: Runs, target: Target, is_ours: Callable[[LedgerRow], bool]) -> list[Standing]:
-    """Compare what is stored with what was asked for, in an immune session of the database.
+def compare(session: SupportsRun, target: Target, is_owned: Callable[[LedgerRow], bool]) -> list[SettingStatus]:
+    """Compare what is stored with the ledger's rows for which ``is_owned`` holds.
+
+    Args:
+        session: a session with the options of :func:`~.connection.immune_options`.
+        target: the database, for messages.
+        is_owned: selects rows.
 
     Raises:
         ApplyError: the ledger cannot be trusted.
     """
-    session.run(sql.BEGIN_COMPARING)
+    session.run(sql.BEGIN_SNAPSHOT)
     ledger = read_ledger(session, target)
-    rows = {key: row for key, row in ledger.items() if is_ours(row)}
+    rows = {key: row for key, row in ledger.items() if is_owned(row)}
     if not rows:
         return []
     names = [key.name for key in rows if not key.role]
     state = read_state(session, names, ())
     desired = {key: row.desired for key, row in rows.items()}
-    standing, _ = judge(session, desired, ledger, rows, state.stored)
-    shadows: dict[str, list[str]] = {}
-    for name, role in shadows_of(names, state.stored, state.everywhere, ledger.keys()):
-        shadows.setdefault(name, []).append(role)
+    in_place, _ = compare_with_stored(session, desired, ledger, rows, state.stored)
+    overrides: dict[str, list[str]] = {}
+    for name, role in find_role_overrides(names, state.stored, state.in_all_databases, ledger.keys()):
+        overrides.setdefault(name, []).append(role)
     session.run(sql.ROLLBACK)
     return [
-        Standing(
+        SettingStatus(
             key,
             row.owner,
             row.desired,
             state.stored.get(key),
-            key in standing,
-            () if key.role else tuple(shadows.get(key.name, ())),
+            key in in_place,
+            () if key.role else tuple(overrides.get(key.name, ())),
         )
         for key, row in sorted(rows.items())
     ]

@@ -1,9 +1,9 @@
-"""The Lambda's entry: a CloudFormation event in, an answer or one short error out.
+"""Entry point of the Lambda function: handles the events of CloudFormation and of the drift check's schedule.
 
-CDK's provider framework sends what this returns, or the message of what this raises, to CloudFormation. It must know
-nothing of PostgreSQL.
+CDK's provider framework sends the returned value, or the message of the raised error, to CloudFormation. This module
+knows nothing of PostgreSQL.
 
-Nothing slow is imported here: the handler starts in well under half a second.
+It imports nothing slow: the handler starts in well under half a second.
 """
 
 import contextlib
@@ -12,29 +12,40 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
+from .. import contract
+from ..contract import Attribute, Property
 from ..errors import ApplyError, PinSafeError
 from . import log, secret
-from .apply import apply, remove
+from .apply import Task, apply, remove
+from .batch import BatchRequest, Result, apply_all, remove_all
+from .connector import Connector, CredentialsCache
 from .deadline import Deadline
-from .door import Door, Keys
-from .guard import check, publish_deployment
-from .messages import LONGEST, clip, clip_values, names
+from .drift_check import check, publish_deployment
+from .messages import LONGEST, list_names, truncate, truncate_quoted
 from .plan import Key
-from .properties import PHYSICAL_ID_PREFIX, Identity, identities, is_lenient, recycles, wish
-from .recycle import Change, Recycled, recycle
-from .several import Order, Result, apply_all, remove_all
+from .properties import (
+    PHYSICAL_ID_PREFIX,
+    DesiredState,
+    Identity,
+    parse_continue_on_error,
+    parse_desired_state,
+    parse_identities,
+    parse_terminate_idle,
+)
+from .recycle import ChangedDatabase, Recycled, recycle
 from .transaction import Outcome
 
 __all__ = ["on_event"]
 
-_LONGEST_MARGIN: Final = 10.0
+_MOST_RESERVED: Final = 10.0
+"""Seconds kept for the response, and for what cannot be interrupted, such as a name look-up."""
 _LISTED_CHARACTERS: Final = 1000
 
 
 class Context(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context that the applier uses."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the function."""
@@ -42,34 +53,33 @@ class Context(Protocol):
 
 
 def on_event(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Bring databases to their settings, or let them give these up; or look whether they still have them.
+    """Bring databases to their settings, let them give these up, or check them for drift.
 
     Returns:
-        ``PhysicalResourceId`` and ``Data``, whose values are texts; of several databases, the counts are sums:
+        ``PhysicalResourceId`` and ``Data``, whose values are texts. For several databases the counts are sums:
 
-        * ``Applied``: how many settings were asked for, those of roles included; all of them stand. Not counted is what
-          was asked for before already, of a role that was dropped since.
+        * ``Applied``: how many settings are desired, those of roles included; all are in place. Unchanged ones of a
+          role that was dropped since do not count.
         * ``Changed``: how many of these had another value stored, or none, before this event.
-        * ``Adopted``: how many of these stood so already and were nobody's; they are managed from now on.
-        * ``Reset``: how many settings that are no longer asked for were taken back: removed, or replaced by what stood
-          before. Not counted is what somebody else had changed since, or what PostgreSQL refuses to take back.
-        * ``Shadowed``: names, joined by ``, ``, for which some role has a value of its own, which beats the database's,
-          and which this library does not manage.
-        * ``Recycled``: how many idle sessions that began before the change were ended.
-        * ``Stale``: how many sessions that began before the change are left, which may hold old values; ``unknown``
-          where nobody asked for sessions to be ended, nothing was changed, or they could not be counted.
+        * ``Adopted``: how many of these had an equivalent value and were not managed; they are managed from now on.
+        * ``Reset``: how many settings that are no longer desired got their previous value back. Those that someone else
+          changed since, and those that PostgreSQL refuses to reset, do not count.
+        * ``OverriddenByRole``: names, joined by ``, ``, for which some role has an own value that overrides the
+          database's, and that this library does not manage.
+        * ``Recycled``: how many idle sessions that predate the change were ended.
+        * ``Stale``: how many sessions that predate the change are left, which may have old values; ``unknown`` if
+          sessions are not to be ended, nothing was changed, or they could not be counted.
+        * ``Failed``: names, joined by ``, ``, of databases that failed with ``on_error="continue"``; else empty.
 
-        * ``Failed``: names, joined by ``, ``, of databases that failed while the others were let go on; else empty.
-
-        The whole is below 4096 bytes, whatever the event. A ``DriftCheck``, which is no event of CloudFormation's, has
-        the metrics of :mod:`.guard` instead.
+        The whole is below 4096 bytes, whatever the event. A drift check returns the metrics of :mod:`.drift_check`
+        instead.
 
     Raises:
-        PinSafeError: one line, below 1000 characters and 2500 bytes, that says what is wrong and what to do.
+        PinSafeError: one line, below 1000 characters and 2500 bytes, with the cause and the remedy.
     """
     outcome = _answer(event, context)
     if isinstance(outcome, PinSafeError):
-        # Raised from here, so that no trace of the work inside is attached to it.
+        # Raised here, so that its traceback has no frames of the work.
         raise outcome
     return outcome
 
@@ -81,10 +91,10 @@ def _answer(event: Mapping[str, Any], context: Context) -> dict[str, Any] | PinS
         answer = _dispatch(request, event, context)
     except PinSafeError as error:
         log.error("failed", request=request, kind=type(error).__name__, seconds=_since(start))
-        return type(error)(clip_values(str(error), LONGEST))
+        return type(error)(truncate_quoted(str(error), LONGEST))
     except Exception as error:
-        log.fault(error, request=request, seconds=_since(start))
-        group = clip(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
+        log.exception(error, request=request, seconds=_since(start))
+        group = truncate(os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "of its function"), 512)
         return ApplyError(
             f"internal error of the applier ({type(error).__name__}); its log group {group} has the place; report it"
         )
@@ -99,57 +109,72 @@ def _dispatch(request: str, event: Mapping[str, Any], context: Context) -> dict[
         return {"PhysicalResourceId": physical_id}
     properties = event.get("ResourceProperties", {})
     remaining = context.get_remaining_time_in_millis() / 1000
-    # What is kept back is for the answer, and for what cannot be interrupted, such as a name look-up.
-    deadline = Deadline(remaining - min(_LONGEST_MARGIN, remaining / 5))
-    who = identities(properties)
-    first = who[0]
-    databases = len(who) if first.is_of_list else first.target.database
-    log.info("received", request=request, host=first.target.host, database=databases, owner=first.owner)
-    keys = Keys(first.secret_arn, secret.read)
-    door = Door(first.target, keys)
+    deadline = Deadline(remaining - min(_MOST_RESERVED, remaining / 5))
+    identities = parse_identities(properties)
+    first = identities[0]
+    target = first.target
+    databases = len(identities) if first.is_of_list else target.database
+    log.info("received", request=request, host=target.host, database=databases, owner=first.owner)
+    credentials = CredentialsCache(first.secret_arn, secret.read)
     match request:
-        case "Create" | "Update" if first.is_of_list:
-            lenient = is_lenient(properties) and not _replaces(event, request, who)
-            order = Order(wish(properties), lambda one: _predecessors(event, request, one), lenient)
-            result = apply_all(keys, who, _leaving(event, who), order, deadline)
-            physical_id = first.physical_id
         case "Create" | "Update":
-            done = apply(door, first, wish(properties), _predecessors(event, request, first), deadline)
-            result = Result({first.target.database: done})
             physical_id = first.physical_id
-        case "Delete" if first.is_of_list:
-            result = remove_all(keys, who, str(physical_id), deadline, recycles=recycles(properties))
+            result = _apply(event, request, identities, credentials, deadline)
         case "Delete":
-            done = remove(door, first, str(physical_id), deadline, recycles=recycles(properties))
-            result = Result({first.target.database: done})
-        case "DriftCheck":
-            name, repairs = str(event.get("Name")), event.get("Repair") is True
-            managed = [Key(item["name"], item["role"]) for item in event.get("Settings", [])]
-            return check(keys, who, managed, name, deadline, repairs=repairs).counts
+            desired = DesiredState({}, terminate_idle=parse_terminate_idle(properties))
+            if first.is_of_list:
+                result = remove_all(credentials, identities, str(physical_id), desired, deadline)
+            else:
+                task = Task(Connector(target, credentials), first, deadline, desired)
+                result = Result({target.database: remove(task, str(physical_id))})
+        case contract.DRIFT_CHECK:
+            drift_check = cast("contract.DriftCheckEvent", event)
+            managed = [Key(setting["name"], setting["role"]) for setting in drift_check["Settings"]]
+            return check(credentials, identities, managed, drift_check["Name"], deadline, repairs=drift_check["Repair"])
         case _:
-            raise ApplyError(f"RequestType must be Create, Update or Delete, got {clip(request, 40)!r}")
-    if request != "Delete" and (name := properties.get("DriftCheck")):
+            raise ApplyError(f"RequestType must be Create, Update or Delete, got {truncate(request, 40)!r}")
+    if request != "Delete" and (name := properties.get(Property.DRIFT_CHECK)):
         publish_deployment(str(name), len(result.failed))
-    for database, one in result.done.items():
-        with log.about(database=database) if first.is_of_list else contextlib.nullcontext():
-            _tell(one.outcome)
+    for database, applied in result.applied.items():
+        with log.bound_fields(database=database) if first.is_of_list else contextlib.nullcontext():
+            _log_outcome(applied.outcome)
     recycled = Recycled()
-    if changes := _changes(result):
-        # By way of a database that is known to answer.
-        target = replace(first.target, database=changes[0].database)
-        recycled = recycle(Door(target, keys), changes, deadline)
+    if changes := _changed_databases(result):
+        # Through a database that is known to answer.
+        connector = Connector(replace(target, database=changes[0].database), credentials)
+        recycled = recycle(connector, changes, deadline)
     return {"PhysicalResourceId": physical_id, "Data": _data(result, recycled)}
 
 
-def _predecessors(event: Mapping[str, Any], request: str, identity: Identity) -> set[str]:
-    """The owner of before, where a construct was moved or renamed while its resource stayed the same."""
+def _apply(
+    event: Mapping[str, Any],
+    request: str,
+    identities: Sequence[Identity],
+    credentials: CredentialsCache,
+    deadline: Deadline,
+) -> Result:
+    properties = event["ResourceProperties"]
+    first = identities[0]
+    desired = parse_desired_state(properties)
+    if not first.is_of_list:
+        connector = Connector(first.target, credentials)
+        task = Task(connector, first, deadline, desired, _predecessors(event, request, first))
+        return Result({first.target.database: apply(task)})
+    continues = parse_continue_on_error(properties) and not _replaces(event, request, identities)
+    batch = BatchRequest(desired, lambda identity: _predecessors(event, request, identity), continues)
+    return apply_all(credentials, identities, _leaving(event, identities), batch, deadline)
+
+
+def _predecessors(event: Mapping[str, Any], request: str, identity: Identity) -> frozenset[str]:
+    """The previous owner, if the construct was moved or renamed without a replacement of its resource."""
     old = event.get("OldResourceProperties") or {}
-    is_same = old.get("Host") == identity.target.host and identity.target.database in _databases(old)
-    return {str(old["Owner"])} if request == "Update" and is_same and old.get("Owner") else set()
+    is_same = old.get(Property.HOST) == identity.target.host and identity.target.database in _databases(old)
+    owner = old.get(Property.OWNER)
+    return frozenset({str(owner)}) if request == "Update" and is_same and owner else frozenset()
 
 
 def _leaving(event: Mapping[str, Any], staying: Sequence[Identity]) -> list[Identity]:
-    """The databases that left the list. Where the resource is another one now, CloudFormation deletes the old one."""
+    """The databases that left the list. After a replacement there are none: CloudFormation deletes the old resource."""
     if event.get("PhysicalResourceId") != staying[0].physical_id:
         return []
     stay = {identity.target.database for identity in staying}
@@ -157,30 +182,32 @@ def _leaving(event: Mapping[str, Any], staying: Sequence[Identity]) -> list[Iden
     return [replace(staying[0], target=replace(staying[0].target, database=name)) for name in gone]
 
 
-def _replaces(event: Mapping[str, Any], request: str, who: Sequence[Identity]) -> bool:
-    """Whether databases go over to another resource: one that failed would lose its settings with the old one.
+def _replaces(event: Mapping[str, Any], request: str, identities: Sequence[Identity]) -> bool:
+    """Whether this update replaces the resource and keeps a database.
 
-    Another host may be another name of the same server.
+    If that database failed, it would lose its settings when CloudFormation deletes the old resource. Another host may
+    be another name of the same server.
     """
-    is_same = request == "Create" or event.get("PhysicalResourceId") == who[0].physical_id
-    stay = {identity.target.database for identity in who}
+    is_same = request == "Create" or event.get("PhysicalResourceId") == identities[0].physical_id
+    stay = {identity.target.database for identity in identities}
     return not is_same and not stay.isdisjoint(_databases(event.get("OldResourceProperties") or {}))
 
 
 def _databases(old: Mapping[str, Any]) -> list[str]:
-    """What the resource was for; it was checked when it was new."""
-    return [str(name) for name in old.get("Databases") or [old.get("Database")] if name]
+    """The databases of the old resource. They were validated when it was new."""
+    return [str(name) for name in old.get(Property.DATABASES) or [old.get(Property.DATABASE)] if name]
 
 
-def _changes(result: Result) -> list[Change]:
+def _changed_databases(result: Result) -> list[ChangedDatabase]:
+    outcomes = {database: applied.outcome for database, applied in result.applied.items()}
     return [
-        Change(database, done.outcome.committed_at, keys)
-        for database, done in result.done.items()
-        if done.outcome.committed_at and (keys := (*done.outcome.changed, *done.outcome.reset))
+        ChangedDatabase(database, outcome.committed_at, keys)
+        for database, outcome in outcomes.items()
+        if outcome.committed_at and (keys := (*outcome.changed, *outcome.reset))
     ]
 
 
-def _tell(outcome: Outcome) -> None:
+def _log_outcome(outcome: Outcome) -> None:
     log.info(
         "done",
         applied=len(outcome.applied),
@@ -189,28 +216,28 @@ def _tell(outcome: Outcome) -> None:
         reset=outcome.reset,
         repaired=outcome.repaired,
     )
-    if outcome.left:
-        log.warning("left_as_changed_by_others", names=outcome.left)
+    if outcome.kept_foreign:
+        log.warning("kept_as_changed_by_others", names=outcome.kept_foreign)
     if outcome.orphaned:
         log.warning("role_missing", names=outcome.orphaned)
-    for key, state in outcome.refused:
-        log.warning("not_taken_back", name=key, sqlstate=state)
-    for name, role in outcome.shadows:
-        log.warning("shadowed", name=name, role=role)
+    for key, sqlstate in outcome.refused:
+        log.warning("not_reset", name=key, sqlstate=sqlstate)
+    for name, role in outcome.role_overrides:
+        log.warning("overridden_by_role", name=name, role=role)
 
 
 def _data(result: Result, recycled: Recycled) -> dict[str, str]:
-    outcomes = [done.outcome for done in result.done.values()]
-    shadowed = dict.fromkeys(name for outcome in outcomes for name, _ in outcome.shadows)
+    outcomes = [applied.outcome for applied in result.applied.values()]
+    overridden = dict.fromkeys(name for outcome in outcomes for name, _ in outcome.role_overrides)
     return {
-        "Applied": str(sum(len(outcome.applied) for outcome in outcomes)),
-        "Changed": str(sum(len(outcome.changed) for outcome in outcomes)),
-        "Adopted": str(sum(len(outcome.adopted) for outcome in outcomes)),
-        "Reset": str(sum(len(outcome.reset) for outcome in outcomes)),
-        "Shadowed": names(shadowed, _LISTED_CHARACTERS),
-        "Recycled": str(recycled.ended),
-        "Stale": "unknown" if recycled.stale is None else str(recycled.stale),
-        "Failed": names(result.failed, _LISTED_CHARACTERS),
+        Attribute.APPLIED: str(sum(len(outcome.applied) for outcome in outcomes)),
+        Attribute.CHANGED: str(sum(len(outcome.changed) for outcome in outcomes)),
+        Attribute.ADOPTED: str(sum(len(outcome.adopted) for outcome in outcomes)),
+        Attribute.RESET: str(sum(len(outcome.reset) for outcome in outcomes)),
+        Attribute.OVERRIDDEN_BY_ROLE: list_names(overridden, _LISTED_CHARACTERS),
+        Attribute.RECYCLED: str(recycled.ended),
+        Attribute.STALE: "unknown" if recycled.stale is None else str(recycled.stale),
+        Attribute.FAILED: list_names(result.failed, _LISTED_CHARACTERS),
     }
 
 

@@ -1,6 +1,6 @@
-"""Structured log lines: one JSON object a line on standard output, where Lambda picks them up.
+"""Structured log lines: one JSON object a line on standard output, from where Lambda takes them.
 
-Callers pass names, counts, durations and SQLSTATEs; never a secret, nor a setting's value.
+Callers pass names, counts, durations and SQLSTATEs; never a secret or the value of a setting.
 """
 
 import contextlib
@@ -12,36 +12,36 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
 
-_ABOUT: Final[ContextVar[dict[str, object] | None]] = ContextVar("about", default=None)
+_BOUND: Final[ContextVar[dict[str, object] | None]] = ContextVar("bound", default=None)
 
 
 @contextlib.contextmanager
-def about(**fields: object) -> Iterator[None]:
-    """Every line from within, on the same thread, has these fields."""
-    token = _ABOUT.set(fields)
+def bound_fields(**fields: object) -> Iterator[None]:
+    """Add these fields to every line that this thread logs in the block."""
+    token = _BOUND.set(fields)
     try:
         yield
     finally:
-        _ABOUT.reset(token)
+        _BOUND.reset(token)
 
 
 def info(event: str, **fields: object) -> None:
-    """Log something that went as it should."""
+    """Log a normal event."""
     _write("INFO", event, fields)
 
 
 def warning(event: str, **fields: object) -> None:
-    """Log something that somebody may want to look at."""
+    """Log an event that a person may want to look at."""
     _write("WARNING", event, fields)
 
 
 def error(event: str, **fields: object) -> None:
-    """Log what made a deployment fail."""
+    """Log the cause of a failed deployment."""
     _write("ERROR", event, fields)
 
 
 def metrics(namespace: str, dimensions: dict[str, str], values: dict[str, int]) -> None:
-    """Publish metrics by the log, in CloudWatch's embedded metric format, which takes no route and no permission."""
+    """Publish metrics in CloudWatch's embedded metric format, which needs no network route and no permission."""
     described = {
         "Namespace": namespace,
         "Dimensions": [list(dimensions)],
@@ -51,15 +51,13 @@ def metrics(namespace: str, dimensions: dict[str, str], values: dict[str, int]) 
     info("metrics", _aws={"Timestamp": milliseconds, "CloudWatchMetrics": [described]}, **dimensions, **values)
 
 
-def fault(exception: Exception, **fields: object) -> None:
-    """Log a fault of ours. Where it happened helps; what was being handled stays out of the log."""
-    frames = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(exception.__traceback__)
-    ]
-    error("fault", kind=type(exception).__name__, frames=frames, **fields)
+def exception(raised: Exception, **fields: object) -> None:
+    """Log an internal error: its class and stack frames. Its message could hold a value or a secret."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(raised.__traceback__)]
+    error("internal_error", kind=type(raised).__name__, frames=frames, **fields)
 
 
 def _write(level: str, event: str, fields: dict[str, object]) -> None:
-    # ASCII, so that no name can break the line apart or the stream's encoding.
-    sys.stdout.write(json.dumps({"level": level, "event": event, **fields, **(_ABOUT.get() or {})}, default=str) + "\n")
+    # ASCII: no name can break the line or the encoding of the stream.
+    sys.stdout.write(json.dumps({"level": level, "event": event, **fields, **(_BOUND.get() or {})}, default=str) + "\n")
     sys.stdout.flush()

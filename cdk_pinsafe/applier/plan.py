@@ -1,33 +1,33 @@
-"""What to do about a database's settings: a pure function of what is asked for and what stands.
+"""The plan of a change: a pure function of the desired settings, the ledger, and what is stored.
 
-Knows nothing of connections, SQL or time. A setting is told by its :class:`Key`: a parameter, for all sessions of the
-database or for those of one role.
+This module knows nothing of connections, SQL or time. A :class:`Key` identifies a setting: a parameter, for all
+sessions of the database or for those of one role.
 
 The rules, for one construct (the owner):
 
-* A setting asked for that another owner manages is refused.
-* A setting asked for that already stands, in whatever spelling, is kept; on first sight it is adopted, that is,
-  remembered as something that stood there before.
-* A setting asked for that does not stand so is set. What stood there when the owner first took it is remembered.
-* A setting no longer asked for goes back to what stood there before the owner took it, if it still stands as the owner
-  left it. If somebody changed it since, it is theirs: it is left alone.
+* A desired setting that another owner manages is an error.
+* A desired setting that already has an equivalent value is kept. If it was not managed, it is adopted: the ledger
+  records it as a value that was there before.
+* Any other desired setting is set. The ledger keeps the value from before the owner managed it.
+* A setting that is no longer desired gets this previous value back, if it still has the value that the owner set. If
+  someone else changed it since, the value is theirs and is kept.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 Value: TypeAlias = str | tuple[str, ...]
-"""One text, or the elements of a list parameter."""
+"""A text, or the elements of a list parameter."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Key:
-    """Which setting.
+    """Identifies a setting.
 
     Attributes:
         name: the parameter, in lower case, as PostgreSQL compares names.
-        role: the role for whose sessions it is, to the letter; empty for the database's own.
+        role: the role, case-sensitive; empty for the database's own setting.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Key:
         return f'{self.name} of role "{self.role}"' if self.role else self.name
 
 
-TOLERATED: Final = ("0A000", "22023", "42501", "42602", "42704", "55P02")
-"""SQLSTATEs with which PostgreSQL may refuse to take a setting back, which must not keep a construct from being
-deleted: the extension was dropped (42501), it cannot be reset (0A000), the server no longer knows it, its value or its
-role."""
+IGNORABLE_SQLSTATES: Final = ("0A000", "22023", "42501", "42602", "42704", "55P02")
+"""PostgreSQL may refuse to reset a setting with these, and the deletion of a construct must not fail then: the
+extension
+was dropped (42501), the parameter cannot be reset (0A000), the server no longer knows it, its value or its role."""
 
 
 class OwnedByAnotherError(Exception):
-    """Settings asked for that other owners manage.
+    """Other owners manage some of the desired settings.
 
     Attributes:
         conflicts: setting to owner.
@@ -57,15 +57,15 @@ class OwnedByAnotherError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What is remembered of a managed setting.
+    """What the ledger has of a managed setting.
 
     Attributes:
         owner: the construct that manages it.
-        resource: the physical id of the construct's resource when it last did.
-        desired: what the owner asked for.
+        resource: the physical id of the construct's resource at its last change.
+        desired: the desired value.
         applied: the text that PostgreSQL stored for it.
-        previous: the text that was stored before the owner took it; None if there was none.
-        adopted: whether it stood as asked for when the owner took it.
+        previous: the text that was stored before the owner managed it; None if there was none.
+        adopted: whether an equivalent value was stored before the owner managed it.
     """
 
     owner: str
@@ -78,26 +78,26 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One change of a setting.
+    """One ALTER.
 
     Attributes:
         key: the setting.
-        value: what to set; a text that is stored already is set with :attr:`is_stored`. None removes it.
-        is_stored: whether ``value`` is a text as PostgreSQL stored it, where a list is one text.
-        tolerated: SQLSTATEs that make it a warning instead of an error.
+        value: the new value; None resets the setting.
+        is_stored: whether ``value`` is a text as PostgreSQL stores it, where a list is one text.
+        ignorable: SQLSTATEs that are a warning instead of an error.
     """
 
     key: Key
     value: Value | None
     is_stored: bool = False
-    tolerated: tuple[str, ...] = ()
+    ignorable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """A row to insert or replace in the ledger, which is described at :class:`LedgerRow`.
+class LedgerWrite:
+    """A row to insert or replace in the ledger; see :class:`LedgerRow`.
 
-    Without ``applied`` it is what stands for the setting once all actions are done.
+    If ``applied`` is None, the row gets the text that is stored once all actions are done.
     """
 
     key: Key
@@ -109,25 +109,25 @@ class Write:
     applied: str | None = None
 
     @classmethod
-    def of(cls, key: Key, row: LedgerRow) -> "Write":
-        """Puts down just this row."""
+    def of(cls, key: Key, row: LedgerRow) -> "LedgerWrite":
+        """Write exactly this row."""
         return cls(key, row.owner, row.resource, row.desired, row.previous, row.adopted, row.applied)
 
     def row(self, stored: Mapping[Key, str]) -> LedgerRow:
-        """What the ledger has then, with these texts stored."""
+        """The row that results if these texts are stored."""
         applied = stored[self.key] if self.applied is None else self.applied
         return LedgerRow(self.owner, self.resource, self.desired, applied, self.previous, self.adopted)
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """What was done to one setting.
+class Change:
+    """What a transaction did to one setting.
 
     Attributes:
-        text: what was stored before, if anything.
-        row: what the ledger had before, if anything.
-        new_text: what is stored since.
-        new_row: what the ledger has since.
+        text: the stored text before, if any.
+        row: the ledger's row before, if any.
+        new_text: the stored text after.
+        new_row: the ledger's row after.
     """
 
     text: str | None
@@ -135,50 +135,51 @@ class Trace:
     new_text: str | None
     new_row: LedgerRow | None
 
-    def after(self, earlier: "Trace") -> "Trace":
-        """What both did, if this one met the row that the earlier one left; else that one left nothing."""
+    def merge_earlier(self, earlier: "Change") -> "Change":
+        """Both changes as one, if this one found the row of the earlier one; else the earlier one had no effect."""
         if self.row != earlier.new_row:
             return self
         text = earlier.text if self.text == earlier.new_text else self.text
-        return Trace(text, earlier.row, self.new_text, self.new_row)
+        return Change(text, earlier.row, self.new_text, self.new_row)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What to do, and how to tell of it.
+    """What to do, and what to report of it.
 
     Attributes:
-        actions: changes, in order.
-        writes: ledger rows to write.
-        forgets: ledger rows to delete.
+        actions: the ALTERs, in this order.
+        ledger_writes: rows to write to the ledger.
+        ledger_deletes: rows to delete from the ledger.
         changed: settings whose stored value is replaced.
-        adopted: settings that stood as asked for and are managed from now on.
-        reset: settings no longer managed whose value is taken back.
-        left: settings no longer managed that somebody else had changed.
-        repaired: settings among ``changed`` that somebody else had changed.
+        adopted: settings that had an equivalent value and are managed from now on.
+        reset: settings that are no longer managed and get their previous value back.
+        kept_foreign: settings that are no longer managed and keep a value that someone else set.
+        repaired: settings among ``changed`` that someone else had changed.
     """
 
-    actions: tuple[Action, ...]
-    writes: tuple[Write, ...]
-    forgets: tuple[Key, ...]
-    changed: tuple[Key, ...] = ()
-    adopted: tuple[Key, ...] = ()
-    reset: tuple[Key, ...] = ()
-    left: tuple[Key, ...] = ()
-    repaired: tuple[Key, ...] = ()
+    actions: list[Action] = field(default_factory=list)
+    ledger_writes: list[LedgerWrite] = field(default_factory=list)
+    ledger_deletes: list[Key] = field(default_factory=list)
+    changed: list[Key] = field(default_factory=list)
+    adopted: list[Key] = field(default_factory=list)
+    reset: list[Key] = field(default_factory=list)
+    kept_foreign: list[Key] = field(default_factory=list)
+    repaired: list[Key] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do, not even in the ledger."""
-        return not (self.actions or self.writes or self.forgets)
+        """Whether there is nothing to do, the ledger included."""
+        return not (self.actions or self.ledger_writes or self.ledger_deletes)
 
-    def traces(
+    def changes(
         self, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str], now: Mapping[Key, str]
-    ) -> dict[Key, Trace]:
-        """What it did, by the ledger and the texts that it was made from, and by the texts that are stored since."""
-        rows = {one.key: one.row(now) for one in self.writes}
+    ) -> dict[Key, Change]:
+        """What the plan did: from the ledger and the stored texts that it was made from, and the texts stored now."""
+        rows = {write.key: write.row(now) for write in self.ledger_writes}
         return {
-            key: Trace(stored.get(key), ledger.get(key), now.get(key), rows.get(key)) for key in (*rows, *self.forgets)
+            key: Change(stored.get(key), ledger.get(key), now.get(key), rows.get(key))
+            for key in (*rows, *self.ledger_deletes)
         }
 
 
@@ -188,98 +189,80 @@ def plan(
     desired: Mapping[Key, Value],
     *,
     ledger: Mapping[Key, LedgerRow],
-    ours: Collection[Key],
+    owned: Collection[Key],
     stored: Mapping[Key, str],
-    standing: Collection[Key],
+    already_in_place: Collection[Key],
     orphaned: Collection[Key] = (),
 ) -> Plan:
-    """Decide what brings a database to its settings.
+    """Plan what brings a database to its settings.
 
     Args:
-        owner: the construct that will manage what is asked for.
+        owner: the construct that will manage the desired settings.
         resource: the physical id of its resource.
-        desired: what is asked for.
-        ledger: what is managed, by anybody.
-        ours: the settings in the ledger that the owner may change or give up.
+        desired: the desired settings.
+        ledger: the managed settings, of all owners.
+        owned: the settings in the ledger that the owner may change or give up.
         stored: the texts that are stored for the database and for roles in it, managed or not.
-        standing: those of ``desired`` that stand already, compared by meaning.
-        orphaned: those of ``ours`` that are asked for as before, of roles that are gone: they are noted, nothing else.
+        already_in_place: those of ``desired`` that have an equivalent value.
+        orphaned: those of ``owned`` whose desired value is unchanged and whose role was dropped: only the ledger is
+            updated.
 
     Raises:
-        OwnedByAnotherError: something asked for is managed by another owner.
+        OwnedByAnotherError: another owner manages a desired setting.
     """
-    conflicts = {key: ledger[key].owner for key in desired if key in ledger and key not in ours}
+    conflicts = {key: ledger[key].owner for key in desired if key in ledger and key not in owned}
     if conflicts:
         raise OwnedByAnotherError(conflicts)
 
-    actions: list[Action] = []
-    writes: list[Write] = []
-    changed: list[Key] = []
-    adopted: list[Key] = []
-    reset: list[Key] = []
-    left: list[Key] = []
-    repaired: list[Key] = []
-
-    forgets = [key for key in ledger if key in ours and key not in desired and key not in orphaned]
-    # Taking back comes first, so that an error of a new value cannot be confused with one of an old value.
-    for key in forgets:
+    planned = Plan()
+    planned.ledger_deletes += [key for key in ledger if key in owned and key not in desired and key not in orphaned]
+    # Resets come first, so that an error of a new value cannot be taken for an error of an old one.
+    for key in planned.ledger_deletes:
         row = ledger[key]
         if stored.get(key) != row.applied:
-            left.append(key)
+            planned.kept_foreign.append(key)
         elif row.previous != row.applied:
-            actions.append(Action(key, row.previous, is_stored=True, tolerated=TOLERATED))
-            reset.append(key)
+            planned.actions.append(_restore(key, row.previous))
+            planned.reset.append(key)
 
     for key, value in desired.items():
         known = ledger.get(key)
-        if key not in standing:
-            actions.append(Action(key, value))
-            changed.append(key)
+        if key not in already_in_place:
+            planned.actions.append(Action(key, value))
+            planned.changed.append(key)
             if known is not None and stored.get(key) != known.applied:
-                repaired.append(key)
+                planned.repaired.append(key)
         elif known is None:
-            adopted.append(key)
+            planned.adopted.append(key)
         elif known == LedgerRow(owner, resource, value, stored[key], known.previous, known.adopted):
             continue
-        writes.append(
-            Write(key, owner, resource, value, stored.get(key), key in standing)
-            if known is None
-            else Write(key, owner, resource, value, known.previous, known.adopted)
-        )
+        previous, adopted = (known.previous, known.adopted) if known else (stored.get(key), key in already_in_place)
+        planned.ledger_writes.append(LedgerWrite(key, owner, resource, value, previous, adopted))
 
     for key in orphaned:
         row = replace(ledger[key], owner=owner, resource=resource)
         if row != ledger[key]:
-            writes.append(Write.of(key, row))
-
-    return Plan(
-        tuple(actions),
-        tuple(writes),
-        tuple(forgets),
-        tuple(changed),
-        tuple(adopted),
-        tuple(reset),
-        tuple(left),
-        tuple(repaired),
-    )
+            planned.ledger_writes.append(LedgerWrite.of(key, row))
+    return planned
 
 
-def way_back(traces: Mapping[Key, Trace], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
-    """Decide what undoes that which was done: each setting is as it was, and so is what the ledger has of it.
+def plan_rollback(changes: Mapping[Key, Change], *, ledger: Mapping[Key, LedgerRow], stored: Mapping[Key, str]) -> Plan:
+    """Plan what undoes these changes, in the database and in the ledger.
 
-    Left alone is what is somebody else's by now: the value where another text stands than the one that was left, and
-    all of a setting whose row in the ledger is another than the one that was left.
+    A value that someone else changed since is kept; so is a setting with its ledger row if the row changed since.
     """
-    actions: list[Action] = []
-    writes: list[Write] = []
-    forgets: list[Key] = []
-    for key, trace in traces.items():
-        if ledger.get(key) != trace.new_row:
+    planned = Plan()
+    for key, change in changes.items():
+        if ledger.get(key) != change.new_row:
             continue
-        if stored.get(key) == trace.new_text != trace.text:
-            actions.append(Action(key, trace.text, is_stored=True, tolerated=TOLERATED))
-        if (row := trace.row) is not None:
-            writes.append(Write.of(key, row))
+        if stored.get(key) == change.new_text != change.text:
+            planned.actions.append(_restore(key, change.text))
+        if change.row is not None:
+            planned.ledger_writes.append(LedgerWrite.of(key, change.row))
         else:
-            forgets.append(key)
-    return Plan(tuple(actions), tuple(writes), tuple(forgets))
+            planned.ledger_deletes.append(key)
+    return planned
+
+
+def _restore(key: Key, text: str | None) -> Action:
+    return Action(key, text, is_stored=True, ignorable=IGNORABLE_SQLSTATES)

@@ -1,7 +1,7 @@
-"""The CloudFormation event, checked and typed. Pure.
+"""Parses and validates the properties of the custom resource. Pure functions.
 
-CloudFormation sends every scalar as text; here it becomes what it means. Settings are run through
-:func:`cdk_pinsafe.settings.to_text` again, as what was a token at synth is only known now.
+CloudFormation sends every scalar as text. Settings are validated by :func:`cdk_pinsafe.settings.to_text` again: tokens
+have their values only now.
 """
 
 import json
@@ -9,18 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, Choice, Property
 from ..errors import ApplyError, SettingError
 from ..settings import to_text
-from .messages import Target, clip
+from .messages import Target, truncate
 from .plan import Key, Value
 
 PHYSICAL_ID_PREFIX: Final = "pinsafe:"
-"""What every physical id of ours begins with. CDK's provider framework uses others for resources never created."""
+"""Prefix of the physical ids of this resource. CDK's provider framework uses others for resources never created."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database, opened by which secret, on whose behalf, and whether it is one of a list."""
+    """A database and the construct that manages its settings.
+
+    Attributes:
+        target: the database.
+        secret_arn: the secret with the credentials.
+        owner: path and stack of the construct.
+        address: stack and CDK address of the construct.
+        is_of_list: whether the resource has a list of databases.
+    """
 
     target: Target
     secret_arn: str
@@ -30,9 +39,9 @@ class Identity:
 
     @property
     def physical_id(self) -> str:
-        """Made of the database's identity and the construct's, never of the settings.
+        """The physical id of the resource. It does not depend on the settings.
 
-        Of a list of databases it is the same whatever is in it, so that a longer or shorter one is an update.
+        For a list of databases it does not depend on the list either, so that a longer or shorter list is an update.
         """
         return (
             f"{PHYSICAL_ID_PREFIX}{self.target.host}/{'*' if self.is_of_list else self.target.database}/{self.address}"
@@ -40,110 +49,108 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the database is to have.
+class DesiredState:
+    """The desired state of a database.
 
     Attributes:
-        settings: setting to text, or elements of a list.
+        settings: setting to text, or to the elements of a list.
         extensions: extensions that must exist.
-        bears_shadows: whether a setting that is set or adopted now may be beaten by a role's value.
-        recycles: whether idle sessions of before are ended after a change.
+        allow_role_overrides: whether a role's value may override a setting that is set or adopted now.
+        terminate_idle: whether idle sessions that predate a change are ended.
     """
 
     settings: Mapping[Key, Value]
     extensions: tuple[str, ...] = ()
-    bears_shadows: bool = True
-    recycles: bool = False
+    allow_role_overrides: bool = True
+    terminate_idle: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that all of the database's sessions are to have."""
+        """The parameters that are set for the database."""
         return tuple(key.name for key in self.settings if not key.role)
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that are to have something of their own."""
+        """The roles that have settings."""
         return tuple(dict.fromkeys(key.role for key in self.settings if key.role))
 
 
-def identities(properties: Mapping[str, Any]) -> tuple[Identity, ...]:
-    """Read ``Host``, ``Port``, ``SecretArn``, ``Owner``, ``Address``, and ``Database`` or the list ``Databases``.
+def parse_identities(properties: Mapping[str, Any]) -> tuple[Identity, ...]:
+    """Parse what identifies the databases, the secret and the construct.
 
     Raises:
-        ApplyError: one is missing or malformed.
+        ApplyError: a property is missing or malformed.
     """
-    is_list = "Databases" in properties
-    names = _databases(properties) if is_list else (_text(properties, "Database"),)
+    is_list = Property.DATABASES in properties
+    names = _databases(properties) if is_list else (_text(properties, Property.DATABASE),)
     host, port, secret_arn, owner, address = (
-        _text(properties, key) for key in ("Host", "Port", "SecretArn", "Owner", "Address")
+        _text(properties, name)
+        for name in (Property.HOST, Property.PORT, Property.SECRET_ARN, Property.OWNER, Property.ADDRESS)
     )
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ApplyError(f"property 'Port' must be a number between 1 and 65535, got {clip(port, 40)!r}")
+        raise ApplyError(f"property 'Port' must be a number between 1 and 65535, got {truncate(port, 40)!r}")
     return tuple(Identity(Target(host, int(port), name), secret_arn, owner, address, is_list) for name in names)
 
 
 def _databases(properties: Mapping[str, Any]) -> tuple[str, ...]:
-    names = properties["Databases"]
+    names = properties[Property.DATABASES]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise ApplyError(
-            f"property 'Databases' must be a list of one or more names of databases, got {clip(repr(names), 80)}"
+            f"property 'Databases' must be a list of one or more names of databases, got {truncate(repr(names), 80)}"
         )
     for name in names:
         if not _is_text(name):
             raise ApplyError("property 'Databases' has a name with a NUL character or that is not valid Unicode")
-    if "Database" in properties:
+    if Property.DATABASE in properties:
         raise ApplyError("properties 'Database' and 'Databases' are both given; give one of them")
-    # Two tokens may have come to the same.
+    # Two tokens may resolve to the same name.
     return tuple(dict.fromkeys(names))
 
 
-def wish(properties: Mapping[str, Any]) -> Wish:
-    """Read what the database is to have.
-
-    ``Settings`` is the JSON text of an object of parameter and value, ``RoleSettings``, which may be absent, of an
-    object of role and such an object; ``Extensions``, which may be absent, is a list of names; ``OnShadow``, which may
-    be absent, is ``warn`` or ``fail``; for ``Recycle`` see :func:`recycles`.
+def parse_desired_state(properties: Mapping[str, Any]) -> DesiredState:
+    """Parse what a Create or Update wants.
 
     Raises:
-        ApplyError: one is malformed.
-        SettingError: a setting cannot live in a database.
+        ApplyError: a property is malformed.
+        SettingError: a parameter cannot be set in a database.
     """
-    settings = _settings(_object(properties, "Settings"), "")
-    if "RoleSettings" in properties:
-        for role, given in _object(properties, "RoleSettings").items():
+    settings = _settings(_object(properties, Property.SETTINGS), "")
+    if Property.ROLE_SETTINGS in properties:
+        for role, given in _object(properties, Property.ROLE_SETTINGS).items():
             if not _is_identifier(role) or not isinstance(given, dict):
                 raise ApplyError(
                     "property 'RoleSettings' must hold roles, whose names have 1 to 63 bytes and no NUL character, "
-                    f"each with an object of parameter and value, got {clip(repr(role), 80)}"
+                    f"each with an object of parameter and value, got {truncate(repr(role), 80)}"
                 )
             settings |= _settings(given, role)
-    extensions = properties.get("Extensions", [])
+    extensions = properties.get(Property.EXTENSIONS, [])
     if not isinstance(extensions, list):
-        raise ApplyError(f"property 'Extensions' must be a list of names, got {clip(repr(extensions), 80)}")
-    return Wish(
+        raise ApplyError(f"property 'Extensions' must be a list of names, got {truncate(repr(extensions), 80)}")
+    return DesiredState(
         settings,
-        tuple(_name(item) for item in extensions),
-        bears_shadows=_choice(properties, "OnShadow", "warn", "fail") == "warn",
-        recycles=recycles(properties),
+        tuple(_extension(item) for item in extensions),
+        allow_role_overrides=_is_default(properties, ON_ROLE_OVERRIDE),
+        terminate_idle=parse_terminate_idle(properties),
     )
 
 
-def is_lenient(properties: Mapping[str, Any]) -> bool:
-    """Read ``OnError``, which may be absent: ``rollback`` or ``continue``."""
-    return _choice(properties, "OnError", "rollback", "continue") == "continue"
+def parse_continue_on_error(properties: Mapping[str, Any]) -> bool:
+    """Whether ``OnError`` is ``continue``."""
+    return not _is_default(properties, ON_ERROR)
 
 
-def recycles(properties: Mapping[str, Any]) -> bool:
-    """Read ``Recycle``, which may be absent: ``never`` or ``idle``."""
-    return _choice(properties, "Recycle", "never", "idle") == "idle"
+def parse_terminate_idle(properties: Mapping[str, Any]) -> bool:
+    """Whether ``Recycle`` is ``idle``."""
+    return not _is_default(properties, RECYCLE)
 
 
-def _choice(properties: Mapping[str, Any], key: str, default: str, *others: str) -> str:
-    value = properties.get(key, default)
-    if value not in (default, *others):
-        expected = " or ".join(repr(one) for one in (default, *others))
-        raise ApplyError(f"property {key!r} must be {expected}, got {clip(repr(value), 80)}")
-    return str(value)
+def _is_default(properties: Mapping[str, Any], choice: Choice) -> bool:
+    value = properties.get(choice.name, choice.default)
+    if value not in (choice.default, choice.other):
+        raise ApplyError(
+            f"property {choice.name!r} must be {choice.default!r} or {choice.other!r}, got {truncate(repr(value), 80)}"
+        )
+    return bool(value == choice.default)
 
 
 def _settings(given: Mapping[str, Any], role: str) -> dict[Key, Value]:
@@ -163,14 +170,14 @@ def _object(properties: Mapping[str, Any], key: str) -> dict[str, Any]:
     except ValueError:
         given = None
     if not isinstance(given, dict):
-        kind = "parameter and value" if key == "Settings" else "role and settings"
+        kind = "parameter and value" if key == Property.SETTINGS else "role and settings"
         raise ApplyError(f"property {key!r} must be the JSON text of an object of {kind}")
     return given
 
 
-def _name(item: object) -> str:
+def _extension(item: object) -> str:
     if not isinstance(item, str) or not item or not _is_text(item):
-        raise ApplyError(f"property 'Extensions' must hold names of extensions, got {clip(repr(item), 80)}")
+        raise ApplyError(f"property 'Extensions' must hold names of extensions, got {truncate(repr(item), 80)}")
     return item
 
 
@@ -184,7 +191,7 @@ def _text(properties: Mapping[str, Any], key: str) -> str:
 
 
 def _is_identifier(value: str) -> bool:
-    """PostgreSQL cuts a longer name, and would take what is left for another role's."""
+    """Whether PostgreSQL takes it as a name. It would truncate a longer one, to what may be another role's name."""
     return _is_text(value) and 1 <= len(value.encode()) <= 63
 
 

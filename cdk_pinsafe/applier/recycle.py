@@ -1,90 +1,86 @@
-"""Ending of idle sessions that began before a change, which hold the values of then for as long as they live.
+"""Ends idle sessions that began before a change, which keep the old values for as long as they live.
 
-Nothing here makes a deployment fail: what was changed is committed and verified by then.
+No error here fails a deployment: the change is committed and verified already.
 
-What it cannot rule out: a client that sends its next statement in the moment between the last look at its session and
-the signal finds it closed (57P01), as if the server had been restarted. And what an idle session keeps besides
-transactions, such as temporary tables, LISTEN or advisory locks, goes with it. Nothing of this was tried behind a real
-RDS Proxy.
+Limits: PostgreSQL may signal a session just as its client sends a statement; the client then finds the session closed
+(57P01), as after a restart of the server. An ended session loses what it keeps outside transactions, such as temporary
+tables, LISTEN and advisory locks. None of this was tried behind a real RDS Proxy.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import PinSafeError
 from . import log, sql
 from .connection import ServerError, immune_options
+from .connector import Connector
 from .deadline import Deadline, TransientError
-from .door import Door
 from .plan import Key
-from .reading import AWS_ROLES
+from .state import AWS_ROLES, run_block
 
 
 @dataclass(frozen=True)
-class Change:
-    """When something was changed that sessions take at log-in.
+class ChangedDatabase:
+    """A database whose settings changed, and which of its sessions have old values.
 
     Attributes:
         database: its name.
-        since: the server's time right after the commit, as seconds of Unix time.
-        keys: what was changed.
-        begun: sessions that began before this time, of the same kind, do not matter.
+        began_before: the server's time right after the commit, in seconds of Unix time, as text.
+        keys: the settings that changed.
+        began_since: only sessions that began at this time or later; same unit.
     """
 
     database: str
-    since: str
+    began_before: str
     keys: tuple[Key, ...]
-    begun: str = "0"
+    began_since: str = "0"
 
 
 @dataclass(frozen=True)
 class Recycled:
-    """What became of the sessions of before.
+    """The result of ending the sessions that predate the change.
 
     Attributes:
-        ended: idle ones that were ended.
-        stale: all others, which may still hold old values; None if they could not be counted.
+        ended: how many idle sessions were ended.
+        stale: how many are left, which may still have old values; None if they could not be counted.
     """
 
     ended: int = 0
     stale: int | None = None
 
 
-def recycle(door: Door, changes: Sequence[Change], deadline: Deadline) -> Recycled:
-    """End what is idle of the sessions that began before the changes, in one session of any database of the server.
+def recycle(connector: Connector, changes: Sequence[ChangedDatabase], deadline: Deadline) -> Recycled:
+    """End the idle sessions that began before the changes, from one session in any database of the server.
 
-    A session is ended if it is a client's, of the changed database and, where only settings of roles were changed, of
-    such a role; if it is idle, outside a transaction; and if it is of none of RDS's own roles. Its state is looked at
-    again right before.
+    A session is ended if it is a client's, in the changed database and, if only settings of roles changed, of one of
+    these roles; if it is idle, outside a transaction; and if its role is none of RDS's own. Its state is read again
+    right before.
     """
     request = {
         "changes": [
             {
                 "database": change.database,
-                "since": change.since,
-                "begun": change.begun,
-                "concerns_all": any(not key.role for key in change.keys),
+                "began_before": change.began_before,
+                "began_since": change.began_since,
+                "all_roles": any(not key.role for key in change.keys),
                 "roles": sorted({key.role for key in change.keys if key.role}),
             }
             for change in changes
         ],
-        "spared": sorted(AWS_ROLES),
+        "excluded_roles": sorted(AWS_ROLES),
     }
     try:
-        with door.open(deadline, immune_options(deadline)) as session:
-            session.run(sql.BEGIN_LOOKING)
-            session.run(sql.REQUEST, request=json.dumps(request, ensure_ascii=False))
-            session.run(sql.RECYCLE)
-            result = session.run(sql.RESULT)[0][0]
+        with connector.open(deadline, immune_options(deadline)) as session:
+            session.run(sql.BEGIN_READ_ONLY)
+            result = run_block(session, sql.RECYCLE, request)
     except (ServerError, TransientError, PinSafeError) as error:
-        state = error.answer.sqlstate if isinstance(error, ServerError) else ""
-        log.warning("not_recycled", kind=type(error).__name__, sqlstate=state)
+        sqlstate = error.answer.sqlstate if isinstance(error, ServerError) else ""
+        log.warning("not_recycled", kind=type(error).__name__, sqlstate=sqlstate)
         return Recycled()
     log.info("recycled", **result)
     if result["denied"]:
         log.warning("not_allowed_to_end_sessions", sessions=result["denied"], needs="pg_signal_backend")
     if result["unseen"]:
-        # PostgreSQL shows neither state nor age of others' sessions to whom it does not trust.
+        # PostgreSQL hides state and start of other users' sessions without this privilege.
         log.warning("not_allowed_to_see_sessions", sessions=result["unseen"], needs="pg_read_all_stats")
     return Recycled(result["ended"], result["stale"])

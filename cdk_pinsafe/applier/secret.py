@@ -1,7 +1,7 @@
-"""The user and password, from Secrets Manager.
+"""Reads user and password from Secrets Manager.
 
-Both kinds of secret are read: those that CDK makes, and those that RDS manages, which hold a user name and a password
-only. Host, port and database come with the event. Nothing that a secret holds is ever put into a message.
+CDK's secrets and those that RDS manages are read; the latter hold a user name and a password only. Host, port and
+database are in the event. No message has anything of a secret's content.
 """
 
 import json
@@ -12,7 +12,8 @@ from ..errors import ApplyError, UnreachableError
 
 _NO_ROUTE: Final = (
     "the applier has no way to Secrets Manager: add an interface endpoint for Secrets Manager to its subnets "
-    "(ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), let its security group in, or use subnets with a NAT gateway"
+    "(ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), allow its security group there, or use subnets with a NAT "
+    "gateway"
 )
 
 _MISSING: Final = ("ResourceNotFoundException", "InvalidRequestException")
@@ -24,7 +25,7 @@ class SecretMissingError(ApplyError):
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user and its password, which no representation shows."""
+    """A user and its password, which ``repr`` does not show."""
 
     user: str
     password: str = field(repr=False)
@@ -34,15 +35,15 @@ def read(arn: str) -> Credentials:
     """Fetch and check a secret.
 
     Raises:
-        UnreachableError: Secrets Manager did not answer.
-        SecretMissingError: it has no such secret.
-        ApplyError: it refused, or the secret does not hold what is needed.
+        UnreachableError: Secrets Manager did not respond.
+        SecretMissingError: there is no such secret.
+        ApplyError: Secrets Manager refused it, or the secret lacks a key.
     """
     return parse(arn, _fetch(arn))
 
 
 def parse(arn: str, text: str | None) -> Credentials:
-    """Take the credentials out of a secret's text."""
+    """Parse a secret's text."""
     try:
         content = json.loads(text or "")
     except ValueError:
@@ -59,7 +60,7 @@ def parse(arn: str, text: str | None) -> Credentials:
 
 
 def _fetch(arn: str) -> str | None:
-    # Imported here: it takes most of the handler's start, and a delete that concerns nobody needs none of it.
+    # Imported here, as it takes most of the handler's start, and some events do not need it.
     import boto3
     from botocore.config import Config
     from botocore.exceptions import (
@@ -83,7 +84,7 @@ def _fetch(arn: str) -> str | None:
     try:
         client: Any = boto3.client(
             "secretsmanager",
-            # A route that is missing swallows packets: without these, the error would come after minutes.
+            # Without a route packets are dropped, and with the default timeouts the error would take minutes.
             config=Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"}),
         )
         answer = client.get_secret_value(SecretId=arn)
@@ -95,8 +96,8 @@ def _fetch(arn: str) -> str | None:
         failure = UnreachableError(f"secret {arn}: {type(error).__name__}; {_NO_ROUTE}")
     except BotoCoreError as error:
         failure = ApplyError(
-            f"secret {arn}: the AWS client cannot read it ({type(error).__name__}); see that the applier's function "
-            "has its role's credentials and its region, and that the ARN is a secret's"
+            f"secret {arn}: the AWS client cannot read it ({type(error).__name__}); check that the applier's "
+            "function has its role's credentials and its region, and that the ARN is a secret's"
         )
     else:
         text: str | None = answer.get("SecretString")
@@ -111,6 +112,6 @@ def _remedy(code: str) -> str:
         case "ResourceNotFoundException":
             return "check the secret's ARN and that it still exists"
         case "InvalidRequestException":
-            return "it may be marked for deletion: restore it, or give another"
+            return "it may be marked for deletion: restore it, or pass another"
         case _:
             return "deploy again later"

@@ -1,48 +1,48 @@
-"""Every statement that the applier sends, as constant text; the DO blocks among them are in :mod:`.blocks`.
+"""Every statement that the applier sends, as constant text; the DO blocks are in :mod:`.do_blocks`.
 
-No name and no value is ever put into a statement here or elsewhere in Python: values are bound, and what PostgreSQL
-takes no parameters for (DDL) is built on the server with ``format`` and ``quote_literal``. A DO block takes no
-parameters either, so its input and its output are JSON in two transaction-local parameters, ``cdk_pinsafe.request``
-and ``cdk_pinsafe.result``.
+Python never formats a name or a value into a statement: values are bound, and DDL, which takes no parameters, is built
+on the server with ``format`` and ``quote_literal``. A DO block takes no parameters either, so its input and output are
+JSON in two transaction-local parameters, ``cdk_pinsafe.request`` and ``cdk_pinsafe.result``.
 
-Each block does its work for all settings at once: round trips do not grow with them.
+Each block handles all settings at once: the number of round trips does not depend on them.
 
-An error that is about one parameter or extension has its name, after :data:`ABOUT`, in its column field, and the role
-that it was for in its table field.
+An error about one parameter or extension has its name, after :data:`ABOUT`, in the column field, and the role in the
+table field.
 
 All but ``LOAD_LIBRARIES`` and ``FRESH_SESSION`` run with ``search_path = pg_catalog, pg_temp``. These two run in a
-session as an application gets it, where any name without a schema, and any operator, may be a look-alike.
+session as an application gets it, where a function or operator without a schema may be another one of the same name.
 """
 
 from typing import Final
 
-from .blocks import ACT as ACT
-from .blocks import CANONICALISE as CANONICALISE
-from .blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
-from .blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
-from .blocks import RECYCLE as RECYCLE
+from .do_blocks import APPLY_CHANGES as APPLY_CHANGES
+from .do_blocks import CANONICALIZE as CANONICALIZE
+from .do_blocks import CREATE_EXTENSIONS as CREATE_EXTENSIONS
+from .do_blocks import LOAD_LIBRARIES as LOAD_LIBRARIES
+from .do_blocks import RECYCLE as RECYCLE
+from .do_blocks import STORED
 
 ABOUT: Final = "pinsafe:"
-"""What the column field of an error begins with where these blocks filled it; PostgreSQL's own errors use it too."""
+"""Prefix of the column field of an error, if a block set it. PostgreSQL's own errors use the field, too."""
 
 ROLE_LOCK: Final = "pinsafe-role-"
-"""What the constraint field of such an error begins with where our user may not alter the role, whatever the parameter.
+"""Prefix of the constraint field of such an error, if the user may not alter the role at all.
 
-Behind it stands why: ``superuser``, ``createrole`` or ``admin``, as in :class:`.messages.ServerMessage`."""
+The reason follows: ``superuser``, ``createrole`` or ``admin``; see :class:`.messages.ServerMessage`."""
 
 IDENTITY: Final = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_database()"
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE"
-"""Said in full: the database's own defaults could be serializable and read-only."""
+"""With all modes: the database's defaults could be serializable and read-only."""
 
-BEGIN_COMPARING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE"
-"""One snapshot for all that is read: no lock is taken, and nobody waits."""
+BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE"
+"""One snapshot for all reads, without the advisory lock."""
 
 NO_TRANSACTION_TIMEOUT: Final = "SET LOCAL transaction_timeout = 0"
-"""For 17 and later only: 16 does not know the parameter, so it cannot be a start-up option."""
+"""For PostgreSQL 17 and later. 16 does not know the parameter, so it cannot be a start-up option."""
 
 LOCK: Final = "SELECT pg_catalog.pg_advisory_xact_lock(7227442026)"
-"""One applier at a time in a database. A statement of its own: the next one's snapshot must be younger than the lock.
+"""One applier at a time in a database. A separate statement: the next one's snapshot must be newer than the lock.
 
 Advisory locks are per database. The number is arbitrary; all versions of this library must use the same."""
 
@@ -50,23 +50,22 @@ COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
 
 SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', :path, false)"
-"""For a session that began with another path, which remains its default."""
+"""For a session that began with another path, which stays its default."""
 
 STATEMENT_TIMEOUT: Final = "SELECT pg_catalog.set_config('statement_timeout', :milliseconds, true)"
 
 REQUEST: Final = "SELECT pg_catalog.set_config('cdk_pinsafe.request', :request, true)"
 RESULT: Final = "SELECT CAST(pg_catalog.current_setting('cdk_pinsafe.result') AS pg_catalog.jsonb)"
 
-STATE: Final = """
+STATE: Final = (
+    """
 SELECT
   CAST(current_user AS text),
   CAST(pg_catalog.pg_get_userbyid(d.datdba) AS text),
   pg_catalog.pg_has_role(d.datdba, 'USAGE'),
-  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
-            CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
-     FROM pg_catalog.pg_db_role_setting AS s
-     CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    WHERE s.setdatabase = d.oid),
+  (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.role, s.value)) FROM ("""  # noqa: S608 - constants
+    + STORED
+    + """) AS s),
   (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
             pg_catalog.lower(o.option_name), pg_catalog.pg_get_userbyid(s.setrole)))
      FROM pg_catalog.pg_db_role_setting AS s
@@ -79,17 +78,18 @@ SELECT
 FROM pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
-"""One row: our user, the database's owner, whether we have the owner's rights, the values stored for the database and
-for roles in it (name in lower case, role or empty, text), the values that roles have for ``names`` in every database
-(name, role), those of ``roles`` that there are, the extensions."""
+)
+"""One row: the session's user, the database's owner, whether the user has the owner's privileges, the values stored for
+the database and for roles in it (name in lower case, role or empty, text), the values that roles have for ``names`` in
+every database (name, role), those of ``roles`` that exist, the extensions."""
 
 LEDGER_STATE: Final = """
 SELECT
   CAST(pg_catalog.pg_get_userbyid(n.nspowner) AS text),
-  n.nspowner IN (w.ours, w.owner) AND pg_catalog.pg_has_role(n.nspowner, 'USAGE'),
+  n.nspowner IN (w.user_oid, w.owner) AND pg_catalog.pg_has_role(n.nspowner, 'USAGE'),
   c.oid IS NOT NULL,
   c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relrowsecurity AND NOT c.relispartition
-    AND c.relowner IN (w.ours, w.owner) AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    AND c.relowner IN (w.user_oid, w.owner) AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
     AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) AS g
                      WHERE g.grantee <> c.relowner
                        AND g.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
@@ -111,14 +111,14 @@ SELECT
       = 'name text, role text, owner text, resource text, desired jsonb, applied text, previous text, adopted boolean, '
         'at timestamp with time zone'
 FROM pg_catalog.pg_namespace AS n
-CROSS JOIN (SELECT d.datdba AS owner, r.oid AS ours FROM pg_catalog.pg_database AS d, pg_catalog.pg_roles AS r
+CROSS JOIN (SELECT d.datdba AS owner, r.oid AS user_oid FROM pg_catalog.pg_database AS d, pg_catalog.pg_roles AS r
              WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user) AS w
 LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'setting'
 WHERE n.nspname = 'cdk_pinsafe'
 """
-"""No row without the schema; else: its owner, whether that is our user or the database's owner, whether there is a
-table, whether that is the table of ``ACT``. Triggers, rules, defaults and policies of somebody else would run with our
-rights, and whoever may write to the ledger decides what a removal sets."""
+"""No row without the schema; else: its owner, whether that is the session's user or the database's owner, whether there
+is a table, whether that is the table of ``APPLY_CHANGES``. Triggers, rules, defaults and policies of others would run
+with the session's privileges, and a writer of the ledger decides what a removal sets."""
 
 LEDGER: Final = """
 SELECT l.name, l.role, l.owner, l.resource, l.desired, l.applied, l.previous, l.adopted
@@ -130,9 +130,9 @@ AVAILABLE: Final = (
 )
 
 CLOCK: Final = "SELECT CAST(EXTRACT(epoch FROM pg_catalog.clock_timestamp()) AS text)"
-"""A number, as no session's DateStyle or time zone can change its meaning."""
+"""A number: DateStyle and time zone cannot change its meaning."""
 
-BEGIN_LOOKING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
+BEGIN_READ_ONLY: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
 
 FRESH_SESSION: Final = """
 SELECT n.value, s.source,
@@ -157,6 +157,6 @@ LEFT JOIN (
   GROUP BY pg_catalog.lower(t.option_name)
 ) AS o ON o.name OPERATOR(pg_catalog.=) n.value
 """
-"""Of each of ``names``: where this session's value comes from (NULL where ``pg_settings`` does not show it); the value
-of a placeholder, which ``pg_settings`` never shows; what is stored for the database; whether this session's user has a
-value of its own; the value that this session has."""
+"""For each of ``names``: the source of the session's value (NULL if ``pg_settings`` does not show it); the value of a
+placeholder, which ``pg_settings`` never shows; the text stored for the database; whether the session's user has an own
+value; the session's value."""

@@ -1,92 +1,100 @@
-"""The transaction that brings a database to its settings: read, plan, change, note.
+"""The transaction that brings a database to its settings: read, plan, alter, write the ledger.
 
-Each step is one statement or block, however many settings there are.
+Each step is one statement or block for all settings.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import ApplyError
 from ..settings import extension_of
 from . import log, messages, sql
-from .compare import elements
 from .connection import OVERRIDES, ServerError, Session
 from .deadline import TransientError
+from .equivalence import split_list
 from .messages import ServerMessage
-from .plan import Action, Key, LedgerRow, OwnedByAnotherError, Plan, Trace, Value, plan, way_back
-from .properties import Identity, Wish
-from .reading import State, by_key, judge, read_ledger, read_state, request, result, shadows_of
+from .plan import Action, Change, Key, LedgerRow, OwnedByAnotherError, Plan, Value, plan, plan_rollback
+from .properties import DesiredState, Identity
+from .state import (
+    State,
+    by_key,
+    compare_with_stored,
+    find_role_overrides,
+    read_ledger,
+    read_state,
+    run_block,
+    set_request,
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an apply did.
+    """What a transaction did.
 
     Attributes:
-        applied: settings asked for, which all stand now.
+        applied: the desired settings, all in place now.
         changed: those whose stored value was replaced.
-        adopted: those that stood so already and are managed from now on.
-        reset: settings no longer asked for that were taken back: removed, or replaced by what stood before.
-        left: settings no longer asked for that somebody else had changed; they stay as they are.
-        repaired: those of ``changed`` that somebody else had changed.
-        orphaned: settings asked for, as before, of a role that was dropped since; they are not in ``applied``.
-        refused: settings that could not be taken back, with the SQLSTATE; they stay in the database, unmanaged.
-        shadows: values of roles, which this library does not manage, that beat the database's, as pairs of name and
-            role.
-        committed_at: the server's time right after the commit, as seconds of Unix time, where it was asked for.
+        adopted: those that had an equivalent value and are managed from now on.
+        reset: settings that are no longer desired and got their previous value back.
+        kept_foreign: settings that are no longer desired and keep a value that someone else set.
+        repaired: those of ``changed`` that someone else had changed.
+        orphaned: unchanged desired settings of a role that was dropped since; they are not in ``applied``.
+        refused: settings that PostgreSQL did not reset, with the SQLSTATE; they stay in the database, unmanaged.
+        role_overrides: pairs of name and role: unmanaged values of roles that override the database's.
+        committed_at: the server's time right after the commit, in seconds of Unix time, as text; empty if it is not
+            needed.
     """
 
-    applied: tuple[Key, ...] = ()
-    changed: tuple[Key, ...] = ()
-    adopted: tuple[Key, ...] = ()
-    reset: tuple[Key, ...] = ()
-    left: tuple[Key, ...] = ()
-    repaired: tuple[Key, ...] = ()
-    orphaned: tuple[Key, ...] = ()
-    refused: tuple[tuple[Key, str], ...] = ()
-    shadows: tuple[tuple[str, str], ...] = ()
+    applied: Sequence[Key] = ()
+    changed: Sequence[Key] = ()
+    adopted: Sequence[Key] = ()
+    reset: Sequence[Key] = ()
+    kept_foreign: Sequence[Key] = ()
+    repaired: Sequence[Key] = ()
+    orphaned: Sequence[Key] = ()
+    refused: Sequence[tuple[Key, str]] = ()
+    role_overrides: Sequence[tuple[str, str]] = ()
     committed_at: str = ""
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a transaction leaves to verify, and to undo.
+class Applied:
+    """The result of a transaction: what verification and rollback need.
 
     Attributes:
         outcome: what it did.
         stored: the texts that are stored now, managed or not.
-        traces: what it did to each setting that it touched, be it in the ledger alone.
+        changes: what it did to each setting, changes of the ledger alone included.
     """
 
     outcome: Outcome
     stored: Mapping[Key, str] = field(default_factory=dict)
-    traces: Mapping[Key, Trace] = field(default_factory=dict)
+    changes: Mapping[Key, Change] = field(default_factory=dict)
 
-    def after(self, earlier: "Done | None") -> "Done":
-        """What both did. Whether the earlier one's COMMIT was done, which nobody knows, shows in what this one met."""
+    def merge_earlier_attempt(self, earlier: "Applied | None") -> "Applied":
+        """Merge an earlier attempt whose COMMIT had no answer. What this attempt read tells whether it succeeded."""
         if earlier is None:
             return self
-        was = earlier.traces
-        both = {key: one.after(was[key]) if key in was else one for key, one in self.traces.items()}
-        is_done_anew = was.keys() <= self.traces.keys()
-        return Done(self.outcome if is_done_anew else earlier.outcome, self.stored, {**was, **both})
-
-    def at(self, time: str) -> "Done":
-        """The same, with the time of the commit."""
-        return replace(self, outcome=replace(self.outcome, committed_at=time))
+        merged = {
+            key: change.merge_earlier(earlier.changes[key]) if key in earlier.changes else change
+            for key, change in self.changes.items()
+        }
+        is_repeated = earlier.changes.keys() <= self.changes.keys()
+        return Applied(self.outcome if is_repeated else earlier.outcome, self.stored, {**earlier.changes, **merged})
 
 
 class ExtensionsMissingError(Exception):
-    """Extensions are to be created, for which the session is not the right one."""
+    """Extensions must be created, which needs a session with ``creating_options``."""
 
 
 class Transaction:
-    """One attempt, in one session. Without a :meth:`commit` nothing of it is kept.
+    """One attempt in one session. Without :meth:`commit` it has no effect.
 
     Args:
-        session: the session; it has run nothing yet.
-        identity: which database, for whom.
-        creates: whether the session was opened with ``creating_options``, and may create extensions.
+        session: a session that has run nothing yet.
+        identity: the database and the construct.
+        creates: whether the session was opened with ``creating_options`` and may create extensions.
     """
 
     def __init__(self, session: Session, identity: Identity, *, creates: bool = False) -> None:
@@ -96,83 +104,84 @@ class Transaction:
         self._creates = creates
         self._installed: frozenset[str] = frozenset()
 
-    def run(self, wish: Wish | None, is_ours: Callable[[LedgerRow], bool]) -> Done:
-        """Do everything but the COMMIT. Without a wish, what was asked for the last time is asked for again.
+    def run(self, desired: DesiredState | None, is_owned: Callable[[LedgerRow], bool]) -> Applied:
+        """Do everything but the COMMIT.
+
+        Args:
+            desired: the desired state; None for the desired values in the ledger.
+            is_owned: selects the rows of the ledger that may be changed or given up.
 
         Raises:
             ExtensionsMissingError: extensions are missing, and this session must not create them.
-            ApplyError: why not, and what to do.
+            ApplyError: the cause and the remedy.
         """
-        try:
+        with self._translated_errors():
             self._begin()
             ledger = read_ledger(self._session, self._target)
-            ours = {key for key, row in ledger.items() if is_ours(row)}
-            if wish is None:
-                wish = Wish({key: ledger[key].desired for key in ours})
-            state = read_state(self._session, wish.names, wish.roles)
+            owned = {key for key, row in ledger.items() if is_owned(row)}
+            if desired is None:
+                desired = DesiredState({key: ledger[key].desired for key in owned})
+            state = read_state(self._session, desired.names, desired.roles)
             self._installed = state.installed
-            orphaned = self._orphaned(wish, state, {key: ledger[key].desired for key in ours})
-            state, restored = self._create(wish, state, ledger)
+            orphaned = self._orphaned(desired, state, {key: ledger[key].desired for key in owned})
+            state, restored = self._create_extensions(desired, state, ledger)
             texts = _texts_after(restored, state.stored)
-            # What belongs to a role that is gone is neither set nor given up.
-            wanted = {key: value for key, value in wish.settings.items() if key not in orphaned}
-            todo = self._plan(wanted, orphaned, ledger, ours, texts)
-            todo = replace(todo, actions=(*restored, *todo.actions))
+            # Settings of a role that was dropped are neither set nor given up.
+            wanted = {key: value for key, value in desired.settings.items() if key not in orphaned}
+            planned = self._plan(wanted, orphaned, ledger, owned, texts)
+            planned = replace(planned, actions=[*restored, *planned.actions])
             stored: Mapping[Key, str] = state.stored
             refused: tuple[tuple[Key, str], ...] = ()
-            self._may_do(todo, state)
-            if not todo.is_empty:
-                stored, refused = self._act(todo, state.stored)
-        except ServerError as error:
-            failure = self._in_words(error.answer)
-        except OwnedByAnotherError as error:
-            failure = ApplyError(messages.owned_by_another(self._target, error.conflicts))
-        else:
-            unable = {key for key, _ in refused}
-            managed = (ledger.keys() - set(todo.forgets)) | wish.settings.keys()
-            outcome = Outcome(
-                applied=tuple(wanted),
-                changed=todo.changed,
-                adopted=todo.adopted,
-                reset=tuple(key for key in todo.reset if key not in unable),
-                left=todo.left,
-                repaired=todo.repaired,
-                orphaned=tuple(orphaned),
-                refused=refused,
-                shadows=shadows_of(wish.names, stored, state.everywhere, managed),
-            )
-            touched = {key.name for key in (*todo.changed, *todo.adopted) if not key.role}
-            hidden = [shadow for shadow in outcome.shadows if shadow[0] in touched]
-            if hidden and not wish.bears_shadows:
-                raise ApplyError(messages.shadowed(self._target, hidden))
-            return Done(outcome, stored, todo.traces(ledger, texts, stored))
-        raise failure
+            if not planned.is_empty:
+                stored, refused = self._execute(planned, state)
+        not_reset = {key for key, _ in refused}
+        managed = (ledger.keys() - set(planned.ledger_deletes)) | desired.settings.keys()
+        outcome = Outcome(
+            applied=tuple(wanted),
+            changed=planned.changed,
+            adopted=planned.adopted,
+            reset=[key for key in planned.reset if key not in not_reset],
+            kept_foreign=planned.kept_foreign,
+            repaired=planned.repaired,
+            orphaned=orphaned,
+            refused=refused,
+            role_overrides=find_role_overrides(desired.names, stored, state.in_all_databases, managed),
+        )
+        touched = {key.name for key in (*planned.changed, *planned.adopted) if not key.role}
+        overridden = [pair for pair in outcome.role_overrides if pair[0] in touched]
+        if overridden and not desired.allow_role_overrides:
+            raise ApplyError(messages.overridden_by_role(self._target, overridden))
+        return Applied(outcome, stored, planned.changes(ledger, texts, stored))
 
-    def restore(self, traces: Mapping[Key, Trace]) -> list[Key]:
-        """Do everything but the COMMIT of what undoes another transaction; answers with what cannot be taken back."""
-        try:
+    def roll_back(self, changes: Mapping[Key, Change]) -> list[Key]:
+        """Undo the changes of another transaction, but for the COMMIT; return what PostgreSQL refuses to reset."""
+        with self._translated_errors():
             self._begin()
             ledger = read_ledger(self._session, self._target)
             state = read_state(self._session, (), ())
-            todo = way_back(traces, ledger=ledger, stored=state.stored)
-            # Each refusal would be borne, and the ledger would forget what still stands.
-            self._may_do(todo, state)
-            judge(self._session, {}, {}, traces.keys(), state.stored)  # for the libraries that it loads
-            _, refused = self._act(todo, state.stored)
-        except ServerError as error:
-            failure = self._in_words(error.answer)
-        else:
-            return [key for key, _ in refused]
-        raise failure
+            planned = plan_rollback(changes, ledger=ledger, stored=state.stored)
+            compare_with_stored(self._session, {}, {}, changes.keys(), state.stored)  # for the libraries that it loads
+            _, refused = self._execute(planned, state)
+        return [key for key, _ in refused]
 
     def commit(self) -> None:
-        try:
+        """Commit.
+
+        Raises:
+            ApplyError: PostgreSQL refused the commit.
+        """
+        with self._translated_errors():
             self._session.run(sql.COMMIT)
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn errors of PostgreSQL and of the planner into an :class:`ApplyError`."""
+        try:
+            yield
         except ServerError as error:
-            failure = self._in_words(error.answer)
-        else:
-            return
-        raise failure
+            raise self._apply_error(error.answer) from None
+        except OwnedByAnotherError as error:
+            raise ApplyError(messages.owned_by_another(self._target, error.conflicts)) from None
 
     def _begin(self) -> None:
         if self._creates:
@@ -180,8 +189,8 @@ class Transaction:
         (in_recovery, database) = self._session.run(sql.IDENTITY)[0]
         if database != self._target.database:
             raise ApplyError(
-                f'{self._target}: names have at most 63 bytes, PostgreSQL took "{messages.clip(database, 63)}" for it; '
-                "give the name that the database has"
+                f"{self._target}: names have at most 63 bytes, PostgreSQL took "
+                f'"{messages.truncate(database, 63)}" for it; give the name that the database has'
             )
         if in_recovery:
             raise ApplyError(
@@ -193,69 +202,69 @@ class Transaction:
             self._session.run(sql.NO_TRANSACTION_TIMEOUT)
         self._session.run(sql.LOCK)
 
-    def _orphaned(self, wish: Wish, state: State, before: Mapping[Key, Value]) -> list[Key]:
-        """What is asked for, as it was before, of roles that are gone: a way back must not fail for one dropped since.
+    def _orphaned(self, desired: DesiredState, state: State, before: Mapping[Key, Value]) -> list[Key]:
+        """The unchanged desired settings of dropped roles: a rollback must not fail because a role was dropped since.
 
         Raises:
-            ApplyError: something else is asked for of a role that the server does not have.
+            ApplyError: a changed setting is of a role that the server does not have.
         """
-        orphaned = [key for key in wish.settings if key.role and key.role not in state.roles]
-        unknown = {key.role: None for key in orphaned if before.get(key) != wish.settings[key]}
+        orphaned = [key for key in desired.settings if key.role and key.role not in state.roles]
+        unknown = {key.role: None for key in orphaned if before.get(key) != desired.settings[key]}
         if unknown:
             role, *others = unknown
             raise ApplyError(messages.role_missing(self._target, role, others))
         return orphaned
 
-    def _create(self, wish: Wish, state: State, ledger: Mapping[Key, LedgerRow]) -> tuple[State, tuple[Action, ...]]:
+    def _create_extensions(
+        self, desired: DesiredState, state: State, ledger: Mapping[Key, LedgerRow]
+    ) -> tuple[State, tuple[Action, ...]]:
         """Create the extensions that are missing, and what they require.
 
-        Their scripts may alter settings of the database, as PostGIS's alter ``search_path``. What nobody manages stays
-        so: it belongs to the extension. What the ledger has goes back to what stood there.
+        Their scripts may alter settings of the database, as PostGIS's alters ``search_path``. An unmanaged setting
+        stays altered: it belongs to the extension. A managed one is restored.
 
         Returns:
-            What the database has now, and the actions that put managed settings back.
+            The state after that, and the actions that restore managed settings.
 
         Raises:
             ExtensionsMissingError: this session must not create any.
             ApplyError: PostgreSQL refuses one.
         """
-        missing = [name for name in dict.fromkeys(wish.extensions) if name not in state.installed]
+        missing = [name for name in dict.fromkeys(desired.extensions) if name not in state.installed]
         if not missing:
             return state, ()
         if not self._creates:
             raise ExtensionsMissingError
-        request(self._session, missing)
+        set_request(self._session, missing)
         try:
             self._session.create_extensions()
         except ServerError as error:
-            refused = error.answer
-        else:
-            now = read_state(self._session, wish.names, wish.roles)
-            self._installed = now.installed
-            keys = sorted(state.stored.keys() | now.stored.keys())
-            altered = [key for key in keys if state.stored.get(key) != now.stored.get(key)]
-            restored = tuple(Action(key, state.stored.get(key), is_stored=True) for key in altered if key in ledger)
-            log.info(
-                "extensions_created",
-                extensions=sorted(now.installed - state.installed),
-                settings_altered=altered,
-                settings_restored=[action.key for action in restored],
-            )
-            return now, restored
-        is_offered = not refused.about or self._is_offered(refused.about)
-        answer = replace(refused, about=refused.about or messages.names(missing, 100))
-        raise ApplyError(messages.extension_refused(self._target, answer, is_offered=is_offered))
+            is_available = not error.answer.about or self._is_available(error.answer.about)
+            answer = replace(error.answer, about=error.answer.about or messages.list_names(missing, 100))
+            raise ApplyError(messages.extension_refused(self._target, answer, is_available=is_available)) from None
+        now = read_state(self._session, desired.names, desired.roles)
+        self._installed = now.installed
+        keys = sorted(state.stored.keys() | now.stored.keys())
+        altered = [key for key in keys if state.stored.get(key) != now.stored.get(key)]
+        restored = tuple(Action(key, state.stored.get(key), is_stored=True) for key in altered if key in ledger)
+        log.info(
+            "extensions_created",
+            extensions=sorted(now.installed - state.installed),
+            settings_altered=altered,
+            settings_restored=[action.key for action in restored],
+        )
+        return now, restored
 
     def _plan(
         self,
-        wanted: Mapping[Key, Value],
+        desired: Mapping[Key, Value],
         orphaned: Collection[Key],
         ledger: Mapping[Key, LedgerRow],
-        ours: Collection[Key],
+        owned: Collection[Key],
         stored: Mapping[Key, str],
     ) -> Plan:
-        """Let the server check and canonicalise what is desired and what stands, then plan."""
-        standing, refused = judge(self._session, wanted, ledger, ours, stored)
+        """Let the server check the desired values and compare them with what is stored, then plan."""
+        in_place, refused = compare_with_stored(self._session, desired, ledger, owned, stored)
         if refused:
             others = [str(Key(error.about, error.role)) for error in refused[1:]]
             raise ApplyError(
@@ -264,54 +273,56 @@ class Transaction:
         return plan(
             self._identity.owner,
             self._identity.physical_id,
-            wanted,
+            desired,
             ledger=ledger,
-            ours=ours,
+            owned=owned,
             stored=stored,
-            standing=standing,
+            already_in_place=in_place,
             orphaned=orphaned,
         )
 
-    def _may_do(self, todo: Plan, state: State) -> None:
-        if not todo.is_empty and not state.may_alter:
+    def _execute(self, planned: Plan, state: State) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
+        """Run the plan.
+
+        Returns:
+            All texts that are stored now, and what PostgreSQL refused to reset, with the SQLSTATE.
+
+        Raises:
+            ApplyError: the user may not alter the database. PostgreSQL would refuse each reset with a SQLSTATE that is
+                ignored, and the ledger would lose settings that are still stored.
+        """
+        if not planned.is_empty and not state.may_alter:
             raise ApplyError(messages.not_owner(self._target, state.user, state.owner))
-
-    def _act(self, todo: Plan, stored: Mapping[Key, str]) -> tuple[Mapping[Key, str], tuple[tuple[Key, str], ...]]:
-        """Change and note; answers with all that is stored now, and with what could not be taken back."""
-        concerned = {action.key for action in todo.actions} | {row.key for row in todo.writes} | set(todo.forgets)
-        request(
-            self._session,
-            {
-                "expected": [{**_names(key), "value": stored.get(key)} for key in concerned],
-                "actions": [
-                    {
-                        **_names(action.key),
-                        "elements": _elements(action.key.name, action.value, is_stored=action.is_stored),
-                        "tolerated": action.tolerated,
-                    }
-                    for action in todo.actions
-                ],
-                "writes": [
-                    {
-                        **_names(row.key),
-                        "owner": row.owner,
-                        "resource": row.resource,
-                        "desired": row.desired,
-                        "applied": row.applied,
-                        "previous": row.previous,
-                        "adopted": row.adopted,
-                    }
-                    for row in todo.writes
-                ],
-                "forgets": [_names(key) for key in todo.forgets],
-            },
+        concerned = (
+            {action.key for action in planned.actions}
+            | {write.key for write in planned.ledger_writes}
+            | set(planned.ledger_deletes)
         )
-        self._session.run(sql.ACT)
-        answer = result(self._session)
-        refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in answer["refused"])
-        return by_key(answer["stored"]), refused
+        request = {
+            "expected": [{**_names(key), "value": state.stored.get(key)} for key in concerned],
+            "actions": [
+                {**_names(action.key), "elements": _elements(action), "ignorable": action.ignorable}
+                for action in planned.actions
+            ],
+            "ledger_writes": [
+                {
+                    **_names(write.key),
+                    "owner": write.owner,
+                    "resource": write.resource,
+                    "desired": write.desired,
+                    "applied": write.applied,
+                    "previous": write.previous,
+                    "adopted": write.adopted,
+                }
+                for write in planned.ledger_writes
+            ],
+            "ledger_deletes": [_names(key) for key in planned.ledger_deletes],
+        }
+        result = run_block(self._session, sql.APPLY_CHANGES, request)
+        refused = tuple((Key(name, role), sqlstate) for name, role, sqlstate in result["refused"])
+        return by_key(result["stored"]), refused
 
-    def _in_words(self, answer: ServerMessage) -> ApplyError:
+    def _apply_error(self, answer: ServerMessage) -> ApplyError:
         if answer.about:
             return ApplyError(
                 messages.setting_refused(
@@ -321,12 +332,12 @@ class Transaction:
         return ApplyError(messages.other_error(self._target, answer))
 
     def _is_known(self, name: str) -> bool:
-        """Whether a refused parameter is of an extension that this package or the server knows; it ends the work."""
+        """Whether this package or the server knows the extension of a refused parameter. Ends the transaction."""
         extension = extension_of(name)
-        return extension is None or not name.startswith(f"{extension}.") or self._is_offered(extension)
+        return extension is None or not name.startswith(f"{extension}.") or self._is_available(extension)
 
-    def _is_offered(self, extension: str) -> bool:
-        """Whether the server has such an extension, or cannot be asked; it ends the work."""
+    def _is_available(self, extension: str) -> bool:
+        """Whether the server has the extension, or does not answer. Ends the transaction."""
         try:
             self._session.run(sql.ROLLBACK)
             return bool(self._session.run(sql.AVAILABLE, name=extension))
@@ -335,7 +346,7 @@ class Transaction:
 
 
 def _texts_after(actions: Iterable[Action], stored: Mapping[Key, str]) -> Mapping[Key, str]:
-    """What is stored once these texts were put back."""
+    """The texts that are stored once these actions are done."""
     texts = {action.key: action.value for action in actions}
     return {key: str(text) for key, text in {**stored, **texts}.items() if text is not None}
 
@@ -344,9 +355,9 @@ def _names(key: Key) -> dict[str, str]:
     return {"name": key.name, "role": key.role}
 
 
-def _elements(name: str, value: Value | None, *, is_stored: bool) -> list[str] | None:
-    if value is None:
+def _elements(action: Action) -> list[str] | None:
+    if action.value is None:
         return None
-    if isinstance(value, tuple):
-        return list(value)
-    return list(elements(name, value)) if is_stored else [value]
+    if isinstance(action.value, tuple):
+        return list(action.value)
+    return list(split_list(action.key.name, action.value)) if action.is_stored else [action.value]

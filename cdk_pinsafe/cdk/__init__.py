@@ -9,6 +9,7 @@ from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging, EnhancedLoggingOnAlarm, EnhancedLoggingRenewal
 from .on_error import OnError
+from .on_role_override import OnRoleOverride
 from .pinning_logs import PinningLogs
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
@@ -22,6 +23,7 @@ __all__ = [
     "EnhancedLoggingRenewal",
     "IPinSafeProxy",
     "OnError",
+    "OnRoleOverride",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",

@@ -24,7 +24,7 @@ CA_BUNDLE_VARIABLE: Final = "CDK_PINSAFE_CA_BUNDLE"
 """Environment variable: path of a PEM file to trust instead of RDS's certificate authorities."""
 
 _PACKAGE: Final = Path(__file__).parent.parent
-_OWN: Final = ("__init__.py", "errors.py", "settings/*.py", "applier/*.py", "applier/*.pem")
+_OWN: Final = ("__init__.py", "contract.py", "errors.py", "settings/*.py", "applier/*.py", "applier/*.pem")
 _DRIVER: Final = "pg8000"
 _CA_BUNDLE: Final = PurePosixPath("cdk_pinsafe/applier/rds-global-bundle.pem")
 # Time zones, which dateutil includes in one form or the other and the applier does not use.

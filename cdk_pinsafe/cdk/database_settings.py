@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_ec2 as ec2
@@ -12,6 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, RESOURCE_TYPE, Attribute, Property
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, meant
@@ -23,12 +23,11 @@ from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard, dimension_value
 from .extension_checks import check_offered
 from .on_error import OnError
+from .on_role_override import OnRoleOverride
 from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
 from .time_zone_checks import check_time_zones
-
-RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 
 
 class DatabaseSettings(Construct):
@@ -72,12 +71,8 @@ class DatabaseSettings(Construct):
             TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam`` loses its password
             login. The stored values are read back, but not checked in a new session, since only the role itself can log
             in as it. Default: none.
-        on_shadow: what to do where a role has a value of its own (``ALTER ROLE … SET``, not of ``role_settings``) for
-            a setting that this deployment sets, changes or takes over, which for that role beats the database's:
-            ``warn`` says so in the applier's log and in :attr:`shadowed`; ``fail`` fails the deployment with the names
-            of setting and role, and changes nothing. A setting that was in place before is only warned of, so that a
-            way back cannot fail. RDS's own roles do not count. What clients send themselves beats the database's as
-            well, but is their sessions' own and cannot be seen from here. Default: ``warn``.
+        on_role_override: what to do if a role has a value of its own for a setting; see :class:`OnRoleOverride`.
+            Default: ``OnRoleOverride.WARN``.
         recycle: which connections that were opened before a change are terminated after it. The attributes ``Recycled``
             and ``Stale`` of the resource are the number of those, and of those left that may have old values. Default:
             ``Recycle.NEVER``.
@@ -122,7 +117,7 @@ class DatabaseSettings(Construct):
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
         on_error: OnError = OnError.ROLLBACK,
-        on_shadow: Literal["warn", "fail"] = "warn",
+        on_role_override: OnRoleOverride = OnRoleOverride.WARN,
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -179,24 +174,28 @@ class DatabaseSettings(Construct):
         names = [("", name) for name in texts] + [(role, name) for role in role_texts for name in role_texts[role]]
         Claims.add(self, host, port, [(one, role, name.lower()) for one in databases for role, name in names])
         identity: dict[str, object] = {
-            "Host": host,
-            "Port": port,
-            **({"Database": database_name} if isinstance(database_name, str) else {"Databases": databases}),
-            "SecretArn": target.secret.secret_arn,
+            Property.HOST: host,
+            Property.PORT: port,
+            **(
+                {Property.DATABASE: database_name}
+                if isinstance(database_name, str)
+                else {Property.DATABASES: databases}
+            ),
+            Property.SECRET_ARN: target.secret.secret_arn,
             # With the stack's name, since two stacks of the same code may share a database.
-            "Owner": owner,
-            "Address": f"{_deployed_name(self)}.{self.node.addr}",
+            Property.OWNER: owner,
+            Property.ADDRESS: f"{_deployed_name(self)}.{self.node.addr}",
         }
         properties = {
             **identity,
             # As JSON text, since CloudFormation turns numbers and booleans of properties into strings.
-            "Settings": Stack.of(self).to_json_string(texts),
-            **({"RoleSettings": Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
-            "Extensions": list(extensions),
-            **({"Recycle": recycle.value} if recycle != Recycle.NEVER else {}),
-            **({"OnError": on_error.value} if on_error is not OnError.ROLLBACK else {}),
-            **({"OnShadow": on_shadow} if on_shadow != "warn" else {}),
-            **({"DriftCheck": dimension_value(owner)} if drift_check is not None else {}),
+            Property.SETTINGS: Stack.of(self).to_json_string(texts),
+            **({Property.ROLE_SETTINGS: Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
+            Property.EXTENSIONS: list(extensions),
+            **RECYCLE.as_property(recycle.value),
+            **ON_ERROR.as_property(on_error.value),
+            **ON_ROLE_OVERRIDE.as_property(on_role_override.value),
+            **({Property.DRIFT_CHECK: dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
             self,
@@ -231,17 +230,17 @@ class DatabaseSettings(Construct):
             self.drift_guard.node.add_dependency(self.resource)
 
     @property
-    def shadowed(self) -> str:
-        """Token: names of settings, joined by commas, that a value of some role beat at deployment; mostly empty.
+    def overridden_by_role(self) -> str:
+        """Token: names of settings, joined by commas, that some role's value overrode at deployment; usually empty.
 
         Values of ``role_settings``, here or in another ``DatabaseSettings``, and those of RDS's own roles do not count.
         """
-        return self.resource.get_att_string("Shadowed")
+        return self.resource.get_att_string(Attribute.OVERRIDDEN_BY_ROLE)
 
     @property
     def failed(self) -> str:
         """Token: comma-separated names of databases that failed with ``OnError.CONTINUE``; usually empty."""
-        return self.resource.get_att_string("Failed")
+        return self.resource.get_att_string(Attribute.FAILED)
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
         """A policy for this construct only, which is deleted after the settings.

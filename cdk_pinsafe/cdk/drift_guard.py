@@ -8,6 +8,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from ..contract import DRIFT_CHECK, METRIC_DIMENSION, METRIC_NAMESPACE, DriftCheckEvent, Metric
 from . import metrics
 from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
@@ -15,15 +16,12 @@ from .metrics import MetricOptions
 from .props import checked
 from .service_role import service_role
 
-NAMESPACE: Final = "cdk-pinsafe"
-"""Namespace of the metrics. Their one dimension is ``DatabaseSettings``, the construct's path and stack."""
-DIMENSION: Final = "DatabaseSettings"
 _LEAST, _MOST = 300, 86_400
 _PERIODS_WITHOUT: Final = 3
 
 
 def dimension_value(name: str) -> str:
-    """The value of :data:`DIMENSION`; CloudWatch takes ASCII only."""
+    """The value of the metrics' dimension, for which CloudWatch takes ASCII only."""
     return name.encode("ascii", "replace").decode()
 
 
@@ -32,7 +30,7 @@ class DriftGuard(Construct):
 
     The applier publishes metrics in its log, in CloudWatch's embedded metric format, so isolated subnets need no other
     endpoint: ``Drifted`` (settings that are stored with another value than deployed, that a new session does not
-    get, or that the ledger lost), ``Shadowed`` (settings that a role's own value overrides), ``Repaired`` and
+    get, or that the ledger lost), ``OverriddenByRole`` (settings that a role's own value overrides), ``Repaired`` and
     ``Unchecked`` (databases that could not be checked). Not tried on AWS.
 
     The first check runs at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
@@ -71,8 +69,8 @@ class DriftGuard(Construct):
         self._dimension = dimension_value(name)
         self._period = interval
         role = service_role(self, "Role", "scheduler.amazonaws.com", "lambda:InvokeFunction", function.function_arn)
-        event = {
-            "RequestType": "DriftCheck",
+        event: DriftCheckEvent = {
+            "RequestType": DRIFT_CHECK,
             "Name": self._dimension,
             "Repair": repairs,
             "Settings": [{"name": parameter.lower(), "role": whose} for parameter, whose in settings],
@@ -98,14 +96,14 @@ class DriftGuard(Construct):
         )
         self.drifted = self._alarm(
             "Drifted",
-            "Drifted",
+            Metric.DRIFTED,
             f"Settings of {name} drifted; see the applier's log, or run pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
         self.check_failed = self._alarm(
             f"CheckFailed{minutes}",
-            "Unchecked",
+            Metric.UNCHECKED,
             f"Checks of the settings of {name} fail; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
@@ -127,13 +125,15 @@ class DriftGuard(Construct):
         """A metric of the checks. Default: Maximum over the time between two checks.
 
         Args:
-            metric_name: ``Drifted``, ``Shadowed``, ``Repaired`` or ``Unchecked``.
+            metric_name: ``Drifted``, ``OverriddenByRole``, ``Repaired`` or ``Unchecked``.
             options: CDK's ``cloudwatch.MetricOptions``.
         """
         metrics.check_period(self, options)
-        defaults = MetricOptions(dimensions_map={DIMENSION: self._dimension}, statistic="Maximum", period=self._period)
+        defaults = MetricOptions(
+            dimensions_map={METRIC_DIMENSION: self._dimension}, statistic="Maximum", period=self._period
+        )
         return cloudwatch.Metric(
-            namespace=NAMESPACE, metric_name=metric_name, **metrics.with_defaults(options, defaults)
+            namespace=METRIC_NAMESPACE, metric_name=metric_name, **metrics.with_defaults(options, defaults)
         ).attach_to(self)
 
     def _alarm(

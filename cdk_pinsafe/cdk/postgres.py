@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import jsii
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Token, Validations
@@ -24,6 +24,7 @@ from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .extension_checks import check_preloaded
+from .on_role_override import OnRoleOverride
 from .props import checked
 from .proxy import PinSafeProxy
 from .recycle import Recycle
@@ -61,7 +62,7 @@ class PinSafePostgres(Construct):
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
         role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so add these in a
             later deployment than the instance. Default: none.
-        on_shadow: what to do where a role's own value beats a setting; see :class:`DatabaseSettings`. Default:
+        on_role_override: what to do if a role's own value overrides a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
         recycle: which connections are terminated after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
         drift_check: how often to check whether settings drifted; see :class:`DatabaseSettings`. Its alarms have
@@ -117,7 +118,7 @@ class PinSafePostgres(Construct):
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_shadow: Literal["warn", "fail"] = "warn",
+        on_role_override: OnRoleOverride = OnRoleOverride.WARN,
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -194,7 +195,7 @@ class PinSafePostgres(Construct):
             database_name=database_name,
             settings=settings or {},
             role_settings=role_settings,
-            on_shadow=on_shadow,
+            on_role_override=on_role_override,
             recycle=recycle,
             drift_check=drift_check,
             drift_repair=drift_repair,

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..contract import RESOURCE_TYPE, Property
 from ..errors import RehearsalError
 from .database_client import SettingValue
 
-__all__ = ["SETTINGS_TYPE", "UNKNOWN_ACCOUNT", "UNKNOWN_REGION", "Assembly", "SettingsResource", "StackArtifact"]
+__all__ = ["UNKNOWN_ACCOUNT", "UNKNOWN_REGION", "Assembly", "SettingsResource", "StackArtifact"]
 
-SETTINGS_TYPE = "Custom::PinSafeDatabaseSettings"
 UNKNOWN_ACCOUNT, UNKNOWN_REGION = "unknown-account", "unknown-region"
 """How an assembly writes the account and region of a stack without an explicit environment."""
 
@@ -96,16 +96,16 @@ class Assembly:
             SettingsResource(
                 path.relative_to(self.folder),
                 logical_id,
-                _text(resource["Properties"]["Owner"]),
-                _text(resource["Properties"]["Address"]),
-                host if isinstance(host := resource["Properties"]["Host"], str) else None,
-                _parsed(resource["Properties"].get("Settings")),
-                tuple(resource["Properties"].get("Extensions", ())),
+                _text(resource["Properties"][Property.OWNER]),
+                _text(resource["Properties"][Property.ADDRESS]),
+                host if isinstance(host := resource["Properties"][Property.HOST], str) else None,
+                _parsed(resource["Properties"].get(Property.SETTINGS)),
+                tuple(resource["Properties"].get(Property.EXTENSIONS, ())),
                 resource.get("DeletionPolicy") == "Retain",
             )
             for path, template in self._templates()
             for logical_id, resource in _resources(template).items()
-            if resource["Type"] == SETTINGS_TYPE
+            if resource["Type"] == RESOURCE_TYPE
         ]
 
     def with_setting(self, resource: SettingsResource, name: str, value: SettingValue, folder: Path) -> "Assembly":
@@ -114,17 +114,17 @@ class Assembly:
             raise RehearsalError(f"the settings of {resource.owner} hold tokens and cannot be changed in the template")
         copy = self.copy(folder)
         kept = {key: given for key, given in resource.settings.items() if key.lower() != name.lower()}
-        copy._edit(resource, Settings=json.dumps({**kept, name: value}))
+        copy._edit(resource, {Property.SETTINGS: json.dumps({**kept, name: value})})
         return copy
 
     def without_extensions(self, resource: SettingsResource, gone: Collection[str], folder: Path) -> "Assembly":
         """A copy, in `folder`, without some extensions and their settings."""
         copy = self.copy(folder)
-        changes: dict[str, object] = {"Extensions": [name for name in resource.extensions if name not in gone]}
+        changes: dict[str, object] = {Property.EXTENSIONS: [name for name in resource.extensions if name not in gone]}
         if resource.settings is not None:
             kept = {name: value for name, value in resource.settings.items() if name.partition(".")[0] not in gone}
-            changes["Settings"] = json.dumps(kept)
-        copy._edit(resource, **changes)
+            changes[Property.SETTINGS] = json.dumps(kept)
+        copy._edit(resource, changes)
         return copy
 
     def copy(self, folder: Path) -> "Assembly":
@@ -138,7 +138,7 @@ class Assembly:
             (nested / "manifest.json").write_text(json.dumps(content, indent=1))
         return copy
 
-    def _edit(self, resource: SettingsResource, **properties: object) -> None:
+    def _edit(self, resource: SettingsResource, properties: Mapping[str, object]) -> None:
         path = self.folder / resource.template
         content = json.loads(path.read_text())
         content["Resources"][resource.logical_id]["Properties"].update(properties)

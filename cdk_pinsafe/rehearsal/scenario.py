@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..contract import RESOURCE_TYPE, Property
 from ..errors import RehearsalError
 from ..localcloud.client import Account, CustomResourceRequest, LocalCloud
 from ..localcloud.databases import scoped
 from ..localcloud.proxies import recording_of
 from ..localpg.installations import wheel_installation
 from ..localpg.tls import CertificateAuthority
-from .assembly import SETTINGS_TYPE, Assembly, SettingsResource
+from .assembly import Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
 from .database_client import Login, SettingValue, check_settings, read, text_of
 from .environments import Environments, check_deployed, label
@@ -244,7 +245,7 @@ class Story:
             pass
         else:
             raise RehearsalError(f"the deployment of {_PARAMETER} = {_BAD_VALUE} succeeded, it should have failed")
-        request = _latest(cloud.requests(SETTINGS_TYPE))[resource.address]
+        request = _latest(cloud.requests(RESOURCE_TYPE))[resource.address]
         stack, client = request.stack, cloud.client("cloudformation", request.environment)
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
         failed = [
@@ -301,22 +302,24 @@ class Story:
 
     def _targets(self, cloud: LocalCloud) -> list[_Target]:
         """The databases that CloudFormation sent settings to, and how they would be without."""
-        requests = _latest(cloud.requests(SETTINGS_TYPE))
+        requests = _latest(cloud.requests(RESOURCE_TYPE))
         plain: dict[int, Login] = {}
         extensions = list(
-            dict.fromkeys(name for request in requests.values() for name in request.properties.get("Extensions") or ())
+            dict.fromkeys(
+                name for request in requests.values() for name in request.properties.get(Property.EXTENSIONS) or ()
+            )
         )
         targets = []
         versions = self._versions(cloud)
         for address, request in requests.items():
             properties = request.properties
             secrets = cloud.client("secretsmanager", request.environment)
-            secret = json.loads(secrets.get_secret_value(SecretId=properties["SecretArn"])["SecretString"])
-            port = int(properties["Port"])
+            secret = json.loads(secrets.get_secret_value(SecretId=properties[Property.SECRET_ARN])["SecretString"])
+            port = int(properties[Property.PORT])
             login = Login(
-                properties["Host"],
+                properties[Property.HOST],
                 port,
-                properties.get("Database") or properties["Databases"][0],
+                properties.get(Property.DATABASE) or properties[Property.DATABASES][0],
                 secret["username"],
                 secret["password"],
                 self._authority.certificate,
@@ -324,9 +327,9 @@ class Story:
             if port not in plain:
                 self._note_version(login, versions.get(port))
                 plain[port] = login.create_empty_database("without_settings", extensions)
-            settings = json.loads(properties["Settings"])
+            settings = json.loads(properties[Property.SETTINGS])
             before = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
-            owner = properties["Owner"]
+            owner = properties[Property.OWNER]
             targets.append(_Target(address, owner, request.environment, login, plain[port], settings, before))
         return targets
 
@@ -389,7 +392,7 @@ def _switch_off_deletion_protection(cloud: LocalCloud, account: Account) -> None
 
 def _latest(requests: list[CustomResourceRequest]) -> dict[str, CustomResourceRequest]:
     """The last request to each `DatabaseSettings`, by its construct's address."""
-    return {request.properties["Address"]: request for request in requests}
+    return {request.properties[Property.ADDRESS]: request for request in requests}
 
 
 def _has_no_vector(login: Login) -> bool:

@@ -1,4 +1,4 @@
-"""Real servers for the applier: every installation of this machine, through TLS that is verified in full."""
+"""Real servers for the applier: every installation on this machine, with verified TLS."""
 
 import contextlib
 import secrets
@@ -11,8 +11,8 @@ from cdk_pinsafe.applier import connection, secret
 from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
 from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
 
-from .trusting import debian_installations, offered, trusting_copy
-from .world import MASTER, Cluster, Database, Secrets
+from .harness import MASTER, Cluster, Database, FakeSecretsManager
+from .trusted_extensions import debian_installations, offered, trusting_copy
 
 
 def _name(installation: Installation) -> str:
@@ -21,7 +21,7 @@ def _name(installation: Installation) -> str:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    """The authority that every server's certificate comes from."""
+    """The authority that signs every server's certificate."""
     return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
@@ -48,14 +48,14 @@ def running(
 def cluster(
     request: pytest.FixtureRequest, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """Each server of this machine in turn."""
+    """Each server on this machine in turn."""
     with running(request.param, authority, tmp_path_factory.mktemp("cluster")) as one:
         yield one
 
 
 @pytest.fixture(scope="session", params=debian_installations(), ids=_name)
 def trusting(request: pytest.FixtureRequest) -> Iterator[Installation]:
-    """Each of Debian's installations in turn, whose extensions its database's owner may create, as on RDS."""
+    """Each of Debian's installations in turn, with extensions that the database's owner may create, as on RDS."""
     with trusting_copy(request.param) as copy:
         yield copy
 
@@ -70,36 +70,42 @@ def trusting_cluster(
 
 
 @pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Secrets:
-    """The secrets that the applier can read: the one thing of AWS that is replaced."""
-    vault = Secrets()
-    monkeypatch.setattr(secret, "read", vault.read)
-    return vault
+def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> FakeSecretsManager:
+    """The secrets that the applier can read: the only part of AWS that is replaced."""
+    secrets_manager = FakeSecretsManager()
+    monkeypatch.setattr(secret, "read", secrets_manager.read)
+    return secrets_manager
 
 
 @pytest.fixture
 def database(
-    cluster: Cluster, vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster,
+    secrets_manager: FakeSecretsManager,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
-    """A fresh database of the master user."""
+    """An empty database of the master user."""
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    with cluster.fresh_database(vault) as fresh:
+    with cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def trusting_database(
-    trusting_cluster: Cluster, vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+    trusting_cluster: Cluster,
+    secrets_manager: FakeSecretsManager,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Database]:
-    """A fresh database of a server that has Debian's extensions."""
+    """An empty database of a server that has Debian's extensions."""
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    with trusting_cluster.fresh_database(vault) as fresh:
+    with trusting_cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def postgis_database(trusting_database: Database) -> Database:
-    """A fresh database of a server that has PostGIS."""
+    """An empty database of a server that has PostGIS."""
     if "postgis_tiger_geocoder" not in offered(trusting_database):
         pytest.skip(f"postgresql-{trusting_database.cluster.major}-postgis-3-scripts is not installed")
     return trusting_database
@@ -107,7 +113,7 @@ def postgis_database(trusting_database: Database) -> Database:
 
 @pytest.fixture
 def vector_database(database: Database) -> Database:
-    """A fresh database of a server that has pgvector."""
+    """An empty database of a server that has pgvector."""
     if not database.cluster.installation.has_vector:
         pytest.skip("this installation has no pgvector")
     return database

@@ -1,7 +1,7 @@
-"""What a database must hold after each event: the applier's promises, restated in plain Python.
+"""What a database must have after each event: the applier's contract, restated in plain Python.
 
-It shares no code with the applier and knows no SQL. Which spellings of a value mean the same, which text PostgreSQL
-stores for each, and what it refuses, is written down here for the few parameters that it plays with.
+It shares no code with the applier and knows no SQL. For the few parameters that it uses, it has the spellings of a
+value that are equivalent, the text that PostgreSQL stores for each, and the values that PostgreSQL refuses.
 """
 
 import copy
@@ -13,14 +13,14 @@ Asked: TypeAlias = str | tuple[str, ...]
 
 
 class Key(NamedTuple):
-    """Where a value is stored: for a role in the database, or, with an empty role, for the database."""
+    """Identifies a setting: of a role in the database, or, with an empty role, of the database."""
 
     role: str
     name: str
 
 
 class Spelling(NamedTuple):
-    """One way to write a value: as a construct asks for it, as PostgreSQL stores it, and what it means."""
+    """One way to write a value: as desired, as PostgreSQL stores it, and its meaning."""
 
     asked: Asked
     stored: str
@@ -29,15 +29,15 @@ class Spelling(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameter:
-    """What PostgreSQL makes of a parameter.
+    """How PostgreSQL handles a parameter.
 
     Attributes:
         name: in lower case.
-        spellings: values that it takes.
-        bad: values that it refuses.
-        idle: meanings that it stores, but that no session gets.
-        extension: where it is missing, only a superuser may set or reset the parameter.
-        locked: only a superuser may ever do.
+        spellings: valid values.
+        bad: values that PostgreSQL refuses.
+        idle: meanings that PostgreSQL stores, but that no session gets.
+        extension: without it, only a superuser may set or reset the parameter.
+        locked: only a superuser may set it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Parameter:
 
 
 def _texts(**meanings: str) -> tuple[Spelling, ...]:
-    """Values that are stored as they are asked for: each meaning with its spellings, separated by ``|``."""
+    """Values that are stored as written: each meaning with its spellings, separated by ``|``."""
     return tuple(Spelling(text, text, meaning) for meaning, texts in meanings.items() for text in texts.split("|"))
 
 
@@ -88,7 +88,7 @@ PARAMETERS: Final = {
 OWNED: Final = "already managed by"
 MISSING: Final = "create the database first"
 REFUSED: Final = "nothing was changed"
-SHADOWED: Final = "has a value of its own"
+OVERRIDDEN: Final = "has a value of its own"
 ROLELESS: Final = "the server has no such role"
 IDLE: Final = "it is stored, but a fresh session takes its value from"
 
@@ -99,7 +99,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Row:
-    """What the ledger has of a setting."""
+    """A row of the ledger."""
 
     owner: str
     resource: str
@@ -110,25 +110,25 @@ class Row:
 
 
 class Answer(NamedTuple):
-    """What CloudFormation is told."""
+    """The response."""
 
     applied: int = 0
     changed: int = 0
     adopted: int = 0
     reset: int = 0
-    shadowed: frozenset[str] = frozenset()
+    overridden: frozenset[str] = frozenset()
 
 
 @dataclass
 class Model:
-    """A database that is there, until it is dropped.
+    """A database.
 
     Attributes:
-        stored: what it has, by anybody.
-        ledger: what is managed.
-        extensions: what was created in it.
-        roles: those of the whole server.
-        is_there: whether it is.
+        stored: the stored texts, managed or not.
+        ledger: the ledger.
+        extensions: the extensions in it.
+        roles: those of the server.
+        is_there: False once it was dropped.
     """
 
     stored: dict[Key, str] = field(default_factory=dict)
@@ -141,28 +141,28 @@ class Model:
         self,
         owner: str,
         resource: str,
-        wish: Mapping[Key, Asked],
+        desired: Mapping[Key, Asked],
         extensions: Iterable[str] = (),
         *,
-        heir_of: Collection[str] = (),
-        bears_shadows: bool,
+        predecessors: Collection[str] = (),
+        allow_role_overrides: bool,
     ) -> Answer:
-        """A Create, or an Update: either all is as wished for, or nothing has happened."""
+        """A Create or an Update: it does everything or nothing."""
         if not self.is_there:
             raise RefusedError(MISSING)
         before = copy.deepcopy(self)
         try:
             self.extensions.update(extensions)
-            return self._apply(owner, resource, wish, {owner, *heir_of}, bears_shadows)
+            return self._apply(owner, resource, desired, {owner, *predecessors}, allow_role_overrides)
         except RefusedError as error:
             self.stored, self.ledger = before.stored, before.ledger
-            # What was created to no effect was committed before it was seen; extensions are never dropped.
+            # An ineffective setting is found after the commit; extensions are never dropped.
             if error.args != (IDLE,):
                 self.extensions = before.extensions
             raise
 
     def delete(self, resource: str) -> Answer:
-        """A Delete, which never fails for what became of the database."""
+        """A Delete, which never fails because of changes in the database."""
         return Answer(reset=self._give_up((), lambda row: row.resource == resource))
 
     def may_set(self, key: Key) -> bool:
@@ -174,51 +174,51 @@ class Model:
         self,
         owner: str,
         resource: str,
-        wish: Mapping[Key, Asked],
+        desired: Mapping[Key, Asked],
         owners: Collection[str],
-        bears_shadows: bool,
+        allow_role_overrides: bool,
     ) -> Answer:
-        # What was asked for already of a role that somebody dropped since stays as it is, in the ledger alone.
-        orphans = {key for key in wish if key.role and key.role not in self.roles}
-        for key in orphans:
+        # An unchanged desired setting of a role that was dropped stays in the ledger.
+        orphaned = {key for key in desired if key.role and key.role not in self.roles}
+        for key in orphaned:
             row = self.ledger.get(key)
-            if row is None or row.owner not in owners or row.desired != wish[key]:
+            if row is None or row.owner not in owners or row.desired != desired[key]:
                 raise RefusedError(ROLELESS)
-        wanted = {key: asked for key, asked in wish.items() if key not in orphans}
+        wanted = {key: asked for key, asked in desired.items() if key not in orphaned}
 
-        standing = {key for key, asked in wanted.items() if self._stands(key, asked)}
+        in_place = {key for key, asked in wanted.items() if self._is_in_place(key, asked)}
         reasons = {OWNED for key in wanted if key in self.ledger and self.ledger[key].owner not in owners}
-        for key in wanted.keys() - standing:
+        for key in wanted.keys() - in_place:
             if not self.may_set(key) or wanted[key] in PARAMETERS[key.name].bad:
                 reasons.add(REFUSED)
         if reasons:
             raise RefusedError(*reasons)
 
-        reset = self._give_up(wish, lambda row: row.owner in owners)
-        for key in orphans:
+        reset = self._give_up(desired, lambda row: row.owner in owners)
+        for key in orphaned:
             self.ledger[key].owner, self.ledger[key].resource = owner, resource
         new = wanted.keys() - self.ledger.keys()
         for key, asked in wanted.items():
             previous = self.ledger[key].previous if key in self.ledger else self.stored.get(key)
-            adopted = self.ledger[key].adopted if key in self.ledger else key in standing
-            if key not in standing:
-                self.stored[key] = _spelt(key, asked).stored
+            adopted = self.ledger[key].adopted if key in self.ledger else key in in_place
+            if key not in in_place:
+                self.stored[key] = _spelling(key, asked).stored
             self.ledger[key] = Row(owner, resource, asked, self.stored[key], previous, adopted)
 
-        changed = wanted.keys() - standing
+        changed = wanted.keys() - in_place
         foreign = {key.name for key in self.stored if key.role and key not in self.ledger}
-        if not bears_shadows and any(key.name in foreign for key in changed | new if not key.role):
-            raise RefusedError(SHADOWED)
+        if not allow_role_overrides and any(key.name in foreign for key in changed | new if not key.role):
+            raise RefusedError(OVERRIDDEN)
         if any(self._means(key, self.stored[key]) in PARAMETERS[key.name].idle for key in changed | new):
             raise RefusedError(IDLE)
-        shadowed = {key.name for key in wanted if not key.role} & foreign
-        return Answer(len(wanted), len(changed), len(new & standing), reset, frozenset(shadowed))
+        overridden = {key.name for key in wanted if not key.role} & foreign
+        return Answer(len(wanted), len(changed), len(new & in_place), reset, frozenset(overridden))
 
-    def _give_up(self, kept: Collection[Key], is_mine: Callable[[Row], bool]) -> int:
-        """What is no longer wanted goes back to what stood before, if nobody has changed it, and if that can be."""
+    def _give_up(self, kept: Collection[Key], is_owned: Callable[[Row], bool]) -> int:
+        """Restore what is no longer desired, unless someone else changed it or PostgreSQL refuses it."""
         reset = 0
         for key, row in [*self.ledger.items()]:
-            if key in kept or not is_mine(row):
+            if key in kept or not is_owned(row):
                 continue
             del self.ledger[key]
             if self.stored.get(key) == row.applied != row.previous and self.may_set(key):
@@ -227,24 +227,24 @@ class Model:
         return reset
 
     def put(self, key: Key, text: str | None) -> None:
-        """Store a text, or none."""
+        """Store a text, or remove it."""
         self.stored.pop(key, None)
         if text is not None:
             self.stored[key] = text
 
-    def _stands(self, key: Key, asked: Asked) -> bool:
+    def _is_in_place(self, key: Key, asked: Asked) -> bool:
         return (
             key in self.stored
             and asked not in PARAMETERS[key.name].bad
-            and (self._means(key, self.stored[key]) == self._means(key, _spelt(key, asked).stored))
+            and (self._means(key, self.stored[key]) == self._means(key, _spelling(key, asked).stored))
         )
 
     def _means(self, key: Key, text: str) -> object:
-        """What a text means; where the master may not ask the server, only the text itself tells."""
+        """The meaning of a text; the text itself if the master user may not let the server canonicalize it."""
         if not self.may_set(key):
             return text
         return next(one.meaning for one in PARAMETERS[key.name].spellings if one.stored == text)
 
 
-def _spelt(key: Key, asked: Asked) -> Spelling:
+def _spelling(key: Key, asked: Asked) -> Spelling:
     return next(one for one in PARAMETERS[key.name].spellings if one.asked == asked)

@@ -1,41 +1,47 @@
-"""The answer and the message: short, whatever happened. Nothing here needs a server."""
+"""Responses and messages are short for any input. No server is needed."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from cdk_pinsafe.applier import handler
-from cdk_pinsafe.applier.messages import LONGEST, ServerMessage, Target, clip, names, owned_by_another, setting_refused
+from cdk_pinsafe.applier.messages import (
+    LONGEST,
+    ServerMessage,
+    Target,
+    list_names,
+    owned_by_another,
+    setting_refused,
+    truncate,
+)
 from cdk_pinsafe.applier.plan import Key
-from cdk_pinsafe.applier.transaction import Done, Outcome
+from cdk_pinsafe.applier.transaction import Applied, Outcome
 from cdk_pinsafe.errors import ApplyError
 
-from .world import Clock, properties
+from .harness import LambdaContext, properties
 
 LONG = "🐘" * 400 + "\n\x1b[31m" + "x" * 5000
 
 
-def test_500_shadowed_settings_fit_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudFormation takes 4096 bytes; what does not fit is counted."""
+def test_500_role_overrides_fit_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation takes 4096 bytes; the names that do not fit are counted."""
     every = tuple(Key(f"extension_{number}.parameter_with_a_long_name") for number in range(500))
-    outcome = Outcome(every, every, every, every, shadows=tuple((key.name, "role") for key in every))
-    monkeypatch.setattr(handler, "apply", lambda *_, **__: Done(outcome))
+    outcome = Outcome(every, every, every, every, role_overrides=tuple((key.name, "role") for key in every))
+    monkeypatch.setattr(handler, "apply", lambda *_, **__: Applied(outcome))
     given = properties({}, Host="h" * 250, Database="🐘" * 15)
-    answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, Clock())
+    answer = handler.on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext())
     assert len(json.dumps(answer).encode()) < 3000
     assert answer["Data"]["Applied"] == "500"
-    assert answer["Data"]["Shadowed"].endswith("more")
+    assert answer["Data"]["OverriddenByRole"].endswith("more")
     assert all(isinstance(value, str) for value in answer["Data"].values())
 
 
-def test_messages_fit_whatever_the_names_and_texts() -> None:
-    """Each part has its share; the last word, the remedy, is never cut off."""
+def test_messages_fit_for_any_input() -> None:
+    """The remedy at the end is never truncated."""
     target = Target(LONG, 5432, LONG)
     error = ServerMessage("22023", LONG, LONG, LONG, LONG)
     message = setting_refused(target, error, installed=[], others=[LONG] * 500)
-    assert "correct the value" in clip(message, LONGEST)
+    assert "correct the value" in truncate(message, LONGEST)
     assert len(message) < 1000
     assert len(message.encode()) < 2500
     assert len(owned_by_another(target, {Key(f"{number}{LONG}", LONG): LONG for number in range(500)})) < 1000
@@ -43,22 +49,19 @@ def test_messages_fit_whatever_the_names_and_texts() -> None:
 
 def test_lines_are_one_and_printable() -> None:
     """Control characters of a server's message do not reach CloudFormation's console."""
-    assert clip("a\nb\x1b[31m\tc\u2028d", 100) == "a b [31m c d"
-    assert clip("x" * 10, 5) == "xxxx…"
-    assert len(clip("🐘" * 1000, LONGEST).encode()) <= 2500
-    assert len(clip("語" * 1000, LONGEST).encode()) <= 2500
+    assert truncate("a\nb\x1b[31m\tc\u2028d", 100) == "a b [31m c d"
+    assert truncate("x" * 10, 5) == "xxxx…"
+    assert len(truncate("🐘" * 1000, LONGEST).encode()) <= 2500
+    assert len(truncate("語" * 1000, LONGEST).encode()) <= 2500
 
 
-def test_names_are_cut_by_the_name() -> None:
-    """No name is torn apart."""
-    assert names(["ab", "cd", "ef"], 8) == "ab, cd and 1 more"
-    assert names([], 8) == ""
+def test_list_names_truncates_between_names() -> None:
+    assert list_names(["ab", "cd", "ef"], 8) == "ab, cd and 1 more"
+    assert list_names([], 8) == ""
 
 
-def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What was not foreseen gives its place in the log, and no contents anywhere."""
+def test_internal_error_hides_its_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has the stack frames; neither the log nor the response has the content."""
 
     def broken(*_: object, **__: object) -> None:
         raise KeyError("hidden-password")
@@ -66,23 +69,10 @@ def test_a_fault_of_ours_is_short_and_tells_nothing_of_what_was_handled(
     monkeypatch.setattr(handler, "apply", broken)
     monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/applier")
     with pytest.raises(ApplyError) as caught:
-        handler.on_event({"RequestType": "Create", "ResourceProperties": properties({})}, Clock())
+        handler.on_event({"RequestType": "Create", "ResourceProperties": properties({})}, LambdaContext())
     assert str(caught.value).startswith("internal error of the applier (KeyError)")
     assert "log group /aws/lambda/applier" in str(caught.value)
     assert caught.value.__context__ is None
     output = capsys.readouterr().out
     assert "hidden-password" not in output
     assert "test_answer.py" in output
-
-
-def test_the_handler_starts_without_boto3_and_fast() -> None:
-    """Lambda gives ten seconds; this takes less than half of one, as boto3 waits until a secret is read."""
-    code = (
-        "import time, sys; start = time.perf_counter(); import cdk_pinsafe.applier.handler; "
-        "print(time.perf_counter() - start); sys.exit('boto3' in sys.modules or 'aws_cdk' in sys.modules)"
-    )
-    best = min(
-        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-        for _ in range(3)
-    )
-    assert best < 0.5

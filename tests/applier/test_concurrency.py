@@ -1,4 +1,4 @@
-"""Several appliers, and hands that write at the same time, on one database."""
+"""Several appliers and other clients that change one database at the same time."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from typing import Any, Final
 import pg8000.native
 import pytest
 
-from .world import Database
+from .harness import Database
 
 NAMES: Final = (
     "work_mem", "maintenance_work_mem", "temp_buffers", "effective_cache_size",
@@ -19,11 +19,11 @@ NAMES: Final = (
     "jit_inline_above_cost", "seq_page_cost", "cpu_tuple_cost", "parallel_setup_cost",
 )  # fmt: skip
 """One for each applier; all take numbers of five digits."""
-HANDS: Final = 4
+CLIENTS: Final = 4
 PATIENCE: Final = 600.0
-"""Seconds: what Lambda gives the applier. On a busy machine the last of sixteen waits for the lock for long."""
+"""Seconds, as in Lambda. On a busy machine the last of sixteen waits long for the lock."""
 RACES: Final = ("XX000", "23505")
-"""What PostgreSQL answers a hand that was slower than another writer; hands try again."""
+"""PostgreSQL's SQLSTATE for the slower of two sessions that alter a database; the clients retry."""
 
 Stored = dict[tuple[str, str], str]
 
@@ -35,33 +35,33 @@ def _stored(database: Database) -> Stored:
 
 
 @pytest.mark.timeout(1800)
-def test_appliers_and_hands_do_not_lose_each_others_work(
+def test_concurrent_appliers_and_clients_lose_no_update(
     database: Database, long: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sixteen owners with settings of their own, of the database and of a role, and four hands that write all the
-    while: no error, no update lost."""
+    """Sixteen owners change settings of the database and of a role while four other clients change theirs."""
     role = f"reader_of_{database.name}"
-    database.hand(f"CREATE ROLE {role}")
+    database.run_sql(f"CREATE ROLE {role}")
     is_over = threading.Event()
-    by_hand: Stored = {}
-    deeds = [0] * HANDS
+    manual: Stored = {}
+    changes = [0] * CLIENTS
     rounds = -(-1_000 // len(NAMES)) if long else 4
 
-    def hand(number: int) -> None:
+    def manual_change(number: int) -> None:
         whose, name = (role if number % 2 else ""), ("random_page_cost", "cpu_operator_cost")[number // 2]
         whom = f"ROLE {role} IN DATABASE {database.name}" if whose else f"DATABASE {database.name}"
         with database.session() as session:
             while not is_over.is_set():
                 try:
-                    session.run(f"ALTER {whom} SET {name} = {deeds[number] + 1}")
-                    deeds[number] += 1
-                    by_hand[whose, name] = str(deeds[number])
+                    session.run(f"ALTER {whom} SET {name} = {changes[number] + 1}")
+                    changes[number] += 1
+                    manual[whose, name] = str(changes[number])
                 except pg8000.native.DatabaseError as error:
                     if error.args[0]["C"] not in RACES:
                         raise
 
     def applier(number: int) -> tuple[int, Stored]:
-        """Change settings again and again, and sometimes begin anew; how many events that took, and what must stand."""
+        """Change settings repeatedly, and sometimes delete and create; the number of events, and the settings that must
+        be stored."""
         chance = random.Random(number)
         me: dict[str, Any] = {"Owner": f"Owner/{number}", "Address": f"c8{number}", "seconds": PATIENCE}
         name, old, events = NAMES[number], "", 0
@@ -80,8 +80,8 @@ def test_appliers_and_hands_do_not_lose_each_others_work(
 
     start = time.monotonic()
     try:
-        with ThreadPoolExecutor(len(NAMES) + HANDS) as pool:
-            writing = [pool.submit(hand, number) for number in range(HANDS)]
+        with ThreadPoolExecutor(len(NAMES) + CLIENTS) as pool:
+            writing = [pool.submit(manual_change, number) for number in range(CLIENTS)]
             try:
                 done = [one.result() for one in [pool.submit(applier, number) for number in range(len(NAMES))]]
             finally:
@@ -89,25 +89,25 @@ def test_appliers_and_hands_do_not_lose_each_others_work(
             for one in writing:
                 one.result()
         stored = _stored(database)
-        assert stored == by_hand | {key: text for _, stands in done for key, text in stands.items()}
+        assert stored == manual | {key: text for _, expected in done for key, text in expected.items()}
         ledger = database.rows("SELECT role, name, applied FROM cdk_pinsafe.setting")
         assert {(role, name): text for role, name, text in ledger} == {
-            key: text for key, text in stored.items() if key not in by_hand
+            key: text for key, text in stored.items() if key not in manual
         }
-        assert all(count > 10 for count in deeds)
+        assert all(count > 10 for count in changes)
     finally:
         database.clean()
         database.admin.run(f"DROP ROLE {role}")
     if long:
         with capsys.disabled():
             events, seconds = sum(count for count, _ in done), time.monotonic() - start
-            print(f"\n{events} events and {sum(deeds)} deeds of hands, no error, none lost, in {seconds:.0f} s")
+            print(f"\n{events} events and {sum(changes)} manual changes, no error, none lost, in {seconds:.0f} s")
 
 
-def test_the_same_event_many_times_at_once_is_one_event(database: Database) -> None:
-    """A creation delivered several times at once ends as one."""
-    wish = {"jit": "off", "work_mem": "8MB"}
+def test_concurrent_duplicates_are_one_event(database: Database) -> None:
+    """A Create that is delivered several times at once has the effect of one."""
+    desired = {"jit": "off", "work_mem": "8MB"}
     with ThreadPoolExecutor(4) as pool:
-        answers = [answer.result() for answer in [pool.submit(database.create, wish) for _ in range(4)]]
+        answers = [answer.result() for answer in [pool.submit(database.create, desired) for _ in range(4)]]
     assert sorted(answer.counts[1] for answer in answers) == [0, 0, 0, 2]
-    assert database.stored() == wish
+    assert database.stored() == desired

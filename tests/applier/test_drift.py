@@ -1,4 +1,4 @@
-"""``pinsafe drift``: what is stored and effective against what was asked for, without changing anything."""
+"""``pinsafe drift``: compares stored and effective values with the desired ones, and changes nothing."""
 
 import json
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cdk_pinsafe import drift as drift_room
-from cdk_pinsafe.applier.drift import Standing
+from cdk_pinsafe import drift as drift_command
+from cdk_pinsafe.applier.drift import SettingStatus
 from cdk_pinsafe.applier.messages import Target
 from cdk_pinsafe.applier.plan import Key
 from cdk_pinsafe.cli import main
 from cdk_pinsafe.drift import Row
 
 from ..docs.pages import page
-from .world import MASTER, Database
+from .harness import MASTER, Database
 
-WISH = {"work_mem": "64MB", "search_path": ["chat", "public"], "timezone": "UTC"}
+DESIRED = {"work_mem": "64MB", "search_path": ["chat", "public"], "timezone": "UTC"}
 
 
 def drift(database: Database, *options: str, user: str = MASTER) -> Result:
@@ -38,14 +38,14 @@ def document(database: Database) -> tuple[int, dict[str, Any]]:
     return shown.exit_code, {one["name"]: one for one in content["settings"]}
 
 
-def test_what_stands_is_told_in_one_line(database: Database) -> None:
-    """Exit status 0, also where another spelling stands, or nothing is managed."""
+def test_no_drift_is_one_line(database: Database) -> None:
+    """Exit status 0, also for another spelling, or if nothing is managed."""
     shown = drift(database)
-    assert (shown.exit_code, shown.stdout.endswith("no settings are managed there\n")) == (0, True)
-    database.create(WISH)
+    assert (shown.exit_code, shown.stdout.endswith("no managed settings\n")) == (0, True)
+    database.create(DESIRED)
     database.alter("SET work_mem = '65536kB'")
     shown = drift(database)
-    assert (shown.exit_code, shown.stdout.endswith("3 settings as asked for\n")) == (0, True)
+    assert (shown.exit_code, shown.stdout.endswith("3 settings as desired\n")) == (0, True)
     code, settings = document(database)
     assert code == 0
     assert settings["search_path"] == {
@@ -57,20 +57,20 @@ def test_what_stands_is_told_in_one_line(database: Database) -> None:
         "effective": "chat, public",
         "source": "database",
         "state": "ok",
-        "shadowed_by": [],
+        "overridden_by": [],
     }
 
 
 def test_drift_is_shown_as_desired_stored_and_effective(database: Database) -> None:
-    """Exit status 1 and a table of what is not as it was asked for; nothing is changed."""
-    database.create(WISH)
+    """Exit status 1 and a table of the settings that differ; nothing is changed."""
+    database.create(DESIRED)
     database.alter("SET work_mem = '5MB'")
     database.alter("RESET search_path")
     before = database.stored(), database.ledger()
     shown = drift(database)
     assert shown.exit_code == 1
     head, titles, *lines = [line.rstrip() for line in shown.stdout.splitlines()]
-    assert head.endswith("2 of 3 settings not as asked for")
+    assert head.endswith("2 of 3 settings not as desired")
     assert titles.split() == ["setting", "desired", "stored", "effective", "state"]
     assert [line.split("  ")[0] for line in lines] == ["search_path", "work_mem"]
     assert lines[1].split() == ["work_mem", "64MB", "5MB", "5MB", "drifted"]
@@ -82,28 +82,28 @@ def test_drift_is_shown_as_desired_stored_and_effective(database: Database) -> N
     assert settings["timezone"]["state"] == "ok"
 
 
-def test_shadows_and_roles_are_shown(database: Database) -> None:
-    """A hand's value for a role is a shadow; a managed value of a role is a setting of its own."""
+def test_role_overrides_and_role_settings_are_shown(database: Database) -> None:
+    """A manual value for a role is an override; a managed value of a role is an own setting."""
     role = f"role of {database.name}"
-    database.hand(f'CREATE ROLE "{role}"')
+    database.run_sql(f'CREATE ROLE "{role}"')
     try:
         database.create({"jit": "off"}, RoleSettings=json.dumps({role: {"work_mem": "8MB"}}))
         assert drift(database).exit_code == 0
-        database.hand(f'ALTER ROLE "{role}" SET jit = on')
-        database.hand(f"ALTER ROLE \"{role}\" IN DATABASE {database.name} SET work_mem = '9MB'")
+        database.run_sql(f'ALTER ROLE "{role}" SET jit = on')
+        database.run_sql(f"ALTER ROLE \"{role}\" IN DATABASE {database.name} SET work_mem = '9MB'")
         code, settings = document(database)
         assert code == 1
-        assert (settings["jit"]["state"], settings["jit"]["shadowed_by"]) == ("shadowed", [role])
+        assert (settings["jit"]["state"], settings["jit"]["overridden_by"]) == ("overridden by role", [role])
         assert (settings["work_mem"]["state"], settings["work_mem"]["role"]) == ("drifted", role)
         assert settings["work_mem"]["effective"] is None
         shown = drift(database)
-        assert f"shadowed for {role}" in " ".join(shown.stdout.split())
+        assert f"overridden by role {role}" in " ".join(shown.stdout.split())
     finally:
         database.admin.run(f'ALTER ROLE "{role}" IN DATABASE {database.name} RESET ALL')
         database.admin.run(f'DROP ROLE "{role}"')
 
 
-def test_what_no_fresh_session_gets_is_shown(database: Database) -> None:
+def test_ineffective_setting_is_shown(database: Database) -> None:
     """Stored, but overridden at log-in."""
     if database.cluster.major < 17:
         pytest.skip("login triggers came with 17")
@@ -119,7 +119,7 @@ def test_what_no_fresh_session_gets_is_shown(database: Database) -> None:
 
 
 def test_extension_parameters_are_compared_with_their_library(vector_database: Database) -> None:
-    """The library is loaded, as without it PostgreSQL knows nothing of its parameters."""
+    """Without the library PostgreSQL does not know its parameters."""
     database = vector_database
     database.create({"hnsw.iterative_scan": "relaxed_order"}, Extensions=["vector"])
     code, settings = document(database)
@@ -127,16 +127,15 @@ def test_extension_parameters_are_compared_with_their_library(vector_database: D
     assert settings["hnsw.iterative_scan"]["effective"] == "relaxed_order"
 
 
-def test_hostile_settings_of_the_database_do_not_disturb(database: Database) -> None:
-    """The comparison is immune to what it compares."""
-    wish = {"default_transaction_read_only": "on", "search_path": ["evil"], "standard_conforming_strings": "off"}
-    database.create(wish)
+def test_hostile_settings_do_not_affect_the_comparison(database: Database) -> None:
+    desired = {"default_transaction_read_only": "on", "search_path": ["evil"], "standard_conforming_strings": "off"}
+    database.create(desired)
     database.rows("CREATE SCHEMA evil; CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS 'SELECT 1/0||$1'")
     assert drift(database).exit_code == 0
 
 
-def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
-    """No connection, a bad string, a ledger of somebody else: exit status 2, no trace, no password."""
+def test_unreadable_database_is_one_line(database: Database) -> None:
+    """No connection, a bad DSN, someone else's ledger: exit status 2, no traceback, no password."""
     for dsn, expected in (
         ("host=127.0.0.1 port=1 password=hidden", "no connection"),
         ("nonsense", "the DSN is not understood"),
@@ -158,21 +157,29 @@ def test_what_cannot_be_read_is_said_in_one_line(database: Database) -> None:
 def test_guide_shows_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     owner = "Orders/Settings (stack Orders)"
     rows = [
-        Row(Standing(Key("lock_timeout"), owner, "2s", "2s", is_standing=True), "2s", "database"),
-        Row(Standing(Key("statement_timeout", "reports"), owner, "10min", None, is_standing=False), None, None),
-        Row(Standing(Key("timezone"), owner, "UTC", "UTC", is_standing=True, shadowed_by=("etl",)), "UTC", "database"),
-        Row(Standing(Key("work_mem"), owner, "64MB", "1GB", is_standing=False), "1GB", "database"),
+        Row(SettingStatus(Key("lock_timeout"), owner, "2s", "2s", is_in_place=True), "2s", "database"),
+        Row(SettingStatus(Key("statement_timeout", "reports"), owner, "10min", None, is_in_place=False), None, None),
+        Row(
+            SettingStatus(Key("timezone"), owner, "UTC", "UTC", is_in_place=True, overridden_by=("etl",)),
+            "UTC",
+            "database",
+        ),
+        Row(SettingStatus(Key("work_mem"), owner, "64MB", "1GB", is_in_place=False), "1GB", "database"),
     ]
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(drift_room, "look", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
-    assert drift_room.run("", output_format="text") == 3
+    monkeypatch.setattr(drift_command, "check", lambda _: (Target("orders.example.com", 5432, "orders"), rows))
+    assert drift_command.run("", output_format="text") == 3
     shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert f"```text\n{shown}\n```" in page("dba")
 
 
-def test_hostile_values_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_values_do_not_reach_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Control characters and markup of values and names are shown as text, or not at all."""
-    rows = [Row(Standing(Key("a", "\x1b[31m[red]"), "o", "\x1b]0;x\x07", "[/bold]", is_standing=False), None, None)]
-    monkeypatch.setattr(drift_room, "look", lambda _: (Target("h", 1, "\x1b[2J"), rows))
-    drift_room.run("", output_format="text")
+    rows = [
+        Row(SettingStatus(Key("a", "\x1b[31m[red]"), "o", "\x1b]0;x\x07", "[/bold]", is_in_place=False), None, None)
+    ]
+    monkeypatch.setattr(drift_command, "check", lambda _: (Target("h", 1, "\x1b[2J"), rows))
+    drift_command.run("", output_format="text")
     assert "\x1b" not in capsys.readouterr().out

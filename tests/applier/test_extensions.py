@@ -11,17 +11,17 @@ from cdk_pinsafe.applier import apply as apply_module
 from cdk_pinsafe.applier import connection
 from cdk_pinsafe.errors import UnreachableError
 
+from .harness import Database, loader_revoked
 from .test_drift import document
-from .world import Database, loader_revoked
 
 LOAD: Final = "NULL::vector"
-WISH: Final = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "ivfflat.probes": "10"}
+DESIRED: Final = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", "ivfflat.probes": "10"}
 
 
-def test_the_extension_is_created_and_its_parameters_hold(vector_database: Database) -> None:
-    """One event creates pgvector, in public, and sets its parameters, which fresh sessions have."""
+def test_extension_is_created_with_its_parameters(vector_database: Database) -> None:
+    """One event creates pgvector in public and sets its parameters, which fresh sessions get."""
     database = vector_database
-    assert database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+    assert database.create(DESIRED, Extensions=["vector"]).counts == (3, 3, 0, 0)
     assert database.rows("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'") == [
         ["public"]
     ]
@@ -29,16 +29,16 @@ def test_the_extension_is_created_and_its_parameters_hold(vector_database: Datab
     assert database.show("ivfflat.probes", load=LOAD) == "10"
 
 
-def test_delete_resets_the_parameters_and_keeps_the_extension(vector_database: Database) -> None:
+def test_delete_resets_parameters_and_keeps_the_extension(vector_database: Database) -> None:
     """Extensions hold data: they are never dropped."""
-    vector_database.create(WISH, Extensions=["vector"])
-    assert vector_database.delete(WISH, Extensions=["vector"]).counts == (0, 0, 0, 3)
+    vector_database.create(DESIRED, Extensions=["vector"])
+    assert vector_database.delete(DESIRED, Extensions=["vector"]).counts == (0, 0, 0, 3)
     assert vector_database.stored() == {}
     assert vector_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == [[1]]
 
 
-def test_an_undoing_loads_the_library_as_well(vector_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it PostgreSQL would refuse to take back what it let set, be it new, changed or given up."""
+def test_rollback_loads_the_library(vector_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it PostgreSQL would refuse to reset new, changed and removed parameters."""
 
     def unverified(*_: object) -> None:
         raise UnreachableError("it cannot be verified")
@@ -53,17 +53,17 @@ def test_an_undoing_loads_the_library_as_well(vector_database: Database, monkeyp
     assert (database.stored(), database.ledger()) == before
 
 
-def test_another_spelling_of_an_extensions_value_is_no_change(vector_database: Database) -> None:
-    """With the library loaded, the server canonicalises these too."""
-    vector_database.create(WISH, Extensions=["vector"])
-    new = {**WISH, "hnsw.iterative_scan": "RELAXED_ORDER", "hnsw.ef_search": "0x64"}
-    assert vector_database.update(new, WISH, Extensions=["vector"]).counts == (3, 0, 0, 0)
+def test_other_spelling_of_extension_parameter_is_no_change(vector_database: Database) -> None:
+    """With the library loaded, the server canonicalizes these, too."""
+    vector_database.create(DESIRED, Extensions=["vector"])
+    new = {**DESIRED, "hnsw.iterative_scan": "RELAXED_ORDER", "hnsw.ef_search": "0x64"}
+    assert vector_database.update(new, DESIRED, Extensions=["vector"]).counts == (3, 0, 0, 0)
 
 
-def test_a_bad_value_brings_the_hint_and_rolls_the_extension_back(vector_database: Database) -> None:
-    """The message has PostgreSQL's HINT; nothing is kept, not even the extension made in the same event."""
-    wish = {"timezone": "UTC", "hnsw.iterative_scan": "relaxed"}
-    message = vector_database.refuses(lambda: vector_database.create(wish, Extensions=["vector"]))
+def test_bad_value_rolls_the_extension_back(vector_database: Database) -> None:
+    """The message has PostgreSQL's HINT. The extension of the same event is not kept."""
+    desired = {"timezone": "UTC", "hnsw.iterative_scan": "relaxed"}
+    message = vector_database.refuses(lambda: vector_database.create(desired, Extensions=["vector"]))
     assert 'setting "hnsw.iterative_scan" in database' in message
     assert 'invalid value for parameter "hnsw.iterative_scan": "relaxed"' in message
     assert "HINT: Available values: off, relaxed_order, strict_order" in message
@@ -72,8 +72,8 @@ def test_a_bad_value_brings_the_hint_and_rolls_the_extension_back(vector_databas
     assert vector_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == [[0]]
 
 
-def test_a_typo_in_a_reserved_prefix_is_refused(vector_database: Database) -> None:
-    """A parameter that the extension's version does not know is told from one that it has not got loaded."""
+def test_typo_in_reserved_prefix_is_refused(vector_database: Database) -> None:
+    """The error differs from that of a library that is not loaded."""
     message = vector_database.refuses(
         lambda: vector_database.create({"hnsw.iterativ_scan": "off"}, Extensions=["vector"])
     )
@@ -82,8 +82,8 @@ def test_a_typo_in_a_reserved_prefix_is_refused(vector_database: Database) -> No
     assert "check its spelling" in message
 
 
-def test_a_missing_extension_is_named_with_the_remedy(database: Database) -> None:
-    """A parameter of an extension that the database lacks says which to add, and nothing else was kept."""
+def test_missing_extension_is_named_with_remedy(database: Database) -> None:
+    """The message names the extension to add. Nothing else is kept."""
     message = database.refuses(lambda: database.create({"timezone": "UTC", "hnsw.ef_search": "100"}))
     assert 'setting "hnsw.ef_search"' in message
     assert "42501" in message
@@ -91,45 +91,45 @@ def test_a_missing_extension_is_named_with_the_remedy(database: Database) -> Non
     assert database.stored() == {}
 
 
-def test_an_extension_that_the_server_lacks_is_refused(database: Database) -> None:
-    """Its name is blamed, nothing else."""
+def test_unavailable_extension_is_refused(database: Database) -> None:
+    """The message blames its name only."""
     for name in ('no"such; DROP', "pgvector"):
         message = database.refuses(lambda name=name: database.create({"jit": "off"}, Extensions=[name]))  # type: ignore[misc]
         assert message.startswith(f'extension "{name}" in database')
-        assert "the server offers no such extension: check its name (pgvector's is vector)" in message
+        assert "the server has no such extension: check its name (pgvector's is vector)" in message
     assert database.stored() == {}
 
 
-def test_a_dropped_extension_does_not_keep_a_resource_from_being_deleted(vector_database: Database) -> None:
-    """PostgreSQL then refuses to reset; that is a warning, and the rest is taken back."""
+def test_dropped_extension_does_not_block_deletion(vector_database: Database) -> None:
+    """PostgreSQL refuses the reset, which is a warning. The rest is reset."""
     database = vector_database
-    wish = {**WISH, "jit": "off"}
-    database.create(wish, Extensions=["vector"])
-    database.hand("DROP EXTENSION vector")
-    assert database.delete(wish).counts == (0, 0, 0, 1)
-    assert set(database.stored()) == set(WISH)
+    desired = {**DESIRED, "jit": "off"}
+    database.create(desired, Extensions=["vector"])
+    database.run_sql("DROP EXTENSION vector")
+    assert database.delete(desired).counts == (0, 0, 0, 1)
+    assert set(database.stored()) == set(DESIRED)
     assert database.ledger() == {}
 
 
-def test_an_extension_that_exists_elsewhere_is_left_there(vector_database: Database) -> None:
-    """IF NOT EXISTS: where somebody put the extension is their business."""
-    vector_database.hand("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
-    assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+def test_extension_in_another_schema_is_kept_there(vector_database: Database) -> None:
+    """IF NOT EXISTS: the schema is up to the user."""
+    vector_database.run_sql("CREATE SCHEMA ext", "CREATE EXTENSION vector SCHEMA ext")
+    assert vector_database.create(DESIRED, Extensions=["vector"]).counts == (3, 3, 0, 0)
     assert vector_database.show("hnsw.ef_search", load="NULL::ext.vector") == "100"
 
 
-def test_a_parameter_of_no_extension_names_the_grant(database: Database) -> None:
-    """An application's own parameter is not sent looking for an extension that does not exist."""
+def test_custom_parameter_error_names_the_grant(database: Database) -> None:
+    """The message for an application's own parameter does not suggest an extension."""
     message = database.refuses(lambda: database.create({"app.tenant": "acme"}))
     assert 'setting "app.tenant"' in message
     assert "GRANT SET ON PARAMETER" in message
     assert "add it to 'extensions'" not in message
 
 
-def test_a_database_without_schema_public_is_told_so(vector_database: Database) -> None:
-    """The extension must not land in a temporary schema for want of another."""
+def test_missing_schema_public_is_reported(vector_database: Database) -> None:
+    """The extension must not go into a temporary schema."""
     vector_database.rows("DROP SCHEMA public")
-    message = vector_database.refuses(lambda: vector_database.create(WISH, Extensions=["vector"]))
+    message = vector_database.refuses(lambda: vector_database.create(DESIRED, Extensions=["vector"]))
     assert "3F000" in message
     assert "create schema public" in message
 
@@ -140,28 +140,24 @@ CREATE EVENT TRIGGER slow ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') 
 """
 
 
-def test_an_extension_may_take_what_the_deadline_leaves(
-    vector_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_extension_may_take_all_time_left(vector_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Creating an extension may take longer than any other statement."""
     monkeypatch.setattr(connection, "_STATEMENT_SECONDS", 1.0)
     vector_database.rows(SLOW)
-    assert vector_database.create(WISH, Extensions=["vector"]).counts == (3, 3, 0, 0)
+    assert vector_database.create(DESIRED, Extensions=["vector"]).counts == (3, 3, 0, 0)
 
 
-def test_an_extension_that_takes_too_long_is_told_at_once(
-    vector_database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A timeout of a statement is no conflict with others: another attempt would take as long."""
+def test_slow_extension_is_not_retried(vector_database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The timeout is no conflict: another attempt would take as long."""
     vector_database.rows(SLOW)
-    message = vector_database.refuses(lambda: vector_database.create(WISH, Extensions=["vector"], seconds=5.5))
+    message = vector_database.refuses(lambda: vector_database.create(DESIRED, Extensions=["vector"], seconds=5.5))
     assert message.startswith('extension "vector" in database')
-    assert "create the extension by hand" in message
+    assert "create the extension manually" in message
     assert '"event": "retry"' not in capsys.readouterr().out
 
 
-def test_a_placeholder_that_was_granted_is_set_and_verified(database: Database) -> None:
-    """An application's own parameter works where a superuser granted it; no library defines it."""
+def test_granted_custom_parameter_is_set_and_verified(database: Database) -> None:
+    """No library defines it."""
     database.rows("GRANT SET ON PARAMETER app.tenant TO master")
     assert database.create({"app.tenant": "acme"}).counts == (1, 1, 0, 0)
     assert database.show("app.tenant") == "acme"
@@ -170,45 +166,45 @@ def test_a_placeholder_that_was_granted_is_set_and_verified(database: Database) 
 
 
 @pytest.mark.parametrize("way", ["validator", "call"])
-def test_a_library_is_loaded_in_either_way(vector_database: Database, way: str) -> None:
-    """With one of the two ways taken away, parameters are set, verified, compared, repaired and taken back."""
+def test_library_is_loaded_both_ways(vector_database: Database, way: str) -> None:
+    """With one of the two ways revoked, parameters are set, verified, compared, repaired and reset."""
     database = vector_database
     database.rows("CREATE EXTENSION vector SCHEMA public")
     with contextlib.ExitStack() as stack:
         if way == "call":
             stack.enter_context(loader_revoked(database))
         else:
-            # What is left cannot be called: one argument is of a type that SQL has no values of.
+            # The remaining function cannot be called: SQL has no values of an argument's type.
             database.rows("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
             database.rows("GRANT EXECUTE ON FUNCTION public.hnswhandler(internal) TO PUBLIC")
-        assert database.create(WISH).counts == (3, 3, 0, 0)
-        new = {**WISH, "hnsw.ef_search": "0x64", "ivfflat.probes": "20"}
-        assert database.update(new, WISH).counts == (3, 1, 0, 0)
-        assert "22023" in database.refuses(lambda: database.update({**WISH, "hnsw.ef_search": "0"}, new))
+        assert database.create(DESIRED).counts == (3, 3, 0, 0)
+        new = {**DESIRED, "hnsw.ef_search": "0x64", "ivfflat.probes": "20"}
+        assert database.update(new, DESIRED).counts == (3, 1, 0, 0)
+        assert "22023" in database.refuses(lambda: database.update({**DESIRED, "hnsw.ef_search": "0"}, new))
         assert document(database)[0] == 0
         assert database.delete(new).counts == (0, 0, 0, 3)
     assert database.stored() == {}
 
 
-def test_both_ways_taken_away_are_told(vector_database: Database) -> None:
-    """PostgreSQL's own refusal of the parameter."""
+def test_both_ways_revoked_are_reported(vector_database: Database) -> None:
+    """The message has PostgreSQL's own error of the parameter."""
     database = vector_database
     database.rows("CREATE EXTENSION vector SCHEMA public")
     database.rows("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
-    assert "42501" in database.refuses(lambda: database.create(WISH))
+    assert "42501" in database.refuses(lambda: database.create(DESIRED))
 
 
-def test_what_an_extension_requires_is_created_too(trusting_database: Database) -> None:
-    """Whether it is in the list, before or after, or not."""
+def test_required_extensions_are_created(trusting_database: Database) -> None:
+    """Whether they are listed before, after, or not."""
     for extensions in (["earthdistance"], ["earthdistance", "cube"], ["cube", "earthdistance", "cube"]):
         assert trusting_database.create({"jit": "off"}, Extensions=extensions).counts == (1, 1, 0, 0)
         assert _installed(trusting_database) == {"cube", "earthdistance"}
         trusting_database.delete({"jit": "off"})
-        trusting_database.hand("DROP EXTENSION cube CASCADE")
+        trusting_database.run_sql("DROP EXTENSION cube CASCADE")
 
 
-def test_an_extension_that_another_role_made_is_left_alone(trusting_database: Database) -> None:
-    """It exists: whose it is, and where, is not this library's business."""
+def test_extension_of_another_role_is_kept(trusting_database: Database) -> None:
+    """Its owner and its schema are up to the user."""
     database = trusting_database
     database.rows("CREATE SCHEMA theirs")
     database.rows('CREATE EXTENSION "uuid-ossp" SCHEMA theirs')
@@ -226,12 +222,12 @@ def test_an_extension_that_another_role_made_is_left_alone(trusting_database: Da
         ("pg_stat_statements", "CREATE VIEW public.pg_stat_statements AS SELECT 1"),
     ],
 )
-def test_objects_of_the_same_name_are_no_conflict_with_others(
+def test_existing_objects_are_not_retried(
     trusting_database: Database, name: str, before: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another attempt would meet them again."""
+    """Another attempt would find them again."""
     database = trusting_database
-    database.hand("GRANT CREATE ON SCHEMA public TO master", before)
+    database.run_sql("GRANT CREATE ON SCHEMA public TO master", before)
     message = database.refuses(lambda: database.create({"jit": "off"}, Extensions=[name]))
     assert message.startswith(f'extension "{name}" in database')
     assert "the database has an object of that name already" in message
@@ -239,8 +235,8 @@ def test_objects_of_the_same_name_are_no_conflict_with_others(
     assert _installed(database) == set()
 
 
-def test_missing_rights_are_blamed_where_they_are_missing(database: Database) -> None:
-    """PostgreSQL lets only superusers create what is not trusted; the wheels' servers have nothing of the kind."""
+def test_missing_privileges_are_named(database: Database) -> None:
+    """Only superusers create untrusted extensions; the wheels' servers have none of these."""
     name = "pg_buffercache"
     if not database.rows(f"SELECT 1 FROM pg_available_extensions WHERE name = '{name}'"):
         pytest.skip(f"this installation has no {name}")
@@ -249,25 +245,25 @@ def test_missing_rights_are_blamed_where_they_are_missing(database: Database) ->
     assert "rds.allowed_extensions" in message
 
 
-def test_an_extension_that_somebody_creates_meanwhile_is_taken(trusting_database: Database) -> None:
-    """It is waited for: whoever was faster, it exists."""
+def test_extension_created_concurrently_is_used(trusting_database: Database) -> None:
+    """The applier waits for the other session."""
     database = trusting_database
-    with database.session() as hand, ThreadPoolExecutor(1) as pool:
-        hand.run("BEGIN")
-        hand.run("CREATE EXTENSION hstore SCHEMA public")
+    with database.session() as client, ThreadPoolExecutor(1) as pool:
+        client.run("BEGIN")
+        client.run("CREATE EXTENSION hstore SCHEMA public")
         answer = pool.submit(database.create, {"jit": "off"}, Extensions=["hstore"])
         while not database.admin.run(
             "SELECT 1 FROM pg_stat_activity WHERE datname = :name AND wait_event_type = 'Lock'", name=database.name
         ):
             assert not answer.done()
             time.sleep(0.01)
-        hand.run("COMMIT")
+        client.run("COMMIT")
         assert answer.result().counts == (1, 1, 0, 0)
     assert _installed(database) == {"hstore"}
 
 
-def test_appliers_at_once_create_an_extension_once(vector_database: Database) -> None:
-    """The others find it, whatever they want besides."""
+def test_concurrent_appliers_create_an_extension_once(vector_database: Database) -> None:
+    """The others find it."""
     names = ("work_mem", "jit_above_cost", "lock_timeout", "seq_page_cost")
 
     def create(name: str) -> tuple[int, int, int, int]:
@@ -278,13 +274,11 @@ def test_appliers_at_once_create_an_extension_once(vector_database: Database) ->
         assert list(pool.map(create, names)) == [(1, 1, 0, 0)] * len(names)
 
 
-def test_time_that_an_extension_took_is_not_the_servers(
-    vector_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is left need not be enough for another creation, but for verifying and undoing."""
+def test_duration_of_creation_is_not_latency(vector_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left must suffice for verification and rollback, not for another creation."""
     monkeypatch.setattr(connection, "_LEAST_RESERVE", 1.0)
     vector_database.rows(SLOW)
-    assert vector_database.create(WISH, Extensions=["vector"], seconds=6.0).counts == (3, 3, 0, 0)
+    assert vector_database.create(DESIRED, Extensions=["vector"], seconds=6.0).counts == (3, 3, 0, 0)
 
 
 def _installed(database: Database) -> set[str]:

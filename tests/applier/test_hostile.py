@@ -1,4 +1,4 @@
-"""Hostile input and hostile databases: nothing but the parameter named is ever changed."""
+"""Hostile input and hostile databases: only the named parameter is ever changed."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ import pytest
 
 from cdk_pinsafe.applier import connection
 
-from .world import MASTER, Cluster, Database, Secrets, Settings
+from .harness import MASTER, Cluster, Database, FakeSecretsManager, Settings
 
 VALUES = [
     "it's",
@@ -25,8 +25,8 @@ VALUES = [
 
 
 @pytest.mark.parametrize("conforming", ["on", "off"])
-def test_values_arrive_as_they_are(database: Database, conforming: str) -> None:
-    """Quotes, backslashes and statements in a value are a value, also where backslashes escape."""
+def test_values_are_stored_literally(database: Database, conforming: str) -> None:
+    """Quotes, backslashes and statements are part of the value, also with backslash escapes."""
     database.alter(f"SET standard_conforming_strings = {conforming}")
     everywhere = "SELECT count(*) FROM pg_db_role_setting"
     before = database.rows(everywhere)
@@ -34,21 +34,23 @@ def test_values_arrive_as_they_are(database: Database, conforming: str) -> None:
     for name in texts:
         database.rows(f"GRANT SET ON PARAMETER {name} TO {MASTER}")
     path = [*VALUES, "$user", "a,b", "Upper"]
-    wish = {**texts, "search_path": path}
-    assert database.create(wish).counts == (len(wish), len(wish), 0, 0)
+    desired = {**texts, "search_path": path}
+    assert database.create(desired).counts == (len(desired), len(desired), 0, 0)
     stored = database.stored()
     assert {name: stored[name] for name in texts} == texts
     assert stored["search_path"] == ", ".join('"' + value.replace('"', '""') + '"' for value in path)
-    assert database.update(wish, wish).counts == (len(wish), 0, 0, 0)
-    database.delete(wish)
+    assert database.update(desired, desired).counts == (len(desired), 0, 0, 0)
+    database.delete(desired)
     assert set(database.stored()) == {"standard_conforming_strings"}
     assert database.rows(everywhere) == before
 
 
 @pytest.mark.parametrize("name", ["quo\"te's back\\slash", "UPPER sp ace $1 %I a/b:name", "🐘" * 15])
-def test_any_database_name_works(cluster: Cluster, database: Database, vault: Secrets, name: str) -> None:
-    """A database's name is quoted by the server."""
-    with cluster.fresh_database(vault, name) as odd:
+def test_any_database_name_works(
+    cluster: Cluster, database: Database, secrets_manager: FakeSecretsManager, name: str
+) -> None:
+    """The server quotes it."""
+    with cluster.fresh_database(secrets_manager, name) as odd:
         assert odd.create({"jit": "off"}).counts == (1, 1, 0, 0)
         assert odd.stored() == {"jit": "off"}
         odd.delete({"jit": "off"})
@@ -56,7 +58,7 @@ def test_any_database_name_works(cluster: Cluster, database: Database, vault: Se
 
 
 @pytest.mark.parametrize(
-    "standing",
+    "existing",
     [
         {
             "default_transaction_read_only": "on",
@@ -84,34 +86,34 @@ def test_any_database_name_works(cluster: Cluster, database: Database, vault: Se
     ],
     ids=str,
 )
-def test_settings_that_already_stand_do_not_disturb(database: Database, standing: dict[str, str]) -> None:
-    """What a hand stored for the database does not reach the applier's session, and stays as it was."""
+def test_existing_settings_do_not_affect_the_session(database: Database, existing: dict[str, str]) -> None:
+    """The applier's session does not get the database's manual settings, and they are kept."""
     since = {"transaction_timeout": 17, "restrict_nonsystem_relation_kind": 17}
-    standing = {name: value for name, value in standing.items() if database.cluster.major >= since.get(name, 0)}
-    if not standing:
+    existing = {name: value for name, value in existing.items() if database.cluster.major >= since.get(name, 0)}
+    if not existing:
         pytest.skip("this version knows none of them")
-    for name, value in standing.items():
+    for name, value in existing.items():
         with contextlib.suppress(pg8000.native.DatabaseError):
             database.rows(f"LOAD 'plpgsql'; ALTER DATABASE {database.name} SET {name} = '{value}'")
     before = database.stored()
-    assert {name.lower(): value for name, value in before.items()} == standing
-    wish: Settings = {"jit": "off", "search_path": ["chat", "public"], "work_mem": "8MB"}
-    assert database.create(wish).counts == (3, 3, 0, 0)
-    assert database.update({"jit": "on"}, wish).counts == (1, 1, 0, 2)
+    assert {name.lower(): value for name, value in before.items()} == existing
+    desired: Settings = {"jit": "off", "search_path": ["chat", "public"], "work_mem": "8MB"}
+    assert database.create(desired).counts == (3, 3, 0, 0)
+    assert database.update({"jit": "on"}, desired).counts == (1, 1, 0, 2)
     database.delete({"jit": "on"})
     assert database.stored() == before
 
 
-def test_an_error_does_not_end_the_session_where_errors_do(database: Database) -> None:
-    """exit_on_error makes every error fatal, also those that the applier means to catch."""
+def test_exit_on_error_does_not_end_the_session(database: Database) -> None:
+    """It makes every error fatal, also those that the applier catches."""
     database.alter("SET exit_on_error = on")
     message = database.refuses(lambda: database.create({"work_mem": "64mb"}))
     assert 'setting "work_mem" in database' in message
     assert "HINT: Valid units" in message
 
 
-def test_a_commit_is_durable_where_others_need_not_be(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudFormation is told of a success that a crash must not take back."""
+def test_commit_is_durable_with_synchronous_commit_off(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation gets a success that a crash must not undo."""
     original = connection.Session.run
     seen: list[object] = []
 
@@ -127,7 +129,7 @@ def test_a_commit_is_durable_where_others_need_not_be(database: Database, monkey
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "desired",
     [
         {"default_transaction_read_only": "on", "lock_timeout": "1", "search_path": ["evil"]},
         {"statement_timeout": "1"},
@@ -137,19 +139,19 @@ def test_a_commit_is_durable_where_others_need_not_be(database: Database, monkey
     ],
     ids=str,
 )
-def test_the_applier_survives_what_it_sets_itself(database: Database, wish: Settings) -> None:
-    """A setting that would end or mislead a session can be set, verified, changed and taken back."""
-    if "transaction_timeout" in wish and database.cluster.major < 17:
+def test_applier_survives_its_own_settings(database: Database, desired: Settings) -> None:
+    """A setting that would end or mislead a session can be set, verified, changed and reset."""
+    if "transaction_timeout" in desired and database.cluster.major < 17:
         pytest.skip("transaction_timeout came with 17")
-    assert database.create(wish).counts == (len(wish), len(wish), 0, 0)
-    both = {**wish, "work_mem": "8MB"}
-    assert database.update(both, wish).counts == (len(both), 1, 0, 0)
+    assert database.create(desired).counts == (len(desired), len(desired), 0, 0)
+    both = {**desired, "work_mem": "8MB"}
+    assert database.update(both, desired).counts == (len(both), 1, 0, 0)
     assert database.delete(both).counts == (0, 0, 0, len(both))
     assert database.stored() == {}
 
 
-def test_a_role_with_odd_values_of_its_own_does_not_disturb(database: Database) -> None:
-    """Role-level values of the applier's own user are overridden in its session as well."""
+def test_own_role_values_do_not_affect_the_session(database: Database) -> None:
+    """The session overrides the values of the applier's own role, too."""
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET default_transaction_read_only = on")
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET search_path = evil")
     assert database.create({"jit": "off"}).counts == (1, 1, 0, 0)

@@ -1,4 +1,4 @@
-"""Hostile databases: whatever stands in them, a setting is applied rightly, or refused in plain words."""
+"""Hostile databases: settings are applied correctly, or refused with a clear message."""
 
 import inspect
 import re
@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 
-from cdk_pinsafe.applier import blocks, sql
+from cdk_pinsafe.applier import do_blocks, sql
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.settings import libraries
 
-from .world import MASTER, Database, Settings, loader_revoked
+from .harness import MASTER, Database, Settings, loader_revoked
 
 DISTURBING: Final = {
     "default_transaction_read_only": "on",
@@ -31,7 +31,7 @@ DISTURBING: Final = {
     "exit_on_error": "on",
 }
 
-STATEMENTS: Final = "".join(inspect.getsource(module) for module in (sql, blocks, libraries))
+STATEMENTS: Final = "".join(inspect.getsource(module) for module in (sql, do_blocks, libraries))
 FUNCTIONS: Final = sorted(set(re.findall(r"pg_catalog\.(\w+)\(", STATEMENTS)))
 RELATIONS: Final = sorted(set(re.findall(r"(?:FROM|JOIN|,) +pg_catalog\.(pg_\w+) ", STATEMENTS)))
 LOOK_ALIKES: Final = """
@@ -42,10 +42,10 @@ DECLARE
 BEGIN
   CREATE SCHEMA IF NOT EXISTS {schema};
   GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
-  CREATE TABLE {schema}.victims (what text);
-  GRANT INSERT ON {schema}.victims TO PUBLIC;
+  CREATE TABLE {schema}.crash_worker (what text);
+  GRANT INSERT ON {schema}.crash_worker TO PUBLIC;
   CREATE FUNCTION {schema}.strike(pg_catalog.text) RETURNS pg_catalog.text SECURITY DEFINER LANGUAGE plpgsql AS
-    'BEGIN INSERT INTO {schema}.victims VALUES ($1); RETURN NULL; END';
+    'BEGIN INSERT INTO {schema}.crash_worker VALUES ($1); RETURN NULL; END';
   FOR v_one IN
     SELECT p.proname AS name, pg_get_function_identity_arguments(p.oid) AS arguments, p.prorettype::regtype AS type
     FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY ('{functions}')
@@ -90,23 +90,22 @@ BEGIN
 END
 $do$
 """
-"""Functions, operators, views and types like all that the applier's statements name; calling one leaves a trace."""
+"""Functions, operators, views and types with the names in the applier's statements; a call of one leaves a row."""
 
 
-def _live(database: Database) -> None:
-    """A resource's whole life, under the search_path that stands, with an extension where the server has one, and
-    settings of a role."""
+def run_lifecycle(database: Database) -> None:
+    """Create, update and delete a resource with settings of a role, and with an extension if the server has one."""
     has_vector = database.cluster.installation.has_vector
-    wish: Settings = {"jit": "off", "timezone": "UTC", "work_mem": "8MB"}
+    desired: Settings = {"jit": "off", "timezone": "UTC", "work_mem": "8MB"}
     if has_vector:
-        wish = {**wish, "hnsw.ef_search": "50"}
+        desired = {**desired, "hnsw.ef_search": "50"}
     more: dict[str, Any] = {
         "Extensions": ["vector"] if has_vector else [],
         "Recycle": "idle",
         "RoleSettings": f'{{"{MASTER}": {{"lock_timeout": "5s"}}}}',
     }
-    assert database.create(wish, **more).counts[0] == len(wish) + 1
-    database.update({"jit": "on", "lock_timeout": "1s"}, wish, **more)
+    assert database.create(desired, **more).counts[0] == len(desired) + 1
+    database.update({"jit": "on", "lock_timeout": "1s"}, desired, **more)
     database.delete({"jit": "on"}, **more)
     assert database.ledger() == {}
 
@@ -119,8 +118,8 @@ def _live(database: Database) -> None:
         ("public", '"$user", public, pg_temp, pg_catalog'),
     ],
 )
-def test_look_alikes_of_all_that_is_named_are_never_called(database: Database, schema: str, path: str) -> None:
-    """Wherever the look-alikes stand in the database's search_path, before the real ones or after, none is called."""
+def test_look_alikes_are_never_called(database: Database, schema: str, path: str) -> None:
+    """Wherever their schema is in the database's search_path."""
     assert {"current_setting", "set_config", "lower", "jsonb_agg", "format", "quote_literal"} <= set(FUNCTIONS)
     assert {"pg_settings", "pg_db_role_setting", "pg_database"} <= set(RELATIONS)
     functions, relations = ("{" + ",".join(names) + "}" for names in (FUNCTIONS, RELATIONS))
@@ -129,48 +128,50 @@ def test_look_alikes_of_all_that_is_named_are_never_called(database: Database, s
     before = database.stored()
     with database.session() as session:
         session.run("SELECT lower('A') = 'b'")
-        assert database.rows(f"SELECT count(*) > 0 FROM {schema}.victims") == [[True]], "the look-alikes do not bite"
-    database.rows(f"TRUNCATE {schema}.victims")
-    _live(database)
+        assert database.rows(f"SELECT count(*) > 0 FROM {schema}.crash_worker") == [[True]], (
+            "the look-alikes do not bite"
+        )
+    database.rows(f"TRUNCATE {schema}.crash_worker")
+    run_lifecycle(database)
     with loader_revoked(database):
-        _live(database)
+        run_lifecycle(database)
     assert database.stored() == before
-    assert database.rows(f"SELECT DISTINCT what FROM {schema}.victims") == []
+    assert database.rows(f"SELECT DISTINCT what FROM {schema}.crash_worker") == []
 
 
 def test_look_alikes_in_the_session_redirect_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary tables, views and types in the applier's own session, as an event trigger may make them there, hide
-    neither the catalogue nor the ledger."""
+    """An event trigger may create temporary tables, views and types in the applier's own session: they hide neither the
+    catalog nor the ledger."""
     original = Session.run
-    spoilt: list[str] = []
+    poisoned: list[str] = []
 
-    def spoil(self: Session, statement: str, **values: str) -> list[list[Any]]:
+    def poison(self: Session, statement: str, **values: str) -> list[list[Any]]:
         if statement == sql.LOCK:
             for name in (*RELATIONS, "setting"):
                 original(self, f"CREATE TEMP TABLE {name} (name text, role text, owner text)")
             for name in ("oid", "text", "jsonb"):
                 original(self, f"CREATE TYPE pg_temp.{name} AS (a pg_catalog.int4)")
-            spoilt.append(statement)
+            poisoned.append(statement)
         return original(self, statement, **values)
 
-    monkeypatch.setattr(Session, "run", spoil)
-    _live(database)
+    monkeypatch.setattr(Session, "run", poison)
+    run_lifecycle(database)
     # A missing extension takes a second session.
-    assert len(spoilt) == (4 if database.cluster.installation.has_vector else 3)
+    assert len(poisoned) == (4 if database.cluster.installation.has_vector else 3)
     assert database.stored() == {}
 
 
-def test_everything_that_may_disturb_at_once(database: Database) -> None:
-    """Each of these alone would break a plain session: together, for the database and for the applier's own role."""
+def test_all_hostile_settings_at_once(database: Database) -> None:
+    """Each of them alone breaks a plain session. They are set for the database and for the applier's own role."""
     database.rows("CREATE SCHEMA evil")
     for whom in (f"DATABASE {database.name}", f"ROLE {MASTER} IN DATABASE {database.name}"):
         for name, value in DISTURBING.items():
             database.admin.run(f"ALTER {whom} SET {name} = '{value}'")
         database.admin.run(f"ALTER {whom} SET search_path = evil")
     before = database.stored()
-    wish: Settings = {"jit": "off", "random_page_cost": "1.1"}
-    assert database.create(wish).counts == (2, 2, 0, 0)
-    assert database.update({"jit": "on"}, wish).counts == (1, 1, 0, 1)
+    desired: Settings = {"jit": "off", "random_page_cost": "1.1"}
+    assert database.create(desired).counts == (2, 2, 0, 0)
+    assert database.update({"jit": "on"}, desired).counts == (1, 1, 0, 1)
     assert database.delete({"jit": "on"}).counts == (0, 0, 0, 1)
     assert database.stored() == before
 
@@ -191,10 +192,10 @@ def test_everything_that_may_disturb_at_once(database: Database) -> None:
         ),
     ],
 )
-def test_a_database_that_lets_nobody_in_is_refused_in_words(
+def test_database_that_refuses_connections_is_reported(
     database: Database, statement: str, undo: str, expected: str
 ) -> None:
-    """PostgreSQL's own words are passed on, and nothing is waited for."""
+    """The message has PostgreSQL's text, and there is no retry."""
     database.admin.run(statement.format(name=database.name))
     try:
         message = database.refuses(lambda: database.create({"jit": "off"}))
@@ -214,8 +215,8 @@ def test_a_database_that_lets_nobody_in_is_refused_in_words(
     ],
     ids=["schema", "table"],
 )
-def test_a_ledger_that_somebody_else_made_before_is_not_touched(database: Database, statement: str) -> None:
-    """Whoever was there first keeps what is theirs; no event reads it, fills it or drops it."""
+def test_foreign_ledger_is_not_touched(database: Database, statement: str) -> None:
+    """No event reads, writes or drops a ledger that someone else made."""
     other = f"squatter_of_{database.name}"
     database.admin.run(f"CREATE ROLE {other}")
     try:

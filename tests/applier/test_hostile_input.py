@@ -1,4 +1,4 @@
-"""Hostile names and values: nothing but the parameter named is ever changed, on the whole server."""
+"""Hostile names and values: only the named parameter is ever changed on the whole server."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import PinSafeError
 
-from .world import MASTER, Clock, Database, Secrets
+from .harness import MASTER, Database, FakeSecretsManager, LambdaContext
 
 NAME: Final = "hostile.text"
-"""A parameter that takes any text; the master user may set it."""
+"""A parameter that takes any text, and that the master user may set."""
 PIECES: Final = (
     "'", '"', "\\", "''", '""', "\\'", "\n", "\r\n", "\t", "\0", "\ud800", "\x01", "\x7f", "\u202e", "🐘", "é",
     "$", "$1", "$$", "$pinsafe$", "%", "%I", "%1$L", "{}", "{0}", ":name", ":request", ";", "--", "/*", "*/", "(", ")",
@@ -26,7 +26,7 @@ PIECES: Final = (
 )  # fmt: skip
 TEXTS: Final = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(max_size=20)
 NO_NAMES: Final = TEXTS.filter(lambda text: not text.replace(".", "_").isidentifier())
-"""Hypothesis tries words of the source code, too: jit, vector and master would be right."""
+"""Hypothesis tries words of the source code, too: jit, vector and master would be valid."""
 
 EVERYWHERE: Final = """
 SELECT jsonb_build_object(
@@ -50,8 +50,8 @@ SELECT jsonb_build_object(
 Stored = dict[tuple[str, str, str], str]
 
 
-class Guard:
-    """Sees every change of the whole server but those of data."""
+class ServerSnapshot:
+    """Detects every change on the whole server, except of data."""
 
     def __init__(self, database: Database) -> None:
         self._cluster = database.cluster
@@ -60,7 +60,7 @@ class Guard:
         self.stored = self._cluster.catalogue()
 
     def assert_changed_by(self, added: Stored) -> None:
-        """Nothing else is different from how it began."""
+        """Check that only these settings differ from the beginning."""
         assert self._cluster.catalogue() == self.stored | added
         assert self._catalogues() == self.elsewhere
 
@@ -72,7 +72,7 @@ class Guard:
 
 
 def _run(session: pg8000.native.Connection, template: str, *names: str) -> None:
-    """A statement of ours, into which the server quotes names."""
+    """A statement in which the server quotes names."""
     bound = {f"v{number}": name for number, name in enumerate(names)}
     holders = "".join(f", CAST(:{key} AS text)" for key in bound)
     rows = session.run(f"SELECT format(CAST(:template AS text){holders})", template=template, **bound)
@@ -90,7 +90,7 @@ def _is_applied(database: Database, request: str, given: Mapping[str, object]) -
         event["PhysicalResourceId"] = f"pinsafe:{given['Host']}/{given['Database']}/{given['Address']}"
     message = ""
     try:
-        on_event(event, Clock())
+        on_event(event, LambdaContext())
     except PinSafeError as error:
         message = str(error)
     assert message.isprintable()
@@ -103,8 +103,8 @@ def _rounds(examples: int) -> settings:
 
 
 @pytest.fixture
-def careless(database: Database) -> Iterator[Database]:
-    """A database where backslashes escape in plain literals, and a parameter that takes any text."""
+def backslash_database(database: Database) -> Iterator[Database]:
+    """A database with backslash escapes in plain literals, and a parameter that takes any text."""
     database.admin.run(f"GRANT SET ON PARAMETER {NAME} TO {MASTER}")
     for tail in ("SET standard_conforming_strings = off", "SET backslash_quote = on", "SET quote_all_identifiers = on"):
         database.alter(tail)
@@ -123,9 +123,9 @@ def _role(database: Database, name: str) -> Iterator[None]:
 
 
 @pytest.mark.timeout(1800)
-def test_any_text_is_stored_as_it_is_or_refused(careless: Database, long: bool) -> None:
-    """Values, elements of lists, roles, owners and addresses of any text: the settings named stand to the letter and
-    nothing else has changed on the server; after a deletion nothing at all. What PostgreSQL cannot store is refused."""
+def test_any_text_is_stored_literally_or_refused(backslash_database: Database, long: bool) -> None:
+    """Values, elements of lists, roles, owners and addresses of any text: only the named settings are stored, and a
+    deletion removes them. What PostgreSQL cannot store is refused."""
 
     @_rounds(1_000 if long else 15)
     @given(value=TEXTS, path=st.lists(TEXTS, min_size=1, max_size=3), role=TEXTS, owner=TEXTS, address=TEXTS)
@@ -134,34 +134,36 @@ def test_any_text_is_stored_as_it_is_or_refused(careless: Database, long: bool) 
         assume(role.lower() not in {"public", "none", MASTER, "postgres"} and not role.startswith("pg_"))
         with contextlib.ExitStack() as stack:
             if is_role:
-                stack.enter_context(_role(careless, role))
-            guard = stack.enter_context(contextlib.closing(Guard(careless)))
-            wish = {NAME: value, "search_path": path}
-            roles = {"RoleSettings": json.dumps({role: wish})}
-            given = careless.properties(wish, Owner=owner, Address=address, **roles)
-            if not _is_applied(careless, "Create", given):
+                stack.enter_context(_role(backslash_database, role))
+            snapshot = stack.enter_context(contextlib.closing(ServerSnapshot(backslash_database)))
+            desired = {NAME: value, "search_path": path}
+            roles = {"RoleSettings": json.dumps({role: desired})}
+            given = backslash_database.properties(desired, Owner=owner, Address=address, **roles)
+            if not _is_applied(backslash_database, "Create", given):
                 assert not is_role or not owner or not address or not all(map(_is_text, (value, *path, owner, address)))
-                guard.assert_changed_by({})
+                snapshot.assert_changed_by({})
                 return
             assert is_role
-            listed = ", ".join(careless.admin.run("SELECT quote_ident(:text)", text=text)[0][0] for text in path)
-            guard.assert_changed_by(
+            listed = ", ".join(
+                backslash_database.admin.run("SELECT quote_ident(:text)", text=text)[0][0] for text in path
+            )
+            snapshot.assert_changed_by(
                 {
-                    (careless.name, whose, name): text
+                    (backslash_database.name, whose, name): text
                     for whose in ("", role)
                     for name, text in ((NAME, value), ("search_path", listed))
                 }
             )
-            assert _is_applied(careless, "Delete", given)
-            guard.assert_changed_by({})
+            assert _is_applied(backslash_database, "Delete", given)
+            snapshot.assert_changed_by({})
 
     check()
 
 
 @pytest.mark.timeout(1800)
-def test_any_name_of_a_parameter_or_extension_is_refused(careless: Database, long: bool) -> None:
-    """A name that is none is refused, and nothing has changed on the server."""
-    guard = Guard(careless)
+def test_invalid_parameter_and_extension_names_are_refused(backslash_database: Database, long: bool) -> None:
+    """Nothing is changed on the server."""
+    snapshot = ServerSnapshot(backslash_database)
 
     @_rounds(1_000 if long else 15)
     @given(name=NO_NAMES, extension=NO_NAMES, role=NO_NAMES)
@@ -169,19 +171,23 @@ def test_any_name_of_a_parameter_or_extension_is_refused(careless: Database, lon
         for changes in (
             {"Settings": json.dumps({"jit": "off", name: "on"})},
             {"RoleSettings": json.dumps({MASTER: {"jit": "off", name: "on"}})},
-            {"RoleSettings": json.dumps({role or "nobody": {"jit": "off"}})},
+            {"RoleSettings": json.dumps({role or "missing": {"jit": "off"}})},
             {"Extensions": [extension or "none"]},
         ):
-            assert not _is_applied(careless, "Create", careless.properties({"jit": "off"}, **changes))
-            guard.assert_changed_by({})
+            assert not _is_applied(
+                backslash_database, "Create", backslash_database.properties({"jit": "off"}, **changes)
+            )
+            snapshot.assert_changed_by({})
 
     check()
-    guard.close()
+    snapshot.close()
 
 
 @pytest.mark.timeout(1800)
-def test_any_name_of_a_database_works_or_is_refused(careless: Database, vault: Secrets, long: bool) -> None:
-    """The database named, to the letter, gets the setting; no name leads into another database."""
+def test_any_database_name_works_or_is_refused(
+    backslash_database: Database, secrets_manager: FakeSecretsManager, long: bool
+) -> None:
+    """Only the named database gets the setting."""
 
     @_rounds(300 if long else 4)
     @given(name=TEXTS.filter(lambda name: name not in {"postgres", "template0", "template1"}))
@@ -189,14 +195,14 @@ def test_any_name_of_a_database_works_or_is_refused(careless: Database, vault: S
         can_be = _is_text(name) and 1 <= len(name.encode()) <= 63
         with contextlib.ExitStack() as stack:
             if can_be:
-                _run(careless.admin, f"CREATE DATABASE %I OWNER {MASTER} TEMPLATE template0", name)
-                stack.callback(_run, careless.admin, "DROP DATABASE %I WITH (FORCE)", name)
-            guard = stack.enter_context(contextlib.closing(Guard(careless)))
-            given = careless.properties({"jit": "off"}, Database=name)
-            assert _is_applied(careless, "Create", given) == can_be
-            guard.assert_changed_by({(name, "", "jit"): "off"} if can_be else {})
+                _run(backslash_database.admin, f"CREATE DATABASE %I OWNER {MASTER} TEMPLATE template0", name)
+                stack.callback(_run, backslash_database.admin, "DROP DATABASE %I WITH (FORCE)", name)
+            snapshot = stack.enter_context(contextlib.closing(ServerSnapshot(backslash_database)))
+            given = backslash_database.properties({"jit": "off"}, Database=name)
+            assert _is_applied(backslash_database, "Create", given) == can_be
+            snapshot.assert_changed_by({(name, "", "jit"): "off"} if can_be else {})
             if can_be:
-                assert _is_applied(careless, "Delete", given)
-            guard.assert_changed_by({})
+                assert _is_applied(backslash_database, "Delete", given)
+            snapshot.assert_changed_by({})
 
     check()

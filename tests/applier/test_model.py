@@ -1,4 +1,4 @@
-"""The applier on a real server against a plain model of its promises."""
+"""The applier on a real server, compared with a plain model of its contract."""
 
 import time
 from collections.abc import Iterator
@@ -7,25 +7,29 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from .lives import Lives
-from .world import MASTER, Cluster, Database, Secrets
+from .harness import MASTER, Cluster, Database, FakeSecretsManager
+from .state_machine import ApplierStateMachine
 
 
 @pytest.fixture
-def second_database(cluster: Cluster, vault: Secrets) -> Iterator[Database]:
-    with cluster.fresh_database(vault) as fresh:
+def second_database(cluster: Cluster, secrets_manager: FakeSecretsManager) -> Iterator[Database]:
+    with cluster.fresh_database(secrets_manager) as fresh:
         yield fresh
 
 
 @pytest.mark.timeout(3600)
-def test_no_life_differs_from_the_model(
+def test_applier_matches_model(
     database: Database, second_database: Database, long: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After every event and every hand, the server, the ledger and the answer are what the plain model says; when all
-    is deleted, each database is as it began, but for what hands did."""
+    """After every event and every manual change, the server, the ledger and the response are as in the model. Once
+    everything is deleted, each database is as at the beginning, but for manual changes."""
     role = f"reader_of_{database.name}"
     database.admin.run(f"GRANT SET ON PARAMETER model.text TO {MASTER}")
-    Lives.databases, Lives.role, Lives.steps = [database, second_database], role, 0
+    ApplierStateMachine.databases, ApplierStateMachine.role, ApplierStateMachine.steps = (
+        [database, second_database],
+        role,
+        0,
+    )
     start = time.monotonic()
     rounds = settings(
         max_examples=60 if long else 8,
@@ -35,8 +39,8 @@ def test_no_life_differs_from_the_model(
         database=None,
     )
     try:
-        while not Lives.steps or (long and Lives.steps < 10_000):
-            run_state_machine_as_test(Lives, settings=rounds)
+        while not ApplierStateMachine.steps or (long and ApplierStateMachine.steps < 10_000):
+            run_state_machine_as_test(ApplierStateMachine, settings=rounds)
     finally:
         for one in (database, second_database):
             one.clean()
@@ -44,4 +48,4 @@ def test_no_life_differs_from_the_model(
         database.admin.run(f"REVOKE SET ON PARAMETER model.text FROM {MASTER}")
     if long:
         with capsys.disabled():
-            print(f"\n{Lives.steps} steps, none differing, in {time.monotonic() - start:.0f} s")
+            print(f"\n{ApplierStateMachine.steps} steps, none differing, in {time.monotonic() - start:.0f} s")

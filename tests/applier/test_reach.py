@@ -1,4 +1,4 @@
-"""Reaching the database: TLS, secrets, servers that start late, and giving up in time."""
+"""Reaching the database: TLS, secrets, servers that start late, and timeouts."""
 
 import contextlib
 import socket
@@ -18,14 +18,14 @@ from cdk_pinsafe.errors import ApplyError, UnreachableError
 from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
 from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
 
-from .world import ARN, MASTER, Clock, Database, Secrets, properties, refusal
+from .harness import ARN, MASTER, Database, FakeSecretsManager, LambdaContext, properties, refusal
 
-WISH = {"jit": "off"}
+DESIRED = {"jit": "off"}
 PASSWORD = "hidden-password-7"
 
 
 class Recorder:
-    """A server that speaks no PostgreSQL: it gives one answer, then keeps what it is sent."""
+    """A server that is not PostgreSQL: it sends one response, then keeps what it receives."""
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
@@ -53,27 +53,29 @@ class Recorder:
 
 
 @pytest.fixture
-def open_vault(vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> Secrets:
-    """A secret for servers that are none of the cluster's."""
-    vault.answers = [Credentials(MASTER, PASSWORD)]
+def credentials_elsewhere(
+    secrets_manager: FakeSecretsManager, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> FakeSecretsManager:
+    """A secret for servers outside the cluster."""
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
-    return vault
+    return secrets_manager
 
 
 def _create(port: int, *, seconds: float = 10, **changes: object) -> dict[str, object]:
-    event = {"RequestType": "Create", "ResourceProperties": properties(WISH, Port=str(port), **changes)}
-    return on_event(event, Clock(seconds))
+    event = {"RequestType": "Create", "ResourceProperties": properties(DESIRED, Port=str(port), **changes)}
+    return on_event(event, LambdaContext(seconds))
 
 
-def test_what_comes_before_tls_does_not_pass_for_the_server(open_vault: Secrets) -> None:
-    """Bytes stuffed behind the server's yes end the handshake; they are never read as its answer."""
+def test_bytes_before_tls_are_not_read(credentials_elsewhere: FakeSecretsManager) -> None:
+    """Bytes after the server's "S" end the handshake; they are never read as its response."""
     recorder = Recorder(b"S" + b"R\x00\x00\x00\x08\x00\x00\x00\x03")
     refusal(lambda: _create(recorder.port), hidden=PASSWORD)
     recorder.close()
     assert PASSWORD.encode() not in recorder.received
 
 
-def test_a_proxy_is_told_from_an_instance(open_vault: Secrets, authority: CertificateAuthority) -> None:
+def test_proxy_is_detected(credentials_elsewhere: FakeSecretsManager, authority: CertificateAuthority) -> None:
     """RDS Proxy refuses start-up options with 0A000: the message says which host to give."""
     fields = b"".join(part + b"\0" for part in (b"SFATAL", b"VFATAL", b"C0A000", b"MFeature not supported")) + b"\0"
     refusing = Recorder(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
@@ -84,8 +86,8 @@ def test_a_proxy_is_told_from_an_instance(open_vault: Secrets, authority: Certif
     assert PASSWORD.encode() not in refusing.received
 
 
-def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
-    """It is waited for, and given up while there is still time to answer."""
+def test_closed_port_is_unreachable_in_time(credentials_elsewhere: FakeSecretsManager) -> None:
+    """The applier retries, and gives up while there is time for the response."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     start = time.monotonic()
@@ -95,22 +97,22 @@ def test_nobody_there_is_unreachable_in_time(open_vault: Secrets) -> None:
     assert "gave up after" in message
 
 
-def test_a_silent_server_is_unreachable_in_time(open_vault: Secrets) -> None:
-    """A server that accepts and says nothing does not hold the applier longer than its time."""
+def test_silent_server_is_unreachable_in_time(credentials_elsewhere: FakeSecretsManager) -> None:
+    """It accepts the connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
         refusal(lambda: _create(silent.getsockname()[1], seconds=3), kind=UnreachableError, hidden=PASSWORD)
     assert time.monotonic() - start < 3
 
 
-def test_an_unknown_host_is_unreachable_in_time(open_vault: Secrets) -> None:
-    """A name that is not in the DNS yet is waited for."""
+def test_unknown_host_is_unreachable_in_time(credentials_elsewhere: FakeSecretsManager) -> None:
+    """The applier waits for a name that is not in the DNS yet."""
     message = refusal(lambda: _create(5432, seconds=2, Host="nosuch.invalid"), kind=UnreachableError, hidden=PASSWORD)
     assert "nosuch.invalid" in message
 
 
-def test_a_server_that_starts_late_is_waited_for(
-    open_vault: Secrets, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+def test_server_that_starts_late_is_reached(
+    credentials_elsewhere: FakeSecretsManager, authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The event may come before the database is up."""
     with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("late")) as server:
@@ -125,41 +127,41 @@ def test_a_server_that_starts_late_is_waited_for(
                 assert answer.result()["Data"]["Changed"] == "1"  # type: ignore[index]
 
 
-def test_a_wrong_password_is_refused_after_one_more_reading(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+def test_wrong_password_is_refused_after_one_reread(
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The secret is read again once; then the message says which secret does not open which database."""
-    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
-    vault.answers = [Credentials(MASTER, PASSWORD)]
-    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    """The secret is read again once; then the message names the secret and the database."""
+    monkeypatch.setattr("cdk_pinsafe.applier.connector._ROTATION_PAUSE", 0.01)
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
+    message = database.refuses(lambda: database.create(DESIRED), kind=ApplyError)
     assert "28P01" in message
     assert "arn:aws:secretsmanager" in message
     assert PASSWORD not in message
-    assert vault.readings == 2
+    assert secrets_manager.readings == 2
 
 
-def test_who_may_not_log_in_is_not_told_that_the_password_is_wrong(database: Database, vault: Secrets) -> None:
+def test_role_without_login_is_not_a_wrong_password(database: Database, secrets_manager: FakeSecretsManager) -> None:
     """28000 is about the role, not its password: the secret is not read again."""
     role = f"no_login_of_{database.name}"
     database.admin.run(f"CREATE ROLE {role} PASSWORD '{PASSWORD}'")
-    vault.answers = [Credentials(role, PASSWORD)]
-    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    secrets_manager.answers = [Credentials(role, PASSWORD)]
+    message = database.refuses(lambda: database.create(DESIRED), kind=ApplyError)
     database.admin.run(f"DROP ROLE {role}")
     assert "28000" in message
-    assert "see that the role has LOGIN" in message
-    assert vault.readings == 1
+    assert "check that the role has LOGIN" in message
+    assert secrets_manager.readings == 1
 
 
-def test_a_password_that_the_driver_cannot_send_is_told_without_it(database: Database, vault: Secrets) -> None:
+def test_invalid_scram_password_is_reported_without_it(database: Database, secrets_manager: FakeSecretsManager) -> None:
     """SCRAM forbids some characters, and the driver refuses them."""
-    vault.answers = [Credentials(MASTER, PASSWORD + "\u0007")]
-    message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD + "\u0007")]
+    message = database.refuses(lambda: database.create(DESIRED), kind=ApplyError)
     assert "give the user a password of printable ASCII characters" in message
     assert PASSWORD not in message
 
 
-class Slow:
-    """Passes bytes on between a client and a server, each of the server's answers after a pause."""
+class SlowRelay:
+    """Relays bytes between a client and a server, each of the server's responses after a pause."""
 
     def __init__(self, port: int, pause: float) -> None:
         self._backend, self._pause = port, pause
@@ -188,7 +190,7 @@ class Slow:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
-    def __enter__(self) -> "Slow":
+    def __enter__(self) -> "SlowRelay":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,24 +199,24 @@ class Slow:
 
 
 @pytest.mark.parametrize(("pause", "expected"), [(0.4, "gave up after"), (0.06, "no time is left to verify a change")])
-def test_a_slow_server_neither_overruns_the_time_nor_keeps_a_change(
-    database: Database, pause: float, expected: str
-) -> None:
-    """Each answer comes in time, but not all of them: it is given up before a change that could not be verified."""
-    with Slow(database.cluster.port, pause) as slow:
+def test_slow_server_is_given_up_before_a_change(database: Database, pause: float, expected: str) -> None:
+    """Each response comes in time, but not all of them: the applier stops before a change that it could not verify."""
+    with SlowRelay(database.cluster.port, pause) as slow:
         start = time.monotonic()
-        message = database.refuses(lambda: database.create(WISH, seconds=5, Port=str(slow.port)), kind=UnreachableError)
+        message = database.refuses(
+            lambda: database.create(DESIRED, seconds=5, Port=str(slow.port)), kind=UnreachableError
+        )
         assert time.monotonic() - start < 5
     assert expected in message
     assert database.stored() == {}
     assert database.ledger() == {}
 
 
-def test_no_time_left_is_no_statement_sent(database: Database, vault: Secrets) -> None:
-    """A session whose deadline is over says so, and sends nothing, least of all a COMMIT."""
+def test_session_after_deadline_sends_nothing(database: Database, secrets_manager: FakeSecretsManager) -> None:
+    """Least of all a COMMIT."""
     deadline = Deadline(0.5)
     target = Target("127.0.0.1", database.cluster.port, database.name)
-    with connection.connect(target, vault.read(ARN), deadline, {}) as session:
+    with connection.connect(target, secrets_manager.read(ARN), deadline, {}) as session:
         session.run("CREATE TABLE public.kept (a int)")
         time.sleep(deadline.left)
         with pytest.raises(TransientError, match="no time is left"):
@@ -222,28 +224,28 @@ def test_no_time_left_is_no_statement_sent(database: Database, vault: Secrets) -
     assert database.rows("SELECT count(*) FROM public.kept") == [[0]]
 
 
-def test_a_password_rotated_meanwhile_is_read_again(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+def test_rotated_password_is_read_again(
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between reading the secret and using it, it may have been rotated."""
-    monkeypatch.setattr("cdk_pinsafe.applier.door._ROTATION_PAUSE", 0.01)
-    vault.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
-    assert database.create(WISH).counts == (1, 1, 0, 0)
-    assert vault.readings == 2
+    """It may be rotated between the read of the secret and its use."""
+    monkeypatch.setattr("cdk_pinsafe.applier.connector._ROTATION_PAUSE", 0.01)
+    secrets_manager.answers = [Credentials(MASTER, "old"), Credentials(MASTER, database.cluster.password)]
+    assert database.create(DESIRED).counts == (1, 1, 0, 0)
+    assert secrets_manager.readings == 2
 
 
-def test_a_bundle_that_is_missing_is_named(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The variable's value is in the message, and what it must be."""
+def test_missing_bundle_is_named(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message has the variable's value, and what it must be."""
     empty = tmp_path / "empty.pem"
     for path in (tmp_path / "none.pem", empty):
         monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(path))
-        message = database.refuses(lambda: database.create(WISH), kind=ApplyError)
+        message = database.refuses(lambda: database.create(DESIRED), kind=ApplyError)
         assert "PINSAFE_CA_BUNDLE" in message
         empty.touch()
 
 
-def test_the_session_is_encrypted_and_says_who_it_is(database: Database) -> None:
-    """On a server with its own TLS, the catalogue shows the applier's session encrypted."""
+def test_session_is_encrypted_and_named(database: Database) -> None:
+    """On a server with its own TLS, pg_stat_ssl shows the applier's session as encrypted."""
     if not database.cluster.installation.has_ssl:
         pytest.skip("this server leaves TLS to the front")
     database.rows("CREATE TABLE public.seen (ssl boolean, name text); GRANT INSERT ON public.seen TO PUBLIC")
@@ -253,15 +255,15 @@ def test_the_session_is_encrypted_and_says_who_it_is(database: Database) -> None
         "WHERE pid = pg_catalog.pg_backend_pid(); END $$; "
         "CREATE EVENT TRIGGER note ON ddl_command_start EXECUTE FUNCTION public.note()"
     )
-    database.create(WISH)
+    database.create(DESIRED)
     assert database.rows("SELECT DISTINCT ssl, name FROM public.seen") == [[True, "cdk-pinsafe"]]
 
 
 @pytest.mark.parametrize("reached", [False, True])
-def test_a_connection_cut_at_commit_ends_in_the_new_state(
+def test_connection_cut_at_commit_ends_in_the_new_state(
     database: Database, monkeypatch: pytest.MonkeyPatch, reached: bool
 ) -> None:
-    """Whether the server still got the COMMIT or not cannot be known: the event is repeated, and ends the same."""
+    """Whether the server got the COMMIT is unknown: the attempt is repeated with the same result."""
     original = connection.Session.run
     cuts = 0
 
@@ -274,9 +276,9 @@ def test_a_connection_cut_at_commit_ends_in_the_new_state(
             raise TransientError("the connection was lost")
         return original(self, statement, **values)
 
-    database.create(WISH)
+    database.create(DESIRED)
     monkeypatch.setattr(connection.Session, "run", cut)
-    database.update({"jit": "on", "work_mem": "8MB"}, WISH)
+    database.update({"jit": "on", "work_mem": "8MB"}, DESIRED)
     assert cuts == 1
     assert database.stored() == {"jit": "on", "work_mem": "8MB"}
     assert database.ledger()["jit"]["previous"] is None

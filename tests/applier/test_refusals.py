@@ -1,4 +1,4 @@
-"""What cannot be applied: a message in one line, and nothing changed."""
+"""Settings that cannot be applied: a message of one line, and nothing changed."""
 
 import json
 
@@ -6,11 +6,11 @@ import pytest
 
 from cdk_pinsafe.applier.handler import on_event
 
-from .world import ARN, MASTER, Clock, Database, Settings, properties, refusal
+from .harness import ARN, MASTER, Database, LambdaContext, Settings, properties, refusal
 
 
-def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> None:
-    """One bad setting keeps the good ones out too; the message has the parameter, PostgreSQL's words and the remedy."""
+def test_bad_setting_is_named_and_all_rolled_back(database: Database) -> None:
+    """One bad setting prevents the good ones, too. The message has the parameter, PostgreSQL's text and the remedy."""
     old = {"jit": "off"}
     database.create(old)
     before = database.stored(), database.ledger()
@@ -24,8 +24,8 @@ def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> No
         ("log_statement", "all", "put it in a parameter group"),
         ("shared_buffers", "1GB", "put it in a parameter group"),
     ):
-        wish = {"jit": "on", "maintenance_work_mem": "8MB", name: value}
-        message = database.refuses(lambda wish=wish: database.update(wish, old))  # type: ignore[misc]
+        desired = {"jit": "on", "maintenance_work_mem": "8MB", name: value}
+        message = database.refuses(lambda desired=desired: database.update(desired, old))  # type: ignore[misc]
         assert message.startswith(f'setting "{name}" in database "{database.name}" at 127.0.0.1:')
         assert expected in message
         assert "nothing was changed" in message
@@ -33,15 +33,15 @@ def test_a_bad_setting_is_named_and_all_is_rolled_back(database: Database) -> No
 
 
 def test_several_bad_settings_are_all_named(database: Database) -> None:
-    """One deployment tells all that is wrong, not one after the other."""
-    wish = {"work_mem": "much", "bytea_output": "banana", "jit": "off", "no_such": "1"}
-    message = database.refuses(lambda: database.create(wish))
+    """In one deployment."""
+    desired = {"work_mem": "much", "bytea_output": "banana", "jit": "off", "no_such": "1"}
+    message = database.refuses(lambda: database.create(desired))
     assert message.startswith('setting "work_mem"')
     assert "also refused: bytea_output, no_such" in message
 
 
-def test_a_very_long_value_does_not_make_a_long_message(database: Database) -> None:
-    """The message fits CloudFormation whatever the value, also with names and hints around it."""
+def test_long_value_makes_no_long_message(database: Database) -> None:
+    """The message fits CloudFormation for any value, name and hint."""
     for value in ("9" * 5000 + "\n\t" + "x" * 5000, "🐘" * 5000):
         message = database.refuses(lambda value=value: database.create({"work_mem": value}))  # type: ignore[misc]
         assert message.endswith("nothing was changed; correct the value")
@@ -56,31 +56,31 @@ def test_a_very_long_value_does_not_make_a_long_message(database: Database) -> N
         ({"work_mem": ["x" * 3000]}, "; pass one string, such as"),
     ],
 )
-def test_a_long_value_that_is_refused_unopened_leaves_the_remedy(settings: Settings, expected: str) -> None:
-    """What was received is cut, not what to do about it."""
-    assert expected in _refused_unopened(settings)
+def test_long_value_leaves_the_remedy(settings: Settings, expected: str) -> None:
+    """The received value is truncated, not the remedy."""
+    assert expected in _refused_before_connecting(settings)
 
 
-def _refused_unopened(settings: Settings, **changes: object) -> str:
-    """The message of a creation that is refused before the secret is read or anything is opened."""
+def _refused_before_connecting(settings: Settings, **changes: object) -> str:
+    """The message of a creation that is refused before the secret is read or a connection is opened."""
     event = {"RequestType": "Create", "ResourceProperties": properties(settings, **changes)}
-    return refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    return refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
 @pytest.mark.parametrize("name", ["role", "transaction_read_only", "seed", "LOCAL_PRELOAD_LIBRARIES", "exit_on_error"])
-def test_denied_names_are_refused_without_asking_the_server(name: str) -> None:
-    """What must not be set in a database is refused here too: a token may have hidden it at synth."""
-    assert name in _refused_unopened({name: "1"})
+def test_denied_names_are_refused_without_the_server(name: str) -> None:
+    """A token may have hidden the name at synth."""
+    assert name in _refused_before_connecting({name: "1"})
 
 
 def test_names_that_differ_in_case_only_are_refused() -> None:
-    """PostgreSQL would take the last of the two."""
-    assert "given twice" in _refused_unopened({"TimeZone": "UTC", "timezone": "GMT"})
+    """PostgreSQL would take the last one."""
+    assert "given twice" in _refused_before_connecting({"TimeZone": "UTC", "timezone": "GMT"})
 
 
-def test_one_string_for_a_list_is_refused() -> None:
-    """PostgreSQL would take it for one name with a comma in it."""
-    assert "expects a list" in _refused_unopened({"search_path": "chat, public"})
+def test_string_for_a_list_is_refused() -> None:
+    """PostgreSQL would take it as one name with a comma in it."""
+    assert "expects a list" in _refused_before_connecting({"search_path": "chat, public"})
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_one_string_for_a_list_is_refused() -> None:
     ],
 )
 def test_malformed_properties_are_named(change: dict[str, object], expected: str) -> None:
-    """A malformed property is refused by name, before anything is opened."""
-    assert expected in _refused_unopened({"jit": "off"}, **change)
+    """Before a connection is opened."""
+    assert expected in _refused_before_connecting({"jit": "off"}, **change)
 
 
 def test_unknown_properties_are_ignored(database: Database) -> None:
@@ -114,22 +114,22 @@ def test_unknown_properties_are_ignored(database: Database) -> None:
     assert database.create({"jit": "off"}, RoleSettings="{}", Recycle="never").counts == (1, 1, 0, 0)
 
 
-def test_an_unknown_request_is_refused() -> None:
-    """CloudFormation knows three."""
+def test_unknown_request_is_refused() -> None:
+    """CloudFormation has three."""
     event = {"RequestType": "Describe", "ResourceProperties": properties({})}
-    assert "got 'Describe'" in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert "got 'Describe'" in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
-def test_who_does_not_own_the_database_is_told_who_does(database: Database) -> None:
-    """ALTER DATABASE is for owners; the message names user and owner."""
+def test_missing_ownership_names_user_and_owner(database: Database) -> None:
+    """ALTER DATABASE is for owners."""
     database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
     message = database.refuses(lambda: database.create({"jit": "off"}))
     assert 'user "master" may not alter it, its owner is "postgres"' in message
     assert database.stored() == {}
 
 
-def test_who_lost_the_database_is_not_told_that_a_delete_succeeded(database: Database) -> None:
-    """A refusal for want of ownership is no dropped extension."""
+def test_delete_fails_after_lost_ownership(database: Database) -> None:
+    """Missing ownership is not a dropped extension."""
     database.create({"jit": "off"})
     database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
     database.refuses(lambda: database.delete({"jit": "off"}))
@@ -137,8 +137,8 @@ def test_who_lost_the_database_is_not_told_that_a_delete_succeeded(database: Dat
     assert set(database.ledger()) == {"jit"}
 
 
-def test_a_schema_of_somebody_else_is_not_written_to(database: Database) -> None:
-    """A look-alike schema could run its triggers with our rights: it is refused in plain words."""
+def test_schema_of_another_role_is_refused(database: Database) -> None:
+    """Its triggers could run with the applier's privileges."""
     database.rows("CREATE SCHEMA cdk_pinsafe; GRANT ALL ON SCHEMA cdk_pinsafe TO PUBLIC")
     message = database.refuses(lambda: database.create({"jit": "off"}))
     assert 'schema cdk_pinsafe belongs to "postgres"' in message
@@ -155,9 +155,9 @@ def test_a_schema_of_somebody_else_is_not_written_to(database: Database) -> None
         "adopted boolean NOT NULL, at timestamp with time zone NOT NULL, PRIMARY KEY (name, role))",
     ],
 )
-def test_a_look_alike_ledger_is_not_written_to(database: Database, statement: str) -> None:
-    """A table that this library did not make is refused, even in a schema of our own."""
-    database.hand("CREATE SCHEMA cdk_pinsafe", statement)
+def test_foreign_table_as_ledger_is_refused(database: Database, statement: str) -> None:
+    """Even in a schema of the applier's user."""
+    database.run_sql("CREATE SCHEMA cdk_pinsafe", statement)
     assert "is not the one that this library makes" in database.refuses(lambda: database.create({"jit": "off"}))
 
 
@@ -172,8 +172,8 @@ def test_a_look_alike_ledger_is_not_written_to(database: Database, statement: st
         "ALTER SCHEMA cdk_pinsafe OWNER TO {other}",
     ],
 )
-def test_a_ledger_that_others_may_write_is_not_trusted(database: Database, statement: str) -> None:
-    """Whoever writes to the ledger decides what a removal sets with the applier's rights."""
+def test_ledger_writable_by_others_is_refused(database: Database, statement: str) -> None:
+    """A writer of the ledger decides what a removal sets with the applier's privileges."""
     other = f"other_of_{database.name}"
     database.create({"jit": "off"})
     database.admin.run(f"CREATE ROLE {other}")
@@ -188,8 +188,8 @@ def test_a_ledger_that_others_may_write_is_not_trusted(database: Database, state
 
 
 def test_default_privileges_do_not_open_the_ledger(database: Database) -> None:
-    """A master user that grants all of its future tables to others keeps the ledger to itself."""
-    database.hand(
+    """A master user may have granted all of its future tables to others."""
+    database.run_sql(
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO pg_monitor",
     )
@@ -197,14 +197,14 @@ def test_default_privileges_do_not_open_the_ledger(database: Database) -> None:
         database.create({"jit": "off"})
         assert database.update({"jit": "on"}, {"jit": "off"}).counts == (1, 1, 0, 0)
     finally:
-        database.hand(
+        database.run_sql(
             "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC",
             "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM pg_monitor",
         )
 
 
-def test_an_error_about_a_column_is_not_told_as_one_of_a_setting(database: Database) -> None:
-    """PostgreSQL's errors have columns of their own; only what the applier marked is a parameter's name."""
+def test_error_about_a_column_is_not_of_a_setting(database: Database) -> None:
+    """PostgreSQL's errors have columns of their own; only those that the applier marked are names of parameters."""
     database.rows(
         "CREATE FUNCTION public.deny() RETURNS event_trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE 'not today' USING ERRCODE = '22023', COLUMN = 'jit'; END $$; "
@@ -215,10 +215,10 @@ def test_an_error_about_a_column_is_not_told_as_one_of_a_setting(database: Datab
     assert "not today" in message
 
 
-def test_a_trigger_on_the_ledger_is_refused(database: Database) -> None:
-    """A trigger added by hand would run with the applier's rights."""
+def test_trigger_on_the_ledger_is_refused(database: Database) -> None:
+    """It would run with the applier's privileges."""
     database.create({"jit": "off"})
-    database.hand(
+    database.run_sql(
         "CREATE FUNCTION public.evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "CREATE TRIGGER evil BEFORE INSERT ON cdk_pinsafe.setting FOR EACH ROW EXECUTE FUNCTION public.evil()",
     )
@@ -226,8 +226,8 @@ def test_a_trigger_on_the_ledger_is_refused(database: Database) -> None:
     assert database.stored() == {"jit": "off"}
 
 
-def test_a_name_that_is_cut_to_63_bytes_is_refused(database: Database) -> None:
-    """PostgreSQL would connect to another database than the one that was named."""
+def test_truncated_database_name_is_refused(database: Database) -> None:
+    """PostgreSQL truncates names to 63 bytes, and would connect to another database."""
     name = "n" * 63
     database.admin.run(f"CREATE DATABASE {name} OWNER master")
     try:

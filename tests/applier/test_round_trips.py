@@ -1,12 +1,12 @@
-"""Round trips do not grow with the number of settings, nor for an extension that exists."""
+"""The number of round trips depends neither on the number of settings nor on existing extensions."""
 
 from collections.abc import Callable
 
 import pg8000.native
 import pytest
 
-from .many import many_settings
-from .world import Database
+from .harness import Database
+from .many_settings import many_settings
 
 Trips = Callable[[], int]
 
@@ -31,8 +31,8 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> Trips:
     return since
 
 
-def test_fifty_settings_take_as_many_round_trips_as_one(database: Database, trips: Trips) -> None:
-    """Creating, changing and deleting 50 settings needs those of 1."""
+def test_fifty_settings_take_the_round_trips_of_one(database: Database, trips: Trips) -> None:
+    """To create, change and delete them."""
 
     def taken(number: int) -> list[int]:
         counts = []
@@ -52,7 +52,7 @@ def test_fifty_settings_take_as_many_round_trips_as_one(database: Database, trip
 
 
 def test_existing_extension_takes_no_round_trip(database: Database, trips: Trips) -> None:
-    """Only one that is missing takes another session."""
+    """Only a missing one needs another session."""
     counts = []
     for extensions in ([], ["plpgsql"]):
         trips()

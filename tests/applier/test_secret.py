@@ -1,4 +1,4 @@
-"""The secret: what is read, and how its faults are told without telling it."""
+"""The secret: what is read, and errors without its content."""
 
 import json
 import threading
@@ -14,8 +14,8 @@ from cdk_pinsafe.errors import ApplyError, UnreachableError
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:Master-AbCdEf"
 
 
-def test_secrets_of_cdk_and_of_rds_are_read() -> None:
-    """RDS-managed secrets hold user name and password only; what else a secret holds is not used."""
+def test_secrets_of_cdk_and_rds_are_read() -> None:
+    """Secrets that RDS manages have user name and password only; other keys are not used."""
     assert secret.parse(ARN, '{"username": "u", "password": "p"}') == secret.Credentials("u", "p")
     more = {"username": "u", "password": "p", "host": "elsewhere", "port": 1, "dbname": "other"}
     assert secret.parse(ARN, json.dumps(more)) == secret.Credentials("u", "p")
@@ -35,8 +35,8 @@ def test_secrets_of_cdk_and_of_rds_are_read() -> None:
         ('{"username": "u", "password": "hidden-7\\u0000"}', "'password'"),
     ],
 )
-def test_a_malformed_secret_is_told_by_its_key_never_by_its_content(text: str | None, expected: str) -> None:
-    """The message has the ARN and the key; nothing of the content, and no chained error that has it."""
+def test_malformed_secret_is_reported_by_key(text: str | None, expected: str) -> None:
+    """The message has the ARN and the key, nothing of the content, and no chained error that has it."""
     with pytest.raises(ApplyError) as caught:
         secret.parse(ARN, text)
     assert expected in str(caught.value)
@@ -45,13 +45,12 @@ def test_a_malformed_secret_is_told_by_its_key_never_by_its_content(text: str | 
     assert caught.value.__context__ is None
 
 
-def test_credentials_do_not_show_the_password() -> None:
-    """A log or a traceback that prints them prints the user only."""
+def test_repr_of_credentials_hides_the_password() -> None:
     assert "hidden" not in repr(secret.Credentials("u", "hidden"))
 
 
-def test_no_route_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Isolated subnets without an endpoint: a plain sentence, soon."""
+def test_missing_route_is_reported_with_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For isolated subnets without an endpoint, and soon."""
     for name, value in {
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:1",
         "AWS_ACCESS_KEY_ID": "test",
@@ -63,9 +62,9 @@ def test_no_route_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
         secret.read(ARN)
 
 
-def test_what_is_no_want_of_a_route_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function without credentials is not sent looking for an endpoint."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of other tests
+def test_other_client_errors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function without credentials gets no advice about an endpoint."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it has the credentials of other tests
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -82,8 +81,8 @@ def test_what_is_no_want_of_a_route_is_told_by_its_name(monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, dict[str, str]]]]:
-    """An endpoint that gives boto3 these answers, one after the other."""
+def secrets_manager_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, dict[str, str]]]]:
+    """An endpoint that gives boto3 these responses, one after the other."""
     answers: list[tuple[int, dict[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -112,9 +111,9 @@ def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int,
         thread.join()
 
 
-def test_boto3_reads_a_secret(secrets_manager: list[tuple[int, dict[str, str]]]) -> None:
-    """The real client, against an endpoint of our own."""
-    secrets_manager.append((200, {"ARN": ARN, "SecretString": '{"username": "u", "password": "p"}'}))
+def test_boto3_reads_a_secret(secrets_manager_endpoint: list[tuple[int, dict[str, str]]]) -> None:
+    """The real client, with a local endpoint."""
+    secrets_manager_endpoint.append((200, {"ARN": ARN, "SecretString": '{"username": "u", "password": "p"}'}))
     assert secret.read(ARN) == secret.Credentials("u", "p")
 
 
@@ -126,11 +125,11 @@ def test_boto3_reads_a_secret(secrets_manager: list[tuple[int, dict[str, str]]])
         ("InvalidRequestException", "marked for deletion"),
     ],
 )
-def test_a_refusal_of_secrets_manager_names_the_remedy(
-    secrets_manager: list[tuple[int, dict[str, str]]], code: str, expected: str
+def test_refusal_of_secrets_manager_names_the_remedy(
+    secrets_manager_endpoint: list[tuple[int, dict[str, str]]], code: str, expected: str
 ) -> None:
-    """The message has the secret's ARN, AWS's code and what to do; AWS's own text stays out."""
-    secrets_manager.append((400, {"__type": code, "message": "User hidden is not authorized"}))
+    """The message has the ARN, AWS's code and the remedy, but not AWS's text."""
+    secrets_manager_endpoint.append((400, {"__type": code, "message": "User hidden is not authorized"}))
     with pytest.raises(ApplyError, match=code) as caught:
         secret.read(ARN)
     assert expected in str(caught.value)

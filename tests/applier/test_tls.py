@@ -1,7 +1,7 @@
-"""Servers that must not be trusted: each is refused before anything of the session, least of all the password, is sent.
+"""Untrusted servers are refused before anything of the session is sent, least of all the password.
 
-The impostor here goes as far as it can: it speaks TLS with the certificate that it has, keeps whatever it can decrypt,
-and asks for the password in clear.
+The impostor goes as far as it can: it accepts TLS with its certificate, keeps whatever it can decrypt, and asks for the
+password in cleartext.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError
 from cdk_pinsafe.localpg.tls import CertificateAuthority
 
-from .world import MASTER, Clock, Secrets, properties, refusal
+from .harness import MASTER, FakeSecretsManager, LambdaContext, properties, refusal
 
 PASSWORD: Final = "hidden-password-7"
 SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -29,16 +29,16 @@ CLEARTEXT_PASSWORD_PLEASE: Final = b"R\x00\x00\x00\x08\x00\x00\x00\x03"
 
 
 class Impostor:
-    """A server of one connection. A context manager.
+    """A server for one connection. A context manager.
 
     Attributes:
-        port: where it listens, on 127.0.0.1.
-        plain: what it was sent before TLS, or without it.
-        decrypted: what it was sent within TLS.
+        port: its port on 127.0.0.1.
+        plain: what it received before or without TLS.
+        decrypted: what it received within TLS.
     """
 
     def __init__(self, certificate: tuple[Path, Path] | None, answer: bytes = b"S") -> None:
-        """Begin to listen; without a certificate the answer to the request for TLS is all that it says."""
+        """Begin to listen; without a certificate it only answers the request for TLS."""
         self.plain = b""
         self.decrypted = b""
         self._certificate, self._answer = certificate, answer
@@ -74,15 +74,17 @@ class Impostor:
 
 
 @pytest.fixture
-def trusting(vault: Secrets, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusting_applier(
+    secrets_manager: FakeSecretsManager, authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The applier trusts the authority, and has a password to lose."""
-    vault.answers = [Credentials(MASTER, PASSWORD)]
+    secrets_manager.answers = [Credentials(MASTER, PASSWORD)]
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
 
 
 def _create(port: int, host: str) -> None:
     given = properties({"jit": "off"}, Host=host, Port=str(port))
-    on_event({"RequestType": "Create", "ResourceProperties": given}, Clock(60))
+    on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext(60))
 
 
 def _certificate(fault: str, authority: CertificateAuthority, directory: Path) -> tuple[Path, Path]:
@@ -110,10 +112,10 @@ def _certificate(fault: str, authority: CertificateAuthority, directory: Path) -
         ("another host", "certificate is not valid for"),
     ],
 )
-def test_an_impostor_decrypts_nothing(
-    trusting: None, authority: CertificateAuthority, tmp_path: Path, host: str, fault: str, expected: str
+def test_impostor_decrypts_nothing(
+    trusting_applier: None, authority: CertificateAuthority, tmp_path: Path, host: str, fault: str, expected: str
 ) -> None:
-    """Wrong authority, wrong host, expired: refused at once, and not a byte of the session has been said."""
+    """Wrong authority, wrong host, expired: refused at once, without a byte of the session."""
     with Impostor(_certificate(fault, authority, tmp_path)) as impostor:
         start = time.monotonic()
         message = refusal(lambda: _create(impostor.port, host), kind=ApplyError, hidden=PASSWORD)
@@ -124,12 +126,13 @@ def test_an_impostor_decrypts_nothing(
     assert "no password was sent" in message
 
 
-def test_the_impostor_would_see_the_password(trusting: None, authority: CertificateAuthority, tmp_path: Path) -> None:
-    """With a certificate that is right in every respect it gets the user's name and the password: it can be fooled by
-    nothing else, and the tests above can fail."""
+def test_valid_certificate_gets_the_password(
+    trusting_applier: None, authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    """With a valid certificate the impostor gets user name and password: the tests above can fail."""
     with Impostor(_certificate("none", authority, tmp_path)) as impostor, contextlib.suppress(ApplyError):
         given = properties({"jit": "off"}, Port=str(impostor.port))
-        on_event({"RequestType": "Create", "ResourceProperties": given}, Clock(2))
+        on_event({"RequestType": "Create", "ResourceProperties": given}, LambdaContext(2))
     assert MASTER.encode() in impostor.decrypted
     assert PASSWORD.encode() in impostor.decrypted
 
@@ -139,11 +142,11 @@ def test_the_impostor_would_see_the_password(trusting: None, authority: Certific
     [(b"N", "the server refuses TLS; no password was sent"), (b"E", ""), (CLEARTEXT_PASSWORD_PLEASE, "")],
     ids=["no", "error", "password"],
 )
-def test_a_plain_server_gets_nothing_but_the_question(trusting: None, answer: bytes, expected: str) -> None:
-    """A server that refuses TLS, or goes on as if it had been asked for nothing, is told nothing in clear."""
+def test_server_without_tls_gets_only_the_request(trusting_applier: None, answer: bytes, expected: str) -> None:
+    """A server that refuses TLS, or continues without it, gets nothing in cleartext."""
     with Impostor(None, answer) as impostor:
         given = properties({"jit": "off"}, Port=str(impostor.port))
         event = {"RequestType": "Create", "ResourceProperties": given}
-        message = refusal(lambda: on_event(event, Clock(2)), hidden=PASSWORD)
+        message = refusal(lambda: on_event(event, LambdaContext(2)), hidden=PASSWORD)
     assert impostor.plain == SSL_REQUEST
     assert expected in message

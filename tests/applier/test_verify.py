@@ -1,4 +1,4 @@
-"""What a fresh session gets: shadows are told, and what does not take effect is an error."""
+"""What a fresh session gets: role overrides are reported, and a setting without effect is an error."""
 
 import json
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from cdk_pinsafe.applier.deadline import TransientError
 from cdk_pinsafe.applier.verify import verify
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import MASTER, OWNER, Database
+from .harness import MASTER, OWNER, Database
 
 PASSWORD = "app-password-9"
 
 
-def test_shadows_are_reported_by_name_and_role(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """A role-level value beats the database's: the names are in the answer, the roles in the log; it is no error."""
+def test_role_overrides_are_reported(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The names are in the response, the roles in the log; it is no error."""
     role = f"role_of_{database.name}"
     database.admin.run(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
     try:
@@ -31,32 +31,31 @@ def test_shadows_are_reported_by_name_and_role(database: Database, capsys: pytes
     finally:
         database.admin.run(f"ALTER ROLE {role} IN DATABASE {database.name} RESET ALL")
         database.admin.run(f"DROP ROLE {role}")
-    assert answer.shadowed == ["jit", "timezone"]
+    assert answer.overridden == ["jit", "timezone"]
     assert answer.counts == (3, 3, 0, 0)
-    assert f'"event": "shadowed", "name": "timezone", "role": "{role}"' in capsys.readouterr().out
+    assert f'"event": "overridden_by_role", "name": "timezone", "role": "{role}"' in capsys.readouterr().out
 
 
-def test_a_shadow_of_the_applier_itself_is_no_error(database: Database) -> None:
-    """The applier's own user may have values of its own as well."""
+def test_override_of_the_applier_itself_is_no_error(database: Database) -> None:
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE {database.name} SET jit = on")
-    assert database.create({"jit": "off"}).shadowed == ["jit"]
+    assert database.create({"jit": "off"}).overridden == ["jit"]
     assert database.show("jit") == "on"
 
 
-def test_role_level_values_of_other_databases_and_all_roles_are_no_shadows(database: Database) -> None:
-    """ALTER ROLE ALL loses against the database, and another database is another matter."""
+def test_values_elsewhere_are_no_overrides(database: Database) -> None:
+    """The database's value takes precedence over ALTER ROLE ALL; values in other databases do not matter."""
     database.admin.run("ALTER ROLE ALL SET jit = on")
     database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE template1 SET jit = on")
     try:
-        assert database.create({"jit": "off"}).shadowed == []
+        assert database.create({"jit": "off"}).overridden == []
         assert database.show("jit") == "off"
     finally:
         database.admin.run("ALTER ROLE ALL RESET jit")
         database.admin.run(f"ALTER ROLE {MASTER} IN DATABASE template1 RESET jit")
 
 
-def test_what_a_login_trigger_overrides_is_an_error_and_undone(database: Database) -> None:
-    """A setting that is stored but that no session gets fails the creation, which then leaves nothing behind."""
+def test_login_trigger_override_is_rolled_back(database: Database) -> None:
+    """A stored setting that no session gets fails the creation."""
     if database.cluster.major < 17:
         pytest.skip("login triggers came with 17")
     database.alter("SET work_mem = '5MB'")
@@ -73,34 +72,34 @@ def test_what_a_login_trigger_overrides_is_an_error_and_undone(database: Databas
     assert database.ledger() == {}
 
 
-def test_a_text_search_configuration_is_judged_by_a_fresh_session(database: Database) -> None:
-    """It is looked up along the search_path of the session, which is not the applier's; what nobody has is undone."""
+def test_text_search_configuration_is_checked_in_fresh_session(database: Database) -> None:
+    """It is looked up along the search_path, which is another one in the applier's session."""
     database.rows("CREATE TEXT SEARCH CONFIGURATION public.mine (COPY = pg_catalog.simple)")
     assert database.create({"default_text_search_config": "mine"}).counts == (1, 1, 0, 0)
     assert database.show("default_text_search_config") == "public.mine"
     message = database.refuses(lambda: database.create({"default_text_search_config": "nosuch"}))
-    assert "see that what it names exists" in message
+    assert "check that what it names exists" in message
     assert message.endswith("it was undone")
     assert database.stored() == {"default_text_search_config": "mine"}
 
 
-def test_what_was_not_touched_fails_no_update(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """The way back from an update must not fail for what a log-in trigger did to another setting since."""
+def test_ineffective_untouched_setting_fails_no_update(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollback must not fail for what a log-in trigger does to another setting since."""
     if database.cluster.major < 17:
         pytest.skip("login triggers came with 17")
-    wish = {"jit": "off", "work_mem": "8MB"}
-    database.create(wish)
+    desired = {"jit": "off", "work_mem": "8MB"}
+    database.create(desired)
     database.rows(
         "CREATE FUNCTION public.on_login() RETURNS event_trigger LANGUAGE plpgsql AS "
         "$$ BEGIN PERFORM pg_catalog.set_config('jit', 'on', false); END $$; "
         "CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION public.on_login()"
     )
-    assert database.update({**wish, "work_mem": "9MB"}, wish).counts == (2, 1, 0, 0)
+    assert database.update({**desired, "work_mem": "9MB"}, desired).counts == (2, 1, 0, 0)
     assert '"event": "not_effective", "names": ["jit"]' in capsys.readouterr().out
 
 
-def test_a_failed_verification_is_undone_to_the_letter(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values and ledger are what they were, be it a creation, an update, or one resource in place of another."""
+def test_failed_verification_restores_everything(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and ledger, after a creation, an update, or a replacement."""
 
     def unverified(*_: object) -> None:
         raise UnreachableError("it cannot be verified")
@@ -110,13 +109,13 @@ def test_a_failed_verification_is_undone_to_the_letter(database: Database, monke
     database.alter("SET random_page_cost = 2")
     before = database.stored(), database.ledger()
     monkeypatch.setattr(apply_module, "verify", unverified)
-    # One changed, one given up, one spelt otherwise, one new, and one that a hand had changed.
-    wish = {"jit": "on", "search_path": ["public"], "application_name": "x", "random_page_cost": "1.10"}
+    # One changed, one removed, one in another spelling, one new, and one with a manual change.
+    desired = {"jit": "on", "search_path": ["public"], "application_name": "x", "random_page_cost": "1.10"}
     other = {"Database": "another"}
     for event in (
-        lambda: database.create(wish),
-        lambda: database.update(wish, {"jit": "off"}),
-        lambda: database.update(wish, {"jit": "off"}, was=other, Address="c8ffff"),
+        lambda: database.create(desired),
+        lambda: database.update(desired, {"jit": "off"}),
+        lambda: database.update(desired, {"jit": "off"}, was=other, Address="c8ffff"),
         lambda: database.update({}, {"jit": "off"}, was=other, Address="c8ffff"),
     ):
         message = database.refuses(event, kind=UnreachableError)
@@ -124,10 +123,8 @@ def test_a_failed_verification_is_undone_to_the_letter(database: Database, monke
         assert (database.stored(), database.ledger()) == before
 
 
-def test_where_nothing_was_changed_nothing_is_said_to_be_undone(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A deployment without a change may fail to be verified as well."""
+def test_failed_verification_without_a_change(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message does not say that something was undone."""
 
     def unverified(*_: object) -> None:
         raise UnreachableError("it cannot be verified")
@@ -138,8 +135,8 @@ def test_where_nothing_was_changed_nothing_is_said_to_be_undone(
     assert message == "it cannot be verified; nothing was changed"
 
 
-def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hand's value stays; what another construct has taken over since stays as it has it, in the ledger too."""
+def test_rollback_keeps_later_changes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manual value is kept; so is what another construct took over since, with its ledger row."""
 
     def meanwhile(*_: object) -> None:
         with monkeypatch.context() as patch:
@@ -161,10 +158,8 @@ def test_what_changed_before_the_undoing_is_somebody_elses(database: Database, m
     }
 
 
-def test_an_undoing_that_is_not_allowed_leaves_the_ledger_to_a_later_one(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What still stands is still noted, so that it can be taken back once the database is ours again."""
+def test_rollback_without_privilege_keeps_the_ledger(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still stored is still in the ledger, so that it can be reset once the user owns the database again."""
 
     def meanwhile(*_: object) -> None:
         database.admin.run(f"ALTER DATABASE {database.name} OWNER TO postgres")
@@ -183,8 +178,8 @@ def test_an_undoing_that_is_not_allowed_leaves_the_ledger_to_a_later_one(
     assert database.stored() == {"work_mem": "1MB"}
 
 
-def test_in_a_database_that_was_dropped_nothing_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is sent to look for values in it."""
+def test_rollback_in_dropped_database_is_complete(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message does not say that new values stay."""
 
     def meanwhile(*_: object) -> None:
         database.admin.run(f"DROP DATABASE {database.name}")
@@ -195,10 +190,10 @@ def test_in_a_database_that_was_dropped_nothing_stands(database: Database, monke
     assert message.endswith("it was undone")
 
 
-def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
+def test_rollback_after_lost_commit_restores_the_first_state(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second attempt meets rows of the first; what it goes back to is what the first one met."""
+    """The second attempt finds the rows of the first; the rollback restores what the first one found."""
     original = Session.run
     cuts: list[str] = []
 
@@ -225,14 +220,14 @@ def test_what_is_undone_is_what_stood_before_a_commit_whose_answer_was_lost(
     assert (database.stored(), database.ledger()) == before
 
 
-def test_what_locks_everybody_out_is_undone(database: Database) -> None:
-    """No session can begin where a library to be preloaded is missing; one that was open before leads the way back."""
+def test_setting_that_blocks_login_is_rolled_back(database: Database) -> None:
+    """No session can begin if a preload library is missing; the rollback runs in one that was open before."""
     database.admin.run(f"GRANT SET ON PARAMETER session_preload_libraries TO {MASTER}")
     try:
         database.create({"jit": "off"})
         before = database.ledger()
-        wish = {"session_preload_libraries": ["no_such_library"], "jit": "on"}
-        message = database.refuses(lambda: database.update(wish, {"jit": "off"}))
+        desired = {"session_preload_libraries": ["no_such_library"], "jit": "on"}
+        message = database.refuses(lambda: database.update(desired, {"jit": "off"}))
         assert "no_such_library" in message
         assert message.endswith("it was undone")
         assert (database.stored(), database.ledger()) == ({"jit": "off"}, before)
@@ -242,7 +237,7 @@ def test_what_locks_everybody_out_is_undone(database: Database) -> None:
 
 
 def lose_commit(monkeypatch: pytest.MonkeyPatch, *, is_done: bool, meanwhile: Callable[[], object]) -> None:
-    """The first COMMIT is done, or is not, and its answer is lost; then something happens before the next attempt."""
+    """The first COMMIT is done, or is not, and its answer is lost; then ``meanwhile`` runs before the next attempt."""
     original = Session.run
     lost: list[str] = []
 
@@ -258,10 +253,10 @@ def lose_commit(monkeypatch: pytest.MonkeyPatch, *, is_done: bool, meanwhile: Ca
 
 
 @pytest.mark.parametrize("is_done", [True, False])
-def test_what_a_hand_changed_after_a_commit_whose_answer_was_lost_is_its_own(
+def test_lost_commit_ack_keeps_concurrent_manual_change(
     database: Database, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
-    """Undone is what each attempt did: a hand's value in between comes back, and so does what the ledger had first."""
+    """A manual value that was set in between is restored, and so is the first state of the ledger."""
 
     def unverified(*_: object) -> None:
         raise UnreachableError("it cannot be verified")
@@ -278,19 +273,16 @@ def test_what_a_hand_changed_after_a_commit_whose_answer_was_lost_is_its_own(
 
 
 @pytest.mark.parametrize("is_done", [True, False])
-def test_counts_are_those_of_the_attempt_that_was_committed(
+def test_counts_are_those_of_the_committed_attempt(
     database: Database, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
-    """The answer tells what was changed, whichever attempt did it."""
     alter = f"ALTER DATABASE {database.name} SET jit = off"
-    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.hand(*([] if is_done else [alter])))
+    lose_commit(monkeypatch, is_done=is_done, meanwhile=lambda: database.run_sql(*([] if is_done else [alter])))
     assert database.create({"jit": "off", "work_mem": "8MB"}).counts == ((2, 2, 0, 0) if is_done else (2, 1, 1, 0))
 
 
-def test_a_commit_whose_answer_was_lost_is_undone_where_the_next_attempt_is_refused(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The name may lead to another server by then: that nothing was changed would be said of the first one, too."""
+def test_lost_commit_is_rolled_back_if_next_attempt_fails(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name may lead to another server now: "nothing was changed" would be wrong for the first one."""
     refusals: list[str] = []
     lose_commit(monkeypatch, is_done=True, meanwhile=lambda: refusals.append(sql.IDENTITY))
     original = Session.run
@@ -308,21 +300,19 @@ def test_a_commit_whose_answer_was_lost_is_undone_where_the_next_attempt_is_refu
     assert (database.stored(), database.ledger()) == ({}, {})
 
 
-def test_a_removal_that_may_have_been_committed_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A removal is never undone: it is to be repeated."""
+def test_uncertain_removal_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal is never rolled back; it is repeated."""
     database.create({"jit": "off"})
     lock = "GRANT INSERT ON cdk_pinsafe.setting TO PUBLIC"
     database.create({"work_mem": "8MB"}, Owner="Another/Settings", Address="c8ffff")
-    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: database.hand(lock))
+    lose_commit(monkeypatch, is_done=True, meanwhile=lambda: database.run_sql(lock))
     message = database.refuses(lambda: database.delete({"jit": "off"}))
     assert "is not the one that this library makes" in message
     assert message.endswith("the change may have been committed")
     assert database.stored() == {"work_mem": "8MB"}
 
 
-def test_the_log_is_json_lines_without_values_or_secrets(
-    database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_log_is_json_without_values_or_secrets(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     """Each line is an object with level and event; neither the password nor a setting's value is in any."""
     database.create({"work_mem": "12345kB", "search_path": ["hidden_schema"]})
     database.refuses(lambda: database.update({"work_mem": "98765bananas"}, {}))

@@ -10,8 +10,8 @@ from cdk_pinsafe.localpg.server import wheel_installation
 from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from ..applier.conftest import running
-from ..applier.many import many_settings
-from ..applier.world import Database, Secrets
+from ..applier.harness import Database, FakeSecretsManager
+from ..applier.many_settings import many_settings
 
 ROUNDS = 15
 
@@ -22,13 +22,13 @@ def test_fifty_settings_take_at_most_twice_as_long_as_one(
 ) -> None:
     """The median of an update that changes 50 settings is at most twice that of one that changes 1."""
     authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
-    vault = Secrets()
-    monkeypatch.setattr(secret, "read", vault.read)
+    secrets_manager = FakeSecretsManager()
+    monkeypatch.setattr(secret, "read", secrets_manager.read)
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
     with (
         running(wheel_installation(18), authority, tmp_path_factory.mktemp("speed")) as cluster,
-        cluster.fresh_database(vault) as one,
-        cluster.fresh_database(vault) as fifty,
+        cluster.fresh_database(secrets_manager) as one,
+        cluster.fresh_database(secrets_manager) as fifty,
     ):
         times: dict[int, list[float]] = {1: [], 50: []}
         one.create(many_settings(1, 1))
@@ -44,9 +44,9 @@ def test_fifty_settings_take_at_most_twice_as_long_as_one(
 
 
 def _update(database: Database, number: int, variant: int) -> float:
-    wish, old = many_settings(number, variant), many_settings(number, 1 - variant)
+    desired, old = many_settings(number, variant), many_settings(number, 1 - variant)
     start = time.perf_counter()
-    answer = database.update(wish, old)
+    answer = database.update(desired, old)
     taken = time.perf_counter() - start
     assert answer.counts == (number, number, 0, 0)
     return taken

@@ -17,8 +17,8 @@ from cdk_pinsafe.localpg.server import Installation, installations
 from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from ..applier.conftest import running
-from ..applier.many import many_settings
-from ..applier.world import MASTER, Clock, Cluster, Secrets, properties
+from ..applier.harness import MASTER, Cluster, FakeSecretsManager, LambdaContext, properties
+from ..applier.many_settings import many_settings
 
 SETTINGS = 20
 
@@ -47,7 +47,7 @@ def _apply(cluster: Cluster, names: list[str], settings: dict[str, str]) -> floa
     given = properties(settings, Database=None, Databases=names, Port=str(cluster.port))
     event = {"RequestType": "Create", "ResourceProperties": given}
     start = time.perf_counter()
-    answer = on_event(event, Clock(900))
+    answer = on_event(event, LambdaContext(900))
     taken = time.perf_counter() - start
     assert answer["Data"]["Applied"] == answer["Data"]["Changed"] == str(SETTINGS * len(names))
     return taken
@@ -94,13 +94,13 @@ def test_many_databases_take_at_most_half_as_long_again_as_psql(
     number = 1000 if long else 200
     directory = tmp_path_factory.mktemp("many")
     authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
-    vault = Secrets()
-    monkeypatch.setattr(secret, "read", vault.read)
+    secrets_manager = FakeSecretsManager()
+    monkeypatch.setattr(secret, "read", secrets_manager.read)
     monkeypatch.setenv(connection.CA_BUNDLE_VARIABLE, str(authority.certificate))
     first, second = many_settings(SETTINGS, 0), many_settings(SETTINGS, 1)
     with (
         running(_installation(), authority, directory) as cluster,
-        cluster.fresh_database(vault),
+        cluster.fresh_database(secrets_manager),
         _databases(cluster, number) as names,
     ):
         scripts = [(name, _script(directory / f"{name}.sql", [name], second)) for name in names]

@@ -11,9 +11,8 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, OnError, PostgresDatabase, Recycle
-from cdk_pinsafe.applier import guard
-from cdk_pinsafe.cdk import drift_guard
+from cdk_pinsafe import DatabaseSettings, OnError, OnRoleOverride, PostgresDatabase, Recycle
+from cdk_pinsafe.contract import RECYCLE
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
 from . import conftest
@@ -512,11 +511,11 @@ def test_one_stack_trusts_one_set_of_authorities(
         add(stack, vpc, instance, "Other", database_name="other", ca_bundle=str(bundle))
 
 
-def test_shadowed_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """What the applier reports as shadowed can go into an output."""
+def test_overridden_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The names of overridden settings can be an output."""
     settings = add(stack, vpc, instance)
     resource_id = stack.get_logical_id(settings.resource.node.default_child)  # type: ignore[arg-type]
-    assert stack.resolve(settings.shadowed) == {"Fn::GetAtt": [resource_id, "Shadowed"]}
+    assert stack.resolve(settings.overridden_by_role) == {"Fn::GetAtt": [resource_id, "OverriddenByRole"]}
 
 
 def test_role_settings_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
@@ -558,17 +557,17 @@ def test_token_of_a_role_name_is_refused(stack: Stack, vpc: ec2.Vpc, instance: r
         add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
 
 
-def test_on_shadow_is_a_property_only_where_it_fails(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """What is deployed already does not change by an option that is not used; another word is refused."""
+def test_on_role_override_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Absent by default, so that deployed resources do not change."""
     add(stack, vpc, instance)
-    add(stack, vpc, instance, "Strict", on_shadow="fail")
+    add(stack, vpc, instance, "Strict", on_role_override=OnRoleOverride.FAIL)
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
-    assert "OnShadow" not in first["Properties"]
-    assert second["Properties"]["OnShadow"] == "fail"
-    with pytest.raises(ConfigurationError, match="'on_shadow' should be 'warn' or 'fail', got 'error'"):
-        add(stack, vpc, instance, "Bad", on_shadow="error")
+    assert "OnRoleOverride" not in first["Properties"]
+    assert second["Properties"]["OnRoleOverride"] == "fail"
+    with pytest.raises(
+        ConfigurationError, match="'on_role_override' should be OnRoleOverride.WARN or OnRoleOverride.F.*got 'fail'"
+    ):
+        add(stack, vpc, instance, "Bad", on_role_override="fail")
 
 
 def test_recycle_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
@@ -725,6 +724,5 @@ def test_no_drift_check_by_default(stack: Stack, vpc: ec2.Vpc, instance: rds.Dat
     assert "DriftCheck" not in resource["Properties"]
 
 
-def test_the_applier_and_the_guard_agree_on_names(stack: Stack) -> None:
-    """The namespace and the dimension are written in two rooms that do not import each other."""
-    assert (drift_guard.NAMESPACE, drift_guard.DIMENSION) == (guard.NAMESPACE, guard.DIMENSION)
+def test_recycle_has_the_values_of_the_contract() -> None:
+    assert [one.value for one in Recycle] == [RECYCLE.default, RECYCLE.other]

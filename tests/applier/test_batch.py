@@ -1,4 +1,4 @@
-"""Several databases of one server in one resource: all or none, or as many as can; each failure by name."""
+"""Several databases of one server in one resource: all or none, or as many as possible; each failure by name."""
 
 import contextlib
 import json
@@ -10,19 +10,32 @@ from typing import Any
 import pytest
 
 from cdk_pinsafe.applier import apply as apply_module
-from cdk_pinsafe.applier import secret, several
+from cdk_pinsafe.applier import batch, secret
+from cdk_pinsafe.applier.apply import Task
 from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.applier.secret import Credentials
+from cdk_pinsafe.applier.transaction import Applied
 from cdk_pinsafe.errors import ApplyError, PinSafeError, UnreachableError
 
-from .world import ARN, MASTER, SECONDS, Answer, Clock, Database, Secrets, Settings, properties, refusal
+from .harness import (
+    ARN,
+    MASTER,
+    SECONDS,
+    Answer,
+    Database,
+    FakeSecretsManager,
+    LambdaContext,
+    Settings,
+    properties,
+    refusal,
+)
 
 ID = "pinsafe:127.0.0.1/*/c8a1f0"
 
 
 class Fleet:
-    """Databases of one server, and events for all of them at once."""
+    """Databases of one server, and events for all of them."""
 
     def __init__(self, databases: Sequence[Database]) -> None:
         self.databases = databases
@@ -37,7 +50,7 @@ class Fleet:
 
     def create(self, settings: Settings, *, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {"RequestType": "Create", "ResourceProperties": self.properties(settings, **changes)}
-        return answer(on_event(event, Clock(seconds)))
+        return answer(on_event(event, LambdaContext(seconds)))
 
     def update(
         self, settings: Settings, old: Settings, *, was: Mapping[str, Any] | None = None, id: str = ID, **changes: Any
@@ -48,7 +61,7 @@ class Fleet:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return answer(on_event(event, Clock()))
+        return answer(on_event(event, LambdaContext()))
 
     def delete(self, settings: Settings, *, id: str = ID, seconds: float = SECONDS, **changes: Any) -> Answer:
         event = {
@@ -56,7 +69,7 @@ class Fleet:
             "PhysicalResourceId": id,
             "ResourceProperties": self.properties(settings, **changes),
         }
-        return answer(on_event(event, Clock(seconds)))
+        return answer(on_event(event, LambdaContext(seconds)))
 
     def refuses(self, action: Any, *, kind: type[PinSafeError] = PinSafeError) -> str:
         return refusal(action, kind=kind, hidden=self.databases[0].cluster.password)
@@ -74,92 +87,93 @@ def answer(raw: dict[str, Any]) -> Answer:
 
 
 @contextlib.contextmanager
-def fleet_of(database: Database, vault: Secrets, number: int) -> Iterator[Fleet]:
-    """The given database and further ones."""
+def fleet_of(database: Database, secrets_manager: FakeSecretsManager, number: int) -> Iterator[Fleet]:
+    """The given database and more."""
     with contextlib.ExitStack() as stack:
-        more = [stack.enter_context(database.cluster.fresh_database(vault)) for _ in range(number - 1)]
+        more = [stack.enter_context(database.cluster.fresh_database(secrets_manager)) for _ in range(number - 1)]
         yield Fleet([database, *more])
 
 
 @pytest.fixture
-def fleet(database: Database, vault: Secrets) -> Iterator[Fleet]:
+def fleet(database: Database, secrets_manager: FakeSecretsManager) -> Iterator[Fleet]:
     """Three databases."""
-    with fleet_of(database, vault, 3) as three:
+    with fleet_of(database, secrets_manager, 3) as three:
         yield three
 
 
-def test_all_get_the_settings_and_lose_them_again(fleet: Fleet, vault: Secrets) -> None:
-    """One event, one reading of the secret, and each database has its settings and its ledger, until the deletion."""
-    wish = {"work_mem": "8MB", "search_path": ["chat", "public"]}
-    created = fleet.create(wish)
+def test_all_get_settings_and_give_them_up(fleet: Fleet, secrets_manager: FakeSecretsManager) -> None:
+    """One event reads the secret once. Each database has its settings and its ledger until the deletion."""
+    desired = {"work_mem": "8MB", "search_path": ["chat", "public"]}
+    created = fleet.create(desired)
     assert created.raw["PhysicalResourceId"] == ID
     assert created.counts == (6, 6, 0, 0)
     assert created.raw["Data"]["Failed"] == ""
     assert fleet.stored() == [{"work_mem": "8MB", "search_path": "chat, public"}] * 3
     assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
-    assert vault.readings == 1
-    assert fleet.create(wish).counts == (6, 0, 0, 0)
-    assert fleet.delete(wish).counts == (0, 0, 0, 6)
+    assert secrets_manager.readings == 1
+    assert fleet.create(desired).counts == (6, 0, 0, 0)
+    assert fleet.delete(desired).counts == (0, 0, 0, 6)
     assert fleet.stored() == [{}] * 3
     assert fleet.ledgers() == [{}] * 3
 
 
-def test_a_list_may_grow_and_shrink(fleet: Fleet) -> None:
-    """The resource stays the same; what leaves the list gives its settings up, even if gone; a rollback reverts."""
+def test_list_may_grow_and_shrink(fleet: Fleet) -> None:
+    """The resource stays the same. A database that leaves the list gives its settings up, even if it is dropped; a
+    rollback reverts that."""
     one, two, three = fleet.databases
-    wish = {"work_mem": "8MB"}
+    desired = {"work_mem": "8MB"}
     two.alter("SET work_mem = '5MB'")
-    fleet.create(wish, names=[one.name, two.name])
-    fewer = fleet.update(wish, wish, names=[one.name, three.name], was={"names": [one.name, two.name]})
+    fleet.create(desired, names=[one.name, two.name])
+    fewer = fleet.update(desired, desired, names=[one.name, three.name], was={"names": [one.name, two.name]})
     assert fewer.raw["PhysicalResourceId"] == ID
     assert fewer.counts == (2, 1, 0, 1)
     assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "5MB"}, {"work_mem": "8MB"}]
     assert two.ledger() == {}
-    back = fleet.update(wish, wish, names=[one.name, two.name], was={"names": [one.name, three.name]})
+    back = fleet.update(desired, desired, names=[one.name, two.name], was={"names": [one.name, three.name]})
     assert back.counts == (2, 1, 0, 1)
     assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "8MB"}, {}]
-    gone = fleet.update(wish, wish, names=[one.name], was={"names": [one.name, "nosuch"]})
+    gone = fleet.update(desired, desired, names=[one.name], was={"names": [one.name, "nosuch"]})
     assert gone.counts == (1, 0, 0, 0)
 
 
-def test_from_one_to_a_list_and_back_nothing_is_lost(fleet: Fleet) -> None:
-    """That is another resource: CloudFormation deletes the old one, which must not take away what the new one has."""
+def test_change_from_one_to_list_keeps_settings(fleet: Fleet) -> None:
+    """That replaces the resource: the deletion of the old one must not reset what the new one manages."""
     one, two, _ = fleet.databases
-    wish = {"work_mem": "8MB"}
-    one.create(wish)
+    desired = {"work_mem": "8MB"}
+    one.create(desired)
     pair: dict[str, Any] = {"names": [one.name, two.name]}
     single: dict[str, Any] = {"Databases": None, "Database": one.name}
-    assert fleet.update(wish, wish, id=one.physical_id, was=single, **pair).raw["PhysicalResourceId"] == ID
-    one.delete(wish)
+    assert fleet.update(desired, desired, id=one.physical_id, was=single, **pair).raw["PhysicalResourceId"] == ID
+    one.delete(desired)
     assert fleet.stored() == [{"work_mem": "8MB"}, {"work_mem": "8MB"}, {}]
-    assert fleet.update(wish, wish, was=pair, **single).raw["PhysicalResourceId"] == one.physical_id
-    fleet.delete(wish, **pair)
+    assert fleet.update(desired, desired, was=pair, **single).raw["PhysicalResourceId"] == one.physical_id
+    fleet.delete(desired, **pair)
     assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
-    one.delete(wish)
+    one.delete(desired)
     assert fleet.stored() == [{}, {}, {}]
 
 
-def test_what_left_the_list_is_not_touched_where_another_failed(fleet: Fleet) -> None:
-    """There is no need to take away what would only be brought back."""
-    wish = {"work_mem": "8MB"}
-    fleet.create(wish)
-    message = fleet.refuses(lambda: fleet.update(wish, wish, names=["nosuch"], was={"names": fleet.names}))
+def test_leaving_database_is_kept_after_a_failure(fleet: Fleet) -> None:
+    """Its settings are not reset only to be restored by the rollback."""
+    desired = {"work_mem": "8MB"}
+    fleet.create(desired)
+    message = fleet.refuses(lambda: fleet.update(desired, desired, names=["nosuch"], was={"names": fleet.names}))
     assert "1 of 4 databases" in message
     assert "nothing was changed in the others" in message
-    assert fleet.stored() == [wish] * 3
+    assert fleet.stored() == [desired] * 3
 
 
-def test_a_construct_that_was_renamed_keeps_its_list(fleet: Fleet) -> None:
-    """The owner of before hands over in each database that was in the list."""
-    wish = {"work_mem": "8MB"}
-    fleet.create(wish)
-    assert fleet.update(wish, wish, Owner="Chat/Renamed").counts == (3, 0, 0, 0)
+def test_renamed_construct_keeps_its_list(fleet: Fleet) -> None:
+    """The previous owner's settings are taken over in each database that was in the list."""
+    desired = {"work_mem": "8MB"}
+    fleet.create(desired)
+    assert fleet.update(desired, desired, Owner="Chat/Renamed").counts == (3, 0, 0, 0)
     assert {row["owner"] for ledger in fleet.ledgers() for row in ledger.values()} == {"Chat/Renamed"}
 
 
-def test_one_that_fails_fails_all_and_all_are_as_before(database: Database, vault: Secrets) -> None:
-    """By default none keeps the change; all failures are named, those that come after the first one too."""
-    with fleet_of(database, vault, 12) as fleet:
+def test_one_failure_rolls_all_back(database: Database, secrets_manager: FakeSecretsManager) -> None:
+    """By default. All failures are named, those after the first one, too."""
+    with fleet_of(database, secrets_manager, 12) as fleet:
         fleet.databases[1].alter("SET jit = on")
         old = {"work_mem": "8MB"}
         fleet.create(old)
@@ -170,7 +184,7 @@ def test_one_that_fails_fails_all_and_all_are_as_before(database: Database, vaul
         assert message.startswith("2 of 12 databases at 127.0.0.1:")
         assert f'database "{fleet.names[3]}" at' in message
         assert f'database "{fleet.names[11]}" at' in message
-        assert "brought back" in message
+        assert "rolled back" in message
         assert "its owner is" in message
         assert (fleet.stored(), fleet.ledgers()) == before
         message = fleet.refuses(lambda: fleet.create({"work_mem": "much"}))
@@ -178,16 +192,16 @@ def test_one_that_fails_fails_all_and_all_are_as_before(database: Database, vaul
         assert "nothing was changed in the others" in message
 
 
-def test_a_failed_creation_leaves_no_trace(fleet: Fleet) -> None:
-    """CloudFormation sends no event after it: what stood before stands again."""
+def test_failed_creation_restores_everything(fleet: Fleet) -> None:
+    """CloudFormation sends no event after it."""
     fleet.databases[0].alter("SET work_mem = '5MB'")
     fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=[*fleet.names, "nosuch"]))
     assert fleet.stored() == [{"work_mem": "5MB"}, {}, {}]
     assert fleet.ledgers() == [{}, {}, {}]
 
 
-def test_the_others_go_on_if_asked_to(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-    """With OnError=continue the deployment succeeds, and the answer and the log name what failed."""
+def test_continue_keeps_the_others(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """With OnError=continue the deployment succeeds; the response and the log name the failed databases."""
     names = [*fleet.names, "nosuch", "nei, ther"]
     done = fleet.create({"work_mem": "8MB"}, names=names, OnError="continue")
     assert done.counts == (3, 3, 0, 0)
@@ -199,46 +213,47 @@ def test_the_others_go_on_if_asked_to(fleet: Fleet, capsys: pytest.CaptureFixtur
     assert message.startswith("2 of 2 databases")
 
 
-def test_going_over_to_a_list_is_strict(fleet: Fleet) -> None:
-    """One that failed and was passed over would lose what it had, as the resource that is replaced is deleted."""
+def test_continue_is_ignored_on_change_to_list(fleet: Fleet) -> None:
+    """A failed database would lose its settings when the replaced resource is deleted."""
     one = fleet.databases[0]
-    wish, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
-    one.create(wish)
+    desired, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
+    one.create(desired)
     one.admin.run(f"ALTER DATABASE {one.name} OWNER TO postgres")
     single = {"Databases": None, "Database": one.name}
-    message = fleet.refuses(lambda: fleet.update(more, wish, id=one.physical_id, was=single, OnError="continue"))
+    message = fleet.refuses(lambda: fleet.update(more, desired, id=one.physical_id, was=single, OnError="continue"))
     assert message.startswith("1 of 3 databases")
-    assert fleet.stored() == [wish, {}, {}]
+    assert fleet.stored() == [desired, {}, {}]
 
 
-def test_going_over_to_another_host_is_strict(fleet: Fleet) -> None:
-    """It may be another name of the same server, where the old resource's deletion would take the settings away."""
+def test_continue_is_ignored_on_change_of_host(fleet: Fleet) -> None:
+    """Another host may be another name of the same server, where the deletion of the old resource would reset the
+    settings."""
     one = fleet.databases[0]
-    wish, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
-    fleet.create(wish, OnError="continue")
+    desired, more = {"work_mem": "8MB"}, {"work_mem": "8MB", "jit": "off"}
+    fleet.create(desired, OnError="continue")
     one.admin.run(f"ALTER DATABASE {one.name} OWNER TO postgres")
-    message = fleet.refuses(lambda: fleet.update(more, wish, Host="localhost", OnError="continue"))
+    message = fleet.refuses(lambda: fleet.update(more, desired, Host="localhost", OnError="continue"))
     assert message.startswith("1 of 3 databases")
-    assert fleet.stored() == [wish] * 3
+    assert fleet.stored() == [desired] * 3
     assert all(row["resource"] == ID for ledger in fleet.ledgers() for row in ledger.values())
-    # Nothing goes over where no database is in both.
-    done = fleet.update(more, wish, was={"names": ["another"]}, Host="localhost", OnError="continue")
+    # No database is in both resources.
+    done = fleet.update(more, desired, was={"names": ["another"]}, Host="localhost", OnError="continue")
     assert done.raw["Data"]["Failed"] == one.name
 
 
-def test_a_deletion_goes_through_all_and_names_what_failed(fleet: Fleet) -> None:
-    """A database that is gone needs nothing; one that was lost fails the deletion, and no other is held up by it."""
-    wish = {"work_mem": "8MB"}
-    fleet.create(wish)
+def test_delete_goes_through_all(fleet: Fleet) -> None:
+    """A dropped database is no error. One with another owner fails the deletion, but stops no other."""
+    desired = {"work_mem": "8MB"}
+    fleet.create(desired)
     fleet.databases[1].admin.run(f"ALTER DATABASE {fleet.names[1]} OWNER TO postgres")
-    message = fleet.refuses(lambda: fleet.delete(wish, names=[*fleet.names, "nosuch"]))
+    message = fleet.refuses(lambda: fleet.delete(desired, names=[*fleet.names, "nosuch"]))
     assert message.startswith("1 of 4 databases")
     assert "the others gave their settings up" in message
     assert fleet.stored() == [{}, {"work_mem": "8MB"}, {}]
 
 
-def test_hundreds_of_failures_fit_message_and_answer(fleet: Fleet) -> None:
-    """However many fail and whatever they are called, the first are told in full and the rest is counted."""
+def test_hundreds_of_failures_fit_the_response(fleet: Fleet) -> None:
+    """The first messages are reported, and the rest is counted."""
     bad = [f"🐘 {number} {'x' * 40}" for number in range(150)]
     done = fleet.create({"work_mem": "8MB"}, names=[*fleet.names, *bad], OnError="continue")
     assert done.raw["Data"]["Failed"].endswith("more")
@@ -248,46 +263,45 @@ def test_hundreds_of_failures_fit_message_and_answer(fleet: Fleet) -> None:
     assert "more" in message
 
 
-def test_a_fault_of_ours_in_one_is_a_failure_of_that_one(
+def test_internal_error_rolls_the_others_back(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever goes wrong, the others are brought back, and nothing of what was handled is told."""
+    """The response and the log do not have its content."""
     original = apply_module.apply
 
-    def broken(door: Any, *args: Any, **named: Any) -> Any:
-        if door.target.database == fleet.names[2]:
+    def broken(task: Task) -> Applied:
+        if task.identity.target.database == fleet.names[2]:
             raise KeyError("hidden")
-        return original(door, *args, **named)
+        return original(task)
 
-    monkeypatch.setattr(several, "apply", broken)
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    monkeypatch.setattr(batch, "apply", broken)
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}))
     assert "internal error of the applier (KeyError)" in message
-    assert "2 that were changed before were brought back" in message
+    assert "2 that were changed before were rolled back" in message
     assert fleet.stored() == [{}, {}, {}]
     assert "hidden" not in capsys.readouterr().out
 
 
-def test_what_cannot_be_brought_back_is_named(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says where new values stand."""
-    original = apply_module.bring_back
+def test_failed_rollback_is_named(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the databases that keep new values."""
+    original = apply_module.roll_back
 
-    def broken(door: Any, *args: Any) -> None:
-        if door.target.database == fleet.names[0]:
+    def broken(task: Task, applied: Applied) -> None:
+        if task.identity.target.database == fleet.names[0]:
             raise UnreachableError("out of reach")
-        original(door, *args)
+        original(task, applied)
 
-    monkeypatch.setattr(several, "bring_back", broken)
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+    monkeypatch.setattr(batch, "roll_back", broken)
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, names=[*fleet.names, "nosuch"]))
-    assert f"brought back, but for {fleet.names[0]}, which failed too" in message
+    assert f"rolled back, but for {fleet.names[0]}, which failed too" in message
     assert fleet.stored() == [{"work_mem": "8MB"}, {}, {}]
 
 
-def test_no_more_than_eight_sessions_at_once(
-    database: Database, vault: Secrets, monkeypatch: pytest.MonkeyPatch
+def test_at_most_eight_sessions_at_once(
+    database: Database, secrets_manager: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is not flooded."""
     now = most = 0
     enter, leave = Session.__enter__, Session.__exit__
 
@@ -304,35 +318,37 @@ def test_no_more_than_eight_sessions_at_once(
 
     monkeypatch.setattr(Session, "__enter__", counted_in)
     monkeypatch.setattr(Session, "__exit__", counted_out)
-    with fleet_of(database, vault, 12) as fleet:
+    with fleet_of(database, secrets_manager, 12) as fleet:
         fleet.create({"work_mem": "8MB"})
         assert fleet.stored() == [{"work_mem": "8MB"}] * 12
     assert 1 < most <= 8
 
 
-def test_time_that_runs_out_leaves_nothing_changed(fleet: Fleet) -> None:
-    """Databases that were not reached in time are failures as any other."""
+def test_timeout_leaves_nothing_changed(fleet: Fleet) -> None:
+    """Databases that are not begun in time are failures."""
     message = fleet.refuses(lambda: fleet.create({"work_mem": "8MB"}, seconds=10), kind=UnreachableError)
     assert "no time was left" in message
     assert fleet.stored() == [{}, {}, {}]
 
 
-def test_a_server_that_swallows_everything_holds_the_answer_up_no_longer_than_there_is_time(vault: Secrets) -> None:
-    """However many databases are left when time runs out; each would otherwise take a tenth of a second more."""
-    vault.answers = [Credentials(MASTER, "hidden-password")]
+def test_unresponsive_server_does_not_exceed_deadline(
+    secrets_manager: FakeSecretsManager,
+) -> None:
+    """However many databases are left: each would take a tenth of a second more."""
+    secrets_manager.answers = [Credentials(MASTER, "hidden-password")]
     names = [f"app_{number}" for number in range(400)]
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
         given = properties({}, Database=None, Databases=names, Port=str(silent.getsockname()[1]))
         event = {"RequestType": "Delete", "PhysicalResourceId": ID, "ResourceProperties": given}
         start = time.monotonic()
-        message = refusal(lambda: on_event(event, Clock(4)), kind=UnreachableError, hidden="hidden-password")
+        message = refusal(lambda: on_event(event, LambdaContext(4)), kind=UnreachableError, hidden="hidden-password")
     assert message.startswith("400 of 400 databases")
     assert time.monotonic() - start < 6
 
 
-def test_one_that_does_not_answer_leaves_time_for_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever holds the lock of one database holds up none but that."""
-    monkeypatch.setattr(several, "CONNECTIONS", 1)
+def test_locked_database_leaves_time_for_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that holds the lock of one database delays only that one."""
+    monkeypatch.setattr(batch, "CONNECTIONS", 1)
     fleet.create({"jit": "off"})
     with fleet.databases[0].session() as session:
         session.run("SELECT pg_advisory_lock(7227442026)")
@@ -341,8 +357,8 @@ def test_one_that_does_not_answer_leaves_time_for_the_others(fleet: Fleet, monke
     assert fleet.stored() == [{"jit": "off"}, {}, {}]
 
 
-def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its error is every database's; hundreds of readings would each wait for a way that is not there."""
+def test_unreadable_secret_is_read_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All databases fail with its error; hundreds of reads would each wait for the timeout."""
     readings: list[str] = []
 
     def gone(arn: str) -> None:
@@ -356,8 +372,8 @@ def test_a_secret_that_cannot_be_read_is_asked_for_once(fleet: Fleet, monkeypatc
     assert readings == [ARN]
 
 
-def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) -> None:
-    """Only after all of them were changed; those of a database that was not changed stay."""
+def test_all_changed_databases_are_recycled_at_once(fleet: Fleet) -> None:
+    """After the last change. Sessions of unchanged databases are kept."""
     fleet.create({"work_mem": "8MB"})
     fleet.databases[2].alter("SET jit = off")
     server, password = fleet.databases[0].cluster.server, fleet.databases[0].cluster.password
@@ -375,8 +391,8 @@ def test_sessions_of_all_changed_databases_are_recycled_at_once(fleet: Fleet) ->
                 session.close()
 
 
-def test_one_that_fails_keeps_nobody_from_being_recycled(fleet: Fleet) -> None:
-    """Not even the first of the list, where the others go on."""
+def test_failed_database_does_not_prevent_recycling(fleet: Fleet) -> None:
+    """Even if it is the first of the list."""
     cluster = fleet.databases[1].cluster
     idle = cluster.server.connect(fleet.names[1], "master", cluster.password)
     try:
@@ -387,8 +403,8 @@ def test_one_that_fails_keeps_nobody_from_being_recycled(fleet: Fleet) -> None:
     assert (done.raw["Data"]["Failed"], done.raw["Data"]["Recycled"]) == ("nosuch", "1")
 
 
-def test_a_list_of_which_nothing_is_left_is_a_failure(fleet: Fleet) -> None:
-    """What left the list gets its settings back then, for going on is about those that are to have them."""
+def test_continue_fails_if_all_staying_fail(fleet: Fleet) -> None:
+    """Databases that left the list get their settings back then."""
     fleet.create({"jit": "off"})
     was = {"names": fleet.names}
     fleet.refuses(lambda: fleet.update({"jit": "off"}, {"jit": "off"}, names=["nosuch"], was=was, OnError="continue"))
@@ -409,13 +425,13 @@ def test_a_list_of_which_nothing_is_left_is_a_failure(fleet: Fleet) -> None:
         ({"Databases": ["app"], "OnError": "ignore"}, "'OnError'"),
     ],
 )
-def test_malformed_lists_are_refused_unopened(change: dict[str, object], expected: str) -> None:
-    """A malformed property is refused by name."""
+def test_malformed_lists_are_refused_before_connecting(change: dict[str, object], expected: str) -> None:
+    """The message names the property."""
     given = properties({"jit": "off"}, **{"Database": None, **change})
     event = {"RequestType": "Create", "ResourceProperties": given}
-    assert expected in refusal(lambda: on_event(event, Clock()), hidden=ARN)
+    assert expected in refusal(lambda: on_event(event, LambdaContext()), hidden=ARN)
 
 
-def test_a_name_given_twice_is_one_database(fleet: Fleet) -> None:
-    """Two tokens may have come to the same name."""
+def test_duplicate_name_is_one_database(fleet: Fleet) -> None:
+    """Two tokens may resolve to the same name."""
     assert fleet.create({"jit": "off"}, names=[fleet.names[0]] * 2).counts == (1, 1, 0, 0)

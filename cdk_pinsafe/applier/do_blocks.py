@@ -1,12 +1,22 @@
-"""The DO blocks of :mod:`.sql`, where what holds for all statements is said.
+"""The DO blocks of :mod:`.sql`, which has the rules for all statements.
 
-A block takes its request from the transaction-local parameter ``cdk_pinsafe.request`` and leaves its result in
+A block reads its request from the transaction-local parameter ``cdk_pinsafe.request`` and sets its result in
 ``cdk_pinsafe.result``; both are JSON.
 """
 
 from typing import Final
 
 from ..settings.libraries import LOAD_LIBRARIES as _LOADING
+
+STORED: Final = """
+  SELECT pg_catalog.lower(o.option_name) AS name,
+         CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END AS role,
+         o.option_value AS value
+  FROM pg_catalog.pg_db_role_setting AS s
+  JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
+  CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
+"""
+"""What is stored for the database and for roles in it: name in lower case, role or empty, text. A subquery."""
 
 CREATE_EXTENSIONS: Final = """
 DO $pinsafe$
@@ -22,16 +32,16 @@ BEGIN
     ORDER BY r.at
   LOOP
     BEGIN
-      -- Without this it would go into pg_catalog. A SCHEMA clause would not do, as some extensions fix their own.
-      -- Nothing of ours is looked up while the path is open.
+      -- Otherwise the extension would go into pg_catalog. A SCHEMA clause fails for extensions with a fixed schema.
+      -- This block looks nothing up while the path is open.
       PERFORM pg_catalog.set_config('search_path', 'public', true);
       EXECUTE pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', v_name);
-      -- Not for this transaction only: a SET of an extension's script would outlive it.
+      -- For the session, not the transaction: a SET of an extension's script would outlive it.
       PERFORM pg_catalog.set_config('search_path', v_path, false);
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
         v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT, v_schema = SCHEMA_NAME;
-      -- Another session wrote the same row of a catalog. A script may fail with these SQLSTATEs for good.
+      -- Another session wrote the same row of a catalog. A script may also fail with these SQLSTATEs every time.
       IF (v_state = '23505' AND v_schema = 'pg_catalog')
           OR (v_state = 'XX000' AND pg_catalog.starts_with(v_message, 'tuple concurrently ')) THEN
         v_state := '40001';
@@ -43,13 +53,13 @@ BEGIN
 END
 $pinsafe$
 """
-"""Request: names; what these require is created as well. Without schema ``public`` it fails with 3F000.
+"""Request: names of extensions. What they require is created, too. Without schema ``public`` it fails with 3F000.
 
-The session must have begun with the ``search_path`` that a person's session has: scripts of extensions, as PostGIS's,
-take up the session's default, look for their own objects along it, and store it with ALTER DATABASE. An error is 40001
-where another session was faster, and any other SQLSTATE where another attempt would not help."""
+The session must have begun with the user's default ``search_path``: scripts of extensions, as PostGIS's, read the
+session's default, look up their own objects along it, and store it with ALTER DATABASE. The error is 40001 if another
+session was faster, and any other SQLSTATE if another attempt would not help."""
 
-CANONICALISE: Final = (
+CANONICALIZE: Final = (
     """
 DO $pinsafe$
 DECLARE
@@ -76,7 +86,7 @@ BEGIN
         v_text := v_item ->> 'value';
       END IF;
       v_canonical := pg_catalog.set_config(v_item ->> 'name', v_text, true);
-      -- Always undone: this session must not run with what it only wanted to see.
+      -- Always undone: this session must not run with the value.
       RAISE EXCEPTION USING ERRCODE = 'PSAFE', MESSAGE = 'undo';
     EXCEPTION
       WHEN SQLSTATE 'PSAFE' THEN
@@ -109,9 +119,10 @@ END
 $pinsafe$
 """
 )
-"""Request: names of extensions, as :mod:`..settings.libraries` has them."""
+"""Request: names of extensions; see :mod:`..settings.libraries`. No result."""
 
-ACT: Final = """
+APPLY_CHANGES: Final = (
+    """
 DO $pinsafe$
 DECLARE
   v_request jsonb := CAST(pg_catalog.current_setting('cdk_pinsafe.request') AS pg_catalog.jsonb);
@@ -128,15 +139,12 @@ BEGIN
   IF EXISTS (
     SELECT
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'expected') AS e(name text, role text, value text)
-    LEFT JOIN (
-      pg_catalog.pg_db_role_setting AS s
-      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
-      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON pg_catalog.lower(o.option_name) = e.name
-     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = e.role
-    WHERE o.option_value IS DISTINCT FROM e.value
+    LEFT JOIN ("""  # noqa: S608 - all are constants
+    + STORED
+    + """) AS s ON s.name = e.name AND s.role = e.role
+    WHERE s.value IS DISTINCT FROM e.value
   ) THEN
-    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'somebody changed a setting meanwhile';
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'another session changed a setting meanwhile';
   END IF;
 
   FOR v_action IN
@@ -169,8 +177,8 @@ BEGIN
       FROM pg_catalog.pg_roles AS r, pg_catalog.pg_roles AS us
       WHERE v_state = '42501' AND r.rolname = v_role AND us.rolname = current_user
         AND us.oid <> r.oid AND NOT us.rolsuper;
-      -- A role that we lost must not pass for an extension that was dropped.
-      IF v_lock IS NOT NULL OR NOT pg_catalog.jsonb_exists(v_action -> 'tolerated', v_state) THEN
+      -- A missing privilege on the role must not be taken for a dropped extension.
+      IF v_lock IS NOT NULL OR NOT pg_catalog.jsonb_exists(v_action -> 'ignorable', v_state) THEN
         RAISE EXCEPTION USING
           ERRCODE = v_state, MESSAGE = v_message, DETAIL = v_detail, HINT = v_hint,
           COLUMN = 'pinsafe:' || v_name, TABLE = v_role,
@@ -180,10 +188,10 @@ BEGIN
     END;
   END LOOP;
 
-  IF pg_catalog.to_regclass('cdk_pinsafe.setting') IS NULL AND v_request -> 'writes' <> '[]' THEN
+  IF pg_catalog.to_regclass('cdk_pinsafe.setting') IS NULL AND v_request -> 'ledger_writes' <> '[]' THEN
     CREATE SCHEMA IF NOT EXISTS cdk_pinsafe;
     COMMENT ON SCHEMA cdk_pinsafe IS
-      'Belongs to cdk_pinsafe (Python AWS CDK library). Dropped with the last of its settings. See table setting.';
+      'Belongs to cdk_pinsafe (Python AWS CDK library). Dropped with the last managed setting. See table setting.';
     CREATE TABLE cdk_pinsafe.setting (
       name text NOT NULL,
       role text NOT NULL,
@@ -196,7 +204,7 @@ BEGIN
       at timestamp with time zone NOT NULL,
       PRIMARY KEY (name, role)
     );
-    -- Default privileges may have given it to others, and only its owner may write to it.
+    -- Default privileges may have granted it to others, and only its owner may write to it.
     SELECT pg_catalog.string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC'
              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, ', ') INTO v_literals
     FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
@@ -211,64 +219,63 @@ BEGIN
       'The role whose sessions in this database have the setting (ALTER ROLE ... IN DATABASE); empty for all sessions.';
     COMMENT ON COLUMN cdk_pinsafe.setting.owner IS 'Path of the CDK construct.';
     COMMENT ON COLUMN cdk_pinsafe.setting.resource IS 'Physical id of its CloudFormation resource.';
-    COMMENT ON COLUMN cdk_pinsafe.setting.desired IS 'What the construct asked for.';
+    COMMENT ON COLUMN cdk_pinsafe.setting.desired IS 'The desired value.';
     COMMENT ON COLUMN cdk_pinsafe.setting.applied IS
-      'What PostgreSQL stored for it. Once something else stands there, removal leaves that alone.';
+      'The text that PostgreSQL stored for it. If another text is stored at removal, that one is kept.';
     COMMENT ON COLUMN cdk_pinsafe.setting.previous IS
-      'What stood there before the construct, and is restored on removal.';
+      'The text that was stored before the construct; it is restored at removal.';
     COMMENT ON COLUMN cdk_pinsafe.setting.adopted IS
-      'Whether it already stood so before the construct.';
+      'Whether an equivalent value was stored before the construct.';
   END IF;
 
-  IF v_request -> 'writes' <> '[]' THEN
+  IF v_request -> 'ledger_writes' <> '[]' THEN
     INSERT INTO cdk_pinsafe.setting AS l (name, role, owner, resource, desired, applied, previous, adopted, at)
     SELECT w.value ->> 'name', w.value ->> 'role', w.value ->> 'owner', w.value ->> 'resource', w.value -> 'desired',
-           COALESCE(w.value ->> 'applied', o.option_value), w.value ->> 'previous',
+           COALESCE(w.value ->> 'applied', s.value), w.value ->> 'previous',
            CAST(w.value ->> 'adopted' AS boolean), pg_catalog.now()
-    FROM pg_catalog.jsonb_array_elements(v_request -> 'writes') AS w(value)
-    LEFT JOIN (
-      pg_catalog.pg_db_role_setting AS s
-      JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase AND d.datname = pg_catalog.current_database()
-      CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-    ) ON pg_catalog.lower(o.option_name) = w.value ->> 'name'
-     AND CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END = w.value ->> 'role'
+    FROM pg_catalog.jsonb_array_elements(v_request -> 'ledger_writes') AS w(value)
+    LEFT JOIN ("""
+    + STORED
+    + """) AS s ON s.name = w.value ->> 'name' AND s.role = w.value ->> 'role'
     ON CONFLICT (name, role) DO UPDATE SET
       owner = EXCLUDED.owner, resource = EXCLUDED.resource, desired = EXCLUDED.desired, applied = EXCLUDED.applied,
       previous = EXCLUDED.previous, adopted = EXCLUDED.adopted, at = EXCLUDED.at;
   END IF;
 
-  IF v_request -> 'forgets' <> '[]' THEN
+  IF v_request -> 'ledger_deletes' <> '[]' THEN
     DELETE FROM cdk_pinsafe.setting AS l
-    USING pg_catalog.jsonb_to_recordset(v_request -> 'forgets') AS f(name text, role text)
-    WHERE l.name = f.name AND l.role = f.role;
+    USING pg_catalog.jsonb_to_recordset(v_request -> 'ledger_deletes') AS x(name text, role text)
+    WHERE l.name = x.name AND l.role = x.role;
     IF NOT EXISTS (SELECT FROM cdk_pinsafe.setting) THEN
       BEGIN
         DROP TABLE cdk_pinsafe.setting;
         DROP SCHEMA cdk_pinsafe;
       EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
-        NULL; -- somebody put objects of their own there; an empty ledger harms nobody
+        NULL; -- there are other objects in the schema; an empty ledger does no harm
       END;
     END IF;
   END IF;
 
   PERFORM pg_catalog.set_config('cdk_pinsafe.result', CAST(pg_catalog.jsonb_build_object(
     'refused', pg_catalog.to_jsonb(v_refused),
-    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.lower(o.option_name),
-                        CASE WHEN s.setrole = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(s.setrole) END, o.option_value))
-                 FROM pg_catalog.pg_db_role_setting AS s
-                 JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
-                 CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig) AS o
-                WHERE d.datname = pg_catalog.current_database())) AS text), true);
+    'stored', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.role, s.value)) FROM ("""
+    + STORED
+    + """) AS s)) AS text), true);
 END
 $pinsafe$
 """
-"""Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
-(objects of name, role, elements or null for a RESET, tolerated SQLSTATEs), then the ledger's ``writes`` (its columns;
-without ``applied`` it is what stands then) and ``forgets``. The role is empty for a setting of the database. The
-advisory lock does not bind hands: where something else is stored by now, the block ends with 40001, and the plan must
-be made anew. Any SQLSTATE that is not tolerated ends the block with that error, the parameter's name and the role. Who
-may alter a role is PostgreSQL's to say; the block only tells such a refusal from one of the parameter. Result:
-``refused`` (name, role, SQLSTATE), and all that is now ``stored``, as in ``STATE``."""
+)
+"""Runs the ALTERs of a plan, and writes the ledger.
+
+Request: ``expected`` (what the plan was made from: objects of name, role, and stored text or null), ``actions``
+(objects of name, role, elements or null for a RESET, ignorable SQLSTATEs), then ``ledger_writes`` (the ledger's
+columns; if ``applied`` is null, the text that is stored after the actions) and ``ledger_deletes``. The role is empty
+for a setting of the database. Result: ``refused`` (name, role, SQLSTATE), and all that is now ``stored``, as in
+``STATE``.
+
+Other clients do not take the advisory lock: if another text than expected is stored, the block fails with 40001, and a
+new plan is needed. A SQLSTATE that is not ignorable fails the block with that error, the parameter's name and the role.
+PostgreSQL decides who may alter a role; the block only tells such an error from one of the parameter."""
 
 RECYCLE: Final = """
 DO $pinsafe$
@@ -282,16 +289,16 @@ BEGIN
   FOR v_session IN
     SELECT a.pid, a.backend_start
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
-           AS c(database text, since numeric, begun numeric, concerns_all boolean, roles jsonb)
+           AS c(database text, began_before numeric, began_since numeric, all_roles boolean, roles jsonb)
     JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
-    WHERE EXTRACT(epoch FROM a.backend_start) >= c.begun AND EXTRACT(epoch FROM a.backend_start) < c.since
+    WHERE EXTRACT(epoch FROM a.backend_start) >= c.began_since AND EXTRACT(epoch FROM a.backend_start) < c.began_before
       AND a.backend_type = 'client backend' AND a.state = 'idle' AND a.xact_start IS NULL
       AND a.pid <> pg_catalog.pg_backend_pid()
-      AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
-      AND (c.concerns_all OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
+      AND NOT pg_catalog.jsonb_exists(v_request -> 'excluded_roles', CAST(a.usename AS text))
+      AND (c.all_roles OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
   LOOP
     BEGIN
-      -- Without this every look within a transaction shows what the first one saw.
+      -- Otherwise all reads in a transaction show the first snapshot.
       PERFORM pg_catalog.pg_stat_clear_snapshot();
       SELECT pg_catalog.pg_terminate_backend(a.pid) INTO v_is_ended
       FROM pg_catalog.pg_stat_activity AS a
@@ -309,18 +316,21 @@ BEGIN
     SELECT pg_catalog.jsonb_build_object('ended', pg_catalog.cardinality(v_ended), 'denied', v_denied,
              'stale', pg_catalog.count(*), 'unseen', pg_catalog.count(*) FILTER (WHERE a.backend_start IS NULL))
     FROM pg_catalog.jsonb_to_recordset(v_request -> 'changes')
-           AS c(database text, since numeric, begun numeric, concerns_all boolean, roles jsonb)
+           AS c(database text, began_before numeric, began_since numeric, all_roles boolean, roles jsonb)
     JOIN pg_catalog.pg_stat_activity AS a ON a.datname = c.database
     WHERE (a.backend_start IS NULL
-           OR (EXTRACT(epoch FROM a.backend_start) >= c.begun AND EXTRACT(epoch FROM a.backend_start) < c.since
-               AND a.backend_type = 'client backend'))
+           OR (EXTRACT(epoch FROM a.backend_start) >= c.began_since
+               AND EXTRACT(epoch FROM a.backend_start) < c.began_before AND a.backend_type = 'client backend'))
       AND a.usename IS NOT NULL AND a.pid <> pg_catalog.pg_backend_pid() AND a.pid <> ALL (v_ended)
-      AND NOT pg_catalog.jsonb_exists(v_request -> 'spared', CAST(a.usename AS text))
-      AND (c.concerns_all OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
+      AND NOT pg_catalog.jsonb_exists(v_request -> 'excluded_roles', CAST(a.usename AS text))
+      AND (c.all_roles OR pg_catalog.jsonb_exists(c.roles, CAST(a.usename AS text)))
   ) AS text), true);
 END
 $pinsafe$
 """
-"""Request: ``changes`` (objects of database, begun and since, between which the sessions began, whether those of all
-roles are concerned, roles) and ``spared`` roles. Result: how many sessions were ``ended``, how many PostgreSQL
-``denied``, how many from before are left (``stale``), and how many of these show neither age nor state (``unseen``)."""
+"""Ends idle sessions.
+
+Request: ``changes`` (objects of database; ``began_since`` and ``began_before``, between which the sessions began;
+``all_roles``, or ``roles``) and ``excluded_roles``. Result: how many sessions were ``ended``, how many PostgreSQL
+``denied``, how many that predate the changes are left (``stale``), and how many of these show neither start nor state
+(``unseen``)."""

@@ -1,7 +1,7 @@
 """A relay before a server, which cuts a connection at a given point of what the client sends.
 
-It cannot see statements, as it is TLS that goes through it; but each thing that a client writes is one TLS record, so
-that cutting at each record in turn cuts at each message of the driver, and at each statement, in turn.
+It cannot see statements, as the connection is encrypted. But each write of the client is one TLS record: cutting at
+each record in turn cuts at each message of the driver, and so at each statement.
 """
 
 import contextlib
@@ -15,23 +15,23 @@ from typing import Final, Self
 _SSL_REQUEST_LENGTH: Final = 8
 _RECORD_HEAD_LENGTH: Final = 5
 _PATIENCE: Final = 0.3
-"""Seconds for the server's answer to the last record. Not every record has one."""
+"""Seconds for the server's response to the last record. Not every record has one."""
 
 
 class After(enum.Enum):
     """What happens to the connection, and to later ones, at the cut."""
 
     WORKS_AGAIN = "it is closed, and the next one works"
-    CLOSED = "it is closed, and nobody can connect any more"
+    CLOSED = "it is closed, and so is the port"
     SILENT = "nothing gets through any more"
 
 
-class Relay:
-    """Passes everything on until the cut. A context manager.
+class TcpRelay:
+    """Relays everything until the cut. A context manager.
 
     Attributes:
-        port: where clients connect to, on 127.0.0.1.
-        records: what clients have sent so far, over all connections: their requests for TLS and their TLS records.
+        port: the port for clients, on 127.0.0.1.
+        records: how many requests for TLS and TLS records clients have sent, over all connections.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Relay:
         Args:
             backend: the server's port.
             cut: the number of the record at which to cut, from 0; None for never.
-            arrives: whether the server still gets this record, and the client no answer.
+            arrives: whether the server still gets this record, and the client no response.
             after: what happens then.
             at_the_cut: called at that moment.
         """
@@ -129,7 +129,7 @@ class Relay:
 
 
 def _records(client: socket.socket) -> Iterator[bytes]:
-    """The client's request for TLS, then each of its TLS records; what is incomplete at the end is left out."""
+    """The client's request for TLS, then each of its TLS records. An incomplete one at the end is dropped."""
     buffer = b""
     length: int | None = _SSL_REQUEST_LENGTH
     while data := client.recv(65536):
@@ -140,7 +140,7 @@ def _records(client: socket.socket) -> Iterator[bytes]:
 
 
 def _length(buffer: bytes) -> int | None:
-    """How long the first TLS record is, if that can be seen yet (RFC 8446, 5.1: type, version, length of the rest)."""
+    """The length of the first TLS record, if known yet (RFC 8446, 5.1: type, version, length of the rest)."""
     return _RECORD_HEAD_LENGTH + int.from_bytes(buffer[3:5], "big") if len(buffer) >= _RECORD_HEAD_LENGTH else None
 
 

@@ -1,4 +1,4 @@
-"""The way into a database: credentials that are read once, and sessions opened with them."""
+"""Opens sessions. Caches the credentials, and reads them again once after a rotation."""
 
 import threading
 import time
@@ -13,12 +13,13 @@ from .messages import Target
 from .secret import Credentials
 
 _ROTATION_PAUSE: Final = 2.0
+"""Seconds. A rotation changes the password in the database a moment before it changes the secret."""
 
 
-class Keys:
-    """A secret's credentials, for any number of doors and threads.
+class CredentialsCache:
+    """The credentials of one secret, for any number of connectors and threads.
 
-    They are read when first asked for, and once more if a password was rotated meanwhile.
+    The secret is read at the first use, and once more if the server refuses the password.
     """
 
     def __init__(self, arn: str, read_secret: Callable[[str], Credentials]) -> None:
@@ -30,7 +31,7 @@ class Keys:
         self._may_reread = True
 
     def get(self) -> Credentials:
-        """The credentials; see :func:`~.secret.read` for what is raised, for every door after one reading."""
+        """The credentials. A failure to read them is cached, too; see :func:`~.secret.read` for the errors."""
         with self._lock:
             if self._failure is not None:
                 raise type(self._failure)(str(self._failure))
@@ -42,12 +43,11 @@ class Keys:
                     raise
             return self._credentials
 
-    def after(self, refused: Credentials, deadline: Deadline) -> Credentials | None:
-        """Other credentials than those that were refused; None if the secret has no others."""
+    def reread_after(self, refused: Credentials, deadline: Deadline) -> Credentials | None:
+        """Other credentials than those that the server refused; None if the secret has no others."""
         with self._lock:
             if self._credentials == refused and self._may_reread:
                 self._may_reread = False
-                # A rotation changes the password in the database a moment before it changes the secret.
                 time.sleep(min(_ROTATION_PAUSE, deadline.left))
                 self._credentials = self._read(self.arn)
                 if self._credentials != refused:
@@ -55,36 +55,41 @@ class Keys:
             return self._credentials if self._credentials != refused else None
 
 
-class Door:
-    """Opens sessions on one database."""
+class Connector:
+    """Opens sessions in one database."""
 
-    def __init__(self, target: Target, keys: Keys) -> None:
+    def __init__(self, target: Target, credentials: CredentialsCache) -> None:
         self.target = target
-        self._keys = keys
+        self._credentials = credentials
 
     def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
-        """Connect; see :func:`~.connection.connect` for what is raised besides an ApplyError."""
-        credentials: Credentials | None = self._keys.get()
+        """Connect; see :func:`~.connection.connect` for the errors.
+
+        Raises:
+            ApplyError: the server refuses the credentials of the secret.
+        """
+        credentials: Credentials | None = self._credentials.get()
         refused = ""
         while credentials is not None:
             try:
                 return connect(self.target, credentials, deadline, options)
             except AuthenticationError as error:
                 refused = str(error)
-            credentials = self._keys.after(credentials, deadline)
+            credentials = self._credentials.reread_after(credentials, deadline)
         raise ApplyError(
-            f"{self.target}: {refused}; the secret {self._keys.arn} does not open it: correct or rotate the secret"
+            f"{self.target}: {refused}; the secret {self._credentials.arn} does not open it: correct or rotate the "
+            "secret"
         )
 
 
-class HeldDoor(Door):
-    """A door with a foot in it: the first session that it opens is one that was open before."""
+class PreopenedConnector(Connector):
+    """Returns a session that is already open first, in case a bad preload library blocks new log-ins."""
 
-    def __init__(self, door: Door, session: Session) -> None:
-        super().__init__(door.target, door._keys)
+    def __init__(self, connector: Connector, session: Session) -> None:
+        super().__init__(connector.target, connector._credentials)
         self._session: Session | None = session
 
     def open(self, deadline: Deadline, options: Mapping[str, str]) -> Session:
-        """The held session, whatever the options; after that, as any other door."""
-        held, self._session = self._session, None
-        return held or super().open(deadline, options)
+        """The open session, whatever the options; after that, a new session each time."""
+        session, self._session = self._session, None
+        return session or super().open(deadline, options)

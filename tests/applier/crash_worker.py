@@ -1,7 +1,7 @@
-"""A program that answers events in processes that may be killed: it forks one for each, which is fast.
+"""A program that handles events in processes that a test kills: it forks one for each event, which is fast.
 
-It reads a line of JSON for each event, and writes the process's number, and then its exit status: 0 for an answer, 1
-for an error of this library's, and minus the signal that ended it.
+It reads a line of JSON for each event, and writes the process id, and then its exit status: 0 for a response, 1 for an
+error of this library, and minus the signal that ended it.
 """
 
 import json
@@ -32,7 +32,7 @@ def main() -> None:
     first = json.loads(sys.stdin.readline())
     secret.read = lambda arn: Credentials(first["user"], first["password"])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the applier's log is not for who reads the answers
+    os.dup2(2, 1)  # the applier's log must not go to the reader of the exit status
     pid = 0
     for line in sys.stdin:
         event = json.loads(line)
@@ -42,7 +42,7 @@ def main() -> None:
         if not pid:
             os._exit(_answer(event))
         print(pid, file=answers, flush=True)
-        # Its number stays its own until the next event, as whoever kills it may come too late.
+        # WNOWAIT keeps the process id until the next event: a kill may come too late.
         end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert end
         print(end.si_status if end.si_code == os.CLD_EXITED else -end.si_status, file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""A resource's life: create, update, roll back, delete, and what hands do in between."""
+"""The lifecycle of a resource: create, update, rollback, delete, and manual changes in between."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from cdk_pinsafe.applier.connection import Session
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 
-from .world import ARN, MASTER, OWNER, Clock, Database
+from .harness import ARN, MASTER, OWNER, Database, LambdaContext
 
 SETTINGS = {
     "search_path": ["chat", "public"],
@@ -20,12 +20,12 @@ SETTINGS = {
 }
 
 
-def test_create_stores_every_setting_and_fresh_sessions_get_them(database: Database) -> None:
-    """A creation stores the settings, notes them, and every later session has them."""
+def test_create_stores_settings_for_fresh_sessions(database: Database) -> None:
+    """Create stores the settings and writes the ledger; later sessions get them."""
     answer = database.create(SETTINGS)
     assert answer.raw["PhysicalResourceId"] == database.physical_id
     assert answer.counts == (4, 4, 0, 0)
-    assert answer.shadowed == []
+    assert answer.overridden == []
     assert database.stored() == {
         "search_path": "chat, public",
         "TimeZone": "UTC",
@@ -48,16 +48,16 @@ def test_create_stores_every_setting_and_fresh_sessions_get_them(database: Datab
     }
 
 
-def test_the_same_event_again_changes_nothing(database: Database) -> None:
-    """An event may be repeated: Lambda delivers at least once."""
+def test_same_event_again_changes_nothing(database: Database) -> None:
+    """Lambda delivers events at least once."""
     database.create(SETTINGS)
     before = database.ledger()
     assert database.create(SETTINGS).counts == (4, 0, 0, 0)
     assert database.ledger() == before
 
 
-def test_update_changes_adds_and_takes_back_and_its_rollback_reverts_it(database: Database) -> None:
-    """An update goes from one set of settings to another; CloudFormation's rollback goes the way back."""
+def test_update_and_its_rollback(database: Database) -> None:
+    """CloudFormation's rollback is the reverse update."""
     old = {"work_mem": "8MB", "timezone": "UTC", "jit": "off"}
     new = {"work_mem": "16MB", "timezone": "UTC", "lock_timeout": "5s"}
     database.create(old)
@@ -69,22 +69,22 @@ def test_update_changes_adds_and_takes_back_and_its_rollback_reverts_it(database
     assert database.ledger() == ledger
 
 
-def test_delete_restores_what_stood_before_and_removes_the_ledger(database: Database) -> None:
-    """After a deletion the database is as it was before the creation, schema included."""
+def test_delete_restores_and_removes_the_ledger(database: Database) -> None:
+    """The database is as it was before the creation, schema included."""
     database.alter("SET work_mem = '5MB'")
     database.alter('SET search_path = \'Odd "Name\', "$user", public')
     before = database.stored()
-    wish = {**SETTINGS, "work_mem": "64MB"}
-    assert database.create(wish).counts == (5, 5, 0, 0)
+    desired = {**SETTINGS, "work_mem": "64MB"}
+    assert database.create(desired).counts == (5, 5, 0, 0)
     assert database.ledger()["work_mem"]["previous"] == "5MB"
-    assert database.delete(wish).counts == (0, 0, 0, 5)
+    assert database.delete(desired).counts == (0, 0, 0, 5)
     assert database.stored() == before
     assert database.ledger() == {}
     assert database.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'cdk_pinsafe'") == []
 
 
-def test_previous_survives_updates(database: Database) -> None:
-    """What is restored is what stood before the creation, not before the last update."""
+def test_previous_value_survives_updates(database: Database) -> None:
+    """Delete restores the value from before the creation, not from before the last update."""
     database.alter("SET work_mem = '5MB'")
     database.create({"work_mem": "6MB"})
     database.update({"work_mem": "7MB"}, {"work_mem": "6MB"})
@@ -92,20 +92,20 @@ def test_previous_survives_updates(database: Database) -> None:
     assert database.stored() == {"work_mem": "5MB"}
 
 
-def test_a_setting_that_stands_already_is_adopted_and_stays_on_delete(database: Database) -> None:
-    """What already stands, in any spelling, is taken over without a change, and left standing."""
+def test_existing_setting_is_adopted_and_kept_on_delete(database: Database) -> None:
+    """In any spelling."""
     database.alter("SET work_mem = '65536kB'")
     database.alter("SET search_path = chat, public")
-    wish = {"work_mem": "64MB", "search_path": ["chat", "public"]}
-    assert database.create(wish).counts == (2, 0, 2, 0)
+    desired = {"work_mem": "64MB", "search_path": ["chat", "public"]}
+    assert database.create(desired).counts == (2, 0, 2, 0)
     assert database.stored()["work_mem"] == "65536kB"
     assert database.ledger()["work_mem"]["adopted"] is True
-    assert database.delete(wish).counts == (0, 0, 0, 0)
+    assert database.delete(desired).counts == (0, 0, 0, 0)
     assert database.stored() == {"work_mem": "65536kB", "search_path": "chat, public"}
 
 
-def test_another_spelling_is_no_change(database: Database) -> None:
-    """The server tells whether two spellings mean one value; the stored text then stays."""
+def test_other_spelling_is_no_change(database: Database) -> None:
+    """The server decides whether two spellings are equivalent; the stored text is kept."""
     first = {
         "work_mem": "64MB",
         "jit": "off",
@@ -131,68 +131,62 @@ def test_another_spelling_is_no_change(database: Database) -> None:
     assert database.ledger()["work_mem"]["desired"] == "65536kB"
 
 
-def test_an_update_repairs_drift(database: Database) -> None:
-    """What a hand changed is set again by the next update, and removed in the end."""
-    wish = {"work_mem": "8MB", "jit": "off"}
-    database.create(wish)
+def test_update_repairs_drift(database: Database) -> None:
+    """The next update sets a manually changed setting again, and the deletion resets it."""
+    desired = {"work_mem": "8MB", "jit": "off"}
+    database.create(desired)
     database.alter("SET work_mem = '1MB'")
     database.alter("RESET jit")
-    assert database.update(wish, wish).counts == (2, 2, 0, 0)
+    assert database.update(desired, desired).counts == (2, 2, 0, 0)
     assert database.stored() == {"work_mem": "8MB", "jit": "off"}
-    database.delete(wish)
+    database.delete(desired)
     assert database.stored() == {}
 
 
-def test_a_delete_leaves_what_a_hand_changed(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    """A value that somebody set over ours is theirs; it stays, and the log says so."""
-    wish = {"work_mem": "8MB", "jit": "off", "timezone": "UTC"}
-    database.create(wish)
+def test_delete_keeps_manual_changes(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log names them."""
+    desired = {"work_mem": "8MB", "jit": "off", "timezone": "UTC"}
+    database.create(desired)
     database.alter("SET work_mem = '1MB'")
     database.alter("RESET jit")
-    assert database.delete(wish).counts == (0, 0, 0, 1)
+    assert database.delete(desired).counts == (0, 0, 0, 1)
     assert database.stored() == {"work_mem": "1MB"}
-    assert '"event": "left_as_changed_by_others", "names": ["work_mem", "jit"]' in capsys.readouterr().out
+    assert '"event": "kept_as_changed_by_others", "names": ["work_mem", "jit"]' in capsys.readouterr().out
 
 
-def _just_before_acting(monkeypatch: pytest.MonkeyPatch, hand: Callable[[], None]) -> None:
-    """Let a hand work, once, between what the applier reads and what it does."""
+def before_changes(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Run a manual change, once, between the applier's reads and its changes."""
     original = Session.run
-    hands = [hand]
+    changes = [change]
 
     def late(self: Session, statement: str, **values: str) -> list[list[Any]]:
-        if statement == sql.ACT and hands:
-            hands.pop()()
+        if statement == sql.APPLY_CHANGES and changes:
+            changes.pop()()
         return original(self, statement, **values)
 
     monkeypatch.setattr(Session, "run", late)
 
 
-def test_a_hand_that_comes_between_reading_and_acting_is_not_lost(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lock does not bind hands: what they change meanwhile is seen, remembered on creation, left on deletion."""
-    _just_before_acting(monkeypatch, lambda: database.alter("SET work_mem = '5MB'"))
+def test_concurrent_manual_change_is_not_lost(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advisory lock does not stop other clients. Create remembers their value as previous, delete keeps it."""
+    before_changes(monkeypatch, lambda: database.alter("SET work_mem = '5MB'"))
     assert database.create({"work_mem": "8MB"}).counts == (1, 1, 0, 0)
     assert database.ledger()["work_mem"]["previous"] == "5MB"
-    _just_before_acting(monkeypatch, lambda: database.alter("SET work_mem = '6MB'"))
+    before_changes(monkeypatch, lambda: database.alter("SET work_mem = '6MB'"))
     assert database.delete({"work_mem": "8MB"}).counts == (0, 0, 0, 0)
     assert database.stored() == {"work_mem": "6MB"}
 
 
-def test_a_hand_that_resets_what_is_being_adopted_is_noticed(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What stood when it was read is adopted only if it still stands; else it is set."""
+def test_concurrent_reset_of_adopted_setting_is_detected(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is adopted only if it is still stored; else it is set."""
     database.alter("SET work_mem = '8MB'")
-    _just_before_acting(monkeypatch, lambda: database.alter("RESET work_mem"))
+    before_changes(monkeypatch, lambda: database.alter("RESET work_mem"))
     assert database.create({"work_mem": "8MB"}).counts == (1, 1, 0, 0)
     assert database.stored() == {"work_mem": "8MB"}
 
 
-def test_a_way_back_does_not_ask_for_what_stands_already(
-    database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A value that the server no longer takes, but has stored, fails no update of others; it is a warning."""
+def test_rollback_does_not_check_existing_values(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stored value that the server no longer takes fails no update of others; it is a warning."""
     space = f"space_of_{database.name}"
     database.admin.run("SET allow_in_place_tablespaces = on")
     database.admin.run(f"CREATE TABLESPACE {space} OWNER {MASTER} LOCATION ''")
@@ -206,8 +200,8 @@ def test_a_way_back_does_not_ask_for_what_stands_already(
     assert database.update(old, {**old, "jit": "on"}).counts == (2, 1, 0, 0)
 
 
-def test_another_owner_is_refused_by_name(database: Database) -> None:
-    """One setting has one owner; the message names it, and the way out."""
+def test_setting_of_another_owner_is_refused(database: Database) -> None:
+    """A setting has one owner; the message has its name and the remedy."""
     database.create({"work_mem": "8MB", "jit": "off"})
     before = database.stored(), database.ledger()
     message = database.refuses(
@@ -219,8 +213,8 @@ def test_another_owner_is_refused_by_name(database: Database) -> None:
     assert (database.stored(), database.ledger()) == before
 
 
-def test_two_owners_share_a_database_and_one_delete_leaves_the_other(database: Database) -> None:
-    """Several resources on one database keep out of each other's way."""
+def test_two_owners_share_a_database(database: Database) -> None:
+    """Deleting one keeps the other."""
     other: dict[str, Any] = {"Owner": "Other/Settings", "Address": "c8ffff"}
     database.create({"work_mem": "8MB"})
     database.create({"jit": "off"}, **other)
@@ -231,43 +225,43 @@ def test_two_owners_share_a_database_and_one_delete_leaves_the_other(database: D
     assert database.ledger() == {}
 
 
-def test_a_construct_that_moved_keeps_its_settings(database: Database) -> None:
-    """After a move the new resource takes over, and deleting the old one takes nothing away."""
-    wish = {"work_mem": "8MB", "jit": "off"}
+def test_moved_construct_keeps_its_settings(database: Database) -> None:
+    """The new resource takes over, and the deletion of the old one changes nothing."""
+    desired = {"work_mem": "8MB", "jit": "off"}
     moved: dict[str, Any] = {"Owner": "Chat/Data/Settings", "Address": "c80000"}
-    database.create(wish)
-    assert database.update({"work_mem": "8MB"}, wish, **moved).counts == (1, 0, 0, 1)
+    database.create(desired)
+    assert database.update({"work_mem": "8MB"}, desired, **moved).counts == (1, 0, 0, 1)
     assert database.ledger()["work_mem"]["owner"] == "Chat/Data/Settings"
-    assert database.delete(wish).counts == (0, 0, 0, 0)
+    assert database.delete(desired).counts == (0, 0, 0, 0)
     assert database.stored() == {"work_mem": "8MB"}
-    database.delete(wish, **moved)
+    database.delete(desired, **moved)
     assert database.stored() == {}
 
 
-def test_another_name_of_the_same_host_loses_nothing(database: Database) -> None:
-    """A changed host replaces the resource; deleting the old one must not undo the new one on the same database."""
-    wish = {"work_mem": "8MB"}
-    database.create(wish)
-    answer = database.update(wish, wish, Host="localhost")
+def test_other_name_of_the_same_host_keeps_settings(database: Database) -> None:
+    """A changed host replaces the resource; the deletion of the old one must not undo the new one in the same
+    database."""
+    desired = {"work_mem": "8MB"}
+    database.create(desired)
+    answer = database.update(desired, desired, Host="localhost")
     assert answer.raw["PhysicalResourceId"] == f"pinsafe:localhost/{database.name}/c8a1f0"
-    database.delete(wish)
+    database.delete(desired)
     assert database.stored() == {"work_mem": "8MB"}
-    database.delete(wish, Host="localhost")
+    database.delete(desired, Host="localhost")
     assert database.stored() == {}
 
 
-def test_a_delete_of_a_database_that_is_gone_succeeds(database: Database) -> None:
-    """A dropped database took its settings and its ledger with it."""
-    wish = {"work_mem": "8MB"}
-    database.create(wish)
+def test_delete_of_dropped_database_succeeds(database: Database) -> None:
+    """Its settings and its ledger are gone with it."""
+    desired = {"work_mem": "8MB"}
+    database.create(desired)
     database.admin.run(f'DROP DATABASE "{database.name}"')
-    assert database.delete(wish).counts == (0, 0, 0, 0)
+    assert database.delete(desired).counts == (0, 0, 0, 0)
 
 
-def test_a_delete_that_cannot_reach_its_database_names_the_way_out(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host or secret that is gone may be a mistake, so the delete fails, but it does not hold the stack for good."""
+def test_delete_of_unreachable_database_names_the_remedy(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host or secret that is gone may be a mistake, so the delete fails, but the message says how to delete the stack
+    anyway."""
     message = database.refuses(
         lambda: database.delete({"jit": "off"}, Host="nosuch.invalid", seconds=1), kind=UnreachableError
     )
@@ -283,23 +277,22 @@ def test_a_delete_that_cannot_reach_its_database_names_the_way_out(
     assert "--retain-resources" not in database.refuses(lambda: database.create({"jit": "off"}))
 
 
-def test_a_create_in_a_database_that_is_missing_is_refused(database: Database) -> None:
-    """A creation says that the database is missing."""
+def test_create_in_missing_database_is_refused(database: Database) -> None:
     message = database.refuses(lambda: database.create({"jit": "off"}, Database="nosuch"), kind=ApplyError)
     assert 'database "nosuch" at 127.0.0.1' in message
     assert "3D000" in message
     assert "create the database first" in message
 
 
-def test_a_delete_of_a_failed_creation_does_nothing() -> None:
-    """The provider framework's marker for what was never created is no resource of ours."""
+def test_delete_of_failed_creation_does_nothing() -> None:
+    """The provider framework has its own physical id for a resource that was never created."""
     marker = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"
     event = {"RequestType": "Delete", "PhysicalResourceId": marker, "ResourceProperties": {}}
-    assert on_event(event, Clock()) == {"PhysicalResourceId": marker}
+    assert on_event(event, LambdaContext()) == {"PhysicalResourceId": marker}
 
 
-def test_no_settings_leave_no_trace(database: Database) -> None:
-    """An empty wish makes no schema; an update to it removes one."""
+def test_empty_settings_make_no_ledger(database: Database) -> None:
+    """An update to them removes it."""
     assert database.create({}).counts == (0, 0, 0, 0)
     assert database.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'cdk_pinsafe'") == []
     database.update({"jit": "off"}, {})
@@ -307,10 +300,10 @@ def test_no_settings_leave_no_trace(database: Database) -> None:
     assert database.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'cdk_pinsafe'") == []
 
 
-def test_objects_of_others_in_the_schema_are_kept(database: Database) -> None:
-    """The schema is only dropped when nothing of anybody is left in it."""
+def test_foreign_objects_in_the_schema_are_kept(database: Database) -> None:
+    """The schema is dropped only if it is empty."""
     database.create({"jit": "off"})
-    database.hand("CREATE VIEW cdk_pinsafe.mine AS SELECT name FROM cdk_pinsafe.setting")
+    database.run_sql("CREATE VIEW cdk_pinsafe.mine AS SELECT name FROM cdk_pinsafe.setting")
     database.delete({"jit": "off"})
     assert database.stored() == {}
     assert database.ledger() == {}
@@ -318,8 +311,8 @@ def test_objects_of_others_in_the_schema_are_kept(database: Database) -> None:
     assert database.create({"jit": "off"}).counts == (1, 1, 0, 0)
 
 
-def test_the_ledger_explains_itself_to_whoever_finds_it(database: Database) -> None:
-    """Schema, table and columns bear comments."""
+def test_ledger_has_comments(database: Database) -> None:
+    """Schema, table and columns."""
     database.create({"jit": "off"})
     described = database.rows(
         "SELECT obj_description('cdk_pinsafe'::regnamespace, 'pg_namespace'), "

@@ -1,4 +1,4 @@
-"""Copies of Debian's PostgreSQL whose extensions may be created as on RDS, by who owns the database."""
+"""Copies of Debian's PostgreSQL whose extensions the owner of a database may create, as on RDS."""
 
 import contextlib
 import shutil
@@ -12,13 +12,13 @@ import pytest
 
 from cdk_pinsafe.localpg.server import Installation, installations
 
-from .world import Database
+from .harness import Database
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _OF_ALL_EXTENSIONS: Final = """
 SELECT name FROM pg_available_extensions WHERE name <> 'plpgsql' AND name !~ '-[0-9]+$' ORDER BY name
 """
-"""Debian has each of PostGIS's a second time, with a version in its name, for servers with two of them."""
+"""Debian has each of PostGIS's extensions a second time, with a version in its name."""
 
 
 def debian_installations() -> list[Any]:
@@ -30,10 +30,10 @@ def debian_installations() -> list[Any]:
 
 @contextlib.contextmanager
 def trusting_copy(installation: Installation) -> Iterator[Installation]:
-    """A copy whose control files say ``trusted``: PostgreSQL finds its files relative to its programs."""
+    """A copy whose control files say ``trusted``. PostgreSQL finds its files relative to its programs."""
     root = Path(tempfile.mkdtemp(prefix="pinsafe-trusting-", dir="/tmp"))
     try:
-        root.chmod(0o755)  # the server's user has to get in
+        root.chmod(0o755)  # the server's user must read it
         programs = installation.bin.parent
         share = Path("/usr/share/postgresql") / str(installation.major)
         for folder in (programs, share):

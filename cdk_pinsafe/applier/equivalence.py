@@ -1,40 +1,40 @@
-"""Whether two texts of a parameter mean the same. Pure.
+"""Whether two texts of a parameter mean the same value. Pure functions.
 
-PostgreSQL itself canonicalises units, booleans, enums, time zones and numbers; what it leaves as written is compared
-here: lists of names, and ``DateStyle``, whose meaning depends on the value before it where it is given in part.
+PostgreSQL itself canonicalizes units, booleans, enums, time zones and numbers. What it keeps as written is compared
+here: lists of names, and ``DateStyle``, where the meaning of a partial value depends on the value before it.
 """
 
 from ..settings import LIST_PARAMETERS
 from .plan import Value
 
-_NOT_NAMES = frozenset({"session_preload_libraries"})
-"""List parameters whose elements are file names: their case counts."""
+_CASE_SENSITIVE_LISTS = frozenset({"session_preload_libraries"})
+"""Their elements are file names."""
 
 
-def same(name: str, desired: Value, stored: str, canonical: tuple[str | None, str | None]) -> bool:
-    """Whether what is stored means what is desired.
+def is_equivalent(name: str, desired: Value, stored: str, canonical: tuple[str | None, str | None]) -> bool:
+    """Whether the stored text means the desired value.
 
     Args:
         name: the parameter, in lower case.
-        desired: the value asked for.
-        stored: the text in the catalogue.
-        canonical: what PostgreSQL makes of the two, in this order; None where it would not say.
+        desired: the desired value.
+        stored: the text in the catalog.
+        canonical: PostgreSQL's canonical text of each, in this order; None where it refused one.
     """
     if isinstance(desired, tuple):
-        return desired == elements(name, stored)
+        return desired == split_list(name, stored)
     if name == "datestyle":
-        return _folded(desired) == _folded(stored)
+        return _without_case_and_spaces(desired) == _without_case_and_spaces(stored)
     left, right = canonical
     if left is None or right is None:
         return desired == stored
     return left == right
 
 
-def elements(name: str, text: str) -> tuple[str, ...]:
+def split_list(name: str, text: str) -> tuple[str, ...]:
     """The elements of a stored list, as ``SET name TO 'element', …`` takes them; of any other parameter, the text.
 
     ``"$user", public`` has the elements ``$user`` and ``public``. A text that PostgreSQL could not split is one
-    element: it only ever comes from a catalogue that was written by hand.
+    element; only a catalog that was edited manually has such a text.
     """
     if name not in LIST_PARAMETERS:
         return (text,)
@@ -51,7 +51,7 @@ def elements(name: str, text: str) -> tuple[str, ...]:
             rest = rest[end + 1 :].lstrip()
         else:
             bare = rest.partition(",")[0]
-            found.append(bare.strip() if name in _NOT_NAMES else bare.strip().lower())
+            found.append(bare.strip() if name in _CASE_SENSITIVE_LISTS else bare.strip().lower())
             rest = rest[len(bare) :]
         if rest and not rest.startswith(","):
             return (text,)
@@ -61,5 +61,5 @@ def elements(name: str, text: str) -> tuple[str, ...]:
     return tuple(found) or ("",)
 
 
-def _folded(text: str) -> str:
+def _without_case_and_spaces(text: str) -> str:
     return "".join(text.split()).lower()

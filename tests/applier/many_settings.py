@@ -1,4 +1,4 @@
-"""Many settings at once, of any server of this project's versions, that the master user may set."""
+"""Many settings that the master user may set on every PostgreSQL version of this project."""
 
 _NAMES = (
     ("64MB", "65MB", "work_mem maintenance_work_mem temp_buffers effective_cache_size min_parallel_table_scan_size"),
@@ -25,7 +25,7 @@ _NAMES = (
 
 
 def many_settings(number: int, variant: int) -> dict[str, str]:
-    """So many settings; the variants differ in every value."""
+    """``number`` settings. The two variants differ in every value."""
     superuser_only = {"lo_compat_privileges"}
     every = {name: values[variant] for *values, names in _NAMES for name in names.split() if name not in superuser_only}
     assert len(every) >= number

@@ -1,5 +1,4 @@
-"""Random lives of several resources in two databases of a real server, beside the plain model of what must become of
-them."""
+"""Random events of several resources in two databases of a real server, compared with the model."""
 
 import contextlib
 import json
@@ -20,8 +19,8 @@ from hypothesis.stateful import (
 from cdk_pinsafe.applier.handler import on_event
 from cdk_pinsafe.errors import PinSafeError
 
+from .harness import MASTER, Cluster, Database, LambdaContext
 from .model import PARAMETERS, Answer, Asked, Key, Model, RefusedError, Row
-from .world import MASTER, Clock, Cluster, Database
 
 OBJECTS: Final = """
 SELECT 'schema', nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
@@ -31,30 +30,30 @@ UNION ALL SELECT 'privileges', defaclobjtype::text FROM pg_default_acl
 
 OWNERS: Final = ("Chat/Settings", 'O\'Brien "1"/🐘', "C\\Settings")
 VALUES: Final = {name: st.sampled_from(one.spellings) for name, one in PARAMETERS.items() if one.spellings}
-"""What may be stored, by parameter."""
+"""The texts that may be stored, by parameter."""
 BAD: Final = st.sampled_from([(one.name, text) for one in PARAMETERS.values() for text in one.bad])
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as CloudFormation knows it: in which database, whose, and what it asks for."""
+    """A resource as CloudFormation knows it: its database, its owner, and its desired state."""
 
     place: int
     owner: str
     address: str
     host: str = "127.0.0.1"
-    wish: Mapping[Key, Asked] = field(default_factory=dict)
+    desired: Mapping[Key, Asked] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
-    on_shadow: str = "warn"
+    on_role_override: str = "warn"
 
 
-class Lives(RuleBasedStateMachine):
-    """Several resources in two databases, the hands of others, and the model of it all.
+class ApplierStateMachine(RuleBasedStateMachine):
+    """Several resources in two databases, changes of other clients, and the model.
 
     Attributes:
         databases: the two.
-        role: one that comes and goes, and that may have values of its own, as the applier's own user may.
-        steps: events and deeds of hands so far, over all runs.
+        role: a role that is dropped and created, and that may have own values, as the applier's user may.
+        steps: events and manual changes so far, over all runs.
     """
 
     databases: ClassVar[list[Database]]
@@ -86,11 +85,11 @@ class Lives(RuleBasedStateMachine):
         return self.cluster.installation.has_vector
 
     @initialize(data=st.data())
-    def something_stands_already(self, data: st.DataObject) -> None:
-        """Before the first Create; this must come back in the end."""
+    def initial_settings(self, data: st.DataObject) -> None:
+        """Before the first Create. The end must restore them."""
         for place in range(len(self.databases)):
             for key in data.draw(st.lists(self._keys(), unique=True, max_size=4)):
-                self._hand(place, key, data.draw(VALUES[key.name]).stored)
+                self._alter(place, key, data.draw(VALUES[key.name]).stored)
         self.begin = [dict(model.stored) for model in self.models]
         self.touched = [set() for _ in self.databases]
 
@@ -102,16 +101,16 @@ class Lives(RuleBasedStateMachine):
         free = [owner for owner in OWNERS if owner not in taken]
         if free:
             owner = data.draw(st.sampled_from(free))
-            one = self._wished(data, Resource(place, owner, f"c8{OWNERS.index(owner)}"))
+            one = self._with_new_settings(data, Resource(place, owner, f"c8{OWNERS.index(owner)}"))
             if self._send("Create", one):
                 self.resources.append(one)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
     def update(self, data: st.DataObject) -> None:
-        """One that fails is rolled back by another event."""
+        """A failed update is rolled back by another event."""
         old = self._one(data)
-        new = self._wished(data, old)
+        new = self._with_new_settings(data, old)
         if self._send("Update", new, old):
             self._replace(old, new)
         else:
@@ -120,39 +119,39 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
     def update_that_is_rolled_back(self, data: st.DataObject) -> None:
-        """Another resource of the stack has failed."""
+        """Another resource of the stack failed."""
         old = self._one(data)
-        new = self._wished(data, old)
+        new = self._with_new_settings(data, old)
         self._send("Update", new, old)
         self._send("Update", old, new)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), request=st.sampled_from(["Create", "Update"]))
-    def same_again(self, data: st.DataObject, request: str) -> None:
+    def same_event_again(self, data: st.DataObject, request: str) -> None:
         """Events are delivered at least once, and a stack may be deployed again without a change."""
         one = self._one(data)
         self._send(request, one, one if request == "Update" else None)
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data())
-    def name_the_host_otherwise(self, data: st.DataObject) -> None:
-        """The resource is replaced by one on the very same database."""
+    def rename_host(self, data: st.DataObject) -> None:
+        """The resource is replaced by one with another name of the same host."""
         old = self._one(data)
-        new = self._wished(data, replace(old, host="localhost" if old.host == "127.0.0.1" else "127.0.0.1"))
-        self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
+        new = self._with_new_settings(data, replace(old, host="localhost" if old.host == "127.0.0.1" else "127.0.0.1"))
+        self._replace_resource(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), place=st.sampled_from((0, 0, 1)))
     def move(self, data: st.DataObject, place: int) -> None:
-        """A construct goes to another place of the tree, or to another database: it is replaced."""
+        """Move a construct in the tree, or to another database: CloudFormation replaces the resource."""
         old = self._one(data)
         name = f"Moved/{len(old.owner)}"
         if any((one.place, one.owner) == (place, name) for one in self.resources):
             return
         new = replace(old, place=place, owner=name, address=f"c9{len(old.owner)}")
         if data.draw(st.booleans()):
-            new = self._wished(data, new)
-        self._goes_over(old, new, fails_elsewhere=data.draw(st.booleans()))
+            new = self._with_new_settings(data, new)
+        self._replace_resource(old, new, fails_elsewhere=data.draw(st.booleans()))
 
     @precondition(lambda self: self.resources)
     @rule(data=st.data(), times=st.sampled_from([1, 1, 2]))
@@ -163,46 +162,46 @@ class Lives(RuleBasedStateMachine):
         self.resources.remove(one)
 
     @rule(data=st.data(), place=st.sampled_from((0, 0, 0, 1)))
-    def a_hand_sets_or_resets(self, data: st.DataObject, place: int) -> None:
+    def manual_set_or_reset(self, data: st.DataObject, place: int) -> None:
         model = self.models[place]
         if model.is_there:
             managed = sorted(key for key in model.ledger if key.role in {"", *self.roles})
             is_drift: bool = data.draw(st.booleans())
             key = data.draw(st.sampled_from(managed) if managed and is_drift else self._keys())
-            self._hand(place, key, data.draw(st.none() | VALUES[key.name].map(lambda one: one.stored)))
+            self._alter(place, key, data.draw(st.none() | VALUES[key.name].map(lambda one: one.stored)))
 
     @rule(place=st.sampled_from((0, 0, 0, 1)), is_loss=st.booleans())
-    def a_hand_makes_or_drops_the_extension(self, place: int, is_loss: bool) -> None:
+    def manual_create_or_drop_extension(self, place: int, is_loss: bool) -> None:
         model = self.models[place]
         if model.is_there and self.has_vector:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             if is_loss:
                 self.watches[place].run("DROP EXTENSION IF EXISTS vector CASCADE")
                 model.extensions.clear()
-                # What the construct can no longer take back is the hand's doing.
+                # The construct cannot reset these any more, which is due to the manual change.
                 self.touched[place] |= {Key(role, "hnsw.ef_search") for role in ("", MASTER, self.role)}
             else:
                 self.watches[place].run("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
                 model.extensions.add("vector")
 
     @rule(place=st.sampled_from((0, 0, 0, 1)), dice=st.integers(0, 5))
-    def a_hand_drops_or_makes_the_database(self, place: int, dice: int) -> None:
+    def drop_or_create_database(self, place: int, dice: int) -> None:
         if self.models[place].is_there and not dice:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             self.watches[place].close()
             self._admin(f"DROP DATABASE {self.databases[place].name} WITH (FORCE)")
             self.models[place] = Model(roles=self.roles, is_there=False)
             self.begin[place], self.touched[place] = {}, set()
         elif not self.models[place].is_there:
-            Lives.steps += 1
+            ApplierStateMachine.steps += 1
             self._make(self.databases[place])
             self.watches[place] = self.databases[place].watch()
             self.models[place] = Model(roles=self.roles)
 
     @rule(dice=st.integers(0, 2))
-    def a_hand_drops_or_makes_the_role(self, dice: int) -> None:
-        """A role takes its values in every database along; the ledgers still have them."""
-        Lives.steps += 1
+    def drop_or_create_role(self, dice: int) -> None:
+        """A dropped role loses its values in every database; the ledgers still have them."""
+        ApplierStateMachine.steps += 1
         if self.role not in self.roles:
             login = (MASTER, self.cluster.password)
             with contextlib.closing(self.cluster.server.connect("postgres", *login)) as master:
@@ -217,8 +216,8 @@ class Lives(RuleBasedStateMachine):
                 self.touched[place] |= {Key(self.role, name) for name in PARAMETERS}
 
     @invariant()
-    def all_is_as_the_model_says(self) -> None:
-        """Every value of the whole server, the ledgers, the extensions."""
+    def server_matches_model(self) -> None:
+        """Every value on the server, the ledgers, the extensions."""
         self.is_right = False
         expected = dict(self.elsewhere)
         for database, watch, model in zip(self.databases, self.watches, self.models, strict=True):
@@ -231,21 +230,21 @@ class Lives(RuleBasedStateMachine):
         self.is_right = True
 
     def teardown(self) -> None:
-        """When all is deleted, each database is as it began, but for what hands did to it."""
+        """Once everything is deleted, each database is as it was at the beginning, but for manual changes."""
         try:
             if self.is_right:
                 for one in self.resources:
                     assert self._send("Delete", one)
-                    self.all_is_as_the_model_says()
+                    self.server_matches_model()
                 for place, model in enumerate(self.models):
                     if model.is_there:
-                        self._is_as_it_began(place)
+                        self._assert_restored(place)
         finally:
             for watch, model in zip(self.watches, self.models, strict=True):
                 if model.is_there:
                     watch.close()
 
-    def _is_as_it_began(self, place: int) -> None:
+    def _assert_restored(self, place: int) -> None:
         rest = {
             Key(role, name): text
             for (database, role, name), text in self.cluster.catalogue().items()
@@ -255,8 +254,8 @@ class Lives(RuleBasedStateMachine):
         assert sorted(self.watches[place].run(OBJECTS) or []) == self.objects[place]
 
     def _send(self, request: str, now: Resource, was: Resource | None = None, known_as: Resource | None = None) -> bool:
-        """An event to the applier and to the model; whether it succeeded, for both or for neither."""
-        Lives.steps += 1
+        """Send an event to the applier and to the model; whether it succeeded, in both."""
+        ApplierStateMachine.steps += 1
         self.is_right = False
         model, resource = self.models[now.place], self._physical_id(now)
         event = {"RequestType": request, "ResourceProperties": self._properties(now)}
@@ -265,7 +264,7 @@ class Lives(RuleBasedStateMachine):
         if was:
             event["OldResourceProperties"] = self._properties(was)
         expected: Answer | RefusedError
-        heir_of = {was.owner} if was and was.place == now.place else set()
+        predecessors = {was.owner} if was and was.place == now.place else set()
         try:
             if request == "Delete":
                 expected = model.delete(resource)
@@ -273,10 +272,10 @@ class Lives(RuleBasedStateMachine):
                 expected = model.apply(
                     now.owner,
                     resource,
-                    now.wish,
+                    now.desired,
                     now.extensions,
-                    heir_of=heir_of,
-                    bears_shadows=now.on_shadow == "warn",
+                    predecessors=predecessors,
+                    allow_role_overrides=now.on_role_override == "warn",
                 )
         except RefusedError as refusal:
             expected = refusal
@@ -290,14 +289,14 @@ class Lives(RuleBasedStateMachine):
         return not isinstance(expected, RefusedError)
 
     def _properties(self, one: Resource) -> dict[str, object]:
-        wish: dict[str, dict[str, Asked]] = {"": {}}
-        for key, value in one.wish.items():
-            wish.setdefault(key.role, {})[key.name] = value
+        desired: dict[str, dict[str, Asked]] = {"": {}}
+        for key, value in one.desired.items():
+            desired.setdefault(key.role, {})[key.name] = value
         return self.databases[one.place].properties(
-            wish.pop(""),
-            RoleSettings=json.dumps(wish),
+            desired.pop(""),
+            RoleSettings=json.dumps(desired),
             Extensions=list(one.extensions),
-            OnShadow=one.on_shadow,
+            OnRoleOverride=one.on_role_override,
             Recycle="idle" if one.extensions else "never",
             Host=one.host,
             Owner=one.owner,
@@ -310,10 +309,10 @@ class Lives(RuleBasedStateMachine):
     def _one(self, data: st.DataObject) -> Resource:
         return data.draw(st.sampled_from(self.resources))
 
-    def _goes_over(self, old: Resource, new: Resource, *, fails_elsewhere: bool) -> None:
-        """Replace a resource, and go back to the old one where this or something else of the stack fails.
+    def _replace_resource(self, old: Resource, new: Resource, *, fails_elsewhere: bool) -> None:
+        """Replace a resource, and roll back if this or something else in the stack fails.
 
-        Of a new resource that failed CloudFormation knows nothing, so that it never deletes it.
+        CloudFormation does not know a new resource that failed, so it never deletes it.
         """
         is_there = self._send("Update", new, old)
         if is_there and not fails_elsewhere:
@@ -328,12 +327,12 @@ class Lives(RuleBasedStateMachine):
         self.resources[self.resources.index(old)] = new
 
     def _keys(self) -> st.SearchStrategy[Key]:
-        """What may be set. Of a role's text search configuration no session of another tells whether it is one."""
+        """The settings. No other session can tell whether a role's text search configuration is valid."""
         keys = st.builds(Key, st.sampled_from(("", "", "", *sorted(self.roles))), st.sampled_from(sorted(VALUES)))
         return keys.filter(lambda key: not key.role or key.name != "default_text_search_config")
 
-    def _wished(self, data: st.DataObject, one: Resource) -> Resource:
-        """The resource with another wish: mostly one that can be had, and often with what it asked for before."""
+    def _with_new_settings(self, data: st.DataObject, one: Resource) -> Resource:
+        """The resource with another desired state: mostly a valid one, and often with the previous settings."""
         model = self.models[one.place]
         extensions = ("vector",) if self.has_vector and data.draw(st.booleans()) else ()
         keys = self._keys()
@@ -342,18 +341,18 @@ class Lives(RuleBasedStateMachine):
             usable = {"", *model.extensions, *extensions}
             keys = keys.filter(lambda key: key not in taken and not PARAMETERS[key.name].locked)
             keys = keys.filter(lambda key: PARAMETERS[key.name].extension in usable)
-        wish = {key: data.draw(VALUES[key.name]).asked for key in data.draw(st.lists(keys, unique=True, max_size=4))}
+        desired = {key: data.draw(VALUES[key.name]).asked for key in data.draw(st.lists(keys, unique=True, max_size=4))}
         is_more: bool = data.draw(st.booleans())
         if is_more:
-            wish = {**one.wish, **wish}
+            desired = {**one.desired, **desired}
         if data.draw(st.integers(0, 14)) == 11:
             name, text = data.draw(BAD)
-            wish[Key("", name)] = text
-        on_shadow = data.draw(st.sampled_from(("warn", "warn", "fail")))
-        return replace(one, wish=wish, extensions=extensions, on_shadow=on_shadow)
+            desired[Key("", name)] = text
+        on_role_override = data.draw(st.sampled_from(("warn", "warn", "fail")))
+        return replace(one, desired=desired, extensions=extensions, on_role_override=on_role_override)
 
-    def _hand(self, place: int, key: Key, text: str | None) -> None:
-        Lives.steps += 1
+    def _alter(self, place: int, key: Key, text: str | None) -> None:
+        ApplierStateMachine.steps += 1
         database = self.databases[place].name
         whom = f"ROLE {key.role} IN DATABASE {database}" if key.role else f"DATABASE {database}"
         if text is None:
@@ -373,15 +372,15 @@ class Lives(RuleBasedStateMachine):
 
 
 def _answer(event: Mapping[str, object]) -> tuple[str, Answer] | str:
-    """What the applier answers: the resource and its data, or a message."""
+    """The applier's response: physical id and data, or a message."""
     try:
-        raw = on_event(event, Clock())
+        raw = on_event(event, LambdaContext())
     except PinSafeError as error:
         return str(error)
     data = raw["Data"]
     counts = [int(data[name]) for name in ("Applied", "Changed", "Adopted", "Reset")]
-    shadowed = frozenset(name for name in data["Shadowed"].split(", ") if name)
-    return raw["PhysicalResourceId"], Answer(counts[0], counts[1], counts[2], counts[3], shadowed)
+    overridden = frozenset(name for name in data["OverriddenByRole"].split(", ") if name)
+    return raw["PhysicalResourceId"], Answer(counts[0], counts[1], counts[2], counts[3], overridden)
 
 
 def _ledger(watch: pg8000.native.Connection) -> dict[Key, Row]:

@@ -1,4 +1,4 @@
-"""What the applier's tests act on: databases, events, secrets, and the verbs for them."""
+"""Servers, databases, events and secrets for the applier's tests, and methods for them."""
 
 import contextlib
 import itertools
@@ -57,7 +57,7 @@ $$
 """
 
 
-class Clock:
+class LambdaContext:
     """Lambda's context, as far as the applier uses it."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -67,8 +67,8 @@ class Clock:
         return self._milliseconds
 
 
-class Secrets:
-    """Secrets Manager with one secret a database, and a count of readings."""
+class FakeSecretsManager:
+    """Secrets Manager with one secret for each database. Counts the reads."""
 
     def __init__(self) -> None:
         self.answers: list[Credentials] = []
@@ -83,7 +83,7 @@ class Secrets:
 
 @dataclass
 class Answer:
-    """What the handler answered."""
+    """The handler's response."""
 
     raw: dict[str, Any]
 
@@ -94,13 +94,13 @@ class Answer:
         return int(data["Applied"]), int(data["Changed"]), int(data["Adopted"]), int(data["Reset"])
 
     @property
-    def shadowed(self) -> list[str]:
-        return [name for name in self.raw["Data"]["Shadowed"].split(", ") if name]
+    def overridden(self) -> list[str]:
+        return [name for name in self.raw["Data"]["OverriddenByRole"].split(", ") if name]
 
 
 @dataclass
 class Cluster:
-    """A running server, and the port where it speaks TLS."""
+    """A running server, and the port where it accepts TLS."""
 
     server: PostgresServer
     installation: Installation
@@ -115,17 +115,17 @@ class Cluster:
         return self.installation.major
 
     def catalogue(self) -> dict[tuple[str, str, str], str]:
-        """All that is stored on the server: by database, role (either empty where it is for all), parameter."""
+        """All stored texts of the server by database, role (empty for all) and parameter."""
         rows = self.admin.run(CATALOGUE) or []
         return {(database, role, name): text for database, role, name, text in rows}
 
     @contextlib.contextmanager
-    def fresh_database(self, vault: Secrets, name: str | None = None) -> Iterator["Database"]:
-        """A database of the master user, as new; with a name of its own it is made and dropped."""
-        vault.answers = [Credentials(MASTER, self.password)]
+    def fresh_database(self, secrets_manager: FakeSecretsManager, name: str | None = None) -> Iterator["Database"]:
+        """An empty database of the master user. With a name, it is created and dropped."""
+        secrets_manager.answers = [Credentials(MASTER, self.password)]
         chosen = name or (self.spare.pop() if self.spare else f"app_{next(_NUMBERS)}")
         quoted = pg8000.native.identifier(chosen)
-        # Making a database takes longer than most tests: one that was cleaned serves again.
+        # Creating a database takes longer than most tests, so a cleaned one is used again.
         if not self.admin.run("SELECT 1 FROM pg_database WHERE datname = :name", name=chosen):
             self.admin.run(f"CREATE DATABASE {quoted} OWNER {MASTER} TEMPLATE template0")
         database = Database(self, chosen)
@@ -145,11 +145,11 @@ class Database:
 
     @property
     def admin(self) -> pg8000.native.Connection:
-        """A session of the superuser, in another database."""
+        """A session of the superuser in another database."""
         return self.cluster.admin
 
     def properties(self, settings: Settings, **changes: object) -> dict[str, object]:
-        """The resource's properties, as CloudFormation sends them; a change to None leaves one out."""
+        """The resource's properties, as CloudFormation sends them. A value of None removes one."""
         return properties(settings, **{"Port": str(self.cluster.port), "Database": self.name, **changes})
 
     @property
@@ -159,7 +159,7 @@ class Database:
     def create(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Create event."""
         event = {"RequestType": "Create", "ResourceProperties": self.properties(settings, **changes)}
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def update(
         self,
@@ -177,7 +177,7 @@ class Database:
             "ResourceProperties": self.properties(settings, **changes),
             "OldResourceProperties": self.properties(old, **(was or {})),
         }
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def delete(self, settings: Settings, *, seconds: float = SECONDS, **changes: object) -> Answer:
         """Send a Delete event."""
@@ -187,14 +187,14 @@ class Database:
             "PhysicalResourceId": f"pinsafe:{given['Host']}/{given['Database']}/{given['Address']}",
             "ResourceProperties": given,
         }
-        return _checked(on_event(event, Clock(seconds)))
+        return _checked(on_event(event, LambdaContext(seconds)))
 
     def refuses(self, action: Callable[[], object], *, kind: type[PinSafeError] = PinSafeError) -> str:
         """The message of an event that fails, after checking that CloudFormation can take it."""
         return refusal(action, kind=kind, hidden=self.cluster.password)
 
     def clean(self) -> bool:
-        """Make it as new, if it is still there."""
+        """Remove all objects and settings, if the database exists."""
         if not self.admin.run("SELECT 1 FROM pg_database WHERE datname = :name", name=self.name):
             return False
         self.admin.run(f"ALTER DATABASE {pg8000.native.identifier(self.name)} RESET ALL")
@@ -203,22 +203,22 @@ class Database:
 
     @contextlib.contextmanager
     def session(self, user: str = MASTER, password: str | None = None) -> Iterator[pg8000.native.Connection]:
-        """A plain session of an application or of a person."""
+        """A session of another client, without start-up options."""
         connection = self.cluster.server.connect(self.name, user, password or self.cluster.password)
         try:
             yield connection
         finally:
             connection.close()
 
-    def hand(self, *statements: str) -> None:
-        """Statements of the master user, by hand."""
+    def run_sql(self, *statements: str) -> None:
+        """Run statements as the master user."""
         with self.session() as session:
             for statement in statements:
                 session.run(statement)
 
     def alter(self, tail: str) -> None:
-        """``ALTER DATABASE`` of the master user, by hand."""
-        self.hand(f"ALTER DATABASE {pg8000.native.identifier(self.name)} {tail}")
+        """Run ``ALTER DATABASE`` as the master user."""
+        self.run_sql(f"ALTER DATABASE {pg8000.native.identifier(self.name)} {tail}")
 
     def show(self, name: str, *, load: str | None = None) -> str:
         """The value of a parameter in a fresh session."""
@@ -230,7 +230,7 @@ class Database:
             return str(rows[0][0])
 
     def watch(self) -> pg8000.native.Connection:
-        """A session of the superuser in this database, whatever the database has stored."""
+        """A session of the superuser in this database, immune to the database's settings."""
         server = self.cluster.server
         return pg8000.native.Connection(
             server.superuser,
@@ -244,7 +244,7 @@ class Database:
         )
 
     def rows(self, query: str) -> list[list[Any]]:
-        """Rows of a query of the superuser in this database, whatever the database has stored."""
+        """Rows of a query of the superuser in this database, immune to the database's settings."""
         connection = self.watch()
         try:
             return connection.run(query) or []
@@ -252,7 +252,7 @@ class Database:
             connection.close()
 
     def stored(self) -> dict[str, str]:
-        """What is stored for the database."""
+        """The texts that are stored for the database."""
         rows = self.admin.run(
             "SELECT o.option_name, o.option_value FROM pg_db_role_setting s, pg_options_to_table(s.setconfig) o "
             "WHERE s.setrole = 0 AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = :name)",
@@ -261,7 +261,7 @@ class Database:
         return dict(rows or [])
 
     def ledger(self) -> dict[str, dict[str, Any]]:
-        """The rows of the ledger by name; empty where there is no ledger."""
+        """The rows of the ledger by name; empty if there is no ledger."""
         if not self.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'cdk_pinsafe'"):
             return {}
         columns = ("name", "role", "owner", "resource", "desired", "applied", "previous", "adopted")
@@ -271,7 +271,7 @@ class Database:
 
 @contextlib.contextmanager
 def loader_revoked(database: Database) -> Iterator[None]:
-    """Take away the function that loads libraries, in this database."""
+    """Revoke the function that loads libraries, in this database."""
     function = "FUNCTION pg_catalog.fmgr_c_validator(oid)"
     database.rows(f"REVOKE EXECUTE ON {function} FROM PUBLIC")
     try:
@@ -281,7 +281,7 @@ def loader_revoked(database: Database) -> Iterator[None]:
 
 
 def properties(settings: Settings, **changes: object) -> dict[str, object]:
-    """A resource's properties, as CloudFormation sends them; a change to None leaves one out."""
+    """A resource's properties, as CloudFormation sends them. A value of None removes one."""
     given: dict[str, object] = {
         "ServiceToken": "arn:aws:lambda:eu-central-1:123456789012:function:Provider",
         "Host": "127.0.0.1",
@@ -297,7 +297,7 @@ def properties(settings: Settings, **changes: object) -> dict[str, object]:
 
 
 def refusal(action: Callable[[], object], *, kind: type[PinSafeError] = PinSafeError, hidden: str) -> str:
-    """The message of an event that fails: one line, short, without what must stay hidden, and without a trace."""
+    """The message of an event that fails: one line, short, without ``hidden``, and without a cause."""
     with pytest.raises(kind) as caught:
         action()
     message = str(caught.value)
