@@ -34,7 +34,7 @@ class Sender(StrEnum):
     APPLICATION = "application"
     """It belongs behind the proxy, so it must stop sending the statement."""
     MIGRATION = "migration"
-    """A migration tool, which belongs past the proxy: its locks and settings span transactions."""
+    """A migration tool, which should connect directly, because its locks and settings span transactions."""
     DUMP = "dump"
     """A dump while it is made or loaded, which belongs past the proxy."""
     PERSON = "person"
