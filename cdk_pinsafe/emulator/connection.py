@@ -27,7 +27,7 @@ This module does not know the rules of the pool, nor what pins.
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from ..protocol import ProtocolViolation, error_fields, message
@@ -361,13 +361,13 @@ class DatabaseConnection:
                 head.client_before = None
         self._roll_back(discarded)
         self.copying_in = False
-        if not pending:
-            self.skipping = self.open_batch = not (internal and QUERY in discarded)
-            if not self.skipping:
-                # A statement that the client's Query needs cannot be prepared any more. Without the emulator, the Query
-                # would fail and end with ReadyForQuery.
-                self.write(message(b"S"))
-                pending.append(SYNC)
+        if _fails_query(discarded):
+            # A statement that the client's Query needs cannot be prepared any more. Without the emulator, the Query
+            # would fail and end with ReadyForQuery. After it, the client can only have sent Syncs; each gets its own.
+            self.write(message(b"S"))
+            pending.append(SYNC)
+        elif not pending:
+            self.skipping = self.open_batch = True
         return bool(pending) and pending[0] is SYNC_INTERNAL
 
     def _roll_back(self, discarded: list[PendingRequest]) -> None:
@@ -409,6 +409,14 @@ def _inspected_types(pending: deque[PendingRequest], pinned: bool) -> frozenset[
     if head is QUERY:
         return _INSPECT_PINNED if pinned else _INSPECT_SIMPLE
     return _INSPECT_ALL if head is QUERY_INTERNAL else _INSPECT_EXTENDED
+
+
+def _fails_query(discarded: Sequence[PendingRequest]) -> bool:
+    """Whether the first request failed, and was internal and inserted for a Query."""
+    for one in discarded:
+        if type(one) is not StatementChange or not one.internal:
+            return one is QUERY and one is not discarded[0]
+    return False
 
 
 def _noop(connection: DatabaseConnection) -> None:
