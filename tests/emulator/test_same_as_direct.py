@@ -165,8 +165,8 @@ async def play(proxy: ThreadedEmulator, server: PostgresServer, program: Program
             if failed and found != expected and IN_FAILED_TRANSACTION in str(found):
                 return  # a statement that is missing on the connection cannot be prepared in a failed transaction
             if unnamed[number].startswith(b"EXECUTE"):
-                # PostgreSQL describes the statement that existed at Parse. When the EXECUTE moves to another connection,
-                # it is parsed again there, and the client may have prepared, changed or closed that statement since.
+                # PostgreSQL describes the statement that existed at Parse. An EXECUTE that moves to another connection
+                # is parsed again there, and the client may have prepared, changed or closed that statement since.
                 found, expected = without_descriptions(found), without_descriptions(expected)
             unnamed[number] = last_unnamed(messages, unnamed[number])
             assert found == expected, f"client {number} sends {messages}"
