@@ -118,6 +118,7 @@ class DatabaseConnection:
         open_batch: extended-protocol messages were sent after the last Sync.
         skipping: one of them failed, and the database skips all messages up to Sync.
         unsettled: the prepared statements of later messages depend on whether the pending ones are skipped.
+        sync_after_message: a Sync of the emulator must follow the message that is being forwarded in pieces.
         copying_in: the database reads COPY data, and the client has not ended them.
         application_name: the application_name that was set on it; None if none was set since it was opened.
         prepared: the statements that clients prepared on it, by name; the least recently used first.
@@ -148,6 +149,7 @@ class DatabaseConnection:
         "session",
         "skipping",
         "status",
+        "sync_after_message",
         "tainted",
         "unsettled",
         "write",
@@ -173,6 +175,7 @@ class DatabaseConnection:
         self.open_batch = False
         self.skipping = False
         self.unsettled = False
+        self.sync_after_message = False
         self.copying_in = False
         self.prepared: dict[bytes, PreparedStatement] = {}
         self.application_name: str | None = None
@@ -364,8 +367,11 @@ class DatabaseConnection:
         if _fails_query(discarded):
             # A statement that the client's Query needs cannot be prepared any more. Without the emulator, the Query
             # would fail and end with ReadyForQuery. After it, the client can only have sent Syncs; each gets its own.
-            self.write(message(b"S"))
             pending.append(SYNC)
+            if self.session is not None and self.session.streaming_bytes:
+                self.sync_after_message = True
+            else:
+                self.write(message(b"S"))
         elif not pending:
             self.skipping = self.open_batch = True
         return bool(pending) and pending[0] is SYNC_INTERNAL

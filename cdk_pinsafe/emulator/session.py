@@ -266,6 +266,9 @@ class ClientSession:
         rewriter = MessageRewriter(data)
         if position and self.connection is None:
             rewriter.start = position
+        if self.connection is not None and self.connection.sync_after_message and not self.streaming_bytes:
+            self.connection.sync_after_message = False
+            rewriter.insert(position, message(b"S"))
         while size - position >= 5:
             kind = data[position]
             length = _HEADER(data, position + 1)[0]

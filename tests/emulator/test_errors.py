@@ -338,6 +338,27 @@ def test_skipped_query_that_pins_is_not_run(single: ThreadedEmulator) -> None:
     run_clients(single, scenario)
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_long_query_of_missing_statement_fails(single: ThreadedEmulator, pause: float) -> None:
+    """It fails, and the session goes on, also if the database reports the error while the Query is being sent."""
+
+    async def scenario(connect: Connect) -> None:
+        client, other = await connect(), await connect()
+        for each in (client, other):  # the connection keeps the other client's
+            assert errors(await each.request(parse("SELECT 1", "s"), SYNC)) == []
+        await client.run("BEGIN")
+        assert errors(await client.request(query("wrong"))) == ["42601"]
+        long = query(f"EXECUTE s /*{'x' * 20_000}*/")
+        client.writer.write(long[:-100])
+        await asyncio.sleep(pause)
+        answer = await client.request(long[-100:], SYNC, times=2)
+        assert (kinds(answer), errors(answer)) == ("EZZ", ["25P02"])
+        await client.run("ROLLBACK")
+        assert await client.run("EXECUTE s") == [["1"]]
+
+    run_clients(single, scenario)
+
+
 def test_errors_have_the_clients_names(proxy: ThreadedEmulator) -> None:
     async def scenario(connect: Connect) -> None:
         client = await connect()

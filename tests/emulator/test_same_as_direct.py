@@ -162,6 +162,7 @@ async def play(proxy: ThreadedEmulator, server: PostgresServer, program: Program
             async with asyncio.timeout(TIMEOUT):
                 found = comparable(await answer(proxied[number], messages))
                 expected = comparable(await answer(direct[number], messages))
+            failed = failed or ("Z", b"E") in expected
             if failed and found != expected and IN_FAILED_TRANSACTION in str(found):
                 return  # a statement that is missing on the connection cannot be prepared in a failed transaction
             if unnamed[number].startswith(b"EXECUTE"):
@@ -193,6 +194,11 @@ FOUND: dict[str, Program] = {
         (0, [query("SET work_mem = '5MB'"), SYNC]),
         (2, [query("BEGIN"), query("wrong"), SYNC]),
         (2, [query("EXECUTE a"), SYNC, SYNC, query("ROLLBACK"), query("EXECUTE a"), SYNC]),
+    ],
+    "Bind in a transaction that fails in the same step": [
+        (2, [parse("SELECT $1::int", "B c"), describe(), SYNC]),
+        (2, [parse("BEGIN"), SYNC]),
+        (2, [bind(), execute(), bind("a"), SYNC, bind("B c"), SYNC]),
     ],
     "Describe of an EXECUTE": [
         (0, [parse('EXECUTE "B c"'), SYNC]),
