@@ -30,6 +30,7 @@ _EMPTY: Final = b"\0\0\0"  # the definition of an empty statement
 _SQL_WORDS: Final = (b"execute", b"prepare", b"deallocate", b"discard")
 _VIEW: Final = b"pg_prepared_statement"
 _DEALLOCATE: Final = re.compile(rb"\s*deallocate\b").match
+_PREPARE: Final = re.compile(rb"\s*prepare\b").match
 _DROPS_ALL: Final = re.compile(rb"\b(?:deallocate(?:\s+prepare)?|discard)\s+all\b").search
 
 
@@ -88,8 +89,7 @@ class ClientStatements:
             FatalError: the client exceeds `MAX_KEPT_BYTES`.
         """
         if name:
-            # A name that is in use gets the database's own error.
-            self.ensure_prepared(connection, rewriter, position, name)
+            self._ensure_own_name(connection, rewriter, position, name)
         self._change(connection, PARSED, name, statement, statement, internal=False)
         while self.kept_bytes > MAX_KEPT_BYTES:
             if not pinned:
@@ -146,6 +146,9 @@ class ClientStatements:
         alone = shows_all and not (connection.open_batch or connection.in_transaction or connection.pending)
         for name, statement in self.named.items():
             if name and name not in prepared and (shows_all or _mentions(text, name)):
+                if _only_prepares(text):
+                    self._use_name(connection, rewriter, position, name, statement)
+                    continue
                 self._prepare(connection, rewriter, position, name, statement, statement.definition)
                 if alone:  # so that one that fails does not affect the others
                     rewriter.insert(position, message(b"S"))
@@ -176,6 +179,30 @@ class ClientStatements:
             self._close_other(connection, rewriter, position, name)
 
     # Internal.
+
+    def _ensure_own_name(
+        self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes
+    ) -> None:
+        """Make a Parse of that name get the database's own error if the client uses the name, and only then."""
+        statement, present = self.named.get(name), connection.prepared.get(name)
+        if not _serves(present, statement):
+            if present is not None:
+                self._close_other(connection, rewriter, position, name)
+            if statement is not None and not self.dropping:
+                self._use_name(connection, rewriter, position, name, statement)
+
+    def _use_name(
+        self,
+        connection: DatabaseConnection,
+        rewriter: MessageRewriter,
+        position: int,
+        name: bytes,
+        statement: PreparedStatement,
+    ) -> None:
+        """Prepare an empty statement, which succeeds whatever became of the tables; it does not serve as the other."""
+        rewriter.insert(position, parse(name, _EMPTY))
+        empty = PreparedStatement(next(self._numbers), _EMPTY, b"", None)
+        self._change(connection, PARSED, name, statement, empty, internal=True)
 
     def _change(
         self,
@@ -231,6 +258,11 @@ def _serves(present: PreparedStatement | None, statement: PreparedStatement | No
 
 def _finds_statements(text: bytes) -> bool:
     return any(word in text for word in _SQL_WORDS)
+
+
+def _only_prepares(text: bytes) -> bool:
+    """Whether SQL takes names of statements, but uses none."""
+    return _PREPARE(text) is not None and b"execute" not in text and _VIEW not in text
 
 
 def _mentions(text: bytes, name: bytes) -> bool:

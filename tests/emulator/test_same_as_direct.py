@@ -200,6 +200,20 @@ FOUND: dict[str, Program] = {
         (2, [parse("BEGIN"), SYNC]),
         (2, [bind(), execute(), bind("a"), SYNC, bind("B c"), SYNC]),
     ],
+    "the name of a statement whose table was dropped": [
+        (0, [query("CREATE TABLE t0 (i int)"), parse("INSERT INTO t0 VALUES (4)", "a"), SYNC]),
+        (1, [query("DISCARD ALL"), SYNC]),  # this client keeps the connection
+        (0, [query("DROP TABLE t0"), SYNC]),
+        (0, [parse("SELECT 'two' UNION ALL SELECT 'three'", "a"), SYNC]),
+        (0, [bind("a"), execute(), SYNC, query("CREATE TABLE t0 (i int)"), bind("a"), execute(), SYNC]),
+    ],
+    "the same for PREPARE in SQL": [
+        (0, [query("CREATE TABLE t0 (i int)"), parse("INSERT INTO t0 VALUES (4)", "a"), SYNC]),
+        (1, [query("DISCARD ALL"), SYNC]),
+        (0, [query("DROP TABLE t0"), SYNC]),
+        (0, [query("PREPARE a AS SELECT 'sql'"), SYNC]),
+        (0, [query("EXECUTE a"), SYNC, query("CREATE TABLE t0 (i int)"), query("EXECUTE a"), SYNC]),
+    ],
     "Describe of an EXECUTE": [
         (0, [parse('EXECUTE "B c"'), SYNC]),
         (2, [parse("SAVEPOINT s"), SYNC]),
