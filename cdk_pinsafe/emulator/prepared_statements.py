@@ -113,6 +113,9 @@ class ClientStatements:
             connection.prepared.pop(b"", None)
             if b"" in self.named:
                 self.restore(b"", None)
+            for one in connection.pending:  # of earlier batches: if one of them is skipped, nothing comes back
+                if type(one) is StatementChange and not one.name:
+                    one.client_before = one.connection_before = None
 
     def ensure_prepared(
         self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes

@@ -214,6 +214,12 @@ FOUND: dict[str, Program] = {
         (0, [query("PREPARE a AS SELECT 'sql'"), SYNC]),
         (0, [query("EXECUTE a"), SYNC, query("CREATE TABLE t0 (i int)"), query("EXECUTE a"), SYNC]),
     ],
+    "a Query after a batch whose Parse was skipped": [
+        (2, [parse("ROLLBACK"), SYNC]),
+        (2, [describe("", "P"), parse("SELECT 1"), SYNC, query("SELECT 2"), SYNC]),
+        (2, [bind(), SYNC]),  # after this error, the connection is not used again
+        (2, [bind(), SYNC]),
+    ],
     "Describe of an EXECUTE": [
         (0, [parse('EXECUTE "B c"'), SYNC]),
         (2, [parse("SAVEPOINT s"), SYNC]),
