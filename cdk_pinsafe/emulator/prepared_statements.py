@@ -145,7 +145,9 @@ class ClientStatements:
                 self._close_other(connection, rewriter, position, name)
         if self.dropping or _DEALLOCATE(text):
             return
-        shows_all = _VIEW in text
+        shows_all = _VIEW in text or any(
+            _VIEW in statement.sql.lower() and _mentions(text, name) for name, statement in self.named.items() if name
+        )
         alone = shows_all and not (connection.open_batch or connection.in_transaction or connection.pending)
         for name, statement in self.named.items():
             if name and name not in prepared and (shows_all or _mentions(text, name)):

@@ -220,6 +220,12 @@ FOUND: dict[str, Program] = {
         (2, [bind(), SYNC]),  # after this error, the connection is not used again
         (2, [bind(), SYNC]),
     ],
+    "EXECUTE of a statement that shows the statements": [
+        (2, [parse("SELECT name, statement FROM pg_prepared_statements ORDER BY name", "a"), SYNC]),
+        (2, [parse("SELECT 1", "B c"), SYNC]),
+        (0, [parse("SELECT i + 0 FROM t0", "B c"), SYNC]),  # closes the other client's, and fails
+        (2, [query("EXECUTE a"), SYNC]),
+    ],
     "Describe of an EXECUTE": [
         (0, [parse('EXECUTE "B c"'), SYNC]),
         (2, [parse("SAVEPOINT s"), SYNC]),
