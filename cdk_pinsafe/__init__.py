@@ -1,9 +1,9 @@
 """RDS PostgreSQL behind an RDS Proxy that keeps multiplexing, as AWS CDK constructs.
 
-The rooms, and the one way of flow between them::
+The packages, and how they depend on each other::
 
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
-    pinning  ─> pages · audit · probe · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · the README's table
+    pinning  ─> cli · audit · probe · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · tables of docs/
 
     errors      the exceptions, as one tree
     contract    the names that the constructs, the applier and the local cloud share over the wire
@@ -16,14 +16,14 @@ The rooms, and the one way of flow between them::
     localpg     an embedded PostgreSQL server with TLS
     localcloud  the AWS APIs that a stack needs, on a local port
     rehearsal   `pinsafe rehearse`: `cdk deploy` on the two
-    pages       `pinsafe conditions`, `pinsafe clients` and `pinsafe settings`
     audit       `pinsafe audit`: which statements of a database pin
     probe       `pinsafe probe`: what pins on a proxy, measured through it
     lint        `pinsafe lint`: what pins in files, and where SQL stands in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
-    dsn         a connection string, read without showing its password
-    terminal    text from elsewhere, fit for a terminal
-    cli         `pinsafe …`
+    dsn         DSNs, parsed without showing a password in an error
+    protocol    PostgreSQL's wire protocol: codes, limits, messages
+    terminal    untrusted text for terminals, and plurals
+    cli         the command `pinsafe`, with `conditions`, `clients` and `settings`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 
 The names below are loaded when they are first asked for: the applier and the command line share this package, and

@@ -1,9 +1,9 @@
-"""Ask a database which of its statements pin: ``pinsafe audit``.
+"""``pinsafe audit``: which statements of a database pin.
 
-Reads ``pg_stat_statements``, ``pg_db_role_setting`` and the settings in force, in one read-only transaction. What the
-database was sent is not only what came through RDS Proxy; and it is normalised text: PostgreSQL 18 and later replace
-the values of SET, too (by its release notes; 15 was measured to keep them), and a long literal counts for nothing in
-the length that is seen here.
+Reads ``pg_stat_statements``, ``pg_db_role_setting`` and the current settings in one read-only transaction. The
+statements include those that did not come through RDS Proxy, and they are normalized: long literals are missing, so
+oversized statements are not found, and PostgreSQL 18 and later also replace the values of SET (from its release notes;
+15 was measured to keep them).
 """
 
 import dataclasses
@@ -18,21 +18,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from .dsn import MalformedError, parts_of
+from .dsn import connect
 from .errors import AuditError
 from .pinning.clients import recognise
 from .pinning.conditions import Condition, Evidence
 from .pinning.log_lines import classify
 from .pinning.remedies import settings_line
-from .pinning.statements import Finding, analyse
+from .pinning.statements import StatementFinding, analyse
 from .terminal import one_line, plural
 
-_CONNECT_SECONDS = 10
 _MOST_STATEMENTS = 50_000
 _MOST_CHARACTERS = 100_000
 _SHOWN = 20
 HIDDEN = "<insufficient privilege>"
-"""What PostgreSQL shows in place of a statement of another role."""
+"""PostgreSQL shows this in place of another role's statement."""
 
 _STATEMENTS = """
     SELECT left(s.query, {characters}), sum(s.calls)::bigint,
@@ -48,7 +47,7 @@ _ROLE_SETTINGS = """
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
     ORDER BY 1, 2, s.setdatabase
 """
-# What a session has that sets nothing itself. A value that this program's own start-up packet gave is not such a one.
+# What a session starts with, without the values that this connection's start-up packet or role sets.
 _IN_FORCE = """
     SELECT name, pg_catalog.current_setting(name, true) FROM pg_catalog.pg_settings
     WHERE source NOT IN ('client', 'session', 'user', 'database user')
@@ -61,14 +60,14 @@ class Pin:
 
     Attributes:
         condition: The condition's id.
-        statement: The statement, as ``pg_stat_statements`` has it.
-        calls: How often it was sent since the statistics were reset.
-        roles: Who sent it.
+        statement: The statement, as in ``pg_stat_statements``.
+        calls: Number of calls since the statistics were reset.
+        roles: The roles that sent it.
         evidence: How well it is known that it pins.
         remedy: What to write instead.
-        redundant: Sessions start with the value that it sets.
-        settings: What of it a database can hold: parameter to value, None where the value is not known.
-        clients: The clients that are known to send it by themselves.
+        redundant: Whether sessions start with the value that it sets.
+        settings: The settings that a database can have instead: parameter to value, None if the value is not known.
+        clients: The clients that are known to send it.
     """
 
     condition: str
@@ -83,22 +82,22 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an audit found.
+class AuditReport:
+    """The result of an audit.
 
     Attributes:
         database: The database's name.
         server_version: PostgreSQL's version, as ``15.18``.
-        statements: How many different statements were read.
-        calls: How often they were sent.
-        utility_tracked: Whether SET and the like are recorded at all.
-        hidden: Statements of other roles, whose text this role may not read.
-        not_judged: Statements that could pin, and that the parser did not accept.
-        pins: What pins, the most frequent first.
-        move: What the database can hold in place of SETs: parameter to value.
-        ambiguous: Parameters that are set to several values, to another than sessions start with, or to one that the
-            statistics do not tell: one value for all is yours to choose.
-        role_settings: What roles have of the parameters that are set, which beats the database's: (role, parameter,
+        statements: Number of distinct statements.
+        calls: Number of calls.
+        utility_tracked: Whether utility statements such as SET are recorded.
+        hidden: Number of other roles' statements whose text this role may not read.
+        not_parsed: Statements that could pin, but that the parser does not accept.
+        pins: Statements that pin, the most frequent first.
+        move: Settings to move into the database: parameter to value.
+        ambiguous: Parameters with several values, with another value than sessions start with, or with a value that is
+            not recorded.
+        role_settings: Values of these parameters that roles have, which override the database's: (role, parameter,
             value).
     """
 
@@ -108,7 +107,7 @@ class Report:
     calls: int
     utility_tracked: bool
     hidden: int
-    not_judged: tuple[str, ...]
+    not_parsed: tuple[str, ...]
     pins: tuple[Pin, ...]
     move: dict[str, str | tuple[str, ...]]
     ambiguous: tuple[str, ...]
@@ -116,17 +115,18 @@ class Report:
 
 
 def run(dsn: str, *, output_format: str) -> bool:
-    """Audits a database and prints the report.
+    """Audit a database and print the report.
 
     Args:
-        dsn: As libpq has it; an empty one leaves all to the environment (``PGHOST`` and so on).
+        dsn: A DSN of libpq; if it is empty, libpq uses the environment (``PGHOST`` and so on).
         output_format: ``text`` or ``json``.
 
     Returns:
-        Whether anything pins.
+        Whether a statement pins.
 
     Raises:
-        AuditError: the database cannot be reached or read; the message holds no password.
+        AuditError: the database cannot be reached or read; the message contains no password.
+        DsnError: the DSN is malformed.
     """
     report = audit(dsn)
     if output_format == "json":
@@ -136,47 +136,50 @@ def run(dsn: str, *, output_format: str) -> bool:
     return bool(report.pins)
 
 
-def audit(dsn: str) -> Report:
-    """What a database was sent that pins, as far as its statistics tell.
+def audit(dsn: str) -> AuditReport:
+    """Audit a database.
 
     Raises:
-        AuditError: the database cannot be reached or read; the message holds no password.
+        AuditError: the database cannot be reached or read; the message contains no password.
+        DsnError: the DSN is malformed.
     """
-    _check(dsn)
     try:
-        with psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS) as connection:
+        with connect(dsn) as connection:
             connection.read_only = True
             return _read(connection)
     except psycopg.Error as error:
         raise AuditError(f"the database could not be audited: {one_line(str(error))}") from None
 
 
-def judge(
+def find_pins(
     rows: Iterable[tuple[str, int, Sequence[str]]], held: Mapping[str, str]
 ) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
-    """What of the statements pins, and which statements could not be judged.
+    """Find the statements that pin.
 
     Args:
-        rows: Statement as ``pg_stat_statements`` has it, how often it was sent, and who sent it.
-        held: What sessions start with: parameter to value.
+        rows: Statements as in ``pg_stat_statements``, each with its calls and roles.
+        held: The settings that sessions start with: parameter to value.
+
+    Returns:
+        The pins, and the statements that the parser does not accept.
     """
     pins: list[Pin] = []
-    not_judged: list[str] = []
+    not_parsed: list[str] = []
     for text, calls, roles in rows:
         analysis = analyse(text, database_settings=held)
         pins.extend(_pin(finding, text, calls, roles) for finding in analysis.findings)
         for broken in analysis.not_parsed:
-            # PostgreSQL ran it, so what is no SQL any more, as it was cut say, is told by its first word.
+            # PostgreSQL ran it, so it is valid but truncated, for example: classify it by its first keyword.
             statement = text[broken.start : broken.end]
             if known := classify(None, statement):
                 pins.append(_pin_of(known, statement, calls, roles))
             else:
-                not_judged.append(text)
-    return tuple(pins), tuple(not_judged)
+                not_parsed.append(text)
+    return tuple(pins), tuple(not_parsed)
 
 
 def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tuple[str, ...]]:
-    """The settings that all senders agree on and that sessions do not have yet, and the names they do not agree on."""
+    """The settings with one value that sessions do not start with, and the names of the ambiguous ones."""
     wanted: dict[str, set[str | tuple[str, ...] | None]] = {}
     held: set[str] = set()
     for pin in pins:
@@ -195,14 +198,7 @@ def to_move(pins: Sequence[Pin]) -> tuple[dict[str, str | tuple[str, ...]], tupl
     return move, tuple(ambiguous)
 
 
-def _check(dsn: str) -> None:
-    try:
-        parts_of(dsn)
-    except MalformedError as error:
-        raise AuditError(str(error)) from None
-
-
-def _read(connection: psycopg.Connection) -> Report:
+def _read(connection: psycopg.Connection) -> AuditReport:
     view = _view(connection)
     held: dict[str, str] = dict(connection.execute(_IN_FORCE).fetchall())
     roles: list[tuple[str, str, str]] = connection.execute(_ROLE_SETTINGS).fetchall()
@@ -214,28 +210,28 @@ def _read(connection: psycopg.Connection) -> Report:
         rows: list[tuple[str, int, list[str], int]] = connection.execute(query).fetchall()
     except psycopg.errors.UndefinedColumn:
         raise AuditError(
-            "the extension pg_stat_statements is of a version before 1.9, which does not tell clients' statements from "
+            "the extension pg_stat_statements is older than version 1.9, which distinguishes clients' statements from "
             "those inside functions: run ALTER EXTENSION pg_stat_statements UPDATE"
         ) from None
     except psycopg.errors.ObjectNotInPrerequisiteState:
         raise AuditError(
             "pg_stat_statements is not loaded, so nothing was recorded: add it to shared_preload_libraries (on RDS in "
-            "the parameter group), restart the server, and come back after a day"
+            "the parameter group), restart the server, and audit it after a day"
         ) from None
     tracked = connection.execute(
         "SELECT pg_catalog.current_setting('pg_stat_statements.track_utility', true)"
     ).fetchone()
-    pins, not_judged = judge(((text, calls, senders) for text, calls, senders, _ in rows), held)
+    pins, not_parsed = find_pins(((text, calls, senders) for text, calls, senders, _ in rows), held)
     move, ambiguous = to_move(pins)
     set_by_clients = {name for pin in pins for name in pin.settings}
-    return Report(
+    return AuditReport(
         database=connection.info.dbname,
         server_version=(connection.info.parameter_status("server_version") or "").split(" ")[0],
         statements=len(rows),
         calls=sum(calls for _, calls, _, _ in rows),
         utility_tracked=tracked == ("on",),
         hidden=sum(count for text, _, _, count in rows if text == HIDDEN),
-        not_judged=not_judged,
+        not_parsed=not_parsed,
         pins=pins,
         move=move,
         ambiguous=ambiguous,
@@ -261,7 +257,7 @@ def _pin_of(known: Condition, statement: str, calls: int, roles: Sequence[str]) 
     return Pin(known.id, statement, calls, tuple(roles), known.evidence, known.remedy, False, {}, clients)
 
 
-def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
+def _pin(finding: StatementFinding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     return Pin(
         condition=finding.condition.id,
         statement=text[finding.statement_start : finding.statement_end],
@@ -275,10 +271,10 @@ def _pin(finding: Finding, text: str, calls: int, roles: Sequence[str]) -> Pin:
     )
 
 
-def _print(report: Report, console: Console) -> None:
+def _print(report: AuditReport, console: Console) -> None:
     console.print(
         f"[bold]{escape(one_line(report.database))}[/], PostgreSQL {escape(report.server_version)}: "
-        f"{report.statements} statements, sent {plural(report.calls, 'time')}, by whatever way they came\n"
+        f"{report.statements} statements, sent {plural(report.calls, 'time')}, through the proxy or not\n"
     )
     for pin in report.pins[:_SHOWN]:
         redundant = ", repeats what sessions start with" if pin.redundant else ""
@@ -292,10 +288,10 @@ def _print(report: Report, console: Console) -> None:
             _indented(console, f"known to send it: {', '.join(pin.clients)}")
         console.print()
     if len(report.pins) > _SHOWN:
-        console.print(f"and {len(report.pins) - _SHOWN} more, which --format json lists\n")
+        console.print(f"and {len(report.pins) - _SHOWN} more: see --format json\n")
     if not report.pins:
-        all_seen = report.utility_tracked and not report.hidden and not report.not_judged
-        console.print(f"Nothing {'that it was sent' if all_seen else 'of what could be read'} pins.\n")
+        all_seen = report.utility_tracked and not report.hidden and not report.not_parsed
+        console.print(f"No statement{'' if all_seen else ' that could be read'} pins.\n")
     if report.move:
         console.print("Move into the database, and take out of the clients:")
         _indented(console, settings_line(report.move))
@@ -304,23 +300,23 @@ def _print(report: Report, console: Console) -> None:
         console.print(escape(one_line(line)))
 
 
-def _remarks(report: Report) -> list[str]:
+def _remarks(report: AuditReport) -> list[str]:
     remarks = []
     if report.ambiguous:
         remarks.append(
-            f"Set to several values, or to one that is not recorded, so yours to choose: {', '.join(report.ambiguous)}"
+            f"Set to several values, or to one that is not recorded, so choose one: {', '.join(report.ambiguous)}"
         )
     for role, name, value in report.role_settings:
-        remarks.append(f"Role {role} has {name} = {value}, which beats the database's")
+        remarks.append(f"Role {role} has {name} = {value}, which overrides the database's")
     if not report.utility_tracked:
-        remarks.append("SET and the like are not recorded: pg_stat_statements.track_utility is off")
+        remarks.append("Statements such as SET are not recorded: pg_stat_statements.track_utility is off")
     if report.hidden:
         remarks.append(
             f"{report.hidden} statements of other roles are hidden: connect as a member of pg_read_all_stats"
         )
-    if report.not_judged:
-        remarks.append(f"{len(report.not_judged)} statements could not be judged; --format json lists them")
-    remarks.append("Not tried on AWS. The evidence in parentheses is on whether RDS Proxy pins.")
+    if report.not_parsed:
+        remarks.append(f"{len(report.not_parsed)} statements could not be parsed: see --format json")
+    remarks.append("Not tried on AWS. The evidence in parentheses is for whether RDS Proxy pins.")
     return remarks
 
 

@@ -22,8 +22,8 @@ from .applier.messages import Target, truncate
 from .applier.plan import Value
 from .applier.state import extensions_of, load_libraries
 from .applier.verify import ROLE_SOURCES
-from .dsn import MalformedError, parts_of
-from .errors import ApplyError, UnreachableError
+from .dsn import connect
+from .errors import ApplyError, DsnError, UnreachableError
 from .terminal import plural
 
 State = Literal["ok", "drifted", "overridden by role", "not effective"]
@@ -109,9 +109,8 @@ class _Session:
 
 def _connect(dsn: str, **changes: str) -> psycopg.Connection[Any]:
     try:
-        parts_of(dsn)
-        return psycopg.connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)  # type: ignore[arg-type]
-    except MalformedError as error:
+        return connect(dsn, autocommit=True, application_name="cdk-pinsafe", **changes)
+    except DsnError as error:
         raise ApplyError(str(error)) from None
     except psycopg.OperationalError as error:
         raise UnreachableError(f"no connection: {truncate(str(error), 400)}") from None

@@ -7,7 +7,8 @@
     ├── ConfigurationError    a construct's prop that is of the wrong kind, out of range, or contradicts another
     ├── ApplyError            the applier could not bring a database to its settings
     │   └── UnreachableError       ... because the database or its secret could not be reached in time
-    ├── RehearsalError        a step of the rehearsal failed
+    ├── DsnError              a DSN is malformed
+    ├── RehearsalError        a step of the rehearsal failed, or a local server that it uses
     ├── LogsError             a log, or a log group of CloudWatch, could not be read
     ├── EmulatorError         an invalid option of the emulator, or a port that cannot be bound
     ├── AuditError            a database could not be audited
@@ -23,6 +24,7 @@ __all__ = [
     "ApplyError",
     "AuditError",
     "ConfigurationError",
+    "DsnError",
     "EmulatorError",
     "LintError",
     "LogsError",
@@ -56,8 +58,12 @@ class UnreachableError(ApplyError):
     """The database, or the secret that opens it, could not be reached before time ran out."""
 
 
+class DsnError(PinSafeError):
+    """A text is not a DSN, or libpq takes a part of its password for a host or a port."""
+
+
 class RehearsalError(PinSafeError):
-    """A step of the rehearsal failed; the message names the step and its cause."""
+    """A step of the rehearsal failed, or a local PostgreSQL or cloud could not start; the message says why."""
 
 
 class EmulatorError(PinSafeError):

@@ -16,11 +16,11 @@ ROOT = Path(cdk_pinsafe.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "contract": set(),
-    "dsn": set(),
+    "dsn": {"errors"},
+    "protocol": set(),
     "terminal": set(),
     "settings": {"errors"},
     "pinning": {"errors", "settings"},
-    "pages": {"errors", "pinning", "settings"},
     "audit": {"dsn", "errors", "pinning", "terminal"},
     "probe": {"dsn", "errors", "pinning", "terminal"},
     "lint": {"errors", "settings", "pinning", "terminal"},
@@ -28,22 +28,22 @@ MAY_IMPORT = {
     "applier": {"contract", "errors", "settings"},
     "cdk": {"contract", "errors", "pinning", "settings"},
     "drift": {"dsn", "errors", "settings", "applier", "terminal"},
-    "emulator": {"dsn", "errors", "pinning", "terminal"},
-    "localpg": {"errors"},
+    "emulator": {"dsn", "errors", "pinning", "protocol", "terminal"},
+    "localpg": {"errors", "protocol"},
     "localcloud": {"errors", "pinning", "emulator", "localpg"},
     "rehearsal": {"contract", "errors", "pinning", "settings", "emulator", "localpg", "localcloud", "terminal"},
     "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
 }
-# It imports what a command needs, when the command runs.
+# The command line imports what a command needs when the command runs.
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
     "contract": set(),
     "dsn": {"psycopg"},
+    "protocol": set(),
     "terminal": set(),
     "settings": set(),
     "pinning": {"google", "postgast"},
-    "pages": {"rich"},
     "audit": {"psycopg", "rich"},
     "probe": {"psycopg", "rich"},
     "lint": {"pathspec", "rich", "tree_sitter"},
@@ -52,7 +52,7 @@ THIRD_PARTY = {
     "cdk": {"aws_cdk", "constructs", "jsii"},
     "drift": {"psycopg", "rich"},
     "emulator": {"psycopg", "rich", "uvloop"},
-    "localpg": {"cryptography", "pg8000"},
+    "localpg": {"pg8000", "trustme"},
     "localcloud": {
         "boto3",
         "botocore",
@@ -66,7 +66,7 @@ THIRD_PARTY = {
     },
     "rehearsal": {"boto3", "botocore", "pg8000", "psycopg", "rich"},
     "testing": {"aws_cdk", "psycopg", "pytest"},
-    "cli": {"click"},
+    "cli": {"click", "rich"},
 }
 
 

@@ -6,7 +6,7 @@ A block reads its request from the transaction-local parameter ``cdk_pinsafe.req
 
 from typing import Final
 
-from ..settings.libraries import LOAD_LIBRARIES as _LOADING
+from ..settings.libraries import LOADING_BLOCK as _LOADING
 
 STORED: Final = """
   SELECT pg_catalog.lower(o.option_name) AS name,

@@ -6,12 +6,12 @@ from typing import Final
 from aws_cdk import Token
 from constructs import IConstruct
 
-from ..settings.catalogue import Doubt, check, check_default
-from ..settings.catalogue.check import Kind
+from ..settings.catalogue import SettingWarning, check, check_default
+from ..settings.catalogue.check import WarningKind
 from .checks import warn
 from .database import PostgresDatabase
 
-_HINTS: Final[Mapping[Kind, str]] = {
+_HINTS: Final[Mapping[WarningKind, str]] = {
     "UnknownEngineVersion": ": give the version where the engine is named, or acknowledge {id}",
     "UnknownParameter": ": check its spelling, and that its extension is created or preloaded, or acknowledge {id}",
     "CustomParameter": "; the deployment would fail; acknowledge {id} if a library of your server defines it",
@@ -37,7 +37,7 @@ class SettingChecks:
         self._construct = construct
         self._major = target.major_version
         self._extensions = extensions
-        self._doubts: list[tuple[str, Doubt]] = []
+        self._doubts: list[tuple[str, SettingWarning]] = []
 
     def check(self, prop: str, name: str, text: str | list[str]) -> None:
         """Judge one setting; of a value that is a token, or holds one, the name alone.
@@ -66,6 +66,6 @@ class SettingChecks:
                 warn(self._construct, kind, f"{'; '.join(messages)}{words}")
 
 
-def _message(prop: str, doubt: Doubt) -> str:
+def _message(prop: str, doubt: SettingWarning) -> str:
     """The doubt with the prop, where it is about a setting: ``UnknownEngineVersion`` is about none."""
     return doubt.message if doubt.kind == "UnknownEngineVersion" else f"'{prop}': {doubt.message}"

@@ -15,11 +15,11 @@ def check_time_zones(construct: IConstruct, *settings: Mapping[str, str | list[s
     It is no error, since the server has its own copy of that database, which may be newer.
     """
     doubts = [
-        f"setting {name!r}: {doubt}"
+        f"setting {name!r}: {problem}"
         for texts in settings
         for name, text in texts.items()
         if name.lower() in time_zones.PARAMETERS and isinstance(text, str) and not Token.is_unresolved(text)
-        if (doubt := time_zones.doubt(text))
+        if (problem := time_zones.problem(text))
     ]
     if doubts:
         warn(

@@ -31,9 +31,12 @@ application_name is set with a SET when a connection changes hands. RDS Proxy us
 ParameterStatus values that the latest database connection of its kind reported when it was opened; it is not known
 whether RDS Proxy reports all of them. When a pinned client disconnects, its database connection is closed, not reset;
 the same holds for a client that disconnects inside a transaction. If a client disappears without Terminate, its running
-request is canceled. Once a client is pinned, its prepared statements have the client's own names on the server, so that
-EXECUTE and DEALLOCATE find them. The number of prepared statements per connection and the memory per client are
-bounded.
+request is canceled. Prepared statements have the client's own names on the server: another client's statement of the
+same name is closed before. EXECUTE, DEALLOCATE and pg_prepared_statements find the client's statements and no others.
+In a failed transaction, a statement that is missing on the connection cannot be prepared; using it gets SQLSTATE 25P02.
+A client's requests are sent at most about a thousand ahead of their answers, except within a batch. With authentication
+`password` the database is asked at every login. The number of prepared statements per connection and the memory per
+client are bounded.
 
 **Not emulated.** IAM authentication, additional endpoints, read-only targets and failover, connections opened in
 advance, initialization queries, other engines, the delay of CloudWatch metrics, direct TLS (`sslnegotiation=direct`),
@@ -45,7 +48,8 @@ are bounded; all other bytes are forwarded in pieces.
 
 Modules, from the bytes up:
 
-- Wire protocol, without I/O: `messages`, `authentication`, `handshake` with `frontend_login` and `backend_login`.
+- Wire protocol, without I/O: `authentication`, `handshake` with `frontend_login` and `backend_login`; the messages are
+  in `cdk_pinsafe.protocol`.
 - Multiplexing, without I/O: `session` (a client) and the `connection` that it borrows from the `pool`;
   `message_rewriter`, `prepared_statements`, `pending`, `classifier` and `shared` belong to them.
 - Sockets (asyncio): `frontend` (clients) and `backend` (the database), both on `flow_control`.

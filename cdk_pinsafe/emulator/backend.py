@@ -9,11 +9,11 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, Final, cast
 
+from ..protocol import CANCEL_REQUEST, FatalError, ProtocolViolation, message
 from .backend_login import BackendInfo, DatabaseConnectError, backend_handshake
 from .flow_control import FlowControlledProtocol
 from .frontend_login import PoolKey
 from .handshake import HandshakeRunner
-from .messages import CANCEL_REQUEST, FatalError, ProtocolViolation, message
 from .target import ProxyTarget
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class DatabaseProtocol(FlowControlledProtocol):
             protocol = borrower.protocol
             if protocol is not None and protocol.read_paused:
                 protocol.update_reading()  # paused while it sent COPY data; the COPY has failed
+        released = borrower is not connection.session
+        if borrower is not None and borrower.held and (released or not connection.pending) and borrower.protocol:
+            # Others come first: what the loop has to do already, and who waits for a connection.
+            asyncio.get_running_loop().call_soon(borrower.protocol.proceed)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.logged_in.done():

@@ -3,10 +3,10 @@
 import struct
 from dataclasses import dataclass, field
 
+from ..protocol import SSL_REQUEST, FatalError, error_fields, message
 from .authentication import SCRAM, ScramClient, ScramError, md5_response
 from .frontend_login import PoolKey
 from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
-from .messages import SSL_REQUEST, FatalError, error_fields, message
 
 __all__ = ["BackendInfo", "DatabaseConnectError", "backend_handshake"]
 

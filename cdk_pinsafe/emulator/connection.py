@@ -19,7 +19,8 @@ CopyDone/Fail  none: it only marks the end of the COPY data     skipped
 While the database reads COPY data it ignores Sync, so Syncs are removed from the queue then.
 
 Responses are forwarded to the client in pieces of any size; only headers are inspected. The responses to the emulator's
-own requests (a `PendingParse` without a name, `CLOSE_INTERNAL`, `SYNC_INTERNAL`, `QUERY_INTERNAL`) are not forwarded.
+own requests (an internal `StatementChange`, `SYNC_INTERNAL`, `QUERY_INTERNAL`) are not forwarded, except for an error
+that skips the client's messages.
 
 This module does not know the rules of the pool, nor what pins.
 """
@@ -29,14 +30,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..protocol import ProtocolViolation, error_fields, message
 from .backend_login import BackendInfo
 from .events import PinEvent
 from .flow_control import FlowControlledProtocol
 from .frontend_login import PoolKey
-from .messages import ProtocolViolation, error_fields
 from .pending import (
     BIND,
-    CLOSE_INTERNAL,
     CLOSE_PORTAL,
     COPY_END,
     DESCRIBE,
@@ -45,17 +45,19 @@ from .pending import (
     QUERY_INTERNAL,
     SYNC,
     SYNC_INTERNAL,
-    UNKNOWN_STATEMENT,
-    PendingClose,
-    PendingParse,
     PendingRequest,
     PreparedStatement,
+    StatementChange,
 )
 
-__all__ = ["FAILED", "IDLE", "Borrower", "DatabaseConnection"]
+__all__ = ["CLOSED", "FAILED", "IDLE", "PARSED", "Borrower", "DatabaseConnection"]
 
 IDLE: Final = ord("I")
 FAILED: Final = ord("E")
+
+# The responses to Parse and Close.
+PARSED: Final = ord("1")
+CLOSED: Final = ord("3")
 
 # invalid_sql_statement_name and duplicate_prepared_statement: the database's statements may differ from `prepared`.
 _PREPARED_STATEMENT_ERRORS: Final = frozenset({"26000", "42P05"})
@@ -65,10 +67,14 @@ _HEADER = struct.Struct(">I").unpack_from
 
 # The responses to inspect, by type. All others are forwarded without a look.
 _Z, _E, _S, _G = b"Z"[0], b"E"[0], b"S"[0], b"G"[0]
-_PARSED, _BOUND, _CLOSED = b"1"[0], b"2"[0], b"3"[0]
+_BOUND = b"2"[0]
+_CHANGED = frozenset((PARSED, CLOSED))
+_C = b"C"[0]
 _ENDS_EXECUTE = frozenset(b"CIs")
+_DROP_ALL_TAGS = frozenset((b"DEALLOCATE ALL\0", b"DISCARD ALL\0"))
 _ENDS_DESCRIBE = frozenset(b"Tn")
 _INSPECT_SIMPLE = frozenset(b"ZG")
+_INSPECT_PINNED = frozenset(b"ZGC")
 _INSPECT_ALL = frozenset(range(256))
 _INSPECT_EXTENDED = frozenset(b"ZGE123CIsTn")
 
@@ -79,6 +85,7 @@ class Borrower(Protocol):
     number: int
     connection: "DatabaseConnection | None"
     pinned: PinEvent | None
+    held: bool
     streaming_bytes: int
     protocol: FlowControlledProtocol | None
 
@@ -88,8 +95,11 @@ class Borrower(Protocol):
     def answered(self) -> None:
         """Called when all pending requests are answered."""
 
-    def restore_statement(self, name: bytes, before: PreparedStatement | None) -> None:
-        """Make `before` the statement of that name again: the message that changed it failed or was skipped."""
+    def statements_dropped(self) -> None:
+        """Called when DEALLOCATE ALL or DISCARD ALL has succeeded."""
+
+    def restore_statement(self, name: bytes, statement: PreparedStatement | None) -> None:
+        """Make this the statement of that name again: the message that changed it failed or was skipped."""
 
 
 class DatabaseConnection:
@@ -107,10 +117,10 @@ class DatabaseConnection:
         pending: the requests that are not answered yet.
         open_batch: extended-protocol messages were sent after the last Sync.
         skipping: one of them failed, and the database skips all messages up to Sync.
+        unsettled: the prepared statements of later messages depend on whether the pending ones are skipped.
         copying_in: the database reads COPY data, and the client has not ended them.
         application_name: the application_name that was set on it; None if none was set since it was opened.
-        prepared: the clients' statements that are prepared on it, by their `name`; the least recently used first.
-        unnamed: its unnamed statement; `UNKNOWN_STATEMENT` if that is not known, None if there is none.
+        prepared: the statements that clients prepared on it, by name; the least recently used first.
         tainted: no other client may use it.
         client_gone: its client disconnected without Terminate while requests were pending.
         mid_message: its client disconnected in the middle of a message.
@@ -139,7 +149,7 @@ class DatabaseConnection:
         "skipping",
         "status",
         "tainted",
-        "unnamed",
+        "unsettled",
         "write",
     )
 
@@ -162,9 +172,9 @@ class DatabaseConnection:
         self.pending: deque[PendingRequest] = deque()
         self.open_batch = False
         self.skipping = False
+        self.unsettled = False
         self.copying_in = False
-        self.prepared: dict[PreparedStatement, None] = {}
-        self.unnamed: PreparedStatement | None = None
+        self.prepared: dict[bytes, PreparedStatement] = {}
         self.application_name: str | None = None
         self.tainted = False
         self.client_gone = False
@@ -200,8 +210,9 @@ class DatabaseConnection:
         position = skip
         start = 0  # the bytes before it were forwarded
         pending = self.pending
-        completed = False
-        inspected = _inspected_types(pending)
+        ready = False
+        pinned = self.session.pinned is not None
+        inspected = _inspected_types(pending, pinned)
         while size - position >= 5:
             kind = data[position]
             after = position + 1 + _HEADER(data, position + 1)[0]
@@ -209,7 +220,7 @@ class DatabaseConnection:
                 raise ProtocolViolation("the database sent a message with an invalid length")
             if kind not in inspected:
                 position = after
-                completed = False
+                ready = False
                 if after > size:
                     break
                 continue
@@ -222,11 +233,11 @@ class DatabaseConnection:
                     raise ProtocolViolation("the database sent a message with an invalid length")
                 internal = self._ready()
                 self.status = data[position + 5]
-                completed = not internal
-                inspected = _inspected_types(pending)
+                ready = True
+                inspected = _inspected_types(pending, pinned)
             else:
                 internal = self._inspect(kind, data, position + 5, after)
-                completed = False
+                ready = False
             if internal:
                 if start < position:
                     self.session.answer(data[start:position])
@@ -245,7 +256,7 @@ class DatabaseConnection:
             self.session.answer(data)
         elif start < position:
             self.session.answer(data[start:position])
-        if completed and not pending:
+        if ready and not pending:
             self.session.answered()
             self.release_if_done()
 
@@ -312,19 +323,19 @@ class DatabaseConnection:
             if head is BIND:
                 pending.popleft()
         elif kind in _ENDS_EXECUTE:
+            if kind == _C and data[begin:end] in _DROP_ALL_TAGS and self.session is not None:
+                self.session.statements_dropped()
             if head is EXECUTE:
                 pending.popleft()
         elif kind in _ENDS_DESCRIBE:
             if head is DESCRIBE:
                 pending.popleft()
-        elif kind == _PARSED:
-            if type(head) is PendingParse:
+        elif kind in _CHANGED:
+            if type(head) is StatementChange:
                 pending.popleft()
-                return head.name is None
-        elif kind == _CLOSED:
-            if head is CLOSE_INTERNAL or head is CLOSE_PORTAL or type(head) is PendingClose:
+                return head.internal
+            if head is CLOSE_PORTAL:
                 pending.popleft()
-                return head is CLOSE_INTERNAL
         elif kind == _G:
             self._copy_in_begins()
         elif kind == _E:
@@ -342,33 +353,40 @@ class DatabaseConnection:
         discarded = []
         while pending and pending[0] is not SYNC and pending[0] is not SYNC_INTERNAL:
             discarded.append(pending.popleft())
+        internal = type(head) is StatementChange and head.internal
+        if type(head) is StatementChange and head.name == b"":
+            # Even a Parse that fails drops the unnamed statement.
+            head.connection_before = None
+            if not internal:
+                head.client_before = None
         self._roll_back(discarded)
-        if not pending:
-            self.skipping = self.open_batch = True
-        if self.session is not None and type(head) is PendingParse and head.name == b"":
-            self.session.restore_statement(b"", None)  # even a Parse that fails drops the unnamed statement
         self.copying_in = False
+        if not pending:
+            self.skipping = self.open_batch = not (internal and QUERY in discarded)
+            if not self.skipping:
+                # A statement that the client's Query needs cannot be prepared any more. Without the emulator, the Query
+                # would fail and end with ReadyForQuery.
+                self.write(message(b"S"))
+                pending.append(SYNC)
         return bool(pending) and pending[0] is SYNC_INTERNAL
 
     def _roll_back(self, discarded: list[PendingRequest]) -> None:
         """Undo the bookkeeping of messages that were skipped, in reverse order."""
         session = self.session
+        # A change that was sent later is still in force; what was there before it has changed.
+        later = {one.name: one for one in reversed(self.pending) if type(one) is StatementChange}
         for one in reversed(discarded):
-            if type(one) is PendingParse:
-                self.prepared.pop(one.statement, None)
-                if one.wire_name == b"":
-                    self.unnamed = UNKNOWN_STATEMENT
-                if one.name is not None and session is not None:
-                    session.restore_statement(one.name, one.previous)
-            elif type(one) is PendingClose:
-                if one.shared and one.previous is not None:
-                    self.prepared[one.previous] = None
-                if one.name == b"":
-                    self.unnamed = UNKNOWN_STATEMENT
-                if session is not None:
-                    session.restore_statement(one.name, one.previous)
-            elif one is QUERY or one is CLOSE_INTERNAL:
-                self.unnamed = UNKNOWN_STATEMENT  # whether it dropped the unnamed statement is not known
+            if type(one) is not StatementChange:
+                continue
+            if one.name in later:
+                later[one.name].client_before = one.client_before
+                later[one.name].connection_before = one.connection_before
+                continue
+            self.prepared.pop(one.name, None)
+            if one.connection_before is not None:
+                self.prepared[one.name] = one.connection_before
+            if session is not None:
+                session.restore_statement(one.name, one.client_before)
 
     def _copy_in_begins(self) -> None:
         """Handle CopyInResponse: from here to the end of the data the database ignores Sync."""
@@ -385,11 +403,11 @@ class DatabaseConnection:
         pending.extendleft(copy_request)
 
 
-def _inspected_types(pending: deque[PendingRequest]) -> frozenset[int]:
+def _inspected_types(pending: deque[PendingRequest], pinned: bool) -> frozenset[int]:
     """Return the message types to inspect."""
     head = pending[0] if pending else None
     if head is QUERY:
-        return _INSPECT_SIMPLE
+        return _INSPECT_PINNED if pinned else _INSPECT_SIMPLE
     return _INSPECT_ALL if head is QUERY_INTERNAL else _INSPECT_EXTENDED
 
 

@@ -69,6 +69,9 @@ class FlowControlledProtocol(asyncio.Protocol, ABC):
             else:
                 self._transport.resume_reading()
 
+    def proceed(self) -> None:
+        """Continue with the messages that are held."""
+
     def abort(self) -> None:
         """Close the socket without flushing its write buffer."""
         if self._transport is not None:

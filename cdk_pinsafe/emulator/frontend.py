@@ -10,10 +10,17 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..protocol import (
+    FatalError,
+    ProtocolViolation,
+    authentication,
+    backend_key_data,
+    parameter_status,
+    ready_for_query,
+)
 from .flow_control import FlowControlledProtocol
 from .frontend_login import ClientLogin, LoginRules, frontend_handshake
 from .handshake import HandshakeRunner
-from .messages import FatalError, ProtocolViolation, authentication, backend_key_data, parameter_status, ready_for_query
 
 if TYPE_CHECKING:
     from .session import ClientSession
@@ -98,7 +105,17 @@ class ClientProtocol(FlowControlledProtocol):
         except FatalError as error:
             self.close_with_error(error)
             return
-        if session.waiting or session.terminated:
+        if session.waiting or session.held or session.terminated:
+            self.session_changed()
+
+    def proceed(self) -> None:
+        session = self.session
+        if session is not None and session.held and not self.closed:
+            try:
+                session.proceed()
+            except FatalError as error:
+                self.close_with_error(error)
+                return
             self.session_changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,7 +181,11 @@ class ClientProtocol(FlowControlledProtocol):
         return connection.protocol if connection is not None else None
 
     def _should_pause(self) -> bool:
-        return self.write_full or (self.session is not None and self.session.waiting) or super()._should_pause()
+        return (
+            self.write_full
+            or (self.session is not None and (self.session.waiting or self.session.held))
+            or super()._should_pause()
+        )
 
     def _log_in(self, data: bytes) -> None:
         handshake = self._handshake_runner

@@ -12,9 +12,7 @@ from enum import Enum
 from typing import Final
 
 from ..pinning.conditions import STARTUP_PARAMETERS
-from .authentication import SCRAM, ScramError, ScramServer, md5_response
-from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
-from .messages import (
+from ..protocol import (
     CANCEL_REQUEST,
     GSS_REQUEST,
     PROTOCOL_3_0,
@@ -25,6 +23,8 @@ from .messages import (
     startup_message,
     startup_parameters,
 )
+from .authentication import SCRAM, ScramError, ScramServer, md5_response
+from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
 
 __all__ = ["ERRORS", "Authentication", "ClientLogin", "LoginRules", "PoolKey", "frontend_handshake"]
 

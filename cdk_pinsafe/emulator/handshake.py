@@ -12,12 +12,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from .messages import MAX_STARTUP_PACKET_LENGTH, ProtocolViolation
+from ..protocol import MAX_STARTUP_PACKET_LENGTH, ProtocolViolation
 
-__all__ = ["MAX_AUTH_TOKEN_LENGTH", "Handshake", "HandshakeRunner", "Read", "Step"]
+__all__ = ["MAX_AUTH_TOKEN_LENGTH", "Handshake", "HandshakeRunner", "NoStartUpError", "Read", "Step"]
 
 MAX_AUTH_TOKEN_LENGTH = 65_535
 """The longest message after the start-up message: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH."""
+
+
+class NoStartUpError(ProtocolViolation):
+    """What arrived instead of a start-up message has no valid length: PostgreSQL closes the connection in silence.
+
+    A client that gives up sends Terminate (`X`), for example node-postgres after `connect(); end()`.
+    """
+
+    def response(self) -> bytes:
+        """Return nothing."""
+        return b""
 
 
 class Read(Enum):
@@ -105,6 +116,8 @@ class HandshakeRunner:
                 return None
             length = struct.unpack_from(">I", buffer, head)[0]
             if not (4 if head else 8) <= length <= self._step.limit:
+                if read is Read.START_UP:
+                    raise NoStartUpError("invalid length of startup packet")
                 raise ProtocolViolation(f"invalid message length {length} during login")
             size = head + length
         if len(buffer) < size:

@@ -1,4 +1,4 @@
-"""Parses a client's messages by position, and replaces or inserts messages on the way to the database.
+"""Parses a client's messages by position, and inserts messages on the way to the database.
 
 This module knows neither sessions nor connections.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..pinning.conditions import STATEMENT_LIMIT
-from .messages import FRONTEND_LIMITS, ProtocolViolation
+from ..protocol import FRONTEND_LIMITS, ProtocolViolation
 
 __all__ = ["MAX_NAME_LENGTH", "MessageRewriter", "can_stream", "object_name", "reject_message", "string_end"]
 
@@ -21,13 +21,13 @@ _NAMED: Final = frozenset(b"PB")
 
 
 class MessageRewriter:
-    """Collects what is sent to the database for a piece of client data: mostly unchanged, some replaced or inserted."""
+    """Collects what is sent to the database for a piece of client data: its messages, and inserted ones."""
 
     __slots__ = ("data", "pieces", "start")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.start = 0  # the bytes before it were already sent, replaced or dropped
+        self.start = 0  # the bytes before it were already sent or dropped
         self.pieces: list[bytes] = []
 
     def flush(self, position: int) -> None:
@@ -40,11 +40,6 @@ class MessageRewriter:
         """Insert bytes at `position`."""
         self.flush(position)
         self.pieces.append(extra)
-
-    def replace(self, position: int, end: int, other: bytes) -> None:
-        """Replace the bytes from `position` to `end`."""
-        self.insert(position, other)
-        self.start = end
 
     def send(self, write: Callable[[bytes], object]) -> None:
         """Write the collected bytes."""

@@ -4,7 +4,6 @@ from typing import Final, TypeAlias
 
 __all__ = [
     "BIND",
-    "CLOSE_INTERNAL",
     "CLOSE_PORTAL",
     "COPY_END",
     "DESCRIBE",
@@ -13,11 +12,9 @@ __all__ = [
     "QUERY_INTERNAL",
     "SYNC",
     "SYNC_INTERNAL",
-    "UNKNOWN_STATEMENT",
-    "PendingClose",
-    "PendingParse",
     "PendingRequest",
     "PreparedStatement",
+    "StatementChange",
 ]
 
 QUERY: Final = 1  # also FunctionCall
@@ -26,71 +23,56 @@ BIND: Final = 3
 DESCRIBE: Final = 4
 EXECUTE: Final = 5
 COPY_END: Final = 6
-CLOSE_INTERNAL: Final = 7
-SYNC_INTERNAL: Final = 8
-CLOSE_PORTAL: Final = 9
-QUERY_INTERNAL: Final = 10
+SYNC_INTERNAL: Final = 7
+CLOSE_PORTAL: Final = 8
+QUERY_INTERNAL: Final = 9
 
 
 class PreparedStatement:
     """A statement that a client prepared through the extended protocol.
 
     Attributes:
-        name: its name on shared database connections; unique, and not guessable by clients.
+        number: when it was prepared: a later Parse has a higher number.
         definition: what follows the name in its Parse message: the query, NUL, and the parameter types.
         sql: the query.
         pin_reason: why running it pins; None if it does not.
     """
 
-    __slots__ = ("definition", "name", "pin_reason", "sql")
+    __slots__ = ("definition", "number", "pin_reason", "sql")
 
-    def __init__(self, name: bytes, definition: bytes, sql: bytes, pin_reason: object) -> None:
-        self.name = name
+    def __init__(self, number: int, definition: bytes, sql: bytes, pin_reason: object) -> None:
+        self.number = number
         self.definition = definition
         self.sql = sql
         self.pin_reason = pin_reason
 
 
-UNKNOWN_STATEMENT: Final = PreparedStatement(b"", b"", b"", None)
-"""Marks that it is not known which unnamed statement a connection has, if any."""
-
-
-class PendingParse:
-    """A Parse.
+class StatementChange:
+    """A Parse, or a Close of a prepared statement.
 
     Attributes:
-        statement: the statement that it prepares.
-        wire_name: the name in the message that was sent.
-        name: the client's name of the statement; None if the emulator prepares it on its own.
-        previous: the statement that had the client's name before.
+        response: the type of the response that completes it: ParseComplete or CloseComplete.
+        name: the name of the statement.
+        internal: the emulator sent it on its own; its response is not forwarded.
+        client_before: the client's statement of that name before; None if there was none.
+        connection_before: the connection's statement of that name before; None if there was none.
     """
 
-    __slots__ = ("name", "previous", "statement", "wire_name")
+    __slots__ = ("client_before", "connection_before", "internal", "name", "response")
 
     def __init__(
-        self, statement: PreparedStatement, wire_name: bytes, name: bytes | None, previous: PreparedStatement | None
+        self,
+        response: int,
+        name: bytes,
+        internal: bool,
+        client_before: PreparedStatement | None,
+        connection_before: PreparedStatement | None,
     ) -> None:
-        self.statement = statement
-        self.wire_name = wire_name
+        self.response = response
         self.name = name
-        self.previous = previous
+        self.internal = internal
+        self.client_before = client_before
+        self.connection_before = connection_before
 
 
-class PendingClose:
-    """A client's Close of a prepared statement.
-
-    Attributes:
-        name: the client's name of the statement.
-        previous: the statement; None if there was none.
-        shared: it was closed by its `PreparedStatement.name`.
-    """
-
-    __slots__ = ("name", "previous", "shared")
-
-    def __init__(self, name: bytes, previous: PreparedStatement | None, shared: bool) -> None:
-        self.name = name
-        self.previous = previous
-        self.shared = shared
-
-
-PendingRequest: TypeAlias = int | PendingParse | PendingClose
+PendingRequest: TypeAlias = int | StatementChange

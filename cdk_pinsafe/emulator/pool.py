@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from ..protocol import FatalError
 from .backend_login import BackendInfo
 from .connection import DatabaseConnection
 from .events import Observer
 from .flow_control import FlowControlledProtocol
 from .frontend_login import PoolKey
-from .messages import FatalError
 
 if TYPE_CHECKING:
     from .session import ClientSession

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import secrets
 import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from ..errors import EmulatorError
+from ..protocol import FatalError
 from .backend import DatabaseProtocol, connect
 from .connection import Borrower, DatabaseConnection
 from .events import Observer, Observers, PinEvent
 from .frontend import ClientProtocol
 from .frontend_login import Authentication, ClientLogin, LoginRules, PoolKey
-from .messages import FatalError
 from .metrics import ClientCounters, Metrics, collect
 from .pool import ConnectionPool
 from .session import ClientSession
@@ -139,7 +138,6 @@ class ProxyEmulator:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
-        self._verified: dict[str, str] = {}
         self._client_counters = ClientCounters()
         self._observer = Observers([_PinRecorder(self.pins, self.repeats), *observers])
         options = self.options
@@ -294,15 +292,16 @@ class ProxyEmulator:
             tls=client.tls,
             protocol=client,
         )
-        self._admit(client, client.session)
+        client.session.waiting = True
+        client.update_reading()
+        if self.options.authentication is Authentication.PASS_THROUGH:
+            self._start(self._verify(client, client.session))
+        else:
+            self._admit(client, client.session)
 
     def _admit(self, client: ClientProtocol, session: ClientSession) -> None:
         """Welcome a client, as soon as the parameters that the database reports are known."""
-        session.waiting = True
-        client.update_reading()
-        if self.options.authentication is Authentication.PASS_THROUGH and not self._is_verified(session):
-            self._start(self._verify(client, session))
-        elif (parameters := self.pool.parameters(session.key)) is not None:
+        if (parameters := self.pool.parameters(session.key)) is not None:
             client.welcome(parameters)
         else:
             connection = self.pool.borrow(session)
@@ -373,13 +372,11 @@ class ProxyEmulator:
             )
         return {}
 
-    def _is_verified(self, session: ClientSession) -> bool:
-        known = self._verified.get(session.key.user)
-        password = session.login.password
-        return known is not None and password is not None and secrets.compare_digest(known.encode(), password.encode())
-
     async def _verify(self, client: ClientProtocol, session: ClientSession) -> None:
-        """Check a password by a login at the database, on a connection of its own."""
+        """Check a password by a login at the database, on a connection of its own.
+
+        The database is asked at every login, because the password can change, and the role can lose its LOGIN.
+        """
         try:
             protocol, _ = await connect(self.target, session.key, session.login.password, self.sockets)
         except (FatalError, EmulatorError) as error:
@@ -387,7 +384,6 @@ class ProxyEmulator:
             client.close_with_error(error if isinstance(error, FatalError) else FatalError("08001", str(error)))
             return
         protocol.close(cancel=False, terminate=True)
-        self._verified[session.key.user] = session.login.password or ""
         if not client.closed:
             self._admit(client, session)
 

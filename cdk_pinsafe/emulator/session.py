@@ -11,11 +11,9 @@ borrowing  a database connection               ReadyForQuery outside a transacti
 pinned     a database connection, permanently  the client's disconnect, which also closes the database connection
 =========  ==================================  ====================================================================
 
-A statement pins when it is run: a Query at once, a prepared statement at Execute. From then on messages are forwarded
-unchanged. Before that, prepared statements follow the client: the database knows them by names of the emulator, and one
-that is missing on a connection is prepared in the same batch, before the message that needs it. When a session is
-pinned, its statements get the client's own names on its connection and all others are closed, so that EXECUTE,
-DEALLOCATE and pg_prepared_statements work as without a proxy.
+A statement pins when it is run: a Query at once, a prepared statement at Execute. The client's messages are forwarded
+unchanged. Its prepared statements follow it: one that is missing on a connection is prepared there before the message,
+or the SQL, that needs it (`prepared_statements`).
 
 This module knows neither sockets, nor how the pool chooses connections.
 """
@@ -27,13 +25,13 @@ from time import monotonic
 from typing import Final
 
 from ..pinning.conditions import STATEMENT_LIMIT
+from ..protocol import FRONTEND_LIMITS, ProtocolViolation, message, set_application_name
 from .classifier import LEGACY, OVERSIZED, PinReason
-from .connection import FAILED, DatabaseConnection
+from .connection import DatabaseConnection
 from .events import PinEvent
 from .flow_control import FlowControlledProtocol
 from .frontend_login import ClientLogin, PoolKey
 from .message_rewriter import MessageRewriter, can_stream, object_name, reject_message, string_end
-from .messages import FRONTEND_LIMITS, ProtocolViolation, close_statement, message, parse, set_application_name
 from .pending import (
     BIND,
     CLOSE_PORTAL,
@@ -43,16 +41,15 @@ from .pending import (
     QUERY,
     QUERY_INTERNAL,
     SYNC,
-    PendingClose,
-    PendingParse,
     PreparedStatement,
 )
-from .prepared_statements import MAX_PREPARED, ClientStatements, close_excess
+from .prepared_statements import MAX_PREPARED, ClientStatements
 from .shared import SharedState
 
 __all__ = ["ClientSession"]
 
 _MAX_PIN_TEXT: Final = 1000
+_MAX_PENDING: Final = 1000  # requests of one client in a row, so that others get their turn
 _HEADER = struct.Struct(">I").unpack_from
 _Q: Final = ord("Q")
 
@@ -70,6 +67,8 @@ class ClientSession:
         statements: its prepared statements.
         pinned: why it is pinned; None if it is not.
         waiting: it waits for a connection; more data must not be passed to it.
+        held: messages that it has received wait until the database has answered the earlier ones; more data must not be
+            passed to it.
         streaming_bytes: the bytes still to come of a message that is forwarded in pieces.
         terminated: the client has sent Terminate.
         last_active: the time of its last request or response, on the monotonic clock.
@@ -78,12 +77,12 @@ class ClientSession:
     __slots__ = (
         "_buffer",
         "_lend",
-        "_rename_pending",
         "_requested_at",
         "_sent_at",
         "_shared",
         "address",
         "connection",
+        "held",
         "key",
         "last_active",
         "login",
@@ -121,14 +120,14 @@ class ClientSession:
         self.connection: DatabaseConnection | None = None
         self.pinned: PinEvent | None = None
         self.waiting = False
+        self.held = False
         self.terminated = False
         self.last_active = monotonic()
         self._shared = shared
         self._lend = lend
         self._buffer = b""
         self.streaming_bytes = 0
-        self.statements = ClientStatements()
-        self._rename_pending = False  # pinned, but its statements do not have the client's names yet
+        self.statements = ClientStatements(shared.numbers)
         self._requested_at = 0.0
         self._sent_at = 0.0
 
@@ -143,7 +142,7 @@ class ClientSession:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        if self.waiting:
+        if self.waiting or self.held:
             self._buffer = data
             return
         if (
@@ -151,7 +150,6 @@ class ClientSession:
             and not self.streaming_bytes
             and len(data) >= 6
             and _HEADER(data, 1)[0] == len(data) - 1 <= STATEMENT_LIMIT
-            and self._rename_pending is False
         ):
             # Fast path: exactly one complete Query message.
             if data[-1] or data.find(b"\0", 5) != len(data) - 1:
@@ -161,19 +159,18 @@ class ClientSession:
                 connection = self._borrow(data)
                 if connection is None:
                     return
-            elif connection.skipping:
-                connection.write(data)
+            elif connection.pending or connection.open_batch:
+                self._scan(data)
                 return
-            elif not connection.pending:
+            else:
                 self._requested_at = self._sent_at = monotonic()
-            elif connection.copying_in:
-                _reject_during_copy(connection)
-            reason = self._shared.classifier.classify(data[5:-1])
-            if reason is not None:
-                self._pin(connection, reason, data[5:-1])
-                self._restore_names(connection)
-            self.statements.unnamed = connection.unnamed = None
-            connection.open_batch = False
+            if self._shared.classifier.classify(data[5:-1]) is not None:
+                self._scan(data)
+                return
+            if connection.prepared:
+                connection.prepared.pop(b"", None)
+            if b"" in self.statements.named:
+                self.statements.restore(b"", None)
             self._count_request()
             connection.pending.append(QUERY)
             connection.write(data)
@@ -188,6 +185,16 @@ class ClientSession:
         """
         self.waiting = False
         self._attach(connection)
+        data, self._buffer = self._buffer, b""
+        self._scan(data)
+
+    def proceed(self) -> None:
+        """Continue with the messages that are held: the earlier ones are answered.
+
+        Raises:
+            FatalError: as in `receive`.
+        """
+        self.held = False
         data, self._buffer = self._buffer, b""
         self._scan(data)
 
@@ -207,9 +214,14 @@ class ClientSession:
         counters.response_seconds += now - self._requested_at
         counters.database_seconds += now - self._sent_at
 
-    def restore_statement(self, name: bytes, previous: PreparedStatement | None) -> None:
-        """Make `previous` the statement of that name again: the message that changed it failed or was skipped."""
-        self.statements.restore(name, previous)
+    def restore_statement(self, name: bytes, statement: PreparedStatement | None) -> None:
+        """Make this the statement of that name again: the message that changed it failed or was skipped."""
+        self.statements.restore(name, statement)
+
+    def statements_dropped(self) -> None:
+        """Handle that DEALLOCATE ALL or DISCARD ALL has succeeded."""
+        if self.connection is not None:
+            self.statements.drop_missing(self.connection)
 
     # Internal.
 
@@ -227,6 +239,7 @@ class ClientSession:
     def _attach(self, connection: DatabaseConnection) -> None:
         self.connection = connection
         connection.session = self
+        connection.unsettled = False
         self._sent_at = monotonic()
         counters = self._shared.counters
         counters.borrows += 1
@@ -234,7 +247,7 @@ class ClientSession:
         name = self.login.application_name
         if connection.application_name != name:
             connection.application_name = name
-            connection.unnamed = None
+            connection.prepared.pop(b"", None)
             connection.pending.append(QUERY_INTERNAL)
             connection.write(message(b"Q", set_application_name(name)))
 
@@ -277,8 +290,14 @@ class ClientSession:
                     return
             elif not connection.pending:
                 self._requested_at = self._sent_at = monotonic()
-            if self._rename_pending and not connection.open_batch:
-                self._restore_names(connection, rewriter, position)
+                connection.unsettled = self.statements.dropping = False
+            elif (
+                (connection.unsettled or len(connection.pending) >= _MAX_PENDING)
+                and not connection.open_batch
+                and kind in _REQUESTS
+            ):
+                self.held = True
+                break
             _HANDLERS[kind](self, connection, rewriter, position, end)
             position = min(end, size)
             self.streaming_bytes = end - position
@@ -304,8 +323,9 @@ class ClientSession:
             reason = self._shared.classifier.classify(sql)
         if reason is not None:
             self._pin(connection, reason, sql)
-            self._restore_names(connection, rewriter, position)
-        self.statements.unnamed = connection.unnamed = None
+            self.statements.before_sql(connection, rewriter, position, sql)
+            self.statements.run_sql(connection, rewriter, position, sql)
+        self.statements.drop_unnamed(connection, rewriter, position)
         connection.open_batch = False
         self._count_request()
         connection.pending.append(QUERY)
@@ -340,26 +360,11 @@ class ClientSession:
                 self._pin(connection, LEGACY, sql)
             elif reason is not None and self.pinned is None:
                 self._shared.observer.pin_announced(self._pin_event(connection, reason, sql))
-        self._restore_names(connection, rewriter, position)
-        statement = PreparedStatement(next(self._shared.names) if name else b"", definition, sql, reason)
-        previous = self.statements.get(name)
-        wire_name = name
-        if name == b"":
-            self.statements.unnamed = connection.unnamed = statement
-        elif reason is OVERSIZED or (self.pinned is not None and not self._rename_pending):
-            self.statements.keep_pinning(name, statement)
-        elif previous is None:
-            wire_name = statement.name
-            connection.prepared[statement] = None
-            self.statements.keep(name, statement)
-            rewriter.replace(position, end, parse(wire_name, definition))
-        else:
-            # The server knows the existing statement by another name. Defining the name twice gets the server's own
-            # error.
-            connection.tainted = True
-            rewriter.insert(position, parse(name, b"\0\0\0"))
-            connection.pending.append(PendingParse(statement, name, None, None))
-        connection.pending.append(PendingParse(statement, wire_name, name, previous))
+        statement = PreparedStatement(next(self._shared.numbers), definition, sql, reason)
+        pinned = self.pinned is not None
+        if reason is not None:
+            self.statements.before_sql(connection, rewriter, position, sql)
+        self.statements.parse(connection, rewriter, position, name, statement, pinned=pinned)
 
     def _bind(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         data = rewriter.data
@@ -367,21 +372,15 @@ class ClientSession:
         name_end = string_end(data, portal_end + 1, end)
         self._begin_batch(connection, rewriter, position)
         portal, name = data[position + 5 : portal_end], data[portal_end + 1 : name_end]
-        statement, wire_name = self._need(connection, rewriter, position, name)
+        statement = self._need(connection, rewriter, position, name)
         self.statements.bind_portal(portal, statement)
-        if wire_name is not name:
-            length = end - position - 1 + len(wire_name) - len(name)
-            head = b"B" + length.to_bytes(4, "big") + portal + b"\0" + wire_name
-            rewriter.replace(position, name_end, head)
         connection.pending.append(BIND)
 
     def _describe(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         name = object_name(rewriter.data, position, end)
         self._begin_batch(connection, rewriter, position)
         if rewriter.data[position + 5] == _S:
-            _, wire_name = self._need(connection, rewriter, position, name)
-            if wire_name is not name:
-                rewriter.replace(position, end, message(b"D", b"S" + wire_name + b"\0"))
+            self._need(connection, rewriter, position, name)
         connection.pending.append(DESCRIBE)
 
     def _execute(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
@@ -396,7 +395,7 @@ class ClientSession:
             statement = self.statements.portals.get(rewriter.data[position + 5 : name_end])
             if statement is not None and isinstance(statement.pin_reason, PinReason):
                 self._pin(connection, statement.pin_reason, statement.sql)
-                self._restore_names(connection, rewriter, position)
+                self.statements.run_sql(connection, rewriter, position, statement.sql)
         connection.pending.append(EXECUTE)
 
     def _close(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
@@ -405,18 +404,8 @@ class ClientSession:
         if rewriter.data[position + 5] != _S:
             self.statements.portals.pop(name, None)
             connection.pending.append(CLOSE_PORTAL)
-            return
-        shared = False
-        if name == b"":
-            previous = self.statements.unnamed
-            self.statements.unnamed = connection.unnamed = None
         else:
-            previous = self.statements.forget(name)
-            if previous is not None and previous in connection.prepared:
-                shared = True
-                del connection.prepared[previous]
-                rewriter.replace(position, end, close_statement(previous.name))
-        connection.pending.append(PendingClose(name, previous, shared))
+            self.statements.close(connection, name)
 
     def _sync(self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, end: int) -> None:
         if connection.copying_in:
@@ -438,13 +427,17 @@ class ClientSession:
         if not connection.open_batch:
             connection.open_batch = True
             if self.pinned is None and len(connection.prepared) > MAX_PREPARED and not connection.in_transaction:
-                close_excess(connection, rewriter, position)
+                self.statements.close_excess(connection, rewriter, position)
 
     def _need(
         self, connection: DatabaseConnection, rewriter: MessageRewriter, position: int, name: bytes
-    ) -> tuple[PreparedStatement | None, bytes]:
-        client_names = self.pinned is not None and not self._rename_pending
-        return self.statements.ensure_prepared(connection, rewriter, position, name, client_names=client_names)
+    ) -> PreparedStatement | None:
+        """Return the statement of that name, prepared on the connection with what its SQL needs."""
+        statement = self.statements.named.get(name)
+        if statement is not None and statement.pin_reason is not None:
+            self.statements.before_sql(connection, rewriter, position, statement.sql)
+        self.statements.ensure_prepared(connection, rewriter, position, name)
+        return statement
 
     # Pinning.
 
@@ -473,21 +466,7 @@ class ClientSession:
         pin = self._pin_event(connection, reason, sql)
         if self.pinned is None:
             self.pinned = pin
-            self._rename_pending = bool(self.statements) or bool(connection.prepared)
         self._shared.observer.pinned(pin)
-
-    def _restore_names(
-        self, connection: DatabaseConnection, rewriter: MessageRewriter | None = None, position: int = 0
-    ) -> None:
-        """Give a pinned client's statements their own names, but not in a failed transaction, where that fails."""
-        if not self._rename_pending or connection.status == FAILED:
-            return
-        self._rename_pending = False
-        messages = self.statements.rename_to_client_names(connection)
-        if rewriter is None:
-            connection.write(messages)
-        else:
-            rewriter.insert(position, messages)
 
 
 _Handler = Callable[[ClientSession, DatabaseConnection, MessageRewriter, int, int], None]
@@ -507,6 +486,7 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ord("c"): ClientSession._copy_end,
     ord("f"): ClientSession._copy_end,
 }
+_REQUESTS: Final = frozenset(b"QFPBDEC")
 _NO_RESPONSE: Final = frozenset(b"Hdcf")  # no effect outside a request, so no connection is borrowed for them
 
 

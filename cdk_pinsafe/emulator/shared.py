@@ -1,7 +1,6 @@
 """The state that all sessions of an emulator share. Knows neither sessions, connections nor the pool."""
 
 import itertools
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -36,17 +35,11 @@ class SharedState:
         legacy: pin on every Parse message, as before November 2023.
         classifier: decides which statements pin.
         counters: the counts of forwarded messages.
-        names: yields unique names for prepared statements.
+        numbers: yields the numbers of prepared statements.
     """
 
     observer: Observer
     legacy: bool = False
     classifier: StatementClassifier = field(default_factory=StatementClassifier)
     counters: TrafficCounters = field(default_factory=TrafficCounters)
-    names: Iterator[bytes] = field(default_factory=lambda: _names())
-
-
-def _names() -> Iterator[bytes]:
-    """Yield names for prepared statements that cannot be guessed, so that no client can run another's statement."""
-    prefix = f"pinsafe_{secrets.token_hex(8)}_".encode()
-    return (prefix + str(number).encode() for number in itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=itertools.count)

@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import EmulatorError
+from ..errors import DsnError, EmulatorError
 
 __all__ = ["ProxyTarget"]
 
@@ -51,11 +51,11 @@ class ProxyTarget:
         """
         import psycopg
 
-        from ..dsn import MalformedError, parts_of
+        from ..dsn import parse_dsn
 
         try:
-            given = parts_of(dsn)
-        except MalformedError as error:
+            given = parse_dsn(dsn)
+        except DsnError as error:
             raise EmulatorError(str(error)) from None
         defaults = {
             option.keyword.decode(): option.val.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val

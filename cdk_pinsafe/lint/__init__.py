@@ -1,6 +1,6 @@
-"""``pinsafe lint``: what in a project's SQL, programs and configuration pins a session of RDS Proxy.
+"""``pinsafe lint``: finds what pins a session of RDS Proxy in a project's SQL, programs and configuration.
 
-:mod:`.run` finds the files (:mod:`.discovery`, :mod:`.configuration`), :mod:`.check` reads one of them,
-:mod:`.text_report` and :mod:`.formats` show what was found. What pins is known by :mod:`cdk_pinsafe.pinning`; here is
-known where SQL stands in files.
+:mod:`.run` finds the files (:mod:`.discovery`, :mod:`.configuration`), :mod:`.linter` checks one file,
+:mod:`.text_report` and :mod:`.formats` print the findings. :mod:`cdk_pinsafe.pinning` decides what pins; this package
+finds the SQL in files.
 """

@@ -1,4 +1,4 @@
-"""``[tool.pinsafe]`` of the nearest pyproject.toml, for each folder its own."""
+"""``[tool.pinsafe]`` of the nearest pyproject.toml, for each folder."""
 
 import os
 import tomllib
@@ -20,15 +20,15 @@ _KEYS: Final = ("exclude", "ignore", "per-file-ignores", "select", "settings")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is checked where.
+    """The linter's options for the files of a folder.
 
     Attributes:
         root: The folder of the pyproject.toml, which the patterns are relative to; None without one.
-        select: Rules that are checked; None for all.
-        ignore: Rules that are not.
-        exclude: Files and folders that are not read, in .gitignore's syntax.
-        per_file_ignores: Patterns, each with the rules that are not checked in the files that match.
-        settings: What the database holds, parameter to text: a SET that repeats it is said to be redundant.
+        select: Rules to check; None for all.
+        ignore: Rules not to check.
+        exclude: Files and folders not to read, in .gitignore's syntax.
+        per_file_ignores: Patterns, each with the rules not to check in the files that match.
+        settings: The database's settings, parameter to text: a SET that repeats one is reported as redundant.
     """
 
     root: Path | None = None
@@ -39,13 +39,13 @@ class Configuration:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def excludes(self, path: Path, *, folder: bool = False) -> bool:
-        """Whether a file or folder (an absolute path) is excluded, by itself or with a folder above it."""
+        """Whether a file or folder (an absolute path) or a parent of it is excluded."""
         if self.root is None or not path.is_relative_to(self.root):
             return False
         return self.exclude.match_file(self._relative(path) + ("/" if folder else ""))
 
     def checks(self, path: Path | None, rule: str) -> bool:
-        """Whether a rule is checked in a file; None stands for standard input."""
+        """Whether a rule is checked in a file; None means standard input."""
         if rule in self.ignore or (self.select is not None and rule not in self.select):
             return False
         if path is None or self.root is None or not path.is_relative_to(self.root):
@@ -58,7 +58,7 @@ class Configuration:
 
 
 class Configurations:
-    """The configuration of each folder; what the command line says goes on top of each."""
+    """The configuration of each folder, with the options of the command line applied."""
 
     def __init__(self, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> None:
         self._select = check_ids(select, "--select")
@@ -69,14 +69,14 @@ class Configurations:
         """The configuration for the files of a folder, an absolute path.
 
         Raises:
-            LintError: a pyproject.toml cannot be read, or says what is not understood.
+            LintError: a pyproject.toml is invalid.
         """
         inheriting: list[Path] = []
         at = folder
         while at not in self._known:
             own = _read(at)
             if own is not None or at == at.parent:
-                self._known[at] = self._topped(own or Configuration())
+                self._known[at] = self._with_options(own or Configuration())
                 break
             inheriting.append(at)
             at = at.parent
@@ -84,12 +84,12 @@ class Configurations:
             self._known[below] = self._known[at]
         return self._known[at]
 
-    def _topped(self, found: Configuration) -> Configuration:
+    def _with_options(self, found: Configuration) -> Configuration:
         return replace(found, select=self._select or found.select, ignore=found.ignore | self._ignore)
 
 
 def _read(folder: Path) -> Configuration | None:
-    """The configuration of one folder, if its pyproject.toml has any."""
+    """The configuration in a folder's own pyproject.toml, if any."""
     path = folder / "pyproject.toml"
     if not os.path.isfile(path):  # noqa: PTH113 # raises nothing
         return None
@@ -98,7 +98,7 @@ def _read(folder: Path) -> Configuration | None:
     except OSError:
         return None
     if "pinsafe" not in text:
-        return None  # not ours, be it as broken as it may
+        return None  # even if it is not valid TOML
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -149,7 +149,7 @@ def _spec(patterns: list[str], where: str) -> GitIgnoreSpec:
 
 
 def _settings(where: str, settings: Any) -> dict[str, str]:
-    """The database's settings as texts, written in TOML as they are in Python for ``DatabaseSettings``."""
+    """The database's settings as texts; TOML values are converted like the Python values of ``DatabaseSettings``."""
     if not isinstance(settings, dict):
         raise LintError(f"{where}: settings expects a table of parameter to value, got {settings!r:.80}")
     texts: dict[str, str] = {}
@@ -163,7 +163,7 @@ def _settings(where: str, settings: Any) -> dict[str, str]:
 
 
 def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Parameters with dots in their names, which TOML takes for tables unless they are quoted."""
+    """Flatten parameters with dots in their names, which TOML reads as tables unless they are quoted."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

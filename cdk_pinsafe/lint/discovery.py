@@ -1,8 +1,8 @@
-"""Which files are read: those named, and of the folders named those that could hold SQL or a client's configuration.
+"""Finds the files to read: those given, and in the folders given those that can contain SQL or client configuration.
 
-As with git and ruff, a folder's files are left out if a .gitignore says so, in it or above it up to the repository's
-root. Links in folders are not followed, so none can lead round in a circle. What is named itself is read whatever
-.gitignore says.
+As with git and ruff, files in a folder are skipped if a .gitignore matches them, in it or in a parent up to the
+repository's root. Links in folders are not followed, so there are no loops. A path that is given itself is read even if
+a .gitignore matches it.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathspec import GitIgnoreSpec
 
 from ..errors import LintError
 from .configuration import Configurations
-from .kinds import is_known
+from .file_types import is_known
 
 __all__ = ["discover"]
 
@@ -25,7 +25,7 @@ _NEVER: Final = frozenset(
     .venv __pycache__ __pypackages__ node_modules site-packages venv
     """.split()  # noqa: SIM905 # words read better
 )
-"""Folders that hold no code of the project's own."""
+"""Folders without code of the project."""
 
 
 class _Ignored:
@@ -35,12 +35,12 @@ class _Ignored:
         self._specs = specs
 
     def down(self, folder: Path, *names: str) -> "_Ignored":
-        """With the patterns of a folder."""
+        """Return this with the patterns of a folder added."""
         specs = tuple((folder, spec) for name in names if (spec := _patterns(folder / name)) is not None)
         return _Ignored(self._specs + specs) if specs else self
 
     def matches(self, path: Path, *, folder: bool) -> bool:
-        """Whether a file or folder is ignored: the deepest .gitignore that says anything decides."""
+        """Whether a file or folder is ignored: the deepest .gitignore with a matching pattern decides."""
         for root, spec in reversed(self._specs):
             result = spec.check_file(path.relative_to(root).as_posix() + ("/" if folder else ""))
             if result.include is not None:
@@ -78,7 +78,7 @@ def discover(paths: list[Path], configurations: Configurations) -> Iterator[Path
 
 
 def _walk(folder: Path, ignored: _Ignored, configurations: Configurations) -> Iterator[Path]:
-    """The files below a folder; a folder that cannot be opened is passed over."""
+    """The files below a folder; a folder that cannot be opened is skipped."""
     todo = [(folder, folder.resolve(), ignored)]
     while todo:
         shown, real, ignored = todo.pop()
@@ -108,7 +108,7 @@ def _walk(folder: Path, ignored: _Ignored, configurations: Configurations) -> It
 
 
 def _above(folder: Path) -> _Ignored:
-    """What the .gitignore files above a folder say, if it is in a repository."""
+    """The patterns of the .gitignore files above a folder, if it is in a repository."""
     root = next((at for at in (folder, *folder.parents) if os.path.exists(at / ".git")), None)  # noqa: PTH110 # raises nothing
     if root is None:
         return _Ignored()
@@ -131,6 +131,6 @@ def _patterns(path: Path) -> GitIgnoreSpec | None:
         try:
             GitIgnoreSpec.from_lines([line])
         except ValueError:
-            continue  # git passes over a pattern that it cannot read
+            continue  # like git, skip an invalid pattern
         patterns.append(line)
     return GitIgnoreSpec.from_lines(patterns)

@@ -1,4 +1,4 @@
-"""What was found, for programs: JSON, SARIF 2.1.0 and the workflow commands of GitHub Actions."""
+"""Findings for programs: JSON, SARIF 2.1.0 and the workflow commands of GitHub Actions."""
 
 import json
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..pinning.conditions import Evidence
-from .findings import FileReport, Finding
-from .rules import RULES, Rule
+from .findings import FileReport, LintFinding
+from .rules import LINT_RULES, LintRule
 
 __all__ = ["as_github", "as_json", "as_sarif"]
 
@@ -18,7 +18,7 @@ _SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/
 
 
 def as_json(reports: Sequence[FileReport]) -> str:
-    """One document: findings, what was not parsed, what was not read, and counts."""
+    """One document: the findings, the statements that were not parsed, the files that were skipped, and counts."""
     document = {
         "findings": [_json_finding(report.path, one) for report in reports for one in report.findings],
         "not_parsed": [
@@ -37,7 +37,7 @@ def as_json(reports: Sequence[FileReport]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _json_finding(path: str, finding: Finding) -> dict[str, Any]:
+def _json_finding(path: str, finding: LintFinding) -> dict[str, Any]:
     return {
         "path": path,
         "line": finding.start[0],
@@ -53,8 +53,8 @@ def _json_finding(path: str, finding: Finding) -> dict[str, Any]:
 
 
 def as_sarif(reports: Sequence[FileReport]) -> str:
-    """A SARIF log of one run; paths are relative to the current folder where they can be."""
-    ids = list(RULES)
+    """A SARIF log of one run; paths in the current folder are relative to it."""
+    ids = list(LINT_RULES)
     results = [
         {
             "ruleId": one.rule.id,
@@ -73,7 +73,7 @@ def as_sarif(reports: Sequence[FileReport]) -> str:
                 "name": "pinsafe",
                 "version": version("cdk-pinsafe"),
                 "informationUri": "https://pypi.org/project/cdk-pinsafe/",
-                "rules": [_sarif_rule(rule) for rule in RULES.values()],
+                "rules": [_sarif_rule(rule) for rule in LINT_RULES.values()],
             }
         },
         "columnKind": "unicodeCodePoints",
@@ -92,7 +92,7 @@ def as_sarif(reports: Sequence[FileReport]) -> str:
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-def _sarif_rule(rule: Rule) -> dict[str, Any]:
+def _sarif_rule(rule: LintRule) -> dict[str, Any]:
     known = {"helpUri": rule.source[0]} if rule.source else {}
     return {
         "id": rule.id,
@@ -105,7 +105,7 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _sarif_location(path: str, finding: Finding) -> dict[str, Any]:
+def _sarif_location(path: str, finding: LintFinding) -> dict[str, Any]:
     (line, column), (end_line, end_column) = finding.start, finding.end
     return {
         "artifactLocation": {"uri": _uri(path)},
@@ -124,7 +124,7 @@ def _uri(path: str) -> str:
 
 
 def as_github(reports: Sequence[FileReport]) -> str:
-    """A line for each finding, which GitHub Actions shows beside the code."""
+    """A line for each finding, which GitHub Actions shows at the code."""
     lines = []
     for report in reports:
         for one in report.findings:
@@ -139,12 +139,12 @@ def as_github(reports: Sequence[FileReport]) -> str:
 
 
 def _level(evidence: Sequence[Evidence]) -> str:
-    """Error for what is documented or measured, warning for the rest."""
+    """Error if it is documented or measured, otherwise warning."""
     return "error" if any(one in _SURE for one in evidence) else "warning"
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """The text as a workflow command takes it."""
+    """The text as a workflow command expects it."""
     for character in "%\r\n" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -1,5 +1,6 @@
-"""Comments that silence the linter: ``-- pinsafe: ignore[set]``, on a finding's lines, before its statement or behind
-the string that it stands in.
+"""Comments that silence the linter, as ``-- pinsafe: ignore[set]``.
+
+They stand on a finding's lines, before its statement, or after the string that contains it.
 """
 
 import re
@@ -8,22 +9,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from .rules import is_rule
-from .text import SourceText
+from .source_text import SourceText
 
 __all__ = ["Ignores", "UnknownId"]
 
 _COMMENT: Final = re.compile(
     r"(?:--|\#|//|/\*|<!--|;)[ \t]*pinsafe:[ \t]*ignore(?P<file>-file)?\b(?:[ \t]*\[(?P<ids>[^\]\n]{0,500})\])?"
 )
-
-
 _NEAR: Final = 20
 _NO_CODE: Final = re.compile(r"\s*(?:$|--|#|//|/\*|<!--|;)")
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownId:
-    """An id in a comment that no rule has."""
+    """An id in a comment that is not a rule's."""
 
     id: str
     start: int
@@ -47,11 +46,11 @@ class Ignores:
             line, column = source.position(comment.start())
             self._lines.setdefault(line, []).append(ids)
             if not source.line(line)[: column - 1].strip():
-                # A comment on a line of its own is about what follows it.
+                # A comment on a line of its own applies to the next line of code.
                 self._lines.setdefault(_next_code(source, line), []).append(ids)
 
     def silences(self, rule: str, lines: Iterable[int]) -> bool:
-        """Whether a rule is silenced for something that stands on these lines."""
+        """Whether a rule is silenced on any of these lines."""
         if not self._file and not self._lines:
             return False
         near = (ids for line in lines for ids in self._lines.get(line, ()))
@@ -67,7 +66,7 @@ class Ignores:
 
 
 def _next_code(source: SourceText, line: int) -> int:
-    """The next line that is neither blank nor a comment, if it is near."""
+    """The next line that is neither blank nor a comment, within a few lines."""
     for following in range(line + 1, min(line + _NEAR, source.lines) + 1):
         if not _NO_CODE.match(source.line(following)):
             return following

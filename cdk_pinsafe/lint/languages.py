@@ -1,4 +1,4 @@
-"""The programming languages whose string literals are read: one table, over tree-sitter's grammars."""
+"""The programming languages whose string literals are read: one table of tree-sitter's grammars."""
 
 import importlib
 import re
@@ -16,12 +16,12 @@ __all__ = ["LANGUAGES", "Language", "SourceTree", "ancestors", "language_of"]
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How a language writes strings, calls and names.
+    """A programming language.
 
     Attributes:
         name: As people write it.
         suffixes: Of its files, in lower case.
-        grammar: Module, and the function of it that gives the grammar.
+        grammar: A module, and its function that returns the grammar.
         query: Finds strings (``@string``), comments and docstrings (``@comment``) and calls (``@call``).
     """
 
@@ -70,7 +70,7 @@ _CONTINUATION: Final = re.compile(rb"[\x80-\xbf]")
 
 
 def language_of(path: PurePath) -> Language | None:
-    """The language of a file, by its name's suffix."""
+    """The language of a file, by its suffix."""
     return _BY_SUFFIX.get(path.suffix.lower())
 
 
@@ -82,11 +82,11 @@ def _parser_of(language: Language) -> tuple[tree_sitter.Parser, tree_sitter.Quer
 
 
 class SourceTree:
-    """A file's syntax tree; broken code gives the tree of what could be understood."""
+    """A file's syntax tree; for invalid code, the tree of the parts that parse."""
 
     def __init__(self, language: Language, text: str) -> None:
         self.language = language
-        # What cannot be encoded was decoded from no file; one character stays one character.
+        # No file decodes to characters that cannot be encoded; `replace` keeps one character as one.
         self._bytes = text.encode("utf-8", "replace")
         self._continuations = [found.start() for found in _CONTINUATION.finditer(self._bytes)]
         parser, query = _parser_of(language)
@@ -95,37 +95,37 @@ class SourceTree:
         self.strings = captures.get("string", [])
         self.comments = sorted(captures.get("comment", []), key=lambda node: node.start_byte)
         self.calls = captures.get("call", [])
-        # A heredoc's text stands behind the line that begins it; both come in the same order.
+        # A heredoc's text follows the line that begins it; both captures have the same order.
         bodies = (node for node in self.strings if node.type == "heredoc_body")
         pairs = list(zip(bodies, captures.get("heredoc", []), strict=False))
         self._beginnings = {body.id: beginning for body, beginning in pairs}
         self._bodies = {beginning.id: body for body, beginning in pairs}
 
     def offset(self, byte: int) -> int:
-        """The character at which a byte stands."""
+        """The offset in characters of an offset in bytes."""
         return byte - bisect_left(self._continuations, byte)
 
     def text(self, start: int, end: int) -> str:
-        """The text between two bytes."""
+        """The text between two offsets in bytes."""
         return self._bytes[start:end].decode("utf-8", "replace")
 
     def place(self, string: tree_sitter.Node) -> tree_sitter.Node:
-        """Where a string is used: the string itself, or what stands for a heredoc in the code."""
+        """The node where a string is used: the string itself, or a heredoc's beginning."""
         return self._beginnings.get(string.id, string)
 
     def body(self, beginning: tree_sitter.Node) -> tree_sitter.Node | None:
-        """The text of a heredoc, given what begins it."""
+        """The text of a heredoc, by its beginning."""
         return self._bodies.get(beginning.id)
 
     def mentions(self, word: bytes) -> bool:
-        """Whether the file has a word anywhere."""
+        """Whether the file contains a word."""
         return word in self._bytes
 
 
 def ancestors(node: tree_sitter.Node, limit: int = 50) -> Iterator[tuple[tree_sitter.Node, tree_sitter.Node]]:
-    """The nodes above one, with the child through which each is reached.
+    """The ancestors of a node, each with its child on the path to the node.
 
-    Finding a parent takes tree-sitter a walk from the root, so a limit keeps hostile nesting from being quadratic.
+    tree-sitter finds a parent by a walk from the root, so deep nesting would take quadratic time without the limit.
     """
     for _ in range(limit):
         parent = node.parent

@@ -1,18 +1,19 @@
-r"""What psql keeps to itself in a script is blanked out, in a text of the same length: positions stay as they are.
+r"""Replaces what psql does not send to the server, keeping the length of the text and so all positions.
 
-Blanked are meta-commands (``\set``, ``\i``, ``\copy``, ``\if``) and the data lines after ``COPY … FROM STDIN`` and
-``\copy … from stdin``. Those that send the statement (``\g``, ``\gexec``, ``\gset``, ``\watch``) end it. The variables
-``:name``, ``:'name'`` and ``:"name"`` stand for a name, a literal and a quoted name: ``_name``, ``'name'`` and
-``"name"`` are read instead.
+Meta-commands (``\set``, ``\i``, ``\copy``, ``\if``) and the data lines after ``COPY … FROM STDIN`` and
+``\copy … from stdin`` become spaces. Commands that send the statement (``\g``, ``\gexec``, ``\gset``, ``\watch``)
+become semicolons. The variables ``:name``, ``:'name'`` and ``:"name"`` become ``_name``, ``'name'`` and ``"name"``.
 """
 
 import re
 from typing import Final
 
+from .source_text import blanked
+
 __all__ = ["without_psql"]
 
 _NEEDED: Final = re.compile(r":(?<![:\w]:)[A-Za-z_'\"{]")
-# Each alternative begins with a plain character, outside of its group, by which re looks for them many times faster.
+# Each alternative begins with a literal character outside its group: re searches for those many times faster.
 _TOKEN: Final = re.compile(
     r"""
       - (?P<comment>   -[^\n]* )
@@ -38,13 +39,12 @@ _COMMAND: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-"""Some take the rest of the line, the others end where an unquoted backslash begins the next, as psql's manual says."""
+"""Some extend to the end of the line, the others to the next unquoted backslash, as psql's manual says."""
 _COPY_COMMAND: Final = re.compile(r"\\copy\b.*\bfrom\s+stdin\b", re.IGNORECASE)
 _COPY_FROM_STDIN: Final = re.compile(
     r"(?>\s|--[^\n]*\n|/\*.*?\*/|\\[^\n]*)*+copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL
 )
 _DATA: Final = re.compile(r"[^\n]*\n(?P<data>.*?(?:^\\\.\r?$|\Z))", re.DOTALL | re.MULTILINE)
-_PRINTED: Final = re.compile(r"[^\r\n]")
 _LONGEST_COPY: Final = 20_000
 
 
@@ -61,10 +61,10 @@ def without_psql(text: str) -> str:
         pieces.append(replacement)
         done = end
 
-    def pass_data() -> None:
+    def skip_data() -> None:
         nonlocal position
         if data := _DATA.match(text, position):
-            put(data.start("data"), data.end(), _blank(data["data"]))
+            put(data.start("data"), data.end(), blanked(data["data"]))
             position = data.end()
 
     while token := _TOKEN.search(text, position):
@@ -73,12 +73,12 @@ def without_psql(text: str) -> str:
             case "block":
                 position = _block_end(text, start)
             case "variable":
-                put(start, position, "_" if text[position] not in "'\"" else " ")
+                put(start, position, " " if text[position] in "'\"" else "_")
             case "test":
                 put(start, position, "true".ljust(position - start))
             case "end":
                 if start - statement < _LONGEST_COPY and _COPY_FROM_STDIN.match(text, statement, start):
-                    pass_data()
+                    skip_data()
                 statement = position
             case "command":
                 command = _COMMAND.match(text, start)
@@ -90,13 +90,13 @@ def without_psql(text: str) -> str:
                 else:
                     put(start, position, " " * (position - start))
                     if _COPY_COMMAND.match(command[0]):
-                        pass_data()
+                        skip_data()
     pieces.append(text[done:])
     return "".join(pieces)
 
 
 def _block_end(text: str, start: int) -> int:
-    """Where a block comment ends; PostgreSQL's nest."""
+    """The end of a block comment; in PostgreSQL they nest."""
     depth, position = 0, start
     while edge := _COMMENT_EDGE.search(text, position):
         depth += 1 if edge[0] == "/*" else -1
@@ -104,7 +104,3 @@ def _block_end(text: str, start: int) -> int:
         if not depth:
             return position
     return len(text)
-
-
-def _blank(text: str) -> str:
-    return _PRINTED.sub(" ", text)

@@ -1,4 +1,4 @@
-"""Every id that a finding can have, in one place: the conditions of SQL, and what clients do by themselves."""
+"""All rules: the conditions of SQL, the client rules, and two of the linter's own."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from ..pinning.conditions import AWS_PINNING, CONDITIONS, Evidence
 from ..pinning.remedies import TENANT_PAGE
 from .client_rules import CLIENT_RULES
 
-__all__ = ["RULES", "SESSION_LEAK", "UNKNOWN_IGNORE", "Rule", "check_ids", "is_rule"]
+__all__ = ["LINT_RULES", "SESSION_LEAK", "UNKNOWN_IGNORE", "LintRule", "check_ids", "is_rule"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LintRule:
     """A rule as findings show it."""
 
     id: str
@@ -25,7 +25,7 @@ class Rule:
     source: tuple[str, ...]
 
 
-UNKNOWN_IGNORE: Final = Rule(
+UNKNOWN_IGNORE: Final = LintRule(
     id="unknown-ignore",
     title="An ignore comment names no rule",
     explanation="an id in a 'pinsafe: ignore[…]' comment is not a rule's, so the comment silences nothing",
@@ -34,43 +34,43 @@ UNKNOWN_IGNORE: Final = Rule(
     source=(),
 )
 
-SESSION_LEAK: Final = Rule(
+SESSION_LEAK: Final = LintRule(
     id="session-leak",
     title="A function that leaves something in the session",
     explanation="a function or procedure whose body sets something for the session, beyond the transaction: RDS Proxy "
     "does not look into bodies, so it does not pin, and the connection's next client finds it there",
-    remedy="set it for the transaction alone, by set_config(…, true), SET LOCAL, ON COMMIT DROP or "
+    remedy="set it for the transaction only, by set_config(…, true), SET LOCAL, ON COMMIT DROP or "
     f"pg_advisory_xact_lock, and call the function in the transaction that needs it; for tenants see {TENANT_PAGE}",
     evidence=(Evidence.DOCUMENTED, Evidence.LOCAL),
     source=(AWS_PINNING,),
 )
 
-RULES: Final[Mapping[str, Rule]] = {
+LINT_RULES: Final[Mapping[str, LintRule]] = {
     rule.id: rule
     for rule in (
-        *(Rule(one.id, one.title, one.pins, one.remedy, one.evidence, one.source) for one in CONDITIONS),
-        *(Rule(one.id, one.title, one.why, one.remedy, one.evidence, one.source) for one in CLIENT_RULES),
+        *(LintRule(one.id, one.title, one.pins, one.remedy, one.evidence, one.source) for one in CONDITIONS),
+        *(LintRule(one.id, one.title, one.why, one.remedy, one.evidence, one.source) for one in CLIENT_RULES),
         SESSION_LEAK,
         UNKNOWN_IGNORE,
     )
 }
-"""Id to rule, the conditions first."""
+"""Rules by id, the conditions first."""
 
 
 def is_rule(id: str) -> bool:
-    """Whether there is a rule of this id."""
-    return id in RULES
+    """Whether there is a rule with this id."""
+    return id in LINT_RULES
 
 
 def check_ids(ids: Iterable[str], where: str) -> frozenset[str]:
     """The ids as a set.
 
     Raises:
-        LintError: one of them is no rule's; the message begins with `where`.
+        LintError: there is no rule with one of them; the message begins with `where`.
     """
     checked = frozenset(ids)
     for one in sorted(checked):
-        if one not in RULES:
-            near = get_close_matches(one[:80].lower(), RULES, n=3) or list(RULES)
+        if one not in LINT_RULES:
+            near = get_close_matches(one[:80].lower(), LINT_RULES, n=3) or list(LINT_RULES)
             raise LintError(f"{where}: there is no rule {one[:80]!r}; did you mean {' or '.join(near)}?")
     return checked

@@ -1,4 +1,4 @@
-"""The command ``pinsafe lint``: paths to reports, and reports to an exit status."""
+"""The command ``pinsafe lint``."""
 
 import os
 import sys
@@ -7,24 +7,24 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from .check import check
 from .configuration import Configuration, Configurations
 from .discovery import discover
 from .findings import FileReport
 from .formats import as_github, as_json, as_sarif
-from .text import decode
+from .linter import lint_text
+from .source_text import decode
 from .text_report import print_text
 
 __all__ = ["LARGEST_FILE", "lint", "run"]
 
 LARGEST_FILE: Final = 64 * 2**20
-"""Bytes; a larger file is passed over, and said to be."""
+"""Bytes; a larger file is skipped with a message."""
 
 _STDIN: Final = "-"
 
 
 def run(paths: Sequence[str], *, select: Iterable[str], ignore: Iterable[str], output_format: str) -> int:
-    """Lint and print; the exit status: 0 if nothing was found, 1 if something was.
+    """Lint and print. Returns the exit status: 0 without findings, 1 with findings.
 
     Args:
         paths: Files and folders; ``-`` is SQL from standard input.
@@ -33,10 +33,10 @@ def run(paths: Sequence[str], *, select: Iterable[str], ignore: Iterable[str], o
         output_format: ``text``, ``json``, ``sarif`` or ``github``.
 
     Raises:
-        LintError: a path or a configuration is not usable; nothing was printed.
+        LintError: a path or a configuration is invalid; nothing was printed.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        # A file's name need not be text, and a terminal need not take all characters.
+        # A file name may be invalid text, and a terminal may not support all characters.
         sys.stdout.reconfigure(errors="backslashreplace")
     reports = list(lint(paths, select=select, ignore=ignore))
     for report in reports:
@@ -51,7 +51,7 @@ def run(paths: Sequence[str], *, select: Iterable[str], ignore: Iterable[str], o
 
 
 def lint(paths: Sequence[str], *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Iterator[FileReport]:
-    """The report of each file, in the order of the paths and of names."""
+    """The report of each file, in the order of the paths and of file names."""
     configurations = Configurations(select, ignore)
     if _STDIN in paths:
         yield _read_stdin(configurations.of(Path.cwd()))
@@ -80,6 +80,6 @@ def _checked(path: str, data: bytes, absolute: Path | None, configuration: Confi
     text = decode(data)
     if text is None:
         return FileReport(path, skipped="it is binary")
-    report = check(path, text, configuration.settings)
+    report = lint_text(path, text, configuration.settings)
     report.findings = [one for one in report.findings if configuration.checks(absolute, one.rule.id)]
     return report

@@ -1,11 +1,11 @@
-"""What kind of program sends the SQL of a file, as its name and text tell."""
+"""Which kind of program sends the SQL in a file, by the file's name and text."""
 
 import re
 from pathlib import PurePath
 from typing import Final
 
 from ..pinning.clients import Sender
-from .kinds import Kind, kind_of
+from .file_types import FileType, file_type_of
 
 __all__ = ["sender_of"]
 
@@ -26,12 +26,12 @@ _HEADER_LINES: Final = 3
 
 
 def sender_of(path: PurePath, text: str) -> Sender | None:
-    """The kind of program, or None if neither tells: then each statement may.
+    """The kind of program; None if it is not known from the file.
 
-    A dump begins with a title, or has several of the SETs that pg_dump writes; the folders and names of migrations are
-    those that their tools ask for.
+    A dump begins with pg_dump's title or has several of its SETs. A migration is in a folder, or has a name, that
+    migration tools require.
     """
-    if kind_of(path) is Kind.SQL:
+    if file_type_of(path) is FileType.SQL:
         if _DUMP_TITLE.search(text, 0, 500):
             return Sender.DUMP
         names = {(found["name"] or found["path"]).lower() for found in _DUMP_HEADER.finditer(text, 0, 10_000)}

@@ -1,4 +1,4 @@
-"""String literals of a program: what the running program would see, with holes where code puts values in."""
+"""String expressions of a program, as the running program would see them, with placeholders for inserted values."""
 
 import re
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from typing import Final
 
 import tree_sitter
 
+from .fragments import Part
 from .languages import SourceTree, ancestors
-from .snippets import Part
 
 __all__ = ["StringValue", "strings"]
 
 
 @dataclass(frozen=True, slots=True)
 class StringValue:
-    """A string expression: one literal, or several with what stands between them."""
+    """A string expression: one literal, or a concatenation."""
 
     parts: list[Part]
     node: tree_sitter.Node
@@ -29,7 +29,7 @@ _WRITTEN: Final = {
     "interpreted_string_literal_content",
     "raw_string_literal_content",
 }
-_HOLES: Final = {"interpolation", "template_substitution"}
+_PLACEHOLDERS: Final = {"interpolation", "template_substitution"}
 _SUMS: Final = {"binary_operator", "binary_expression", "binary"}
 _CHAINS: Final = {"concatenated_string", "chained_string"}
 _TRANSPARENT: Final = {"parenthesized_expression", "parenthesized_statements"}
@@ -46,7 +46,7 @@ _LONGEST_SUM: Final = 2000
 
 
 def strings(tree: SourceTree) -> Iterator[StringValue]:
-    """Each string expression of a program, once."""
+    """The string expressions of a program, each once."""
     used: set[int] = set()
     for literal in tree.strings:
         place = tree.place(literal)
@@ -74,7 +74,7 @@ def _whole(literal: tree_sitter.Node) -> tree_sitter.Node:
 
 
 def _parts(tree: SourceTree, whole: tree_sitter.Node, used: set[int]) -> list[Part]:
-    """The parts of a string expression, in order; `used` gets its literals. Sums may be too long for recursion."""
+    """The parts of a string expression, in order; adds its literals to `used`. Sums can be too long for recursion."""
     parts: list[Part] = []
     todo = [whole]
     while todo:
@@ -103,7 +103,7 @@ def _parts(tree: SourceTree, whole: tree_sitter.Node, used: set[int]) -> list[Pa
 def _literal_parts(tree: SourceTree, literal: tree_sitter.Node) -> Iterator[Part]:
     for node in literal.named_children:
         start, end = tree.offset(node.start_byte), tree.offset(node.end_byte)
-        if node.type in _HOLES:
+        if node.type in _PLACEHOLDERS:
             yield Part(None, start, end)
         elif node.type == "escape_sequence":
             yield Part(_unescaped(tree.text(node.start_byte, node.end_byte)), start, end)
@@ -112,7 +112,7 @@ def _literal_parts(tree: SourceTree, literal: tree_sitter.Node) -> Iterator[Part
 
 
 def _content_parts(tree: SourceTree, content: tree_sitter.Node) -> Iterator[Part]:
-    """The text of a literal, cut at the escape sequences that Python's grammar puts inside it."""
+    """The text of a literal, split at the escape sequences that Python's grammar puts inside it."""
     done = content.start_byte
     for node in content.named_children:
         if node.type != "escape_sequence" and node.type != "escape_interpolation":
@@ -136,7 +136,7 @@ _CODED: Final = re.compile(r"\\(?:x|u\{?|U)([0-9A-Fa-f]+)\}?")
 
 
 def _unescaped(escape: str) -> str:
-    """What an escape sequence stands for."""
+    """The character of an escape sequence."""
     if coded := _CODED.fullmatch(escape):
         number = int(coded[1], 16)
         return chr(number) if 0 < number < 0xD800 or 0xDFFF < number < 0x110000 else "\N{REPLACEMENT CHARACTER}"

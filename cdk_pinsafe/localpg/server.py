@@ -1,4 +1,4 @@
-"""A PostgreSQL server that lives as long as a `with` block, on the loopback interface, as root or as a plain user.
+"""A PostgreSQL server for the length of a `with` block, on the loopback interface.
 
 ::
 
@@ -6,10 +6,8 @@
         server.create_master("master", password, "app")
         server.connect("app", "master", password)
 
-PostgreSQL refuses to run as root, so root hands it to the user `nobody`. The server is a child in the foreground that
-also watches a pipe to this process: whatever ends this process, the server shuts down and its folder goes.
-
-It must not know what it is used for: neither AWS nor settings are named here.
+PostgreSQL refuses to run as root, so root runs it as the user `nobody`. The server is a child process: when this
+process dies, even by SIGKILL, the server shuts down and its files are removed.
 """
 
 import os
@@ -28,7 +26,7 @@ from typing import Self
 import pg8000.native
 
 from ..errors import RehearsalError
-from .child_process import ON_PURPOSE, tied
+from .child_process import STOP, die_with_parent
 from .installations import Installation, installations, wheel_installation
 
 __all__ = ["Installation", "PostgresServer", "installations", "wheel_installation"]
@@ -38,8 +36,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 PORT_ATTEMPTS = 5
 
-# Durability is given up, behaviour is not: a server that is thrown away need not survive a power cut. UTC is what RDS
-# starts with.
+# No durability: the data need not survive a power cut. UTC is RDS's default time zone.
 _BASE_SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -55,14 +52,13 @@ _BASE_SETTINGS = {
 
 
 class PostgresServer:
-    """An embedded server. A context manager; `start` and `stop` may also be called by hand, and again, on the same data
-    and port.
+    """An embedded server. A context manager; `stop` and `start` inside it restart the server with its data and port.
 
     Attributes:
         host: always 127.0.0.1.
-        port: the free port it listens on, known once it was started.
+        port: a free port, chosen by the first `start`.
         superuser: the bootstrap superuser's name.
-        superuser_password: its random password, which is never printed.
+        superuser_password: its random password.
     """
 
     def __init__(
@@ -74,19 +70,22 @@ class PostgresServer:
         tls: tuple[Path, Path] | None = None,
         superuser: str = "postgres",
     ) -> None:
-        """Prepare a server; nothing runs yet.
+        """Prepare a server without starting it.
 
         Args:
             installation: which PostgreSQL to run.
-            directory: where its files go. Root's server goes to a temporary folder of its own where `nobody` cannot
-                enter this one.
+            directory: where its files go. If this process is root and `nobody` cannot enter the folder, they go to a
+                temporary folder instead.
             settings: server-wide parameters, as in `postgresql.conf`.
-            tls: certificate and key files, for an installation that has SSL; refused for the others.
+            tls: certificate and key files; only for an installation that was built with SSL.
             superuser: the name of the bootstrap superuser (on RDS it is `rdsadmin`).
+
+        Raises:
+            RehearsalError: `tls` is given, and the installation was built without SSL.
         """
         if tls is not None and not installation.has_ssl:
             raise RehearsalError(
-                f"PostgreSQL {installation.major} at {installation.bin} was built without SSL: use TlsFront before it"
+                f"PostgreSQL {installation.major} at {installation.bin} was built without SSL: use TlsTerminator"
             )
         self.installation = installation
         self.host = HOST
@@ -119,15 +118,15 @@ class PostgresServer:
 
     @property
     def log(self) -> str:
-        """What the server wrote to its log so far."""
+        """The server's log so far."""
         path = self._home / "log" if self._home else None
         return path.read_text(errors="replace") if path and path.exists() else ""
 
     def start(self) -> None:
-        """Start the server, creating its data first if there is none, and return once it accepts connections.
+        """Start the server and wait until it accepts connections. The first start creates the data directory.
 
         Raises:
-            RehearsalError: it did not start; the message has the end of its log.
+            RehearsalError: it did not start; the message contains the end of its log.
         """
         if self._process is not None:
             return
@@ -142,21 +141,21 @@ class PostgresServer:
             if "could not bind" not in self.log:
                 break
             self.port = 0
-        raise RehearsalError(f"PostgreSQL {self.installation.major} did not start: {_last_words(self.log)}")
+        raise RehearsalError(f"PostgreSQL {self.installation.major} did not start: {_tail(self.log)}")
 
     def stop(self) -> None:
-        """Shut the server down, ending its sessions; its data stay for another `start`."""
+        """Shut the server down and end its sessions; `start` starts it again with the same data."""
         process, self._process = self._process, None
         if process is None:
             return
         try:
-            process.communicate(ON_PURPOSE, STOP_SECONDS)
+            process.communicate(STOP, STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
     def close(self) -> None:
-        """Stop the server and remove the folder that was made for it."""
+        """Stop the server and remove its files."""
         self.stop()
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
@@ -165,7 +164,7 @@ class PostgresServer:
     def connect(
         self, database: str = "postgres", user: str | None = None, password: str | None = None
     ) -> pg8000.native.Connection:
-        """A plain connection over loopback, as the superuser unless told otherwise."""
+        """Connect without TLS, by default as the superuser."""
         return pg8000.native.Connection(
             user or self.superuser,
             host=self.host,
@@ -176,10 +175,9 @@ class PostgresServer:
         )
 
     def create_master(self, user: str, password: str, database: str | None = None) -> None:
-        """Create the nearest thing to an RDS master user: no superuser, may create roles and databases, owns
-        `database`.
+        """Create a user like RDS's master user: not a superuser, with CREATEDB and CREATEROLE.
 
-        It also owns `postgres` and `template1`, as on RDS. The database is created when it does not exist.
+        It owns `database`, which is created if it does not exist, and, as on RDS, `postgres` and `template1`.
         """
         connection = self.connect()
         try:
@@ -194,7 +192,7 @@ class PostgresServer:
             connection.close()
 
     def set_password(self, user: str, password: str) -> None:
-        """Give a role another password."""
+        """Change a role's password."""
         connection = self.connect()
         try:
             _run(connection, "ALTER ROLE %I PASSWORD %L", user, password)
@@ -202,9 +200,9 @@ class PostgresServer:
             connection.close()
 
     def _make_home(self) -> Path:
-        """Lay out programs, data and log below a folder that the server's user can reach."""
+        """Create the folder of programs, data and log, and initialize the data."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        parent = self._directory if self._uid is None else self._open_folder()
+        parent = self._directory if self._uid is None else self._accessible_folder()
         home = Path(tempfile.mkdtemp(prefix="pinsafe-pg-", dir=parent))
         self._home = home
         installation = self.installation.private_copy(home / "programs")
@@ -216,21 +214,25 @@ class PostgresServer:
             for name, source in zip(("server.crt", "server.key"), self._tls, strict=True):
                 (home / name).touch(mode=0o600)
                 (home / name).write_bytes(source.read_bytes())
-        # Every folder, since only a folder's owner may empty it; no program, which may be a link to the wheel's own.
-        self._hand_over(*(Path(folder) for folder, _, _ in os.walk(home)), password_file, *(home.glob("server.*")))
+        # All folders, so that the server's user can remove their files; no programs, which may be hard links to the
+        # wheel's files.
+        self._chown(*(Path(folder) for folder, _, _ in os.walk(home)), password_file, *(home.glob("server.*")))
         self._programs = installation.bin
         self._initialise(home, password_file)
         return home
 
-    def _open_folder(self) -> Path:
-        """The given folder if `nobody` can enter it, else a temporary one."""
+    def _accessible_folder(self) -> Path:
+        """The given folder if `nobody` can enter it, else the folder of temporary files."""
         for folder in (self._directory, Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp goes there
             path = folder.resolve()
             if all(step.stat().st_mode & 0o001 for step in (path, *path.parents)):
                 return folder
-        raise RehearsalError(f"root's PostgreSQL runs as `nobody`, who can enter neither {self._directory} nor /tmp")
+        raise RehearsalError(
+            f"as root, PostgreSQL runs as the user nobody, who can enter neither {self._directory} nor /tmp: "
+            "run as another user, or let others enter one of the folders"
+        )
 
-    def _hand_over(self, *paths: Path) -> None:
+    def _chown(self, *paths: Path) -> None:
         if self._uid is not None and self._gid is not None:
             for path in paths:
                 os.chown(path, self._uid, self._gid)
@@ -247,7 +249,7 @@ class PostgresServer:
             "--no-sync",
             "--no-instructions",
         ]  # fmt: skip
-        made = subprocess.run(
+        initdb = subprocess.run(
             command,
             cwd=home,
             env=self._environment(home),
@@ -260,9 +262,9 @@ class PostgresServer:
             extra_groups=self._groups,
         )
         password_file.unlink()
-        if made.returncode != 0:
+        if initdb.returncode != 0:
             raise RehearsalError(
-                f"initdb of PostgreSQL {self.installation.major} failed: {_last_words(made.stdout + made.stderr)}"
+                f"initdb of PostgreSQL {self.installation.major} failed: {_tail(initdb.stdout + initdb.stderr)}"
             )
         settings = dict(self._settings)
         if self._tls:
@@ -277,7 +279,7 @@ class PostgresServer:
     def _spawn(self, home: Path, port: int) -> subprocess.Popen[bytes]:
         with (home / "log").open("wb") as log:
             return subprocess.Popen(
-                tied(
+                die_with_parent(
                     [str(self._programs / "postgres"), "-D", str(home / "data"), "-p", str(port)],
                     "interrupt",
                     leftovers=home,
@@ -287,7 +289,7 @@ class PostgresServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C at the terminal is for the story, which stops the server when its turn comes.
+                # Ctrl-C in the terminal must reach this process only, which then stops the server.
                 start_new_session=True,
                 user=self._uid,
                 group=self._gid,
@@ -295,8 +297,8 @@ class PostgresServer:
             )
 
     def _wait_until_ready(self) -> bool:
-        """Wait for the server's own word in its log: a port that answers may be somebody else's."""
-        assert self._process is not None  # noqa: S101 - called right after _spawn
+        """Wait for the message in the server's log: another process might be listening on the port."""
+        assert self._process is not None  # noqa: S101 - set by the caller
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             if "ready to accept connections" in self.log:
@@ -305,7 +307,7 @@ class PostgresServer:
         return False
 
     def _environment(self, home: Path) -> dict[str, str]:
-        """A clean environment: PG* variables or a locale of the developer's shell must not change the server."""
+        """An environment without the PG* variables and the locale of the developer's shell."""
         return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": str(home), "TMPDIR": str(home / "tmp")}
 
 
@@ -316,19 +318,21 @@ def _free_port() -> int:
 
 
 def _quoted(value: str) -> str:
-    """A value for postgresql.conf, where a backslash escapes and a quote is doubled."""
+    """Quote a value for postgresql.conf."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _run(connection: pg8000.native.Connection, template: str, *values: str) -> None:
-    """Run a statement that takes no parameters, after the server itself has quoted the values into it."""
-    holders = ", ".join(f"CAST(:v{number} AS text)" for number in range(len(values)))
+    """Run a statement that takes no parameters; the server itself quotes the values, with format()."""
+    placeholders = ", ".join(f"CAST(:v{number} AS text)" for number in range(len(values)))
     bound = {f"v{number}": value for number, value in enumerate(values)}
-    rows = connection.run(f"SELECT pg_catalog.format(CAST(:template AS text), {holders})", template=template, **bound)
+    rows = connection.run(
+        f"SELECT pg_catalog.format(CAST(:template AS text), {placeholders})", template=template, **bound
+    )
     assert rows is not None  # noqa: S101 - a SELECT has rows
     connection.run(rows[0][0])
 
 
-def _last_words(log: str) -> str:
-    """The last lines as one: the cause mostly stands before the line that says FATAL."""
-    return " | ".join([line.strip() for line in log.splitlines() if line.strip()][-3:]) or "it said nothing"
+def _tail(log: str) -> str:
+    """The last lines as one line: the cause usually precedes the line that says FATAL."""
+    return " | ".join([line.strip() for line in log.splitlines() if line.strip()][-3:]) or "no output"

@@ -1,18 +1,15 @@
-"""TLS for a PostgreSQL server that was built without it, as strict as what RDS does.
+"""TLS for a PostgreSQL server that was built without it: as strict as on RDS.
 
-`CertificateAuthority` makes a CA and certificates that pass Python's VERIFY_X509_STRICT. `TlsFront` stands before a
-plain server: it answers PostgreSQL's SSLRequest, ends TLS and passes the bytes on. Who comes without TLS is refused in
-PostgreSQL's own words, as with `rds.force_ssl`. A cancel request, which PostgreSQL accepts without TLS, is passed on.
+`CertificateAuthority` issues certificates that pass Python's VERIFY_X509_STRICT. `TlsTerminator` listens in front of a
+plain server, answers PostgreSQL's SSLRequest and forwards the decrypted bytes. It rejects clients without TLS with
+PostgreSQL's own message, as `rds.force_ssl` does, and forwards cancel requests, which need no TLS.
 
-Not imitated: TLS from the first byte (`sslnegotiation=direct`), client certificates, channel binding.
-
-This module must know nothing of what goes through it but the first message.
+Not supported: TLS from the first byte (`sslnegotiation=direct`), client certificates, channel binding.
 """
 
 import asyncio
 import contextlib
 import datetime
-import ipaddress
 import socket
 import ssl
 import struct
@@ -21,98 +18,61 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import trustme
 
-from ..errors import RehearsalError
+from ..protocol import (
+    CANCEL_REQUEST,
+    GSS_REQUEST,
+    MAX_STARTUP_PACKET_LENGTH,
+    SSL_REQUEST,
+    FatalError,
+    startup_parameters,
+)
 
-__all__ = ["CertificateAuthority", "TlsFront"]
+__all__ = ["CertificateAuthority", "TlsTerminator"]
 
 HOST = "127.0.0.1"
-_DAY = datetime.timedelta(days=1)
 
 
 class CertificateAuthority:
-    """A certificate authority whose key never leaves this process.
+    """A certificate authority whose key stays in this process.
 
     Attributes:
-        certificate: the PEM file that clients trust (`sslrootcert`).
+        certificate: the PEM file that clients trust (libpq's `sslrootcert`).
     """
 
-    def __init__(self, directory: Path, *, name: str = "cdk-pinsafe rehearsal CA") -> None:
-        """Make the authority, and write its certificate into `directory`."""
+    def __init__(self, directory: Path, *, name: str = "cdk-pinsafe local CA") -> None:
+        """Create the authority and write its certificate to `directory`."""
         self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._authority = trustme.CA(path_length=0, organization_name="cdk-pinsafe", organization_unit_name=name)
         self._issued = 0
-        now = datetime.datetime.now(datetime.UTC)
-        self._certificate = (
-            x509.CertificateBuilder()
-            .subject_name(self._name)
-            .issuer_name(self._name)
-            .public_key(self._key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + 7 * _DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(certificate_authority=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
         directory.mkdir(parents=True, exist_ok=True)
         self.certificate = directory / "ca.pem"
-        self.certificate.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        self._authority.cert_pem.write_to_path(self.certificate)
 
     def issue(self, *names: str, not_after: datetime.datetime | None = None) -> tuple[Path, Path]:
-        """Issue a server certificate for host names and IP addresses; return its files: certificate, key.
+        """Issue a server certificate and return its files: certificate, key.
 
         Args:
-            names: what clients call the server, such as `localhost` or `127.0.0.1`.
-            not_after: when it ends; by default with the authority. A time in the past gives an expired certificate, for
-                tests.
+            names: the server's host names and IP addresses, such as `localhost` or `127.0.0.1`.
+            not_after: when it expires; by default with the authority. A time in the past gives an expired certificate.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
-        end = not_after or self._certificate.not_valid_after_utc
-        authority_key = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(min(self._certificate.not_valid_before_utc, end - _DAY))
-            .not_valid_after(end)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(certificate_authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority_key), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
-        )
+        issued = self._authority.issue_cert(*names, not_after=not_after)
         self._issued += 1
         certificate_file = self._directory / f"server-{self._issued}.crt"
         key_file = self._directory / f"server-{self._issued}.key"
-        certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        issued.cert_chain_pems[0].write_to_path(certificate_file)
         key_file.touch(mode=0o600)
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        issued.private_key_pem.write_to_path(key_file)
         return certificate_file, key_file
 
 
-class TlsFront:
-    """A TLS end for the plain PostgreSQL server at `target`. A context manager; it runs in a thread of its own.
+class TlsTerminator:
+    """Terminates TLS in front of a plain PostgreSQL server. A context manager; runs in its own thread.
 
     Attributes:
         host: always 127.0.0.1.
-        port: the free port that clients connect to.
+        port: the port that clients connect to.
     """
 
     def __init__(self, target_host: str, target_port: int, certificate: Path, key: Path) -> None:
@@ -125,7 +85,7 @@ class TlsFront:
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=f"tls-front-{self.port}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"tls-{self.port}", daemon=True)
         self._serving: asyncio.Task[None] | None = None
         self._started = threading.Event()
 
@@ -139,12 +99,12 @@ class TlsFront:
         self.stop()
 
     def start(self) -> None:
-        """Begin to serve; connections made before this wait in the listener's queue."""
+        """Start to serve. Connections made earlier wait in the listener's backlog."""
         self._thread.start()
         self._started.wait()
 
     def stop(self) -> None:
-        """Close the listener and every connection, and end the thread."""
+        """Close the listener and all connections, and end the thread."""
         if self._serving is not None:
             self._loop.call_soon_threadsafe(self._serving.cancel)
             self._thread.join()
@@ -172,65 +132,59 @@ class TlsFront:
             await asyncio.gather(*connections, return_exceptions=True)
 
 
-# The first message's codes (PostgreSQL's src/include/libpq/pqcomm.h): each stands where a start-up message has its
-# protocol version.
-_SSL_REQUEST = 80877103
-_GSS_REQUEST = 80877104
-_CANCEL_REQUEST = 80877102
-_LONGEST_START_UP = 10_000  # MAX_STARTUP_PACKET_LENGTH: the server refuses longer ones, so nobody makes us hold them
 _CHUNK = 65_536
-_PATIENCE = 15.0
+_TIMEOUT = 15.0
 
 
 async def _serve_client(client: socket.socket, target: tuple[str, int], context: ssl.SSLContext) -> None:
-    """Serve one connection from its first byte to its end."""
+    """Serve one connection."""
     try:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if await asyncio.wait_for(_negotiate(client, target), _PATIENCE):
-            await _pass_on(client, target, context)
-    except (OSError, ssl.SSLError, TimeoutError, RehearsalError, asyncio.IncompleteReadError):
-        pass  # the client broke off, lied or was slow; there is nobody to tell
+        if await asyncio.wait_for(_negotiate(client, target), _TIMEOUT):
+            await _forward(client, target, context)
+    except (OSError, ssl.SSLError, TimeoutError, asyncio.IncompleteReadError):
+        pass  # the client disconnected, was too slow or broke the protocol: the connection is closed either way
     finally:
         client.close()
 
 
 async def _negotiate(client: socket.socket, target: tuple[str, int]) -> bool:
-    """Read first messages until the client asks for TLS (true) or has got its answer (false).
+    """Read start-up packets until the client requests TLS (true) or was answered in full (false).
 
-    Exactly one message is read, never more: what a client, or somebody between, sends ahead in plain text must not pass
-    for TLS data.
+    This reads exactly one packet at a time: bytes that a client, or an attacker in between, sends ahead in plain text
+    must not be taken for TLS data.
     """
     loop = asyncio.get_running_loop()
-    for _ in range(3):  # at most: GSS refused, then SSL; a client that goes on asking is none
+    for _ in range(3):  # GSSENCRequest, SSLRequest and a start-up message, at most one each
         head = await _read(client, 8)
         length, code = struct.unpack("!ii", head)
-        if not 8 <= length <= _LONGEST_START_UP:
+        if not 8 <= length <= MAX_STARTUP_PACKET_LENGTH:
             return False
-        if code == _SSL_REQUEST and length == 8:
+        if code == SSL_REQUEST and length == 8:
             await loop.sock_sendall(client, b"S")
             return True
-        if code == _GSS_REQUEST and length == 8:
+        if code == GSS_REQUEST and length == 8:
             await loop.sock_sendall(client, b"N")
             continue
         body = await _read(client, length - 8)
-        if code == _CANCEL_REQUEST:
+        if code == CANCEL_REQUEST:
             await _send_alone(target, head + body)
         else:
-            await loop.sock_sendall(client, _refusal(body))
+            await loop.sock_sendall(client, _rejection(body).response())
         return False
     return False
 
 
-async def _pass_on(client: socket.socket, target: tuple[str, int], context: ssl.SSLContext) -> None:
-    """End TLS with the client, and copy bytes both ways until either side closes; then close both."""
+async def _forward(client: socket.socket, target: tuple[str, int], context: ssl.SSLContext) -> None:
+    """Terminate TLS and copy bytes both ways until either side closes; then close both."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_CHUNK)
     transport, protocol = await loop.connect_accepted_socket(
         lambda: asyncio.StreamReaderProtocol(reader),
         client,
         ssl=context,
-        ssl_handshake_timeout=_PATIENCE,
+        ssl_handshake_timeout=_TIMEOUT,
         ssl_shutdown_timeout=1.0,
     )
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
@@ -245,13 +199,12 @@ async def _pass_on(client: socket.socket, target: tuple[str, int], context: ssl.
                 copy.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
     finally:
-        for end in (writer, server_writer):
-            if end is not None:
-                end.close()
-        for end in (writer, server_writer):
-            if end is not None:
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+        ends = [end for end in (writer, server_writer) if end is not None]
+        for end in ends:
+            end.close()
+        for end in ends:
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -272,7 +225,7 @@ async def _read(client: socket.socket, length: int) -> bytes:
 
 
 async def _send_alone(target: tuple[str, int], message: bytes) -> None:
-    """Send a message that is a connection of its own, and wait until the server has closed it."""
+    """Send a message on its own connection, and wait until the server closes that."""
     reader, writer = await asyncio.open_connection(*target)
     writer.write(message)
     await writer.drain()
@@ -281,40 +234,13 @@ async def _send_alone(target: tuple[str, int], message: bytes) -> None:
     await writer.wait_closed()
 
 
-def _refusal(start_up: bytes) -> bytes:
-    """An ErrorResponse like the one of a server that takes TLS only. `start_up` is the start-up message after its
-    version.
-    """
-    fields = start_up.rstrip(b"\0").split(b"\0")
-    given = dict(zip(fields[::2], fields[1::2], strict=False))
-    user = given.get(b"user", b"")
-    database = given.get(b"database", user)
-    message = b'no pg_hba.conf entry for host "%s", user "%s", database "%s", no encryption' % (
-        HOST.encode(),
-        user,
-        database,
-    )
-    parts = (b"SFATAL", b"VFATAL", b"C28000", b"M" + message)
-    body = b"".join(part + b"\0" for part in parts) + b"\0"
-    return b"E" + struct.pack("!i", len(body) + 4) + body
-
-
-def _key_usage(*, certificate_authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=certificate_authority,
-        crl_sign=certificate_authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
+def _rejection(body: bytes) -> FatalError:
+    """The error of a server that accepts TLS only, for the body of a start-up message."""
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+        given = startup_parameters(body)
+    except FatalError as malformed:
+        return malformed
+    user = given.get("user", "")
+    database = given.get("database", user)
+    text = f'no pg_hba.conf entry for host "{HOST}", user "{user}", database "{database}", no encryption'
+    return FatalError("28000", text)

@@ -1,1 +1,1 @@
-"""Reads the logs of RDS Proxy: what pins, how often, since when, who sends it, and what to do about it."""
+"""``pinsafe logs``: reads RDS Proxy's logs and reports what pins, how often, since when, who sends it, and remedies."""

@@ -1,7 +1,7 @@
-"""A log group of CloudWatch Logs, page by page, by the user's own AWS configuration. Gives blocks of plain lines.
+"""Reads a log group of CloudWatch Logs with the user's AWS configuration; yields blocks of plain lines.
 
-CloudWatch is asked for lines with the word `pinned` only: it looks through the rest itself, which spares most of the
-transfer; so the rest is not counted. boto3 is imported here, and nowhere else in this room.
+The request's filter selects lines with the word `pinned`: this avoids most of the transfer, but other lines are not
+counted. Only this module of the package imports boto3.
 """
 
 import re
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS", "events", "parse_time"]
 
 EVENTS: Final = 1_000_000
-"""Events after which reading ends with a note."""
+"""The number of events after which reading ends with a note."""
 _PATTERN: Final = "pinned"
 _AGO: Final = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """A moment: so long ago (`30m`, `2h`, `7d`, `1w`), or a time of ISO 8601, UTC unless it says otherwise.
+    """Parse an age (`30m`, `2h`, `7d`, `1w`) or a time in ISO 8601 (UTC by default).
 
     Raises:
         LogsError: it is neither.
@@ -50,13 +50,13 @@ def events(
 
     Args:
         group: its name, as `/aws/rds/proxy/orders`.
-        since: the first moment.
-        until: the last.
-        notes: gets a line if there were more events than `EVENTS`.
-        on_page: told the bytes of each page.
+        since: start of the time range.
+        until: end of the time range.
+        notes: receives a line if there are more events than `EVENTS`.
+        on_page: called with the number of bytes of each page.
 
     Raises:
-        LogsError: AWS refused or could not be reached; the message says what to do.
+        LogsError: AWS denied the request or cannot be reached; the message says what to do.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -81,12 +81,12 @@ def events(
                 notes.append(f"only the first {taken:,} lines were read: give --since and --until a shorter span")
                 return
     except ClientError as error:
-        raise LogsError(_refusal(error.response["Error"], group)) from None
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that cannot be, as of an empty region
-        raise LogsError(f"CloudWatch Logs cannot be asked: {_short(error)}: {_CONFIGURE}") from None
+        raise LogsError(_failure(error.response["Error"], group)) from None
+    except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint, as of an empty region
+        raise LogsError(f"CloudWatch Logs cannot be read: {_short(error)}: {_CONFIGURE}") from None
 
 
-_CONFIGURE: Final = "see to AWS_PROFILE, AWS_REGION and `aws sts get-caller-identity`"
+_CONFIGURE: Final = "check AWS_PROFILE, AWS_REGION and `aws sts get-caller-identity`"
 
 
 def _client() -> "CloudWatchLogsClient":
@@ -100,17 +100,17 @@ def _milliseconds(when: datetime) -> int:
     return max(0, int(when.timestamp() * 1000))
 
 
-def _refusal(error: Any, group: str) -> str:
+def _failure(error: Any, group: str) -> str:
     code = error.get("Code", "")
     message = _short(error.get("Message", ""))
     if code == "ResourceNotFoundException":
         return (
-            f"there is no log group {group!r} in this account and region: RDS Proxy's is named /aws/rds/proxy/ and the "
-            f"proxy's name; {_CONFIGURE}"
+            f"there is no log group {group!r} in this account and region: RDS Proxy's is /aws/rds/proxy/<proxy name>; "
+            f"{_CONFIGURE}"
         )
     if code.startswith("AccessDenied"):
-        return f"AWS refused to read {group!r}: allow logs:FilterLogEvents on it: {message}"
-    return f"CloudWatch Logs refused to read {group!r}: {code}: {message}: {_CONFIGURE}"
+        return f"access to {group!r} is denied: allow logs:FilterLogEvents on it: {message}"
+    return f"CloudWatch Logs failed to read {group!r}: {code}: {message}: {_CONFIGURE}"
 
 
 def _short(text: object) -> str:

@@ -1,15 +1,15 @@
-"""The forms in which log lines are exported, made into plain lines. Knows nothing of what the lines say.
+"""Converts the formats of exported logs to plain lines. Knows nothing of the lines' content.
 
-Plain lines pass through untouched, whatever a tool put before them (`aws logs tail` a time and a stream's name, an
-export to S3 a time). Two forms are unpacked, told apart by how the input begins:
+Plain lines are not changed; a tool may have put something before them (`aws logs tail` a time and a stream's name, an
+export to S3 a time). Two formats are converted, recognized by the beginning of the input:
 
-- JSON: one object a line, the answer of `aws logs filter-log-events` or `get-log-events`, results of Logs Insights,
-  what a subscription delivers; truncated or strung together without line ends, too. Each `message` becomes a line, and
-  each text that begins as the proxy's lines do, as `--query 'events[].message'` gives them.
+- JSON: an object per line, the output of `aws logs filter-log-events` or `get-log-events`, results of Logs Insights,
+  records of a subscription; also truncated, or concatenated without line breaks. Each `message` becomes a line, and so
+  does each string that begins like a line of the proxy, as from `--query 'events[].message'`.
 - CSV with a column `message` or `@message`, as the console downloads it.
 
-UTF-16, which Windows PowerShell's `>` writes, is made UTF-8 before.
-A message without a time of its own gets that of its event.
+UTF-16, which Windows PowerShell's `>` writes, is converted to UTF-8 first.
+A message without a time gets the time of its event.
 """
 
 import codecs
@@ -23,7 +23,7 @@ from typing import Final
 __all__ = ["as_line", "as_lines"]
 
 TAIL_LIMIT: Final = 1024 * 1024
-"""Bytes without the end of a message after which it is given up."""
+"""The longest message in bytes; a longer one is skipped."""
 
 _JSON_START: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{|\[\s*[\[{\]"])')
 _CSV_START: Final = re.compile(
@@ -38,12 +38,12 @@ _MESSAGE: Final = re.compile(
 )
 _BEGINNING: Final = 4096
 _KEY_LENGTH: Final = 256
-"""Bytes that may stand between the beginning of a match and its message."""
+"""Bytes between the beginning of a match and its message, at most."""
 _STARTS_WITH_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 def as_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text as blocks of plain lines."""
+    """Convert blocks of text to blocks of plain lines."""
     first = b""
     while len(first) < _BEGINNING and (block := next(blocks, b"")):
         first += block
@@ -59,7 +59,7 @@ def as_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def as_line(message: str, milliseconds: int | None) -> bytes:
-    """A message as one line, with the time of its event where it has none itself."""
+    """A message as one line, with the time of its event if it has none."""
     text = message.replace("\r", " ").replace("\n", " ").strip()
     if milliseconds is not None and not _STARTS_WITH_TIME.match(text):
         try:
@@ -86,7 +86,7 @@ def _from_json(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield b"".join(lines)
         text = text[end:]
         if len(text) > TAIL_LIMIT:
-            if not any_message:  # some other JSON: its lines are passed on, to be counted as what they are
+            if not any_message:  # other JSON: its lines are counted as unknown
                 yield from _chain(text, blocks)
                 return
             text = text[-_KEY_LENGTH:]
@@ -98,7 +98,7 @@ def _json_line(found: "re.Match[bytes]") -> bytes:
     text = (found["text"] if found["line"] is None else found["line"]).decode("utf-8", "replace")
     try:
         message = json.loads(f'"{text}"', strict=False)
-    except ValueError:  # an escape that JSON does not know
+    except ValueError:  # an invalid escape
         message = text
     time = found["time"]
     return as_line(message, None if time is None else int(time) * (1 if len(time) > 11 else 1000))
@@ -111,7 +111,7 @@ def _from_csv(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
         try:
             for row in csv.reader(lines):
                 yield as_line(row[column] if column < len(row) else ",".join(row), None)
-        except csv.Error:  # a field without an end
+        except csv.Error:  # an unterminated field
             continue
         return
 

@@ -1,8 +1,7 @@
-"""What a scan found, as facts to show: rows of conditions, digests and clients, and what to do about them.
+"""The result of a scan for the reports: rows of conditions, digests and clients, with remedies.
 
-The one place where counts meet the knowledge of :mod:`cdk_pinsafe.pinning`. Text from the log is hostile: whatever is
-not printable, terminal escapes and bidirectional marks included, is written as an escape here, once for all outputs.
-Knows nothing of how it is shown.
+Combines the counts with :mod:`cdk_pinsafe.pinning`. Text from the log is untrusted: unprintable characters, such as
+terminal escapes and bidirectional controls, are replaced by escapes here, for all outputs. Knows nothing of formats.
 """
 
 from collections.abc import Sequence
@@ -12,31 +11,31 @@ from typing import Final
 from ..pinning.clients import Client, Pins, recognise
 from ..pinning.conditions import REASON_PARSE, Condition, Evidence, condition
 from ..pinning.remedies import movable
-from ..pinning.statements import Finding, analyse
-from .distinct import Distinct
+from ..pinning.statements import StatementFinding, analyse
+from .aggregation import WIDTHS, Group, GroupKey
+from .cardinality import DistinctCounter
 from .scan import Lines, Scanner
-from .tally import WIDTHS, Group, Key
 
-__all__ = ["Chart", "Clients", "ConditionRow", "Connections", "DigestRow", "Report", "Setting", "build"]
+__all__ = ["Chart", "Clients", "ConditionRow", "Connections", "DigestRow", "LogReport", "Setting", "build"]
 
 Value = str | tuple[str, ...]
 COLUMNS: Final = 120
 """Bars of the chart, at most."""
 
-_UNTOLD_TITLE: Final = "Not told by the log"
-_UNTOLD_REMEDY: Final = (
+_UNKNOWN_TITLE: Final = "Not in the log"
+_UNKNOWN_REMEDY: Final = (
     "switch on enhanced logging (EnhancedLogging.ALWAYS keeps it on), and read the log again: then most lines have a "
     "digest"
 )
 _PARSE_TITLE: Final = "Parse message"
 _PARSE_REMEDY: Final = (
-    "none is needed now: since November 2023 the proxy multiplexes the extended query protocol, which pinned before"
+    "none is needed: since November 2023 the proxy multiplexes the extended query protocol, which pinned before"
 )
 
 
 @dataclass(frozen=True)
 class Connections:
-    """How many client connections: exactly, or estimated, with a standard error of 2.2 %."""
+    """A number of client connections: exact, or an estimate with a standard error of 2.2 %."""
 
     count: int
     exact: bool
@@ -47,9 +46,9 @@ class Chart:
     """The time axis that all rows share.
 
     Attributes:
-        start: Seconds since 1970 at which the first bar begins; None if no pin has a time.
+        start: Start of the first bar in seconds since 1970; None if no pin has a time.
         width: Seconds of a bar.
-        bars: How many there are.
+        bars: Number of bars.
     """
 
     start: int | None
@@ -62,12 +61,12 @@ class ConditionRow:
     """Pins of one condition.
 
     Attributes:
-        id: The condition's; None where the log does not tell.
+        id: The condition's id; None if it is not known from the log.
         title: For people.
         count: Pins.
         bars: Pins by bar of the chart.
         evidence: How well it is known that this pins.
-        sources: Links to what says so.
+        sources: Links to the sources.
     """
 
     id: str | None
@@ -80,20 +79,20 @@ class ConditionRow:
 
 @dataclass(frozen=True)
 class DigestRow:
-    """Pins of one digest, or of one reason where the log has no digest.
+    """Pins of one digest, or of one reason if the log has no digest.
 
     Attributes:
-        condition: Id of the first condition that it meets; None where the log does not tell.
+        condition: Id of the first condition that it meets; None if it is not known from the log.
         conditions: Ids of all.
         title: The first condition's title.
-        digest: Normalised SQL, cut to 1,000 characters.
+        digest: Normalized SQL, truncated to 1,000 characters.
         reason: As logged.
-        folded: Whether this is a condition's rarest digests, which were too many to keep apart.
+        folded: Whether these are a condition's rarest digests, combined.
         count: Pins.
-        joined: Pins of these whose digest stood on an announcement of the same client connection: inferred.
+        joined: Pins with the digest of an announcement of the same client connection (inferred).
         first: Seconds since 1970.
         last: Seconds since 1970.
-        connections: Different client connections.
+        connections: Distinct client connections.
         bars: Pins by bar of the chart.
         clients: Names of the clients that are known to send this.
         remedies: What to do.
@@ -119,7 +118,7 @@ class DigestRow:
 
 @dataclass(frozen=True)
 class Clients:
-    """Clients of the catalogue that are known to send some of the digests; several, where they send the same."""
+    """Clients of the catalogue that are known to send some of the digests; several if they send the same."""
 
     clients: tuple[Client, ...]
     count: int
@@ -128,12 +127,12 @@ class Clients:
 
 @dataclass(frozen=True)
 class Setting:
-    """A parameter that clients set, and that the database may hold instead.
+    """A parameter that clients set, and that can be set in the database instead.
 
     Attributes:
         name: In lower case.
         value: Text, or a tuple of names for a list; None if it is not known: the proxy logs `$1` for it.
-        origin: Where the value is from; empty if it is not known.
+        origin: The source of the value; empty if the value is not known.
         count: Pins of digests that set it.
     """
 
@@ -144,26 +143,26 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that is to be shown.
+class LogReport:
+    """The content of a report.
 
     Attributes:
-        inputs: Names of what was read.
+        inputs: Names of the inputs.
         bytes: Bytes read, as stored.
-        lines: How many lines of which kind there were.
-        only_pins: Whether CloudWatch was asked for lines about pins alone.
-        first: Seconds since 1970 at which the log begins, or from when on it was asked for.
-        last: Where it ends.
+        lines: Lines by kind.
+        only_pins: Whether only lines about pins were requested from CloudWatch.
+        first: Start of the log, or of the requested time range, in seconds since 1970.
+        last: End of the log or of the time range.
         pins: Pins, each counted once.
         connections: Client connections that were pinned.
         joined: Pins whose digest was found by client connection.
         chart: The time axis.
         conditions: The most frequent first.
-        digests: The most frequent first; the rest of each condition at the end.
+        digests: The most frequent first; each condition's folded digests last.
         clients: The most frequent first.
         settings: The most frequent first.
-        folded: Digests that were too many to keep apart, at least.
-        notes: What went wrong while reading.
+        folded: Minimum number of folded digests.
+        notes: Problems while reading.
     """
 
     inputs: tuple[str, ...]
@@ -185,7 +184,7 @@ class Report:
 
     @property
     def busiest(self) -> tuple[int, int] | None:
-        """When the bar with the most pins begins, in seconds since 1970, and its pins."""
+        """The start of the bar with the most pins, in seconds since 1970, and its pins."""
         if self.chart.start is None:
             return None
         totals = [sum(bars) for bars in zip(*(row.bars for row in self.conditions), strict=True)]
@@ -200,28 +199,28 @@ def build(
     size: int,
     notes: Sequence[str] = (),
     span: tuple[int, int] | None = None,
-) -> Report:
-    """The report of a scan that is finished.
+) -> LogReport:
+    """The report of a finished scan.
 
     Args:
-        scanner: it.
-        inputs: names of what was read.
-        size: bytes that were read.
-        notes: what went wrong while reading.
-        span: the time that CloudWatch was asked for, in seconds since 1970; then only lines about pins were read.
+        scanner: the scanner.
+        inputs: names of the inputs.
+        size: number of bytes read.
+        notes: problems while reading.
+        span: the time range requested from CloudWatch, in seconds since 1970; then only lines about pins were read.
     """
     groups = sorted(
-        (group for group in scanner.tally.groups.values() if group.count),
+        (group for group in scanner.aggregation.groups.values() if group.count),
         key=lambda group: (group.key.folded, -group.count, group.key.conditions, group.key.digest or group.key.reason),
     )
     first, last = span or _span(scanner.lines, groups)
-    chart = _chart(groups, first, last, scanner.tally.width)
-    rows = [_digest_row(group, chart, scanner.tally.width) for group in groups]
-    everyone = Distinct()
+    chart = _chart(groups, first, last, scanner.aggregation.width)
+    rows = [_digest_row(group, chart, scanner.aggregation.width) for group in groups]
+    connections = DistinctCounter()
     for group in groups:
-        everyone.merge(group.connections)
+        connections.merge(group.connections)
     pins = sum(group.count for group in groups)
-    return Report(
+    return LogReport(
         inputs=tuple(_printable(name) for name in inputs),
         bytes=size,
         lines=_printable_lines(scanner.lines),
@@ -229,19 +228,19 @@ def build(
         first=first,
         last=last,
         pins=pins,
-        connections=_connections(everyone, pins),
+        connections=_connections(connections, pins),
         joined=sum(group.joined for group in groups),
         chart=chart,
         conditions=_condition_rows(rows),
         digests=tuple(rows),
         clients=_clients(groups),
         settings=_settings(groups),
-        folded=scanner.tally.folded,
+        folded=scanner.aggregation.folded,
         notes=tuple(_printable(note) for note in notes),
     )
 
 
-def _connections(distinct: Distinct, pins: int) -> Connections:
+def _connections(distinct: DistinctCounter, pins: int) -> Connections:
     return Connections(min(distinct.count, pins), distinct.exact)
 
 
@@ -254,25 +253,25 @@ def _span(lines: Lines, groups: list[Group]) -> tuple[int | None, int | None]:
     return min(starts, default=None), max(ends, default=None)
 
 
-def _chart(groups: list[Group], first: int | None, last: int | None, tallied: int) -> Chart:
+def _chart(groups: list[Group], first: int | None, last: int | None, bucket_width: int) -> Chart:
     buckets = [bucket for group in groups for bucket in group.buckets]
     if not buckets or first is None or last is None:
         return Chart(None, WIDTHS[0], 0)
-    low, high = min(first, min(buckets) * tallied), max(last, max(buckets) * tallied)
-    fitting = (width for width in WIDTHS if width >= tallied and high // width - low // width < COLUMNS)
+    low, high = min(first, min(buckets) * bucket_width), max(last, max(buckets) * bucket_width)
+    fitting = (width for width in WIDTHS if width >= bucket_width and high // width - low // width < COLUMNS)
     width = next(fitting, WIDTHS[-1])
     return Chart(low // width * width, width, high // width - low // width + 1)
 
 
-def _bars(group: Group, chart: Chart, tallied: int) -> tuple[int, ...]:
+def _bars(group: Group, chart: Chart, bucket_width: int) -> tuple[int, ...]:
     bars = [0] * chart.bars
     if chart.start is not None:
         for bucket, count in group.buckets.items():
-            bars[(bucket * tallied - chart.start) // chart.width] += count
+            bars[(bucket * bucket_width - chart.start) // chart.width] += count
     return tuple(bars)
 
 
-def _digest_row(group: Group, chart: Chart, tallied: int) -> DigestRow:
+def _digest_row(group: Group, chart: Chart, bucket_width: int) -> DigestRow:
     key = group.key
     first = condition(key.conditions[0]) if key.conditions else None
     title, remedies, evidence = _knowledge(key, first, _findings(key))
@@ -288,7 +287,7 @@ def _digest_row(group: Group, chart: Chart, tallied: int) -> DigestRow:
         first=group.first,
         last=group.last,
         connections=_connections(group.connections, group.count),
-        bars=_bars(group, chart, tallied),
+        bars=_bars(group, chart, bucket_width),
         clients=tuple(client.name for client in recognise(key.digest or "")),
         remedies=remedies,
         evidence=evidence,
@@ -296,18 +295,18 @@ def _digest_row(group: Group, chart: Chart, tallied: int) -> DigestRow:
 
 
 def _knowledge(
-    key: Key, first: Condition | None, findings: Sequence[Finding]
+    key: GroupKey, first: Condition | None, findings: Sequence[StatementFinding]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Title, remedies and evidence."""
     if first is None:
         if REASON_PARSE in key.reason:
             return _PARSE_TITLE, (_PARSE_REMEDY,), (str(Evidence.DOCUMENTED), str(Evidence.MEASURED))
-        return _UNTOLD_TITLE, (_UNTOLD_REMEDY,), ()
+        return _UNKNOWN_TITLE, (_UNKNOWN_REMEDY,), ()
     remedies = dict.fromkeys(_printable(finding.remedy) for finding in findings) or {first.remedy: None}
     return first.title, tuple(remedies), tuple(str(one) for one in first.evidence)
 
 
-def _findings(key: Key) -> tuple[Finding, ...]:
+def _findings(key: GroupKey) -> tuple[StatementFinding, ...]:
     return analyse(key.digest).findings if key.digest else ()
 
 
@@ -359,22 +358,22 @@ def _settings(groups: list[Group]) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def _set_by(key: Key) -> dict[str, dict[Value, str]]:
-    """The parameters that a digest sets and a database may hold: for each the values that are known, and from where."""
+def _set_by(key: GroupKey) -> dict[str, dict[Value, str]]:
+    """The parameters that a digest sets and that a database can hold: their known values, each with its origin."""
     if key.digest is None:
         return {}
     found: dict[str, dict[Value, str]] = {}
     for finding in analyse(key.digest).findings:
         for name, value in finding.settings.items():
             found[name] = {} if value is None else {value: "as logged"}
-    untold = {name for name, known in found.items() if not known}
+    without_value = {name for name, known in found.items() if not known}
     clients = recognise(key.digest)
-    # The values of one that must be told to send it are its user's; where several send it, they would be a guess.
+    # A client that sends this only if configured sends its user's values.
     for client in clients if all(client.pins is Pins.YES for client in clients) else ():
         for statement in client.statements:
             for finding in analyse(statement).findings:
                 for name, value in finding.settings.items():
-                    if value is not None and name in untold:
+                    if value is not None and name in without_value:
                         found[name][value] = f"what {client.name} sends by default"
     return {name: known for name, known in found.items() if movable(name)}
 
@@ -385,7 +384,7 @@ def _printable_lines(lines: Lines) -> Lines:
 
 
 def _printable(text: str) -> str:
-    # Not cdk_pinsafe.terminal's U+FFFD: what was logged can still be told, in JSON and on the page, too.
+    # Not cdk_pinsafe.terminal's U+FFFD: an escape shows what was logged, also in JSON and HTML.
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -1,4 +1,4 @@
-"""Runs a reading from beginning to end: input, progress, output."""
+"""The command ``pinsafe logs``: input, progress, output."""
 
 import contextlib
 import gc
@@ -12,7 +12,7 @@ from typing import TextIO
 
 from ..errors import LogsError
 from .formats import as_lines
-from .report import Report, build
+from .report import LogReport, build
 from .scan import Scanner
 from .sources import find_sources
 
@@ -31,38 +31,38 @@ def run(
     output_format: str = "text",
     output: str | None = None,
 ) -> int:
-    """Read, write the report, and return the exit status: 0 if nothing was pinned, 1 if something was.
+    """Read, write the report, and return the exit status: 0 without pins, 1 with pins.
 
     Args:
-        files: names of files, folders or `-`; none if a log group is read.
+        files: names of files and folders, or `-`; empty if a log group is read.
         log_group: name of a log group of CloudWatch Logs.
-        since: from when on the log group is read, as for `cloudwatch.parse_time`; by default the last hour.
-        until: until when; by default now.
+        since: start of the log group's time range, as in `cloudwatch.parse_time`. Default: one hour ago.
+        until: end of the time range. Default: now.
         output_format: `text`, `json` or `html`.
         output: a file to write to instead of standard output.
 
     Raises:
-        LogsError: the arguments contradict each other, or something cannot be read or written.
+        LogsError: the arguments contradict each other, or an input or the output cannot be used.
     """
     if bool(files) == bool(log_group):
         raise LogsError("name log files, - for standard input, or --log-group, and not both")
     if not log_group and (since or until):
         raise LogsError("--since and --until are for --log-group: files are read whole")
-    if output and not os.access(Path(output).parent, os.W_OK):  # known before what may be a long reading
-        raise LogsError(f"cannot write {output!r}: its folder is missing or not for this user to write: name another")
+    if output and not os.access(Path(output).parent, os.W_OK):  # checked before a long run
+        raise LogsError(f"cannot write {output!r}: its folder is missing or not writable: name another")
     report = read_log_group(log_group, since or _SINCE, until) if log_group else read_files(tuple(files))
     with _written_to(output) as stream:
         _writer(output_format)(report, stream)
     return PINNED if report.pins else CLEAN
 
 
-def read_files(names: Sequence[str]) -> Report:
+def read_files(names: Sequence[str]) -> LogReport:
     """The report of files."""
     sources = find_sources(tuple(names))
     scanner = Scanner()
     read = 0
     total = sum(source.size or 0 for source in sources) if all(source.size is not None for source in sources) else None
-    with _progress(total) as advance, _without_collections():
+    with _progress(total) as advance, _without_gc():
 
         def on_read(count: int) -> None:
             nonlocal read
@@ -76,7 +76,7 @@ def read_files(names: Sequence[str]) -> Report:
     return build(scanner, inputs=[source.name for source in sources], size=read, notes=notes)
 
 
-def read_log_group(group: str, since: str, until: str | None = None) -> Report:
+def read_log_group(group: str, since: str, until: str | None = None) -> LogReport:
     """The report of a log group."""
     from .cloudwatch import events, parse_time
 
@@ -100,16 +100,16 @@ def read_log_group(group: str, since: str, until: str | None = None) -> Report:
     return build(scanner, inputs=[group], size=read, notes=notes, span=span)
 
 
-def _writer(output_format: str) -> Callable[[Report, TextIO], None]:
+def _writer(output_format: str) -> Callable[[LogReport, TextIO], None]:
     if output_format == "json":
-        from .as_json import write_json
+        from .json_report import write_json
 
         return write_json
     if output_format == "html":
-        from .page import write_html
+        from .html_report import write_html
 
         return write_html
-    from .text import write_text
+    from .text_report import write_text
 
     return write_text
 
@@ -117,7 +117,7 @@ def _writer(output_format: str) -> Callable[[Report, TextIO], None]:
 @contextlib.contextmanager
 def _written_to(output: str | None) -> Iterator[TextIO]:
     if output is None:
-        # Characters that the terminal's encoding does not have are written as escapes.
+        # Characters that the terminal's encoding lacks are written as escapes.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         yield sys.stdout
@@ -126,12 +126,12 @@ def _written_to(output: str | None) -> Iterator[TextIO]:
         with Path(output).open("w", encoding="utf-8", errors="backslashreplace") as stream:
             yield stream
     except OSError as error:
-        raise LogsError(f"cannot write {output!r}: {error.strerror}: name a file that this user may write") from None
+        raise LogsError(f"cannot write {output!r}: {error.strerror}: name a writable file") from None
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """Counting leaves no circles behind; to look for some among all that was imported took a twentieth of the time."""
+def _without_gc() -> Iterator[None]:
+    """Disable the cyclic garbage collector while scanning: no cycles are created, and it took 5 % of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -143,7 +143,7 @@ def _without_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[int], object]]:
-    """Shows bytes read on standard error, where that is a terminal; gives what is to be told of them."""
+    """Show progress on standard error if it is a terminal; yields a function to call with the bytes read."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,7 +1,7 @@
-"""Where log text comes from: files, folders, gzip, standard input. Gives blocks of bytes; knows nothing of lines.
+"""Reads files, folders, gzip and standard input as blocks of bytes. Knows nothing of lines.
 
-What cannot be opened is an error before anything is read. What breaks while it is read (a truncated gzip file, a disk
-that fails) ends that source with a note; what came before it counts.
+A file that cannot be opened is an error before anything is read. An error while reading (a truncated gzip file, a
+failing disk) ends that source with a note; the data before it counts.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from ..errors import LogsError
 __all__ = ["Source", "find_sources"]
 
 BLOCK: Final = 1024 * 1024
-"""Bytes that are read at once: with less, what each block costs shows; with more, it leaves a processor's caches."""
+"""Bytes to read at once: with less, the cost per block is noticeable; more does not fit into the processor's caches."""
 STDIN: Final = "-"
 _GZIP: Final = b"\x1f\x8b"
 
@@ -29,10 +29,10 @@ class Source:
     """One input.
 
     Attributes:
-        name: As the user would write it.
+        name: As the user writes it.
         path: The file; None is standard input.
-        size: Bytes on disk, for progress; None where nobody knows.
-        notes: What went wrong while it was read, a line each.
+        size: Bytes on disk, for progress; None if not known.
+        notes: Problems while reading, a line each.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
     def blocks(self, on_read: Callable[[int], object] = lambda _: None) -> Iterator[bytes]:
-        """The text, inflated where it is gzip.
+        """The text, decompressed if it is gzip.
 
         Args:
-            on_read: told the number of bytes on disk after each read.
+            on_read: called after each read with the number of bytes on disk.
         """
         try:
             with self._open() as file:
@@ -60,26 +60,26 @@ class Source:
         return self.path.open("rb", buffering=0)
 
     def _inflated(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
-        """All members of a gzip file: `cat a.gz b.gz` makes a file of two."""
+        """Decompress all members of a gzip file: `cat a.gz b.gz` makes a file of two."""
         inflator = zlib.decompressobj(wbits=31)
         try:
             for data in _chain(first, raw):
                 while data:
                     if inflator.eof:
-                        if not data.startswith(_GZIP):  # padding, which gzip ignores too
+                        if not data.startswith(_GZIP):  # padding, which gzip ignores
                             return
                         inflator = zlib.decompressobj(wbits=31)
                     yield inflator.decompress(data, BLOCK)
                     data = inflator.unconsumed_tail or inflator.unused_data
         except zlib.error as error:
-            self.notes.append(f"{self.name} is damaged from here on, which was left out: {error}")
+            self.notes.append(f"{self.name} is damaged, and was read up to the damage: {error}")
             return
         if not inflator.eof:
             self.notes.append(f"{self.name} is truncated: its gzip stream has no end")
 
 
 def find_sources(names: tuple[str, ...]) -> list[Source]:
-    """The inputs of these names: files, `-` for standard input, and folders for the files in them, in their order.
+    """The sources of these names in order: files, `-` for standard input, and folders for all files in them.
 
     Raises:
         LogsError: one is missing, cannot be opened, or is a folder without files.
@@ -108,11 +108,11 @@ def _openable(path: Path) -> Source:
         size = path.stat().st_size if path.is_file() else None
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-        if not os.access(path, os.R_OK):  # not by opening it: a pipe (`<(zcat …)`) can be opened only once
+        if not os.access(path, os.R_OK):  # does not open it: a pipe (`<(zcat …)`) can be opened only once
             raise PermissionError(errno.EACCES, "Permission denied")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LogsError(f"cannot read {str(path)!r}: {reason}: name a file that this user may read") from None
+        raise LogsError(f"cannot read {str(path)!r}: {reason}: name a readable file") from None
     return Source(str(path), path, size)
 
 

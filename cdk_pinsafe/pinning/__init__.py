@@ -1,5 +1,5 @@
-"""Knowledge: what pins a session of RDS Proxy, what it looks like in SQL and in logs, which clients do it.
+"""What pins a session of RDS Proxy, in SQL and in logs, and which clients send it.
 
-Data first: :mod:`.conditions` and :mod:`.clients` are tables and import no third party. :mod:`.statements` finds the
-conditions in SQL, by PostgreSQL's own parser; :mod:`.log_lines` reads and writes the proxy's log lines.
+:mod:`.conditions` and :mod:`.clients` are tables, without third-party imports. :mod:`.statements` finds the conditions
+in SQL with PostgreSQL's parser; :mod:`.log_lines` parses and writes the proxy's log lines.
 """

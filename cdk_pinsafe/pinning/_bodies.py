@@ -1,7 +1,7 @@
-"""What a routine's body leaves behind in the session, beyond the transaction of the client that calls it.
+"""Session state that a routine's body leaves after the transaction of the client that calls it.
 
-RDS Proxy does not look into bodies, so none of this pins: the connection goes to its next client as it is. Judged by
-the body's tokens, as PL/pgSQL is no SQL for the parser. Offsets are bytes of the body.
+RDS Proxy does not look into bodies, so none of this pins: the connection's next client gets this state. This module
+reads the body's tokens, because the parser does not accept PL/pgSQL. Offsets are bytes of the body.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from . import _parser
 from ._parser import RefusedError, Token
 
-STATEMENT_STARTS: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
-"""Kinds of tokens after which a statement of a body begins; "" is the body's own start."""
+TOKENS_BEFORE_STATEMENT: Final = frozenset({"", "ASCII_59", "BEGIN_P", "THEN", "ELSE", "LOOP", "ATOMIC"})
+"""Kinds of tokens after which a statement of a body begins; "" is the body's start."""
 
 _LOCKS: Final = frozenset(
     {"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared"}
@@ -23,7 +23,7 @@ _NOTHING: Final = frozenset({"''", "null"})
 
 
 class _Set(NamedTuple):
-    """A session-level SET or set_config: of which parameter (None: not told), and whether only to take a value away."""
+    """A session-level SET or set_config: its parameter (None if not known), and whether it only removes a value."""
 
     start: int
     end: int
@@ -32,10 +32,10 @@ class _Set(NamedTuple):
 
 
 def leaks(body: str) -> Iterator[tuple[int, int, str]]:
-    """Each thing that stays: where it starts and ends, and a clause about it, as ``leaves app.tenant set``.
+    """The state that a body leaves: its start and end, and a clause such as ``leaves app.tenant set``.
 
-    A setting that the body puts back itself (RESET, or a saved value) does not stay, nor a lock that it releases, nor a
-    temporary table that it drops.
+    Without settings that the body restores (by RESET, or a saved value), locks that it releases, and temporary tables
+    that it drops.
     """
     try:
         tokens = _parser.tokens(body)
@@ -129,7 +129,7 @@ class _Body:
         )
 
     def _is_call(self, index: int) -> bool:
-        """Whether a function of PostgreSQL's own is called here."""
+        """Whether this is a call of one of PostgreSQL's functions."""
         before = self._words[max(index - 2, 0) : index]
         is_own = before[-1:] != ["."] or before == ["pg_catalog", "."]
         return is_own and self._words[index + 1 : index + 2] == ["("]
@@ -155,7 +155,7 @@ class _Body:
 
     def _starts(self, word: str) -> Iterator[int]:
         for index, one in enumerate(self._words):
-            if one == word and (self._tokens[index - 1].kind if index else "") in STATEMENT_STARTS:
+            if one == word and (self._tokens[index - 1].kind if index else "") in TOKENS_BEFORE_STATEMENT:
                 yield index
 
     def _statement_end(self, index: int) -> int:

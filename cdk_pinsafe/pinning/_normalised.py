@@ -1,9 +1,9 @@
-"""A normalised statement, as RDS Proxy's log and ``pg_stat_statements`` have it, made SQL again.
+"""Restores SQL from a normalized statement, as in RDS Proxy's log and ``pg_stat_statements``.
 
-PostgreSQL writes $1, $2, … where its grammar saw a constant, and its grammar does not take a parameter back in each of
-these places: not for the string of ``SET NAMES`` or INTERVAL, not for a word such as READ in ``READ ONLY``. A constant
-is put there again, where the parser stops at the parameter, and stands only if PostgreSQL makes the same text of it
-when it normalises it. So nothing is guessed: a name that was never a constant, as in ``LISTEN $1``, stays refused.
+PostgreSQL replaces constants by $1, $2, …, but its grammar does not accept a parameter in each of these places: not for
+the string of ``SET NAMES`` or INTERVAL, nor for a word such as READ in ``READ ONLY``. Where the parser stops at a
+parameter, this module inserts a constant, and accepts the result only if PostgreSQL normalizes it to the same text. So
+nothing is guessed: a name that cannot be a constant, as in ``LISTEN $1``, is still rejected.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ _CONSTANTS: Final = (
     *((word, True) for word in ("read", "serializable", "repeatable", "not", "deferrable")),
     ("document", False),
 )
-"""Constants of PostgreSQL's grammar that it does not take a parameter for: any string, and words.
+"""Constants in places where PostgreSQL's grammar accepts no parameter: any string, and words.
 
-Each with whether it tells its value: of the modes of a transaction one word alone fits each place, but CONTENT may have
-stood where DOCUMENT does.
+Each with whether its value is known: each mode of a transaction is the only word that fits, but DOCUMENT can stand for
+CONTENT.
 """
 _MOST_PARSES: Final = 60
 
@@ -32,8 +32,8 @@ class Filled:
 
     Attributes:
         text: SQL.
-        values_known: Whether the constants are those that stood there.
-        places: Where each constant starts in ``text``, and by how many bytes it is longer than its parameter, in order.
+        values_known: Whether the constants are the original ones.
+        places: The start of each constant in ``text``, and by how many bytes it is longer than its parameter, in order.
     """
 
     text: str
@@ -41,19 +41,19 @@ class Filled:
     places: tuple[tuple[int, int], ...]
 
     def before(self, position: int) -> int:
-        """The byte of the normalised statement for one of ``text``."""
+        """The offset in the normalized statement of an offset in ``text``, in bytes."""
         return position - sum(longer for start, longer in self.places if start < position)
 
 
 def fill(sql: str, error: RefusedError) -> Filled | None:
-    """What a statement was before it was normalised, but for the values of strings.
+    """Restore a normalized statement, without the values of its strings.
 
     Args:
         sql: One statement.
-        error: Why the parser refuses it.
+        error: The parser's error.
 
     Returns:
-        None if PostgreSQL would normalise nothing to it that has constants in place of the parameters.
+        None if no statement with constants in place of the parameters is normalized to it.
     """
     for found in _fillings(Filled(sql, True, ()), error, iter(range(_MOST_PARSES))):
         if _shape(_parser.normalise(found.text)) == _shape(sql):
@@ -62,19 +62,19 @@ def fill(sql: str, error: RefusedError) -> Filled | None:
 
 
 def _fillings(sofar: Filled, error: RefusedError, parses: Iterator[int]) -> Iterator[Filled]:
-    """All that the parser accepts; from left to right, as it stops at one parameter after the other."""
+    """All fillings that the parser accepts; from left to right, because it stops at one parameter after the other."""
     if error.position is None:
         return
     start = len(sofar.text[: error.position].encode())
-    hole = next((token for token in _parser.tokens(sofar.text) if token.start == start), None)
-    if hole is None or hole.kind != "PARAM":
+    token = next((one for one in _parser.tokens(sofar.text) if one.start == start), None)
+    if token is None or token.kind != "PARAM":
         return
     data = sofar.text.encode()
     for constant, known in _CONSTANTS:
         if next(parses, None) is None:
             return
-        text = (data[:start] + constant.encode() + data[hole.end :]).decode()
-        longer = len(constant) - (hole.end - start)
+        text = (data[:start] + constant.encode() + data[token.end :]).decode()
+        longer = len(constant) - (token.end - start)
         filled = Filled(text, sofar.values_known and known, (*sofar.places, (start, longer)))
         try:
             _parser.parse(text)
@@ -85,7 +85,7 @@ def _fillings(sofar: Filled, error: RefusedError, parses: Iterator[int]) -> Iter
 
 
 def _shape(sql: str) -> list[str]:
-    """The tokens of a text, parameters without their numbers."""
+    """The tokens of a text, with parameters without their numbers."""
     data = sql.encode()
     return [
         "$" if token.kind == "PARAM" else data[token.start : token.end].decode().lower()

@@ -1,7 +1,7 @@
-"""PostgreSQL's own scanner and parser: the only place that touches postgast.
+"""PostgreSQL's scanner and parser; the only module that imports postgast.
 
-Offsets are bytes here, as libpg_query counts them, but for the position of an error, which PostgreSQL gives in
-characters (and postgast's documentation in bytes, wrongly). Texts must hold no NUL, at which C would stop reading.
+Offsets are bytes, as in libpg_query, except the position of an error, which PostgreSQL counts in characters (postgast's
+documentation says bytes, wrongly). Texts must contain no NUL, because C would stop reading there.
 """
 
 import re
@@ -16,7 +16,7 @@ from postgast.errors import check_error
 from postgast.native import lib
 
 Node: TypeAlias = Any
-"""A message of libpg_query's tree, whose classes are made at run time."""
+"""A message of libpg_query's tree; the classes are created at run time."""
 
 _MESSAGE: Final = FieldDescriptor.TYPE_MESSAGE
 _SMALL: Final = 16_384
@@ -24,7 +24,7 @@ _DEEPEST: Final = 10_000
 """Levels of nesting that are safe to parse: libpg_query overflowed a stack of 8 MB between 20,000 and 50,000 levels."""
 
 _COMMENT_DEPTH: Final = 1_000
-"""Comments within comments that are scanned: PostgreSQL's scanner takes time by the square of their number."""
+"""Nested comments that are scanned: PostgreSQL's scanner takes quadratic time."""
 
 _COMMENT_MARK: Final = re.compile(rb"/\*|\*/")
 _NUMBERS: Final = dict(postgast.pg_query_pb2.Token.items())
@@ -44,15 +44,15 @@ _FLAT: Final = frozenset(
         *("NULL_P", "TRUE_P", "FALSE_P", "DEFAULT"),
     )
 )
-"""Tokens of which any number may stand in a row without nesting: long lists of values are made of them.
+"""Tokens that do not nest, such as those of long lists of values.
 
-Nested parentheses do nest, but the parser refuses them itself at 10,000 levels.
+Parentheses do nest, but the parser itself rejects 10,000 levels.
 """
 _oversize = threading.Lock()
 
 
 class Token(NamedTuple):
-    """A token of PostgreSQL's scanner, by the name that its grammar has for it."""
+    """A token of PostgreSQL's scanner, with its name in PostgreSQL's grammar."""
 
     kind: str
     start: int
@@ -60,7 +60,7 @@ class Token(NamedTuple):
 
 
 class RefusedError(Exception):
-    """The scanner or the parser does not accept a text; ``position`` is a character of it, or None."""
+    """The scanner or the parser rejects a text; ``position`` is the offset in characters, or None."""
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ def parse(sql: str) -> Node:
     """The tree of one statement.
 
     Raises:
-        RefusedError: it is not one statement that PostgreSQL accepts, or too deeply nested to be parsed safely.
+        RefusedError: it is not one statement that PostgreSQL accepts, or it is nested too deeply to parse it safely.
     """
     if len(sql) > _SMALL and sum(token.token not in _FLAT for token in _scan(sql)) > _DEEPEST:
         raise RefusedError("it has too many operators to be parsed safely")
@@ -92,7 +92,7 @@ def parse(sql: str) -> Node:
 def tokens(sql: str) -> list[Token]:
     """The tokens of a text, without comments."""
     return [
-        # The scanner lets through characters that no statement has, such as {, under numbers without a name.
+        # The scanner accepts characters that no statement has, such as {, with numbers without a name.
         Token(_NAMES.get(token.token, f"ASCII_{token.token}"), token.start, token.end)
         for token in _scan(sql)
         if token.token not in _COMMENTS
@@ -100,13 +100,13 @@ def tokens(sql: str) -> list[Token]:
 
 
 def split(sql: bytes) -> Iterator[tuple[int, int]]:
-    """Where each statement starts and ends; one need not be a statement that the parser accepts.
+    """The start and end of each statement, even of those that the parser rejects.
 
-    libpg_query's own splitter is fast, but drops what it cannot make sense of, such as all after an unbalanced
-    parenthesis, and cuts bodies of BEGIN ATOMIC into pieces: those parts are split here, by the same tokens.
+    libpg_query's splitter is fast, but drops text after an unbalanced parenthesis, for example, and splits the bodies
+    of BEGIN ATOMIC: this function splits those parts by the same tokens.
 
     Raises:
-        RefusedError: the scanner stops, as in a string without its end.
+        RefusedError: the scanner fails, as in an unterminated string.
     """
     _check_comments(sql)
     if b"atomic" in sql.lower():
@@ -136,7 +136,7 @@ def normalise(sql: str) -> str:
 
 
 def unwrap(node: Node) -> Node:
-    """A node without the wrapper that says which kind it is."""
+    """A node without its wrapper."""
     if type(node).__name__ == "Node" and (which := node.WhichOneof("node")):
         return getattr(node, which)
     return node
@@ -159,7 +159,7 @@ def kind(node: Node) -> str:
 
 
 def choice(node: Node, field: str) -> str:
-    """The name of an enumeration's value in a node, as ``VAR_SET_VALUE``."""
+    """The name of an enum's value in a node, as ``VAR_SET_VALUE``."""
     values = node.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
     return str(values[getattr(node, field)].name)
 
@@ -182,7 +182,7 @@ def _scan(sql: str) -> Any:
 
 
 def _split_by_library(sql: bytes) -> list[tuple[int, int]]:
-    # postgast.split gives the texts only, and looking for them again could find a comment that reads alike.
+    # postgast.split returns the texts only, and a search for them could find a comment with the same text.
     result = lib.pg_query_split_with_scanner(sql)
     try:
         check_error(result)
@@ -200,7 +200,7 @@ def _split_by_library(sql: bytes) -> list[tuple[int, int]]:
 
 
 def _split_by_tokens(sql: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Splits a part of a text that begins and ends between tokens, as psql does."""
+    """Split a part of a text that begins and ends between tokens, as psql does."""
     depth = blocks = before = 0
     has_tokens = False
     piece = start
@@ -228,7 +228,7 @@ def _split_by_tokens(sql: bytes, start: int, end: int) -> Iterator[tuple[int, in
 
 
 def _parse_deep(sql: str) -> Node:
-    """Parses what is nested deeper than protobuf decodes by default, which 50 times ``||`` in a row are."""
+    """Parse text that is nested deeper than protobuf decodes by default, such as 50 times ``||`` in a row."""
     try:
         from google._upb._message import SetAllowOversizeProtos
     except ImportError:

@@ -1,4 +1,4 @@
-"""One statement's tree: what in it pins. Offsets are bytes of the statement's own text."""
+"""Finds what pins in the tree of one statement. Offsets are bytes of the statement."""
 
 import re
 from bisect import bisect_left
@@ -9,7 +9,7 @@ from typing import Final
 
 from ..settings import LIST_PARAMETERS
 from . import _parser
-from ._bodies import STATEMENT_STARTS, leaks
+from ._bodies import TOKENS_BEFORE_STATEMENT, leaks
 from ._parser import Node, RefusedError, Token
 from ._values import Value, elements
 from .conditions import COMMANDS, CONDITIONS, Evidence
@@ -36,12 +36,12 @@ _NAMES_ONLY: Final = frozenset(
         "ViewStmt",
     }
 )
-"""Statements that store the expressions in them for later."""
+"""Statements that store their expressions for later."""
 _OFFSET: Final = re.compile(r"([+-]?)(\d{1,2}):([0-5]\d)")
 _RELATION_OF: Final = {"CreateStmt": "relation", "CreateSeqStmt": "sequence", "ViewStmt": "view", "IntoClause": "rel"}
 
 STORED_NOTE: Final = (
-    "names {name} without calling it: AWS lists the call; whether the proxy tells the two apart is not known"
+    "names {name} without calling it: AWS lists the call; whether the proxy distinguishes them is not known"
 )
 BODY_NOTE: Final = (
     "RDS Proxy does not look into the body of a DO block, function or procedure (documented): {name} in it does not "
@@ -49,13 +49,13 @@ BODY_NOTE: Final = (
 )
 CONSTRAINTS_REMEDY: Final = "declare the constraints DEFERRABLE INITIALLY DEFERRED, which needs no SET"
 RESET_REMEDY: Final = "take it out of the client: a session that sends no SET has nothing to reset"
-# PL/pgSQL has an EXECUTE and a DECLARE of its own.
+# PL/pgSQL has its own EXECUTE and DECLARE.
 _BODY_STATEMENTS: Final = frozenset(command.upper() for command in COMMANDS - {"execute", "declare"})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something that pins; ``remedy`` and ``evidence`` where they are not its condition's."""
+    """A part that pins; ``remedy`` and ``evidence`` if they differ from its condition's."""
 
     condition: str
     start: int
@@ -68,7 +68,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something that is worth a word and does not pin, as far as is known."""
+    """A note on a part that does not pin, as far as is known."""
 
     start: int
     end: int
@@ -77,7 +77,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen in a statement: what pins, what is worth a word, what a routine that it creates leaves behind."""
+    """The result for a statement: parts that pin, notes, and session state that a routine created by it leaves."""
 
     found: list[Found] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Seen:
 
 
 def look(root: Node, text: str) -> Seen:
-    """What is seen in a statement, what pins in the order of its text."""
+    """Examine a statement; parts that pin are in the order of its text."""
     place = _Places(text)
     found: list[Found] = []
     remarks: list[Remark] = []
@@ -158,7 +158,7 @@ def _body(node: Node, place: "_Places") -> str:
 
 
 def _language(node: Node) -> str:
-    """A routine's language; SQL where none is named."""
+    """A routine's language; SQL if none is named."""
     for option in map(_parser.unwrap, node.options):
         if option.defname == "language":
             return str(_parser.unwrap(option.arg).sval).lower()
@@ -216,7 +216,7 @@ def _constant(node: Node) -> str | None:
 
 
 def _zone(interval: str | None) -> str | None:
-    """SET TIME ZONE INTERVAL's offset as a time zone's name: that which SHOW gives for it."""
+    """The time zone's name that SHOW returns for the offset of SET TIME ZONE INTERVAL."""
     found = _OFFSET.fullmatch(interval or "")
     if found is None:
         return None
@@ -228,7 +228,7 @@ def _zone(interval: str | None) -> str | None:
 
 
 class _Places:
-    """Where in a statement's text a part of its tree stands; its tokens are asked for once, and only then."""
+    """Maps parts of a statement's tree to places in its text; scans the text once, on demand."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -239,7 +239,7 @@ class _Places:
 
     @cached_property
     def _closing(self) -> dict[int, int]:
-        """The index of each opening parenthesis to that of its closing one."""
+        """The indexes of the closing parentheses by those of their opening ones."""
         pairs: dict[int, int] = {}
         opened: list[int] = []
         for index, token in enumerate(self.tokens):
@@ -254,7 +254,7 @@ class _Places:
         return self.tokens[0].start, self.tokens[-1].end
 
     def name(self, position: int) -> tuple[int, int]:
-        """A name, with what qualifies it."""
+        """A qualified name."""
         return position, self.tokens[self._name_end(position)].end
 
     def call(self, position: int) -> tuple[int, int]:
@@ -268,7 +268,7 @@ class _Places:
         return next((token.start for token in earlier if token.kind == kind), None)
 
     def inside(self, body: str, start: int, end: int) -> tuple[int, int]:
-        """A part of a routine's body, which stands verbatim in the statement if it is dollar-quoted; else all of it."""
+        """A part of a routine's body if it is dollar-quoted, otherwise the whole statement."""
         data, wanted = self.text.encode(), body.encode()
         for token in self.tokens:
             if token.kind == "SCONST" and data[token.start : token.start + 1] == b"$":
@@ -289,7 +289,7 @@ class _Places:
 
 
 def _inside(body: str) -> str | None:
-    """What in a routine's body would pin as a client's statement, judged by its tokens alone; None if nothing."""
+    """The first token in a routine's body that would pin in a client's statement; None without one."""
     try:
         tokens = _parser.tokens(body)
     except RefusedError:
@@ -303,7 +303,7 @@ def _inside(body: str) -> str | None:
                 return name
         elif token.kind in ("TEMP", "TEMPORARY"):
             return "TEMP"
-        elif token.kind in _BODY_STATEMENTS and before in STATEMENT_STARTS:
+        elif token.kind in _BODY_STATEMENTS and before in TOKENS_BEFORE_STATEMENT:
             return data[token.start : token.end].decode().upper()
         before = token.kind
     return None

@@ -1,4 +1,4 @@
-"""Whether a database already holds the value that a SET gives; where that cannot be told, it does not."""
+"""Compares the value of a SET with the database's; unequal if it is not known."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _CASE_MATTERS: Final = frozenset(
         "lc_time",
     }
 )
-"""PostgreSQL's own parameters whose text is compared as it is; its other words are enumerations, in any case."""
+"""PostgreSQL's case-sensitive parameters; its other words are enum values, in any case."""
 _QUANTITY: Final = re.compile(r"([+-]?\d{1,30}(?:\.\d{0,30})?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?")
 _FACTORS: Final[Mapping[str, tuple[str, float]]] = {
     "us": ("time", 1),
@@ -40,14 +40,14 @@ _FACTORS: Final[Mapping[str, tuple[str, float]]] = {
     "TB": ("memory", 2**40),
 }
 _DATE_ORDER: Final = {"us": "mdy", "noneuro": "mdy", "noneuropean": "mdy", "euro": "dmy", "european": "dmy"}
-# Possessive, so that a long text that is no list is not tried in every way.
+# Possessive, so that a long text that is not a list does not cause backtracking.
 _ELEMENT: Final = re.compile(r'\s*+(?:"((?:[^"]|"")*+)"\s*+|([^,"]*+))(?:,|$)')
 
 
 def same(name: str, wanted: Value, held: str) -> bool:
-    """Whether ``wanted``, as a SET gives it, and ``held``, as PostgreSQL shows it, are one value of a parameter.
+    """Whether ``wanted``, from a SET, and ``held``, from PostgreSQL, are the same value of a parameter.
 
-    False where the texts alone cannot tell, as for ``65536`` and ``64MB``: a bare number is in the parameter's unit.
+    False if that is not known from the texts, as for ``65536`` and ``64MB``: a number without unit has the parameter's.
     """
     name = name.lower()
     if isinstance(wanted, tuple):
@@ -69,7 +69,7 @@ def same(name: str, wanted: Value, held: str) -> bool:
 
 
 def elements(text: str) -> list[str]:
-    """The names of a list parameter's text, unquoted: ``"$user", public`` gives ``["$user", "public"]``."""
+    """The unquoted names in a list parameter's text: ``["$user", "public"]`` for ``"$user", public``."""
     if not text.strip():
         return []
     names: list[str] = []

@@ -1,10 +1,10 @@
-"""What clients send by themselves, and how each is told to stop: one row for each driver, framework or pooler.
+"""What clients send by default and how to make them stop: one row for each driver, framework or pooler.
 
-Read in the clients' own sources at the versions named, unless a row's evidence says otherwise; none was tried against
-a real proxy by this project. Where the evidence is `local`, the client was driven through the emulator. A database
-default stops a pin only if the client then stops sending its SET.
+The rows come from the clients' own sources at the versions named, unless a row's evidence says otherwise; this project
+tried none against a real proxy. Where the evidence is `measured without AWS`, the client was run through the emulator.
+A database default prevents a pin only if the client then stops sending its SET.
 
-What some rows say depends on what the server reports of its parameters when a client connects: see :data:`REPORTS`.
+Some rows depend on the parameters that the server reports when a client connects: see :data:`PARAMETER_STATUS_CAVEAT`.
 """
 
 import re
@@ -13,32 +13,32 @@ from enum import StrEnum
 from typing import Final
 
 from ..errors import UnknownNameError
-from .conditions import Evidence, Limit
+from .conditions import Caveat, Evidence
 
 
 class Pins(StrEnum):
-    """Whether a client pins by what it sends of itself."""
+    """Whether a client pins by what it sends by default."""
 
     YES = "yes"
-    """By default, on each connection or in everyday use."""
+    """On each connection or in everyday use."""
     SOMETIMES = "sometimes"
-    """If the row says so, when configured or depending on what the server reports."""
+    """If it is configured so, or depending on what the server reports."""
     NO = "no"
     REFUSED = "refused"
-    """RDS Proxy refuses the connection (SQLSTATE 0A000) if the client is configured so."""
+    """If it is configured so, RDS Proxy refuses the connection (SQLSTATE 0A000)."""
 
 
 class Sender(StrEnum):
-    """What kind of program sends a statement, which decides what to do about a pin."""
+    """The kind of program that sends a statement, which decides what to do about a pin."""
 
     APPLICATION = "application"
-    """It belongs behind the proxy, so it must stop sending the statement."""
+    """It connects through the proxy, so it must not send the statement."""
     MIGRATION = "migration"
-    """A migration tool, which belongs past the proxy: its locks and settings span transactions."""
+    """A migration tool, which should connect directly, because its locks and settings span transactions."""
     DUMP = "dump"
-    """A dump while it is made or loaded, which belongs past the proxy."""
+    """A dump while it is made or loaded, which should connect directly."""
     PERSON = "person"
-    """A tool in a person's hands, such as psql, which belongs past the proxy."""
+    """An interactive tool such as psql, which should connect directly."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,24 @@ class Client:
     """A client, at the versions that were read.
 
     Attributes:
-        name: As people call it.
-        aliases: Other names that :func:`client` finds it by, in lower case.
-        language: The language it is for.
-        package: Its name in its language's registry; empty where it is a program.
-        versions: The versions that the row is about.
+        name: Its common name.
+        aliases: Other names for :func:`client`, in lower case.
+        language: Its programming language.
+        package: Its name in its language's registry; empty if it is a program.
+        versions: The versions that were read.
         sends: What it sends, and when.
         conditions: Ids of the conditions that this meets.
         pins: Whether that pins.
         evidence: How well that is known, best first.
-        source: Links to what says so.
-        settings: Parameters that the database can hold in place of what the client sends; empty where it cannot help.
-        switch: How the client is told not to send it.
+        source: Links to the sources.
+        settings: Parameters that the database can set in place of what the client sends; empty if that does not help.
+        opt_out: How to make the client not send it.
         statements: What it sends, as SQL.
-        marks: How those begin in the proxy's log, in the form of :func:`canonical`; empty where too many send the same.
-        by_reports: Whether it sends some of it only if the server reports something else at connect: see
-            :data:`REPORTS`.
-        sender: What kind of program it is.
+        digest_prefixes: Prefixes of these statements in the proxy's log, in the form of :func:`canonical`; empty if
+            other clients send the same.
+        depends_on_parameter_status: Whether it sends some of it only if the server reports another value at connect:
+            see :data:`PARAMETER_STATUS_CAVEAT`.
+        sender: The kind of program.
     """
 
     name: str
@@ -76,10 +77,10 @@ class Client:
     evidence: tuple[Evidence, ...]
     source: tuple[str, ...]
     settings: tuple[str, ...]
-    switch: str
+    opt_out: str
     statements: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
-    by_reports: bool = False
+    digest_prefixes: tuple[str, ...] = ()
+    depends_on_parameter_status: bool = False
     sender: Sender = Sender.APPLICATION
 
 
@@ -90,7 +91,7 @@ _LOCAL: Final = (Evidence.LOCAL,)
 _DOC_LOCAL: Final = (*_DOC, Evidence.LOCAL)
 _MEAS_LOCAL: Final = (*_MEAS, Evidence.LOCAL)
 
-REPORTS: Final = Limit(
+PARAMETER_STATUS_CAVEAT: Final = Caveat(
     id="parameter-reports",
     title="The server's reports of its parameters at connect (ParameterStatus)",
     text="decide whether some clients send a SET; whether RDS Proxy passes on every report is not established. Without "
@@ -99,7 +100,7 @@ REPORTS: Final = Limit(
     evidence=(Evidence.UNVERIFIED, Evidence.LOCAL),
     source=("https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC",),
 )
-"""What is not known of the server's reports."""
+"""What is not known of the server's ParameterStatus messages."""
 
 CLIENTS: Final[tuple[Client, ...]] = (
     Client(
@@ -115,14 +116,14 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/getlago/lago-api/pull/5979",),
         settings=("client_min_messages", "standard_conforming_strings", "intervalstyle", "timezone", "search_path"),
-        switch="none built in: patch configure_connection, or wait for 8.2",
+        opt_out="none built in: patch configure_connection, or wait for 8.2",
         statements=(
             "SET client_min_messages TO 'warning'",
             "SET standard_conforming_strings = on",
             "SET intervalstyle = iso_8601",
             "SET SESSION timezone TO 'UTC'",
         ),
-        marks=("set client_min_messages=$", "set intervalstyle=$", "set session timezone=$"),
+        digest_prefixes=("set client_min_messages=$", "set intervalstyle=$", "set session timezone=$"),
     ),
     Client(
         name="Rails 8.2",
@@ -136,10 +137,10 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_INF,
         source=("https://github.com/rails/rails/pull/57070",),
         settings=("timezone", "intervalstyle", "standard_conforming_strings"),
-        switch="min_messages: false, intervalstyle: false, standard_conforming_strings: false, "
+        opt_out="min_messages: false, intervalstyle: false, standard_conforming_strings: false, "
         "schema_search_path: false in database.yml",
         statements=("SET client_min_messages TO 'warning'",),
-        by_reports=True,
+        depends_on_parameter_status=True,
     ),
     Client(
         name="ruby-pg",
@@ -153,7 +154,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/ged/ruby-pg",),
         settings=("client_encoding",),
-        switch="Encoding.default_internal = nil",
+        opt_out="Encoding.default_internal = nil",
         statements=("SET client_encoding TO 'UTF8'",),
     ),
     Client(
@@ -169,13 +170,13 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://github.com/dimagi/open-chat-studio/issues/4176",),
         settings=("timezone",),
-        switch="DISABLE_SERVER_SIDE_CURSORS = True; neither assume_role nor options in DATABASES",
+        opt_out="DISABLE_SERVER_SIDE_CURSORS = True; neither assume_role nor options in DATABASES",
         statements=(
             "SELECT set_config('TimeZone', 'UTC', false)",
             'DECLARE "_django_curs_140042145613568_sync_7" NO SCROLL CURSOR WITH HOLD FOR SELECT 1',
         ),
-        marks=('declare "_django_curs_',),
-        by_reports=True,
+        digest_prefixes=('declare "_django_curs_',),
+        depends_on_parameter_status=True,
     ),
     Client(
         name="psycopg",
@@ -190,9 +191,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://github.com/psycopg/psycopg/issues/1105",),
         settings=(),
-        switch="prepare_threshold=None",
+        opt_out="prepare_threshold=None",
         statements=("DEALLOCATE ALL",),
-        marks=("deallocate all",),
+        digest_prefixes=("deallocate all",),
     ),
     Client(
         name="psycopg2",
@@ -206,10 +207,10 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC_LOCAL,
         source=("https://www.psycopg.org/docs/connection.html",),
         settings=("datestyle",),
-        switch="do not call reset()",
+        opt_out="do not call reset()",
         statements=("SET datestyle TO 'ISO'", "DISCARD ALL"),
-        marks=("set datestyle=$",),
-        by_reports=True,
+        digest_prefixes=("set datestyle=$",),
+        depends_on_parameter_status=True,
     ),
     Client(
         name="pg8000",
@@ -223,7 +224,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://codeberg.org/tlocke/pg8000",),
         settings=(),
-        switch="no extra start-up parameters",
+        opt_out="no extra start-up parameters",
     ),
     Client(
         name="asyncpg pool",
@@ -237,9 +238,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://github.com/MagicStack/asyncpg/issues/1153",),
         settings=(),
-        switch="create_pool(reset=…), from 0.30 on, with a coroutine function that does nothing",
+        opt_out="create_pool(reset=…), from 0.30 on, with a coroutine function that does nothing",
         statements=("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",),
-        marks=("select pg_advisory_unlock_all();close all;",),
+        digest_prefixes=("select pg_advisory_unlock_all();close all;",),
     ),
     Client(
         name="asyncpg type introspection",
@@ -254,12 +255,12 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
         settings=(),
-        switch="none that is public: a hook at connect that clears the connection's _server_caps.jit",
+        opt_out="none that is public: a hook at connect that clears the connection's _server_caps.jit",
         statements=(
             "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
             "SELECT set_config('jit', $1, false)",
         ),
-        marks=("select current_setting($)as cur,set_config($,$,$)as new",),
+        digest_prefixes=("select current_setting($)as cur,set_config($,$,$)as new",),
     ),
     Client(
         name="SQLAlchemy with psycopg",
@@ -273,7 +274,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://docs.sqlalchemy.org/en/20/core/pooling.html",),
         settings=(),
-        switch='connect_args={"prepare_threshold": None}',
+        opt_out='connect_args={"prepare_threshold": None}',
         statements=("DEALLOCATE ALL",),
     ),
     Client(
@@ -289,12 +290,12 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://richyen.com/postgres/2026/03/12/rds_proxy_pinning.html",),
         settings=(),
-        switch="a connect listener that clears asyncpg's _server_caps.jit",
+        opt_out="a connect listener that clears asyncpg's _server_caps.jit",
         statements=(
             "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
             "SELECT set_config('jit', $1, false)",
         ),
-        marks=("select current_setting($)as cur,set_config($,$,$)as new",),
+        digest_prefixes=("select current_setting($)as cur,set_config($,$,$)as new",),
     ),
     Client(
         name="SQLAlchemy Sequence",
@@ -308,7 +309,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC_LOCAL,
         source=("https://github.com/celery/celery/issues/10472",),
         settings=(),
-        switch="Identity() in place of Sequence()",
+        opt_out="Identity() in place of Sequence()",
         statements=("INSERT INTO celery_taskmeta (id, task_id) VALUES (nextval('task_id_sequence'), $1)",),
     ),
     Client(
@@ -323,12 +324,12 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/AmbitionEng/django-pghistory/issues/245",),
         settings=(),
-        switch="upgrade to 3.7",
+        opt_out="upgrade to 3.7",
         statements=(
             "SELECT set_config('pghistory.context_id', '1', true), "
             "set_config('pghistory.context_metadata', '{}', true); SELECT 1",
         ),
-        marks=("select set_config($,$,$),set_config($,$,$);",),
+        digest_prefixes=("select set_config($,$,$),set_config($,$,$);",),
     ),
     Client(
         name="pgjdbc before 42.7.5",
@@ -346,9 +347,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
             "https://jdbc.postgresql.org",
         ),
         settings=(),
-        switch="assumeMinServerVersion=9.0 in the URL",
+        opt_out="assumeMinServerVersion=9.0 in the URL",
         statements=("SET extra_float_digits = 3", "SET application_name = 'PostgreSQL JDBC Driver'"),
-        marks=("set extra_float_digits=$", "set application_name=$"),
+        digest_prefixes=("set extra_float_digits=$", "set application_name=$"),
     ),
     Client(
         name="pgjdbc 42.7.5 and later",
@@ -363,9 +364,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC,
         source=("https://jdbc.postgresql.org",),
         settings=(),
-        switch="assumeMinServerVersion=9.0 in the URL",
+        opt_out="assumeMinServerVersion=9.0 in the URL",
         statements=("SET application_name = 'PostgreSQL JDBC Driver'",),
-        marks=("set application_name=$",),
+        digest_prefixes=("set application_name=$",),
     ),
     Client(
         name="JDBC setTransactionIsolation, setSchema",
@@ -379,12 +380,12 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://github.com/prisma/orm/issues/5866",),
         settings=("default_transaction_isolation", "search_path"),
-        switch="do not call them; currentSchema in the URL",
+        opt_out="do not call them; currentSchema in the URL",
         statements=(
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION search_path TO 'app'",
         ),
-        marks=("set session characteristics as transaction ", "set session search_path=$"),
+        digest_prefixes=("set session characteristics as transaction ", "set session search_path=$"),
     ),
     Client(
         name="HikariCP",
@@ -398,7 +399,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC,
         source=("https://github.com/brettwooldridge/HikariCP",),
         settings=("default_transaction_isolation", "default_transaction_read_only", "search_path"),
-        switch="leave transactionIsolation, schema, readOnly and connectionInitSql unset",
+        opt_out="leave transactionIsolation, schema, readOnly and connectionInitSql unset",
         statements=("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",),
     ),
     Client(
@@ -413,9 +414,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/npgsql/npgsql/issues/3731",),
         settings=(),
-        switch="No Reset On Close=true in the connection string",
+        opt_out="No Reset On Close=true in the connection string",
         statements=("DISCARD ALL",),
-        marks=("discard all",),
+        digest_prefixes=("discard all",),
     ),
     Client(
         name="node-postgres",
@@ -430,7 +431,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://github.com/n8n-io/n8n/issues/25705",),
         settings=("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
-        switch="remove the options; query_timeout is the client's own",
+        opt_out="remove the options; query_timeout is the client's own",
     ),
     Client(
         name="Knex",
@@ -444,9 +445,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC_LOCAL,
         source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
         settings=("search_path",),
-        switch="drop searchPath",
+        opt_out="drop searchPath",
         statements=('set search_path to "app","public"',),
-        marks=("set search_path=$",),
+        digest_prefixes=("set search_path=$",),
     ),
     Client(
         name="Sequelize",
@@ -461,18 +462,18 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS_LOCAL,
         source=("https://medium.com/@andre.decamargo/rds-proxy-and-connection-pinning-d26efcadb53c",),
         settings=("client_min_messages", "timezone", "standard_conforming_strings"),
-        switch="dialectOptions.clientMinMessages: 'ignore', keepDefaultTimezone: true, "
+        opt_out="dialectOptions.clientMinMessages: 'ignore', keepDefaultTimezone: true, "
         "standardConformingStrings: false",
         statements=(
             "SET client_min_messages TO warning;SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE",
             "SET standard_conforming_strings=on;SET client_min_messages TO warning;"
             "SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE",
         ),
-        marks=(
+        digest_prefixes=(
             "set client_min_messages=$;set time zone",
             "set standard_conforming_strings=$;set client_min_messages=$",
         ),
-        by_reports=True,
+        depends_on_parameter_status=True,
     ),
     Client(
         name="TypeORM, Drizzle, Prisma adapter-pg",
@@ -486,9 +487,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_INF,
         source=("https://typeorm.io", "https://orm.drizzle.team", "https://www.prisma.io/docs"),
         settings=("default_transaction_isolation",),
-        switch="give transactions no isolation level",
+        opt_out="give transactions no isolation level",
         statements=("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",),
-        marks=("set transaction isolation level",),
+        digest_prefixes=("set transaction isolation level",),
     ),
     Client(
         name="Prisma Rust engine",
@@ -502,9 +503,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/prisma/prisma-engines/pull/5016",),
         settings=("search_path",),
-        switch="no pgbouncer=true in the URL",
+        opt_out="no pgbouncer=true in the URL",
         statements=("DEALLOCATE ALL",),
-        marks=("deallocate all",),
+        digest_prefixes=("deallocate all",),
     ),
     Client(
         name="Prisma Migrate",
@@ -518,9 +519,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC,
         source=("https://www.prisma.io/docs/orm/prisma-migrate/workflows/development-and-production#advisory-locking",),
         settings=(),
-        switch="directUrl with the database's own address, or PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK=1",
+        opt_out="directUrl with the database's own address, or PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK=1",
         statements=("SELECT pg_advisory_lock(72707369)",),
-        marks=("select pg_advisory_lock(72707369)",),
+        digest_prefixes=("select pg_advisory_lock(72707369)",),
         sender=Sender.MIGRATION,
     ),
     Client(
@@ -536,9 +537,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://github.com/kysely-org/kysely",),
         settings=(),
-        switch="connect it to the database itself",
+        opt_out="connect it to the database itself",
         statements=("select pg_advisory_lock(3853314791062309107)",),
-        marks=("select pg_advisory_lock(3853314791062309107)",),
+        digest_prefixes=("select pg_advisory_lock(3853314791062309107)",),
         sender=Sender.MIGRATION,
     ),
     Client(
@@ -553,9 +554,12 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://github.com/salsita/node-pg-migrate",),
         settings=(),
-        switch="connect it to the database itself, or --no-lock where one migrates alone",
+        opt_out="connect it to the database itself, or --no-lock where one migrates alone",
         statements=('SELECT pg_try_advisory_lock(7241865325823964) AS "lockObtained"',),
-        marks=("select pg_try_advisory_lock(7241865325823964)", 'select pg_try_advisory_lock($)as "lockobtained"'),
+        digest_prefixes=(
+            "select pg_try_advisory_lock(7241865325823964)",
+            'select pg_try_advisory_lock($)as "lockobtained"',
+        ),
         sender=Sender.MIGRATION,
     ),
     Client(
@@ -570,7 +574,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://github.com/porsager/postgres",),
         settings=(),
-        switch="no extra start-up parameters",
+        opt_out="no extra start-up parameters",
     ),
     Client(
         name="pgx, Postgrex",
@@ -584,7 +588,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_INF,
         source=("https://github.com/jackc/pgx/issues/1792",),
         settings=(),
-        switch="no extra start-up parameters",
+        opt_out="no extra start-up parameters",
     ),
     Client(
         name="sqlx",
@@ -598,7 +602,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC,
         source=("https://docs.rs/sqlx",),
         settings=(),
-        switch="no options(), which the proxy refuses",
+        opt_out="no options(), which the proxy refuses",
     ),
     Client(
         name="psql",
@@ -613,9 +617,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC_LOCAL,
         source=("https://www.postgresql.org/docs/16/app-psql.html",),
         settings=(),
-        switch="no FETCH_COUNT in ~/.psqlrc, or psql 17",
+        opt_out="no FETCH_COUNT in ~/.psqlrc, or psql 17",
         statements=("DECLARE _psql_cursor NO SCROLL CURSOR FOR\nSELECT 1",),
-        marks=("declare _psql_cursor ",),
+        digest_prefixes=("declare _psql_cursor ",),
         sender=Sender.PERSON,
     ),
     Client(
@@ -631,14 +635,14 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC_LOCAL,
         source=("https://www.postgresql.org/docs/current/app-pgdump.html",),
         settings=(),
-        switch="connect it to the database itself",
+        opt_out="connect it to the database itself",
         statements=(
             "SELECT pg_catalog.set_config('search_path', '', false);",
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
             "SET synchronize_seqscans TO off",
             "SET xmloption = content",
         ),
-        marks=("set synchronize_seqscans=$", "set xmloption=$"),
+        digest_prefixes=("set synchronize_seqscans=$", "set xmloption=$"),
         sender=Sender.DUMP,
     ),
     Client(
@@ -653,7 +657,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_LOCAL,
         source=("https://www.postgresql.org/docs/current/pgbench.html",),
         settings=(),
-        switch="no PGOPTIONS, which the proxy refuses",
+        opt_out="no PGOPTIONS, which the proxy refuses",
     ),
     Client(
         name="psqlODBC",
@@ -668,10 +672,10 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_MEAS,
         source=("https://github.com/postgresql-interfaces/psqlodbc/issues/143",),
         settings=("datestyle",),
-        switch="upgrade to 17.00.0007",
+        opt_out="upgrade to 17.00.0007",
         statements=("SET DateStyle = 'ISO';SET extra_float_digits = 2;SHOW transaction_isolation",),
-        marks=("set datestyle=$;set extra_float_digits=$",),
-        by_reports=True,
+        digest_prefixes=("set datestyle=$;set extra_float_digits=$",),
+        depends_on_parameter_status=True,
     ),
     Client(
         name="Laravel",
@@ -685,9 +689,9 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_DOC,
         source=("https://laravel.com/docs/database",),
         settings=("search_path",),
-        switch="remove the key search_path from config/database.php",
+        opt_out="remove the key search_path from config/database.php",
         statements=('set search_path to "public"',),
-        marks=("set search_path=$",),
+        digest_prefixes=("set search_path=$",),
     ),
     Client(
         name="PostgREST",
@@ -701,18 +705,18 @@ CLIENTS: Final[tuple[Client, ...]] = (
         evidence=_INF,
         source=("https://docs.postgrest.org/en/stable/references/transactions.html",),
         settings=(),
-        switch="connect it to the database itself; db-channel-enabled=false stops LISTEN only",
+        opt_out="connect it to the database itself; db-channel-enabled=false stops LISTEN only",
         statements=("SELECT set_config('search_path', $1, true), set_config('role', $2, true)", 'LISTEN "pgrst"'),
-        marks=('listen "pgrst"',),
+        digest_prefixes=('listen "pgrst"',),
     ),
 )
 
 
 def client(name: str) -> Client:
-    """The client of this name, alias or package, in any case.
+    """The client with this name, alias or package, in any case.
 
     Raises:
-        UnknownNameError: there is none; the message names those that come near.
+        UnknownNameError: there is none; the message names similar ones.
     """
     wanted = name[:80].strip().lower()
     for one in CLIENTS:
@@ -721,7 +725,7 @@ def client(name: str) -> Client:
     for one in CLIENTS:
         if wanted in one.package.lower().split(", "):
             return one
-    import difflib  # only a mistake pays for it
+    import difflib  # slow, and needed for the error only
 
     names = {spelt.lower(): one.name for one in CLIENTS for spelt in (one.name, *one.aliases)}
     near = difflib.get_close_matches(wanted, names, n=3) or [spelt for spelt in names if wanted and wanted in spelt][:3]
@@ -731,10 +735,10 @@ def client(name: str) -> Client:
 
 
 def senders(parameter: str) -> tuple[Client, ...]:
-    """The clients that are known to send a value of their own for a parameter, which beats the database's.
+    """The clients that are known to send a value for a parameter, which overrides the database's.
 
     Args:
-        parameter: Its name, in any case of letters.
+        parameter: Its name, in any case.
     """
     return tuple(one for one in CLIENTS if parameter.lower() in one.settings)
 
@@ -742,19 +746,21 @@ def senders(parameter: str) -> tuple[Client, ...]:
 def recognise(digest: str, *, each: bool = False) -> tuple[Client, ...]:
     """The clients that are known to send a statement.
 
-    The most telling mark decides; several clients that send the same are all named, and none if it is nobody's mark.
+    These are the clients with the longest matching prefix; there can be several, or none.
 
     Args:
-        digest: The text, as the proxy's log or ``pg_stat_statements`` shows it.
-        each: Whether what a client sends in one go is recorded statement by statement, as in ``pg_stat_statements``;
-            the proxy's log has it as one.
+        digest: The text, as in the proxy's log or ``pg_stat_statements``.
+        each: Whether statements that a client sends as one text are recorded one by one, as in ``pg_stat_statements``;
+            the proxy's log has them as one.
     """
     text = canonical(digest)
     best: list[Client] = []
     length = 0
     for one in CLIENTS:
-        marks = [part for mark in one.marks for part in mark.split(";") if part] if each else one.marks
-        longest = max((len(mark) for mark in marks if text.startswith(mark)), default=0)
+        prefixes = one.digest_prefixes
+        if each:
+            prefixes = tuple(part for prefix in prefixes for part in prefix.split(";") if part)
+        longest = max((len(prefix) for prefix in prefixes if text.startswith(prefix)), default=0)
         if longest > length:
             best, length = [], longest
         if longest and longest == length:

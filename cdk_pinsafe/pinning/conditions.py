@@ -1,8 +1,8 @@
 """What pins a PostgreSQL session of RDS Proxy: one table for the linter, the log reader, the emulator and the docs.
 
-Data first. Each row says what pins, what looks alike and is safe, what to write instead, and how well that is known:
-nothing here was tried on a real proxy by this project. Its examples are valid SQL and are the test cases of
-:mod:`.statements`. Knows nothing of a parser, of CDK or of a connection.
+A row has what pins, what is similar but safe, what to write instead, and the evidence: this project tried nothing on a
+real proxy. The examples are valid SQL, and the test cases of :mod:`.statements`. Knows nothing of a parser, CDK or
+connections.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import UnknownNameError
 
 STATEMENT_LIMIT: Final = 16_384
-"""Bytes of text, encoded as sent, above which a statement pins: AWS's "16 KB", as the proxy's log has it."""
+"""The longest statement in encoded bytes that does not pin: AWS's "16 KB", with the number from the proxy's log."""
 
 STARTUP_PARAMETERS: Final = (
     "application_name",
@@ -22,10 +22,7 @@ STARTUP_PARAMETERS: Final = (
     "extra_float_digits",
     "search_path",
 )
-"""Parameters that a client may give when it connects, in any case of letters: the proxy takes them without a pin.
-
-Measured, as the row of :data:`LIMITS` says that shows them.
-"""
+"""Start-up parameters that the proxy accepts without a pin, in any case; for the evidence see :data:`CAVEATS`."""
 
 
 class Evidence(StrEnum):
@@ -34,40 +31,40 @@ class Evidence(StrEnum):
     DOCUMENTED = "documented"
     """AWS's or the client's own documentation or source says so."""
     MEASURED = "measured"
-    """Somebody published a log or a metric of a real proxy."""
-    LOCAL = "local"
+    """A log or a metric of a real proxy was published."""
+    LOCAL = "measured without AWS"
     """Measured on PostgreSQL itself, or on a client through this project's emulator, without a real proxy."""
     INFERRED = "inferred"
-    """Follows from what is documented or measured, but was seen nowhere."""
+    """It follows from documentation or measurements, but was not observed."""
     CONFLICTING = "conflicting"
-    """Sources contradict each other, and no clean measurement settles it."""
+    """Sources contradict each other, and no measurement decides."""
     UNVERIFIED = "unverified"
-    """A guess that nothing supports or contradicts yet."""
+    """A guess without support or contradiction."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One row: an interaction that pins.
+    """An interaction that pins.
 
     Attributes:
         id: Stable name, as in ``-- pinsafe: ignore[set]``.
         title: A few words, in sentence case.
         pins: What pins.
-        safe: What looks alike and is safe, as far as is known.
+        safe: What is similar but safe, as far as is known.
         remedy: What to write instead.
-        log_reasons: Parts of the ``Reason:`` that the proxy was seen to log for it; empty where none was published.
+        log_reasons: Parts of the ``Reason:`` in published logs of it; empty if there are none.
         evidence: How well it is known that it pins, best first.
-        source: Links to what says so.
-        pinning_examples: SQL that meets this condition, each a whole statement.
-        safe_examples: SQL that looks alike and meets no condition.
+        source: Links to the sources.
+        pinning_examples: Statements that meet this condition.
+        safe_examples: Similar statements that meet no condition.
         commands: First words, in lower case, of statements that can meet it.
-        nodes: Nodes of PostgreSQL's parse tree that meet it wherever they are in a statement.
-        functions: Functions of ``pg_catalog`` a call of which meets it.
-        inferred_functions: More of them, for which that is inferred.
-        relations: Relations of ``pg_catalog`` a query of which meets it.
-        digest_starts: How the log's digest of such a statement begins, in lower case.
-        digest_starts_of_others: Beginnings that include one of ``digest_starts`` and belong to another condition.
-        digest_parts: What the digest of such a statement contains.
+        nodes: Nodes of PostgreSQL's parse tree that meet it anywhere in a statement.
+        functions: Functions of ``pg_catalog`` whose calls meet it.
+        inferred_functions: More such functions, for which that is inferred.
+        relations: Relations of ``pg_catalog`` whose queries meet it.
+        digest_starts: Prefixes of digests of such statements, in lower case.
+        digest_starts_of_others: Longer prefixes that belong to another condition.
+        digest_parts: Texts in digests of such statements.
     """
 
     id: str
@@ -90,21 +87,21 @@ class Condition:
     digest_parts: tuple[str, ...] = ()
 
     def is_named_by(self, digest: str) -> bool:
-        """Whether the words of a statement in lower case name this condition; for a statement that no longer parses."""
+        """Whether a digest that cannot be parsed meets this condition, by its words."""
         starts = digest.startswith(self.digest_starts) and not digest.startswith(self.digest_starts_of_others)
         return starts or any(part in digest for part in self.digest_parts)
 
 
 @dataclass(frozen=True)
-class Limit:
-    """What else to know of the proxy, and is no interaction that pins: what it does not see or take, what is not known.
+class Caveat:
+    """A fact on the proxy that is not an interaction that pins: what it does not check or accept, or what is not known.
 
     Attributes:
         id: Stable name.
         title: A few words, in sentence case.
-        text: What is said of it, so that it reads on from the title.
-        evidence: How well its parts are known, in their order.
-        source: Links to what says so; for what is in no list, to the list.
+        text: Continues the sentence that the title begins.
+        evidence: The evidence of its parts, in their order.
+        source: Links to the sources.
     """
 
     id: str
@@ -166,7 +163,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         id="set-local",
         title="SET LOCAL",
         pins="SET LOCAL: unresolved, treat it as pinning. AWS's PostgreSQL list says that SET commands pin, without an "
-        "exception, and a team reports that theirs did; AWS's exemption of SET LOCAL stands under MySQL",
+        "exception, and a team reports that theirs did; AWS exempts SET LOCAL for MySQL only",
         safe="BEGIN with the transaction's own modes",
         remedy="move it into the database (DatabaseSettings) where one value suits all; otherwise keep it, and measure",
         log_reasons=(),
@@ -180,9 +177,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         id="set-transaction",
         title="SET TRANSACTION and SET CONSTRAINTS",
-        pins="SET TRANSACTION and SET CONSTRAINTS, being SET commands by their name",
+        pins="SET TRANSACTION and SET CONSTRAINTS, which are SET commands by their names",
         safe="the same modes in BEGIN or START TRANSACTION; constraints that are declared INITIALLY DEFERRED",
-        remedy="write the modes into BEGIN, or let the database say default_transaction_isolation",
+        remedy="write the modes into BEGIN, or set default_transaction_isolation in the database",
         log_reasons=(),
         evidence=(Evidence.INFERRED,),
         source=(AWS_PINNING,),
@@ -226,8 +223,8 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="Statements over 16 KB",
         pins=f"a statement whose text is longer than {STATEMENT_LIMIT} bytes (not characters), before its parameters "
         "are bound",
-        safe="the same values as bound parameters: they are no part of the text",
-        remedy="bind the values, as one array say (= ANY ($1), unnest($1)), or send several smaller statements",
+        safe="the same values as bound parameters: they are not part of the text",
+        remedy="bind the values, for example as one array (= ANY ($1), unnest($1)), or send several smaller statements",
         log_reasons=(REASON_OVERSIZED,),
         evidence=(Evidence.DOCUMENTED, Evidence.MEASURED),
         source=(
@@ -241,7 +238,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         id="sql-prepare",
         title="PREPARE, EXECUTE, DEALLOCATE",
-        pins="prepared statements that are managed in SQL: PREPARE, EXECUTE (in EXPLAIN and CREATE TABLE AS, too) and "
+        pins="prepared statements that are managed in SQL: PREPARE, EXECUTE (also in EXPLAIN and CREATE TABLE AS) and "
         "DEALLOCATE",
         safe="prepared statements of the extended query protocol, named or unnamed, which drivers use and the proxy "
         "multiplexes since November 2023; PREPARE TRANSACTION is not in the list",
@@ -314,7 +311,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         id="temp-object",
         title="Temporary tables, sequences, views",
-        pins="creating a temporary table, sequence or view, in whatever form: TEMP, TEMPORARY, the schema pg_temp, "
+        pins="creating a temporary table, sequence or view in any form: TEMP, TEMPORARY, the schema pg_temp, "
         "SELECT … INTO TEMP, CREATE TEMP TABLE AS; no exception for ON COMMIT DROP is documented",
         safe="common table expressions, unlogged tables, subqueries",
         remedy="use a common table expression, or an unlogged table with a key for the client's rows",
@@ -342,9 +339,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         id="sequence",
         title="Sequence functions",
-        pins="nextval and setval in a statement of the client; currval and lastval by kinship",
-        safe="an identity column, or a column whose DEFAULT calls nextval, as the client's statement does not name it; "
-        "CREATE TABLE with such a DEFAULT, by inference, as it names the call without making it; RETURNING instead of "
+        pins="nextval and setval in a statement of the client; by inference currval and lastval",
+        safe="an identity column, or a column whose DEFAULT calls nextval, because the client's statement does not "
+        "name it; by inference CREATE TABLE with such a DEFAULT, because it does not call it; RETURNING instead of "
         "currval",
         remedy="let a column's default or GENERATED … AS IDENTITY draw the number, and read it with RETURNING",
         log_reasons=(),
@@ -369,7 +366,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         id="advisory-lock",
         title="Session-level advisory locks",
-        pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and pg_advisory_unlock and its kin",
+        pins="pg_advisory_lock, pg_try_advisory_lock, their _shared forms, and the pg_advisory_unlock functions",
         safe="the transaction-level locks: pg_advisory_xact_lock, pg_try_advisory_xact_lock and their _shared forms",
         remedy="within one transaction use pg_advisory_xact_lock, which its end releases; for a lock that is held "
         "longer, as by migration tools, connect to the database itself",
@@ -406,7 +403,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         title="LISTEN",
         pins="LISTEN on a channel",
         safe="NOTIFY, pg_notify(…) and UNLISTEN are in no list",
-        remedy="listen on a direct connection to the database, past the proxy",
+        remedy="listen on a direct connection to the database, not through the proxy",
         log_reasons=(),
         evidence=(Evidence.DOCUMENTED,),
         source=(AWS_PINNING,),
@@ -433,45 +430,45 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     ),
 )
 
-LIMITS: Final[tuple[Limit, ...]] = (
-    Limit(
+CAVEATS: Final[tuple[Caveat, ...]] = (
+    Caveat(
         id="bodies",
-        title="Bodies of functions and procedures, and by kinship of DO blocks",
-        text="are not looked into: nothing in them pins, and what they change in the session beyond the transaction "
-        "stays behind for the connection's next client",
+        title="Bodies of functions and procedures, and by inference of DO blocks",
+        text="are not checked: nothing in them pins, and the connection's next client gets what they change in the "
+        "session beyond the transaction",
         evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
         source=(AWS_PINNING,),
     ),
-    Limit(
+    Caveat(
         id="copy",
         title="COPY, and several statements sent as one text",
-        text="are in no list of what pins; the statements of such a text are judged here one by one",
+        text="are in no list of what pins; the statements of such a text are checked here one by one",
         evidence=(Evidence.UNVERIFIED,),
         source=(AWS_PINNING,),
     ),
-    Limit(
+    Caveat(
         id="startup-parameters",
         title="Start-up parameters",
-        text=f"that the proxy takes, without a pin, are {', '.join(STARTUP_PARAMETERS)}; any other refuses the "
-        "connection with SQLSTATE 0A000: options (as PGOPTIONS and -c make it), statement_timeout, jit, …; what a "
-        "client gives there beats the database's setting",
+        text=f"that the proxy accepts without a pin are {', '.join(STARTUP_PARAMETERS)}; with any other it refuses the "
+        "connection with SQLSTATE 0A000: options (from PGOPTIONS and -c), statement_timeout, jit, …; a client's "
+        "start-up parameter overrides the database's setting",
         evidence=(Evidence.MEASURED, Evidence.LOCAL),
         source=("https://github.com/n8n-io/n8n/issues/25705", "https://github.com/jackc/pgx/issues/1792"),
     ),
-    Limit(
+    Caveat(
         id="cancel",
         title="Cancelling a statement",
         text="from the client (CancelRequest, as Ctrl-C in psql and many drivers' timeouts send it) is not supported: "
-        "it runs on; statement_timeout, held by the database, ends it",
+        "the statement runs on; statement_timeout, set in the database, ends it",
         evidence=(Evidence.DOCUMENTED, Evidence.INFERRED),
         source=("https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html",),
     ),
-    Limit(
+    Caveat(
         id="wrong-results",
         title="Wrong results under load",
-        text="are reported: 600 clients at once, each with one parameter in a statement of its own, got 29 results "
-        "whose parameter was another statement's (extended query protocol, Aurora PostgreSQL 15, August 2024); whether "
-        "that is mended is not known",
+        text="are reported: 600 concurrent clients, each with one parameter in its own statement, got 29 results with "
+        "the parameter of another statement (extended query protocol, Aurora PostgreSQL 15, August 2024); whether that "
+        "is fixed is not known",
         evidence=(Evidence.MEASURED,),
         source=("https://github.com/opengovsg/rdsproxy-test",),
     ),
@@ -485,12 +482,12 @@ def condition(id: str) -> Condition:
     """The condition with this id.
 
     Raises:
-        UnknownNameError: there is none; the message names the ids that come near.
+        UnknownNameError: there is none; the message names similar ids.
     """
     for one in CONDITIONS:
         if one.id == id:
             return one
-    import difflib  # only a mistake pays for it
+    import difflib  # slow, and needed for the error only
 
     ids = [one.id for one in CONDITIONS]
     near = difflib.get_close_matches(id[:80].lower(), ids, n=3) or ids

@@ -1,9 +1,9 @@
-"""RDS Proxy's log lines for PostgreSQL: one tolerant reader, and the texts in which the emulator writes the same lines.
+"""RDS Proxy's log lines for PostgreSQL: a tolerant parser, and the functions with which the emulator writes them.
 
-AWS calls these logs "not for programmatic access" and may change them, so a line that is not understood is None or of
-kind ``other``, never an error. The forms were collected from published logs of 2020 to 2026; none was written by a
-proxy of this project. Reading takes time linear in a line's length, of which the first :data:`LINE_LIMIT` characters
-are looked at. Imports no third party before :func:`classify` is given a digest.
+AWS calls these logs "not for programmatic access" and may change them, so a line that is not recognized is None or of
+kind ``other``, never an error. The forms are from published logs of 2020 to 2026, not from a proxy of this project.
+Parsing takes time linear in a line's length, and reads the first :data:`LINE_LIMIT` characters. Imports no third-party
+package before :func:`classify` gets a digest.
 """
 
 import re
@@ -23,11 +23,11 @@ from .conditions import (
 )
 
 LINE_LIMIT: Final = 65_536
-"""Characters of a line that are read; a statement that is longer than 16 KB was logged without its digest."""
+"""Characters of a line that are parsed; the proxy logs no digest of a statement over 16 KB."""
 
 
-class Kind(StrEnum):
-    """What a line tells."""
+class LineKind(StrEnum):
+    """The kind of a line."""
 
     PINNED = "pinned"
     MAY_PIN = "may_pin"
@@ -43,15 +43,15 @@ class LogLine:
     """A line of the proxy's log.
 
     Attributes:
-        timestamp: When, with its time zone; None where it is no valid time.
+        timestamp: The time, with its time zone; None if it is invalid.
         level: ``WARN``, ``INFO`` and so on, in upper case.
-        endpoint: The proxy endpoint's name; None in lines from before it was logged.
-        client_connection: The client connection's number, as text; None where the line has none.
+        endpoint: The proxy endpoint's name; None in old lines, which lack it.
+        client_connection: The client connection's number, as text; None if the line has none.
         db_connection: The database connection's number, as text.
-        kind: What the line tells.
+        kind: The kind of the line.
         message: The text after the bracketed fields.
-        reason: The text after ``Reason:``, without its last full stop.
-        digest: The normalised SQL after ``Digest:``, without its quotes.
+        reason: The text after ``Reason:``, without its last period.
+        digest: The normalized SQL after ``Digest:``, without its quotes.
     """
 
     timestamp: datetime | None
@@ -59,7 +59,7 @@ class LogLine:
     endpoint: str | None
     client_connection: str | None
     db_connection: str | None
-    kind: Kind
+    kind: LineKind
     message: str
     reason: str | None
     digest: str | None
@@ -72,11 +72,11 @@ CLOSED_START: Final = "The client connection closed"
 RELEASED_START: Final = "The database connection was released to the connection pool"
 
 _KINDS: Final = (
-    (PINNED_START, Kind.PINNED),
-    (MAY_PIN_START, Kind.MAY_PIN),
-    (CONNECTED_START, Kind.CONNECTED),
-    (CLOSED_START, Kind.CLOSED),
-    (RELEASED_START, Kind.RELEASED),
+    (PINNED_START, LineKind.PINNED),
+    (MAY_PIN_START, LineKind.MAY_PIN),
+    (CONNECTED_START, LineKind.CONNECTED),
+    (CLOSED_START, LineKind.CLOSED),
+    (RELEASED_START, LineKind.RELEASED),
 )
 _LINE: Final = re.compile(
     r"(?P<timestamp>\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}(?:Z|[+-]\d\d:?\d\d)?)\s{1,8}\[(?P<level>[A-Za-z]{1,10})\]"
@@ -89,17 +89,16 @@ _ADVICE: Final = "Consider moving session configuration to the proxy's initializ
 
 
 def parse_line(line: str) -> LogLine | None:
-    """What a line of the log tells; None if it does not look like one.
+    """Parse a line of the log; None if it is not one.
 
-    Whatever stands before the timestamp is passed over, as tools that fetch logs put a stream's name or a time of
-    their own there.
+    Text before the timestamp is skipped: tools that fetch logs put a stream's name or a time there.
     """
     found = _LINE.search(line[:LINE_LIMIT].rstrip())
     if found is None:
         return None
     fields = dict(_FIELD.findall(found["fields"]))
     message = found["message"]
-    kind = next((kind for start, kind in _KINDS if message.startswith(start)), Kind.OTHER)
+    kind = next((kind for start, kind in _KINDS if message.startswith(start)), LineKind.OTHER)
     reason, digest = _reason_and_digest(message)
     db_connection = fields.get("dbConnection")
     if db_connection is None and (inside := _FIELD.search(message[:512])) and inside[1] == "dbConnection":
@@ -118,11 +117,11 @@ def parse_line(line: str) -> LogLine | None:
 
 
 def classify(reason: str | None, digest: str | None) -> Condition | None:
-    """The condition that a pin's reason and digest speak of; None if they do not tell.
+    """The condition of a pin by its reason and digest; None if it is not known.
 
-    The digest decides, if there is one: the proxy logs "changed session settings" for a cursor, too. A digest may no
-    longer be SQL (long lists cut to ``[...]``, a name replaced): then the words of the statement that cannot be parsed
-    decide, because it is known to have pinned. A reason that several conditions share decides nothing.
+    The digest decides if there is one: the proxy also logs "changed session settings" for a cursor. A digest may not be
+    SQL (long lists truncated to ``[...]``, a name replaced): then the words of the statement that cannot be parsed
+    decide, because it is known to have pinned. A reason of several conditions does not decide.
     """
     if reason and _OVERSIZED.search(reason):
         return condition("oversized")
@@ -151,7 +150,7 @@ def pinned(
     *,
     endpoint: str = "default",
 ) -> str:
-    """The line for a pin, without a line end, as seen in 2022 and later."""
+    """The line for a pin, without a line break, in the form of 2022 and later."""
     return _line(
         when,
         "WARN",
@@ -165,7 +164,7 @@ def pinned(
 def may_pin(
     when: datetime, client_connection: int, db_connection: int, reason: str, digest: str, *, endpoint: str = "default"
 ) -> str:
-    """The line for a statement that was prepared through the protocol and will pin when it runs."""
+    """The line for a statement that was prepared through the protocol, and that will pin when it runs."""
     return _line(
         when,
         "INFO",
@@ -181,17 +180,17 @@ def connected(when: datetime, client_connection: int, address: str, *, endpoint:
 
 
 def closed(when: datetime, client_connection: int, reason: str, *, endpoint: str = "default") -> str:
-    """The line for a client's connection that ended."""
+    """The line for a client connection that was closed."""
     return _line(when, "INFO", endpoint, client_connection, f"{CLOSED_START}. Reason: {reason}.")
 
 
 def released(when: datetime, client_connection: int, *, endpoint: str = "default") -> str:
-    """The line for a database connection that went back to the pool."""
+    """The line for a database connection that was returned to the pool."""
     return _line(when, "INFO", endpoint, client_connection, f"{RELEASED_START} upon session reset.")
 
 
 def reason_for(one: Condition) -> str:
-    """The reason that the proxy was seen to log for a condition; where none was, that of a changed setting."""
+    """The published reason for a condition; without one, the reason for a changed setting."""
     return one.log_reasons[0] if one.log_reasons else REASON_SETTINGS
 
 
@@ -228,7 +227,7 @@ __all__ = [
     "REASON_PARSE",
     "REASON_PREPARED",
     "REASON_SETTINGS",
-    "Kind",
+    "LineKind",
     "LogLine",
     "classify",
     "closed",

@@ -1,7 +1,7 @@
-"""What to do about a pin: the one place from which linter, log reader, audit, local proxy and pytest plugin have it.
+"""What to do about a pin, for the linter, the log reader, the audit, the emulator and the pytest plugin.
 
-It depends on who sends the statement, and on what its parameter would do as a default of every session, which
-:mod:`cdk_pinsafe.settings.catalogue.defaults` says.
+It depends on the sender of the statement, and on what its parameter would do as a default of every session: see
+:mod:`cdk_pinsafe.settings.catalogue.defaults`.
 """
 
 import json
@@ -31,7 +31,7 @@ _MODES: Final[Mapping[str, Mapping[str, str]]] = {
     "transaction_deferrable": {"on": "DEFERRABLE", "off": "NOT DEFERRABLE"},
     "transaction_read_only": {"on": "READ ONLY", "off": "READ WRITE"},
 }
-_PAST_THE_PROXY: Final[Mapping[Sender, str]] = {
+_WITHOUT_THE_PROXY: Final[Mapping[Sender, str]] = {
     Sender.MIGRATION: "connect the migration tool to the database itself, not through the proxy",
     Sender.DUMP: "make and load dumps on a connection to the database itself, not through the proxy: their SETs are "
     "for their own session",
@@ -47,20 +47,20 @@ _ONE_SESSION: Final = (
 def settings_line(settings: Mapping[str, Value | None]) -> str:
     """The keyword argument for ``DatabaseSettings``: ``settings={"search_path": ["app", "public"]}``.
 
-    A value of None, which the SQL does not tell, is written as ``...``.
+    An unknown value (None) is written as ``...``.
     """
     return f"settings={_dictionary(settings)}"
 
 
 def movable(name: str, value: Value | None = None) -> bool:
-    """Whether a database may hold a parameter for every session, in place of a client's SET.
+    """Whether a database can set a parameter for every session in place of a client's SET.
 
     Args:
-        name: The parameter's, in any case of letters.
-        value: What the SET gives it; None if that is not known.
+        name: The parameter's name, in any case.
+        value: The value in the SET; None if it is not known.
     """
     lower = name.lower()
-    if lower in _ELSEWHERE or _is_hole(lower) or harmful(lower, value) is not None or rds_denies(lower):
+    if lower in _ELSEWHERE or _is_placeholder(lower) or harmful(lower, value) is not None or rds_denies(lower):
         return False
     try:
         check(lower, None, None)
@@ -75,19 +75,19 @@ def remedy(
     """What to do about a statement that pins.
 
     Args:
-        condition: What it meets.
-        settings: The parameters that it sets, in lower case, with their values; None for a value that the SQL does not
-            tell. Empty if it sets none, or one that is not known.
-        held: What sessions start with: parameter, in lower case, to value.
-        sender: What kind of program sends it.
+        condition: The condition that it meets.
+        settings: The parameters that it sets, in lower case, with their values; None for a value that is not in the
+            SQL. Empty if it sets no parameter or an unknown one.
+        held: The values that sessions start with, by parameter in lower case.
+        sender: The kind of program that sends it.
 
     Returns:
-        One clause, and whether sessions start with all the values already.
+        One clause, and whether sessions start with these values.
     """
     words, redundant = _in_an_application(condition, settings, held)
     if sender is Sender.APPLICATION:
         return words, redundant
-    words = _PAST_THE_PROXY[sender]
+    words = _WITHOUT_THE_PROXY[sender]
     if sender is Sender.MIGRATION and condition.id == "advisory-lock":
         words += _LOCK_SPANS
     return words, redundant
@@ -96,7 +96,7 @@ def remedy(
 def _in_an_application(
     condition: Condition, settings: Mapping[str, Value | None], held: Mapping[str, str]
 ) -> tuple[str, bool]:
-    if not settings or any(map(_is_hole, settings)):
+    if not settings or any(map(_is_placeholder, settings)):
         return condition.remedy, False
     for name, value in settings.items():
         if name in _ELSEWHERE:
@@ -106,7 +106,7 @@ def _in_an_application(
         if (known := harmful(name, value)) is not None:
             if value is not None and known.has(name, value) and _holds(settings, held):
                 break
-            return _against(known, name, value, settings), False
+            return _instead_of_harmful(known, name, value, settings), False
         try:
             check(name, None, None)
         except SettingError as error:
@@ -139,14 +139,14 @@ def _into_the_database(
 
 
 def harmful(name: str, value: Value | None) -> Hazard | None:
-    """What speaks against the parameter as a default: by its value, or by itself where hardly another value is set."""
+    """Why a parameter is harmful as a default, with this value or with its usual values; None if it is not."""
     known = hazard(name)
     if known is None or known.usual or (value is not None and known.has(name, value)):
         return known
     return None
 
 
-def _against(known: Hazard, name: str, value: Value | None, settings: Mapping[str, Value | None]) -> str:
+def _instead_of_harmful(known: Hazard, name: str, value: Value | None, settings: Mapping[str, Value | None]) -> str:
     if known.suits is Suits.ONE_SESSION:
         return _ONE_SESSION
     undoes = value is not None and not known.has(name, value)
@@ -171,8 +171,8 @@ def _holds(settings: Mapping[str, Value | None], held: Mapping[str, str]) -> boo
     return all(value is not None and name in held and same(name, value, held[name]) for name, value in settings.items())
 
 
-def _is_hole(name: str) -> bool:
-    """Whether it stands for a name that only the running program, or psql, knows: none of PostgreSQL's begins so."""
+def _is_placeholder(name: str) -> bool:
+    """Whether a name is unknown until the program, or psql, runs: PostgreSQL's names do not begin with `_`."""
     return name.startswith("_")
 
 
@@ -200,5 +200,5 @@ def _python(value: Value | None) -> str:
 
 
 def _text(text: str) -> str:
-    # JSON's strings are Python's, and in the double quotes that formatters use.
+    # JSON's strings are also Python's, with double quotes.
     return json.dumps(text, ensure_ascii=False)

@@ -1,11 +1,11 @@
-"""SQL text to the conditions that it meets, by PostgreSQL's own parser.
+"""Finds the conditions that SQL meets, with PostgreSQL's parser.
 
-:func:`analyse` splits a text by PostgreSQL's scanner, passes over statements without a word that can pin, and parses
-the others. The words only choose what is parsed; the tree alone judges. What the parser does not accept is reported as
-not parsed, never guessed; a normalised text, with $1 where its constants were, is read as what it was.
+:func:`analyse` splits a text with PostgreSQL's scanner, skips statements without a word that can pin, and parses the
+others. The words only select what is parsed; the tree decides. Statements that the parser rejects are reported as not
+parsed, never guessed. Normalized text, with $1 in place of constants, is restored first.
 
-Sees what RDS Proxy sees: statements of the client. Bodies of DO blocks, functions and procedures are not looked into
-(AWS documents that the proxy does not either), which a note says.
+Like RDS Proxy, it checks the client's statements. It does not check bodies of DO blocks, functions and procedures (AWS
+documents that the proxy does not), and adds a note instead.
 """
 
 import contextlib
@@ -22,26 +22,25 @@ from .clients import Sender, recognise
 from .conditions import COMMANDS, CONDITIONS, STATEMENT_LIMIT, Condition, Evidence, condition
 from .remedies import movable, remedy
 
-__all__ = ["Analysis", "Finding", "Leak", "NotParsed", "Note", "analyse", "digest"]
+__all__ = ["Analysis", "Leak", "NotParsed", "StatementFinding", "StatementNote", "analyse", "digest"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in a text that pins a session.
+class StatementFinding:
+    """A part of a text that pins a session.
 
     Attributes:
         condition: The condition that it meets.
-        start: Where the thing that pins starts, in characters of the text.
-        end: Where it ends, exclusively.
-        statement_start: Where its statement starts, without white space before it.
-        statement_end: Where its statement ends, exclusively, without the semicolon.
-        parameter: The parameter that is set or reset, in lower case; the first of several; None where it is none or
-            not a constant.
-        value: The value that it is set to, a tuple of names for a list such as ``search_path``; None where it is reset
-            or not a constant.
-        settings: The parameters that are set and that a database may hold for every session instead, with their values.
-        remedy: What to write instead, for this finding.
-        redundant: The database settings that were given hold the value already; it pins all the same.
+        start: Its start, in characters of the text.
+        end: Its end, exclusive.
+        statement_start: The start of its statement, without white space before it.
+        statement_end: The end of its statement, exclusive, without the semicolon.
+        parameter: The (first) parameter that is set or reset, in lower case; None without one, or if it is not a
+            constant.
+        value: The new value, a tuple of names for a list such as ``search_path``; None if it is reset or no constant.
+        settings: The parameters that are set and that a database can set for every session instead, with their values.
+        remedy: What to write instead.
+        redundant: Whether the given database settings have this value; it pins all the same.
         evidence: How well it is known that this pins, best first.
     """
 
@@ -60,7 +59,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NotParsed:
-    """A statement that has a word that can pin, and that PostgreSQL's parser does not accept."""
+    """A statement with a word that can pin that PostgreSQL's parser rejects."""
 
     start: int
     end: int
@@ -69,13 +68,13 @@ class NotParsed:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Something in a routine's body that does not pin, and that outlives the transaction of the client that calls it.
+    """Session state that a routine's body leaves after the client's transaction; it does not pin.
 
     Attributes:
-        start: Where it starts, in characters of the text; where its statement starts if the body is no plain text.
-        end: Where it ends, exclusively.
-        statement_start: Where the statement that creates the routine starts.
-        statement_end: Where that ends, exclusively, without the semicolon.
+        start: Its start, in characters of the text; the start of the statement if the body is not a plain text.
+        end: Its end, exclusive.
+        statement_start: The start of the statement that creates the routine.
+        statement_end: The end of that statement, exclusive, without the semicolon.
         what: What the body does, as ``leaves app.tenant set``.
     """
 
@@ -87,8 +86,8 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Something that does not pin, as far as is known, and deserves a word."""
+class StatementNote:
+    """A note on a part of a text that does not pin, as far as is known."""
 
     start: int
     end: int
@@ -97,19 +96,19 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What was found in a text, in the order of the text.
+    """The result for a text, in the order of the text.
 
     Attributes:
-        findings: What pins.
-        not_parsed: The statements that could pin, and could not be judged.
-        notes: What does not pin, as far as is known, and deserves a word.
-        leaks: What routines that are created here leave behind in the session of the client that calls them.
-        statements: How many statements the text has.
+        findings: Parts that pin.
+        not_parsed: Statements that could pin, but cannot be parsed.
+        notes: Notes on parts that do not pin, as far as is known.
+        leaks: Session state that the routines created here leave.
+        statements: The number of statements.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[StatementFinding, ...]
     not_parsed: tuple[NotParsed, ...]
-    notes: tuple[Note, ...]
+    notes: tuple[StatementNote, ...]
     leaks: tuple[Leak, ...]
     statements: int
 
@@ -118,7 +117,7 @@ _NAMES: Final = frozenset(
     name for one in CONDITIONS for name in (*one.functions, *one.inferred_functions, *one.relations)
 )
 _WORDS: Final = (
-    # Without the names that contain another one, which would be found by that.
+    # Without the names that contain another name: the shorter one finds them.
     *sorted(name for name in _NAMES if not any(other in name for other in _NAMES - {name})),
     'u&"',
 )
@@ -134,22 +133,22 @@ def analyse(
     sql: str,
     *,
     database_settings: Mapping[str, str] | None = None,
-    holes: re.Pattern[str] | None = None,
+    placeholders: re.Pattern[str] | None = None,
     sender: Sender | None = None,
 ) -> Analysis:
-    """The conditions that a text of one or more statements meets.
+    """Find the conditions that a text of one or more statements meets.
 
     Args:
-        sql: SQL; a normalised text with ``$1`` in place of constants will do.
-        database_settings: What the database holds already: parameter to text, as ``pg_db_role_setting`` or ``SHOW``
-            have it. A SET that repeats it is marked as redundant.
-        holes: What stands in the text for something that only the running program knows. A value that has one in it,
-            as ``'$1MB'``, is not known; nor is what the parser only takes with a constant in the place of a hole.
-        sender: What kind of program sends it. Default: told by each statement where only one kind is known to send it,
+        sql: SQL, or normalized SQL with ``$1`` in place of constants.
+        database_settings: The database's settings: parameter to text, as in ``pg_db_role_setting`` or from ``SHOW``. A
+            SET that repeats one is marked as redundant.
+        placeholders: Matches text in place of values that only the running program knows. A value that contains one, as
+            ``'$1MB'``, is not known; nor is a value that the parser accepts only as a constant.
+        sender: The kind of program that sends it. Default: for each statement the only kind that is known to send it,
             otherwise an application.
 
-    Never raises for what the text holds. Takes time linear in the text's length, and about a microsecond for a
-    statement without a word that can pin.
+    Does not raise for any text. Takes time linear in the text's length, and about a microsecond for a statement without
+    a word that can pin.
     """
     head = sql.lstrip()
     if ";" not in sql and not head.startswith(_COMMENT) and not _may_pin(sql) and not _oversized(sql):
@@ -157,9 +156,9 @@ def analyse(
     held = {name.lower(): value for name, value in (database_settings or {}).items()}
     text = _encoded(sql)
     offsets = _Characters(text)
-    findings: list[Finding] = []
+    findings: list[StatementFinding] = []
     not_parsed: list[NotParsed] = []
-    notes: list[Note] = []
+    notes: list[StatementNote] = []
     leaks: list[Leak] = []
     count = 0
     for start, end, problem in _statements(text):
@@ -174,10 +173,10 @@ def analyse(
         seen = _tree.Seen()
         if may_pin:
             if problem is None and "\ufffd" in one and "\0" in sql[where[0] : where[1]]:
-                problem = "it holds a NUL character, which PostgreSQL does not accept"
+                problem = "it contains a NUL character, which PostgreSQL does not accept"
             if problem is None:
                 try:
-                    seen = _judge(one, holes is not None)
+                    seen = _examine(one, placeholders is not None)
                 except RefusedError as error:
                     problem = error.message
             if problem is not None:
@@ -186,16 +185,18 @@ def analyse(
             seen.found.insert(0, _tree.Found("oversized", 0, len(piece)))
         if seen.found:
             by = _sender(one) if sender is None else sender
-            findings.extend(_finding(_known(item, holes), start, where, offsets, held, by) for item in seen.found)
-        notes.extend(Note(offsets[start + r.start], offsets[start + r.end], r.message) for r in seen.remarks)
+            findings.extend(
+                _finding(_known(item, placeholders), start, where, offsets, held, by) for item in seen.found
+            )
+        notes.extend(StatementNote(offsets[start + r.start], offsets[start + r.end], r.message) for r in seen.remarks)
         leaks.extend(Leak(offsets[start + r.start], offsets[start + r.end], *where, r.message) for r in seen.leaks)
     return Analysis(tuple(findings), tuple(not_parsed), tuple(notes), tuple(leaks), count)
 
 
 def digest(sql: str) -> str:
-    """A text as the proxy's log shows it, as far as published digests tell: in lower case, constants as $1, $2, …
+    """A text as in the proxy's log, as far as published digests show: in lower case, with $1, $2, … for constants.
 
-    A text that PostgreSQL's scanner does not accept is only put into lower case.
+    If PostgreSQL's scanner rejects the text, it is only put into lower case.
     """
     try:
         return _parser.normalise(_encoded(sql).decode()).lower()
@@ -203,11 +204,11 @@ def digest(sql: str) -> str:
         return sql.lower()
 
 
-def _judge(one: str, has_holes: bool) -> _tree.Seen:
-    """What a statement's tree says, with offsets in its text.
+def _examine(one: str, has_placeholders: bool) -> _tree.Seen:
+    """Parse and examine a statement.
 
     Raises:
-        RefusedError: the parser does not accept it, nor what it was before it was normalised.
+        RefusedError: the parser rejects it, also after restoring constants.
     """
     try:
         root = _parser.parse(one)
@@ -221,7 +222,7 @@ def _judge(one: str, has_holes: bool) -> _tree.Seen:
     before = filled.before
 
     def settings(item: _tree.Found) -> Mapping[str, Value | None]:
-        if has_holes:  # A constant that was put into a hole is not what the program puts there.
+        if has_placeholders:  # The inserted constant is not the program's value.
             return {name: None for name in item.settings if _is_written(name, one)}
         return item.settings if filled.values_known else dict.fromkeys(item.settings)
 
@@ -236,13 +237,13 @@ _MODE_WORDS: Final = {"isolation": "isolation", "read_only": "read|only|write", 
 
 
 def _is_written(name: str, statement: str) -> bool:
-    """Whether the statement says of itself that it sets this parameter, if it is a mode of transactions."""
+    """Whether the statement contains the words of this parameter, if it is a transaction mode."""
     words = next((words for mode, words in _MODE_WORDS.items() if name.endswith(f"transaction_{mode}")), "")
     return re.search(rf"\b(?:{words})\b", statement, re.IGNORECASE) is not None
 
 
 def _may_pin(sql: str) -> bool:
-    """Whether a statement has a word that can pin: a choice of what is parsed, not a judgement."""
+    """Whether a statement has a word that can pin, and so must be parsed."""
     lower = sql.lower()
     for word in _WORDS:
         if word in lower:
@@ -258,11 +259,11 @@ def _may_pin(sql: str) -> bool:
 
 
 def _without_comments(head: str) -> str:
-    """A statement from its first token on."""
+    """A statement without the comments before it."""
     try:
         tokens = _parser.tokens(head)
     except RefusedError:
-        return "set"  # The parser will say what is wrong with it.
+        return "set"  # The parser will report the error.
     return head.encode()[tokens[0].start :].decode() if tokens else ""
 
 
@@ -271,7 +272,7 @@ def _oversized(sql: str) -> bool:
 
 
 def _encoded(sql: str) -> bytes:
-    """The text in UTF-8, each character that cannot be in SQL replaced by one that can."""
+    """The text in UTF-8, with replacement characters for those that SQL cannot contain."""
     try:
         return sql.replace("\0", "\ufffd").encode()
     except UnicodeEncodeError:
@@ -279,7 +280,7 @@ def _encoded(sql: str) -> bytes:
 
 
 def _statements(text: bytes) -> Iterator[tuple[int, int, str | None]]:
-    """Each statement's start and end in bytes, and why it cannot be parsed if the scanner stops in it."""
+    """Each statement's start and end in bytes, with an error message if the scanner fails in it."""
     try:
         for start, end in list(_parser.split(text)):
             yield start, end, None
@@ -288,7 +289,7 @@ def _statements(text: bytes) -> Iterator[tuple[int, int, str | None]]:
         whole, rest = [], 0
         with contextlib.suppress(RefusedError):
             for start, end in _parser.split(scanned):
-                # A statement is whole if its semicolon follows; the last one is that in which the scanner stopped.
+                # A statement is complete if its semicolon follows; the scanner failed in the last one.
                 if scanned[end : end + 1] == b";":
                     whole.append((start, end))
                     rest = end + 1
@@ -298,7 +299,7 @@ def _statements(text: bytes) -> Iterator[tuple[int, int, str | None]]:
 
 
 class _Characters:
-    """Bytes of a text to its characters."""
+    """Maps offsets in bytes to offsets in characters."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -318,21 +319,21 @@ class _Characters:
         return character
 
 
-def _known(found: _tree.Found, holes: re.Pattern[str] | None) -> _tree.Found:
-    """The same, without the values that have a hole in them."""
-    if holes is None or not found.settings:
+def _known(found: _tree.Found, placeholders: re.Pattern[str] | None) -> _tree.Found:
+    """The same, without the values that contain a placeholder."""
+    if placeholders is None or not found.settings:
         return found
     return replace(
         found,
         settings={
-            name: None if any(map(holes.search, (value,) if isinstance(value, str) else value or ())) else value
+            name: None if any(map(placeholders.search, (value,) if isinstance(value, str) else value or ())) else value
             for name, value in found.settings.items()
         },
     )
 
 
 def _sender(statement: str) -> Sender:
-    """What kind of program sends a statement; an application unless all that are known to send it are of another."""
+    """The only kind of program that is known to send a statement, otherwise an application."""
     kinds = {client.sender for client in recognise(statement)}
     return kinds.pop() if len(kinds) == 1 else Sender.APPLICATION
 
@@ -344,14 +345,14 @@ def _finding(
     offsets: _Characters,
     held: Mapping[str, str],
     sender: Sender,
-) -> Finding:
+) -> StatementFinding:
     one = condition(found.condition)
     instead, redundant = remedy(one, {} if found.resets else found.settings, held, sender)
     if found.remedy is not None and sender is Sender.APPLICATION:
         instead = found.remedy
     evidence = one.evidence if found.evidence is None else (found.evidence,)
     first = next(iter(found.settings), None)
-    return Finding(
+    return StatementFinding(
         condition=one,
         start=offsets[offset + found.start],
         end=offsets[offset + found.end],

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from ..dsn import MalformedError, parts_of
-from ..errors import ProbeError
+from ..dsn import parse_dsn
+from ..errors import DsnError, ProbeError
 from ..pinning.conditions import Evidence
 from .rounds import Field, Round, Watched
 from .rows import CANARY, KEY, NAME, USER, WORK_MEM, Row, rows
@@ -151,8 +151,8 @@ def probe(
     """
     options = options or Options()
     try:
-        parts_of(dsn)
-    except MalformedError as error:
+        parse_dsn(dsn)
+    except DsnError as error:
         raise ProbeError(str(error)) from None
     measurement = _Measurement(dsn, options)
     results = []

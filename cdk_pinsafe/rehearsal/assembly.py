@@ -1,7 +1,6 @@
-"""Synthesised apps (cloud assemblies): what is in them, and copies with a setting changed.
+"""Reads synthesized apps (cloud assemblies), and makes copies with changed settings.
 
-A copy is changed in its template, and gets the asset hash that belongs to its new content, as a synth would give it:
-so the app itself need not be touched or run again. Files in, files out; it must not know who deploys them.
+A changed template gets the asset hash of its new content, as from synth, so the app need not be changed or run again.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from .database_client import SettingValue
 __all__ = ["UNKNOWN_ACCOUNT", "UNKNOWN_REGION", "Assembly", "SettingsResource", "StackArtifact"]
 
 UNKNOWN_ACCOUNT, UNKNOWN_REGION = "unknown-account", "unknown-region"
-"""How an assembly writes the account and region of a stack without an explicit environment."""
+"""The account and region of a stack without an explicit environment."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,11 @@ class StackArtifact:
     """A stack of the app or of one of its Stages.
 
     Attributes:
-        path: its hierarchical id, by which the CDK CLI selects it, such as `Prod/Database`.
-        name: its name in CloudFormation. Stacks of several Stages may have the same name.
+        path: its hierarchical id, with which the CDK CLI selects it, such as `Prod/Database`.
+        name: its name in CloudFormation; stacks of different Stages may have the same name.
         account: its account, or `UNKNOWN_ACCOUNT`.
         region: its region, or `UNKNOWN_REGION`.
-        has_resources: whether its template has any; the CDK CLI does not deploy a stack without.
+        has_resources: whether its template has resources; the CDK CLI does not deploy a stack without any.
     """
 
     path: str
@@ -42,7 +41,7 @@ class StackArtifact:
 
     @property
     def stage(self) -> str:
-        """The outermost Stage that the stack is in; empty for a stack of the app itself."""
+        """The outermost Stage of the stack; empty for a stack of the app itself."""
         return self.path.rpartition("/")[0].partition("/")[0]
 
 
@@ -52,13 +51,13 @@ class SettingsResource:
 
     Attributes:
         template: the template's file, relative to the assembly.
-        logical_id: its name there.
-        owner: the path of its construct, and its stack.
-        settings: its settings; None where the template has tokens in them, so that they are known at deployment only.
+        logical_id: its logical id.
+        owner: the path and stack of its construct.
         address: the address of its construct, unique in the app.
-        host: the host of its database if the app makes it elsewhere and only names it; None for a database of the app.
+        host: the host of an imported database; None if the app creates the database.
+        settings: its settings; None if they contain tokens, which only deployment resolves.
         extensions: its extensions.
-        retained: whether it leaves the settings in place when it is deleted.
+        retained: whether the settings stay when the resource is deleted.
     """
 
     template: Path
@@ -72,13 +71,13 @@ class SettingsResource:
 
 
 class Assembly:
-    """A folder that `cdk synth` wrote."""
+    """A cloud assembly."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def stacks(self) -> list[StackArtifact]:
-        """All stacks, those of nested assemblies (Stages) included; those of the app itself first."""
+        """All stacks, including those of nested assemblies (Stages); those of the app itself come first."""
         return [
             _stack(folder, name, artifact)
             for folder in self._folders()
@@ -87,11 +86,11 @@ class Assembly:
         ]
 
     def resource_types(self) -> set[str]:
-        """The types of all resources."""
+        """The types of all resources, in all templates."""
         return {resource["Type"] for _, template in self._templates() for resource in _resources(template).values()}
 
     def settings(self) -> list[SettingsResource]:
-        """Every `DatabaseSettings`, in the order of the templates."""
+        """All `DatabaseSettings`, in the order of the templates."""
         return [
             SettingsResource(
                 path.relative_to(self.folder),
@@ -109,16 +108,16 @@ class Assembly:
         ]
 
     def with_setting(self, resource: SettingsResource, name: str, value: SettingValue, folder: Path) -> "Assembly":
-        """A copy, in `folder`, in which one setting has another value."""
+        """A copy in `folder`, with another value of one setting."""
         if resource.settings is None:
-            raise RehearsalError(f"the settings of {resource.owner} hold tokens and cannot be changed in the template")
+            raise RehearsalError(f"the settings of {resource.owner} contain tokens and cannot be edited")
         copy = self.copy(folder)
         kept = {key: given for key, given in resource.settings.items() if key.lower() != name.lower()}
         copy._edit(resource, {Property.SETTINGS: json.dumps({**kept, name: value})})
         return copy
 
     def without_extensions(self, resource: SettingsResource, gone: Collection[str], folder: Path) -> "Assembly":
-        """A copy, in `folder`, without some extensions and their settings."""
+        """A copy in `folder`, without some extensions and their settings."""
         copy = self.copy(folder)
         changes: dict[str, object] = {Property.EXTENSIONS: [name for name in resource.extensions if name not in gone]}
         if resource.settings is not None:
@@ -128,7 +127,7 @@ class Assembly:
         return copy
 
     def copy(self, folder: Path) -> "Assembly":
-        """A copy in which no stack is protected from being deleted, since a rehearsal ends with that."""
+        """A copy without termination protection: a rehearsal deletes its stacks."""
         shutil.copytree(self.folder, folder, symlinks=True)
         copy = Assembly(folder)
         for nested in copy._folders():
@@ -146,7 +145,7 @@ class Assembly:
         self._rename_asset(path)
 
     def _rename_asset(self, template: Path) -> None:
-        """Give a changed template the asset hash of its content, here and in the templates that nest it."""
+        """Update the asset hash of a changed template, here and in its parent templates."""
         digest = hashlib.sha256(template.read_bytes()).hexdigest()
         for assets in template.parent.glob("*.assets.json"):
             files = json.loads(assets.read_text()).get("files", {})
@@ -163,7 +162,7 @@ class Assembly:
                     self._rename_asset(path)
 
     def _folders(self) -> list[Path]:
-        """The folders of this assembly and of those nested in it. An asset's folder may hold a manifest.json too."""
+        """The folders of this assembly and its nested ones; not those of assets, which may have a manifest.json too."""
         found = [self.folder]
         for folder in found:  # grows
             for artifact in _artifacts(folder).values():
@@ -204,7 +203,7 @@ def _resources(template: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    """A property as people can read it, if the template has tokens in it too."""
+    """A property as text, also if it contains tokens."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,7 +1,4 @@
-"""The real CDK CLI, run against the local cloud.
-
-It knows commands and their output. It must not know what the app is.
-"""
+"""Runs the real CDK CLI against the local cloud."""
 
 import contextlib
 import os
@@ -16,32 +13,32 @@ from pathlib import Path
 from ..errors import RehearsalError
 from ..localcloud import toolchain
 from ..localcloud.client import Account
-from ..localpg.child_process import tied
+from ..localpg.child_process import die_with_parent
 
 __all__ = ["ALL_STACKS", "App", "CdkCli"]
 
 ALL_STACKS = "**"
-"""The pattern of all stacks. `--all` means the stacks of the app itself, without those of its Stages."""
+"""The pattern of all stacks. `--all` would leave out the stacks of Stages."""
 
 
 @dataclass(frozen=True)
 class App:
-    """A CDK app: where it stands, and its command if that is not its `cdk.json`'s."""
+    """A CDK app: its folder, and its command if that is not the one in `cdk.json`."""
 
     folder: Path
     command: str | None
 
     @classmethod
-    def of(cls, given: str | None) -> "App":
-        """The app of `--app`: a folder with a `cdk.json`, or a command as for `cdk --app`; by default, this folder.
+    def from_option(cls, given: str | None) -> "App":
+        """The app of `--app`: a folder with a `cdk.json`, or a command as for `cdk --app`; by default this folder.
 
         Raises:
-            RehearsalError: there is no app there.
+            RehearsalError: there is no app.
         """
         folder = Path(given) if given and Path(given).is_dir() else Path()
         if (folder / "manifest.json").is_file() and not (folder / "cdk.json").is_file():
             raise RehearsalError(
-                f"{given} is a synthesised assembly, whose applier trusts RDS's authorities only: "
+                f"{given} is a synthesized assembly, whose applier trusts only RDS's certificate authorities: "
                 "give the app itself, a folder with cdk.json or a command"
             )
         if given and not Path(given).is_dir():
@@ -54,14 +51,18 @@ class App:
 
 
 class CdkCli:
-    """Runs commands of the CDK CLI, one at a time; none outlives the call that started it."""
+    """Runs commands of the CDK CLI. When a call returns, all its processes have ended.
+
+    Attributes:
+        output: the last command and its output.
+    """
 
     def __init__(self, directory: Path, ca_bundle: Path) -> None:
-        """Prepare it.
+        """Prepare the environment of the commands.
 
         Args:
-            directory: for its own files; it must exist.
-            ca_bundle: the authorities that the applier's asset shall carry.
+            directory: an existing folder for the files of the CLI.
+            ca_bundle: the certificate authorities for the applier's asset.
         """
         self._directory = directory
         self._environment = {**toolchain.environment(directory), "CDK_PINSAFE_CA_BUNDLE": str(ca_bundle)}
@@ -69,10 +70,10 @@ class CdkCli:
         self.output: list[str] = []
 
     def install(self) -> None:
-        """Find the CLI in npm's cache, or fetch it into there; the one step that needs the network, once.
+        """Find the CLI in npm's cache, or download it: the only step that needs the network, once.
 
         Raises:
-            RehearsalError: npm could not get it.
+            RehearsalError: npm failed.
         """
         arguments = ["exec", "--yes", "--prefer-offline", f"--package={toolchain.CDK_CLI}", "--call", "command -v cdk"]
         status, output = self._run("npm", [*toolchain.npm(), *arguments], self._directory, self._environment)
@@ -82,32 +83,32 @@ class CdkCli:
         self._program = Path(found[-1]).resolve()
 
     def synth(self, app: App, output: Path, account: Account, endpoint: str) -> None:
-        """Synthesise the app into a folder."""
+        """Synthesize the app into a folder."""
         named = ("--app", app.command) if app.command else ()
         with _unchanged(app.folder / "cdk.context.json"):
             self._cdk(["synth", "--quiet", "--output", str(output), *named], app.folder, account, endpoint)
 
     def bootstrap(self, account: Account, endpoint: str) -> None:
-        """Make the environment ready for assets, as everybody does once an account and region."""
-        # Not in the app's folder: there the CLI would synthesise the app again to know its environments.
+        """Run `cdk bootstrap` for an account and region."""
+        # Not in the app's folder, where the CLI would synthesize the app again.
         self._cdk(["bootstrap", f"aws://{account.number}/{account.region}"], self._directory, account, endpoint)
 
     def deploy(self, assembly: Path, account: Account, endpoint: str, stacks: str = ALL_STACKS) -> None:
-        """Deploy stacks of the assembly, in the order of their dependencies.
+        """Deploy stacks of an assembly, in the order of their dependencies.
 
         Args:
             assembly: its folder.
-            account: whose credentials the CLI has; a stack of another account is deployed there.
-            endpoint: the local cloud's.
-            stacks: a pattern of hierarchical ids, such as `Prod/**`. Default: all stacks, those of Stages included.
+            account: the account of the CLI's credentials; a stack may name another account.
+            endpoint: the URL of the local cloud.
+            stacks: a pattern of hierarchical ids, such as `Prod/**`. Default: all stacks, including those of Stages.
 
         Raises:
-            RehearsalError: it failed; the message is CloudFormation's.
+            RehearsalError: the deployment failed; the message is CloudFormation's.
         """
         self._cdk(["deploy", stacks, *_DEPLOY_OPTIONS, "--app", str(assembly)], self._directory, account, endpoint)
 
     def destroy(self, assembly: Path, account: Account, endpoint: str, stacks: str = ALL_STACKS) -> None:
-        """Delete stacks of the assembly, in the reverse order."""
+        """Destroy stacks of an assembly, in the reverse order."""
         self._cdk(["destroy", stacks, "--force", "--app", str(assembly)], self._directory, account, endpoint)
 
     def _cdk(self, arguments: Sequence[str], folder: Path, account: Account, endpoint: str) -> None:
@@ -120,23 +121,23 @@ class CdkCli:
             raise RehearsalError(f"cdk {arguments[0]} failed with status {status}: {_cause(output)}")
 
     def _run(self, name: str, command: Sequence[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-        # A file and no pipe, whose end would not come before that of the last process the app left behind.
+        # A file, not a pipe: the end of a pipe is seen only when the last process that the app left behind ends.
         with tempfile.TemporaryFile("a+b", dir=self._directory) as written:
-            lifeline, writing_end = os.pipe()
+            reading_end, writing_end = os.pipe()
             process = subprocess.Popen(
-                tied(list(command), "kill group"),
+                die_with_parent(list(command), "kill group"),
                 cwd=folder,
                 env=environment,
-                stdin=lifeline,
+                stdin=reading_end,
                 stdout=written,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for this process, which then ends the group: node, the app, and what they started.
+                # Ctrl-C must reach this process only, which then kills the group: node, the app and their children.
                 start_new_session=True,
             )
             try:
                 process.wait()
             finally:
-                os.close(lifeline)
+                os.close(reading_end)
                 os.close(writing_end)
                 toolchain.kill_group(process)
             written.seek(0)
@@ -147,7 +148,7 @@ class CdkCli:
 
 @contextlib.contextmanager
 def _unchanged(path: Path) -> Iterator[None]:
-    """Put a file back as it was: a synth keeps there what it looked up, and the next real deployment would use it."""
+    """Restore a file: synth writes the results of context lookups to it, which the next real deployment would use."""
     before = path.read_bytes() if path.exists() else None
     try:
         yield
@@ -160,8 +161,8 @@ def _unchanged(path: Path) -> Iterator[None]:
 
 _GLOBAL_OPTIONS = ("--no-color", "--no-notices", "--no-version-reporting", "--ci")
 _DEPLOY_OPTIONS = ("--require-approval", "never", "--progress", "events")
-# Where the CLI's output says why it failed, the best place first: CloudFormation's event, the CLI's own verdict, the
-# last exception of the app.
+# Where the CLI's output has the cause of a failure, the most specific first: CloudFormation's event, the CLI's own
+# message, the last exception of the app.
 _CAUSES = (
     re.compile(r"(?:CREATE|UPDATE|DELETE)_FAILED\s+\|\s+\S+\s+\|\s+\S+(?:\s+\([^)]*\))?\s+(?P<cause>\S.*)"),
     re.compile(r"❌\s*(?P<cause>.+)"),
@@ -175,4 +176,4 @@ def _cause(output: str) -> str:
         found = [match["cause"] for match in map(pattern.search, lines) if match]
         if found:
             return found[0] if pattern is not _CAUSES[-1] else found[-1]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"

@@ -1,6 +1,6 @@
-"""What a database says: its settings, read from fresh connections as any client of it would open them.
+"""Reads the settings of a database in fresh connections, like any client.
 
-Connections go through TLS with full verification. The ones that show something send no SET and no startup options.
+All connections use TLS with full verification. Those that read settings send no SET and no start-up options.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from ..settings.libraries import LOAD_ALL_LIBRARIES
 __all__ = ["Login", "SettingValue", "read", "same_value"]
 
 SettingValue = str | list[str]
-"""A setting as it stands in the template: text, or a list of identifiers."""
+"""A setting in the template: text, or a list of identifiers."""
 
-# A database of the app may have settings that forbid writing or cut statements short; preparing must work all the same.
-_PREPARING = "-c default_transaction_read_only=off -c statement_timeout=0 -c search_path=pg_catalog"
+# The app may set a database to read-only or limit the time of statements; test data must be loaded anyway.
+_PREPARE_OPTIONS = "-c default_transaction_read_only=off -c statement_timeout=0 -c search_path=pg_catalog"
 
 
 @dataclass(frozen=True)
 class Login:
-    """A way into a database, as its master user."""
+    """The address and credentials of a database's master user."""
 
     host: str
     port: int
@@ -36,7 +36,7 @@ class Login:
 
     @contextlib.contextmanager
     def connect(self, *, preparing: bool = False) -> Iterator[pg8000.native.Connection]:
-        """A fresh connection, verified in full; with `preparing`, immune to the database's settings."""
+        """Open a connection; with `preparing`, one in which test data can be loaded whatever the settings are."""
         connection = pg8000.native.Connection(
             self.user,
             host=self.host,
@@ -45,7 +45,7 @@ class Login:
             password=self.password,
             ssl_context=ssl.create_default_context(cafile=self.ca_bundle),
             timeout=60,
-            startup_params={"options": _PREPARING} if preparing else {},
+            startup_params={"options": _PREPARE_OPTIONS} if preparing else {},
         )
         try:
             yield connection
@@ -55,7 +55,7 @@ class Login:
 
     @property
     def dsn(self) -> str:
-        """The same for libpq, password included."""
+        """As a libpq connection string, including the password."""
         return (
             f"host={self.host} port={self.port} dbname={self.database} user={self.user} password={self.password} "
             f"sslmode=verify-full sslrootcert={self.ca_bundle}"
@@ -66,7 +66,7 @@ class Login:
         return Login(self.host, self.port, database, self.user, self.password, self.ca_bundle)
 
     def create_empty_database(self, name: str, extensions: Sequence[str]) -> "Login":
-        """Create a database with the extensions and without any setting, for comparison."""
+        """Create a database with the extensions and without settings, for comparison."""
         other = self.to(name)
         with self.connect(preparing=True) as connection:
             connection.run(f"CREATE DATABASE {quoted(name)}")
@@ -77,20 +77,20 @@ class Login:
 
 
 def read(login: Login, names: Sequence[str]) -> dict[str, str]:
-    """Each setting's value in one fresh connection, with the libraries of the database's extensions loaded."""
+    """The values of settings in one fresh connection, with the libraries of the extensions loaded."""
     with login.connect() as connection:
         connection.run(LOAD_ALL_LIBRARIES)
         return {name: _current(connection, name) for name in names}
 
 
 def same_value(login: Login, name: str, wanted: SettingValue, got: str) -> bool:
-    """Whether the server takes both for the same value: `30s` is `30000`, `on` is `true`.
+    """Whether the server considers two values equal: `30s` is `30000`, `on` is `true`.
 
     Args:
-        login: to a database that has the extensions; nothing is kept in it.
+        login: to a database that has the extensions; it is not changed.
         name: the parameter.
         wanted: the value in the template.
-        got: the value that a connection reported.
+        got: the value in a connection.
     """
     if isinstance(wanted, list):
         return [part.strip().strip('"') for part in got.split(",")] == wanted
@@ -106,17 +106,17 @@ def same_value(login: Login, name: str, wanted: SettingValue, got: str) -> bool:
 
 
 def quoted(identifier: str) -> str:
-    """An identifier as SQL writes it."""
+    """Quote an identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
 def text_of(value: SettingValue) -> str:
-    """A template's value for people."""
+    """A template's value as one text."""
     return ", ".join(value) if isinstance(value, list) else value
 
 
 def check_settings(plain: Login, wanted: Mapping[str, SettingValue], got: Mapping[str, str]) -> None:
-    """Raise RehearsalError for the first setting that is not what the template says."""
+    """Raise RehearsalError for the first setting that differs from the template."""
     for name, value in wanted.items():
         if not same_value(plain, name, value, got[name]):
             raise RehearsalError(f"{name} is {got[name]!r} in a fresh connection, the template says {text_of(value)!r}")

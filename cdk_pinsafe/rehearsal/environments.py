@@ -1,9 +1,9 @@
-"""Which account and region of the local cloud each stack is deployed to, and by which runs of the CDK CLI.
+"""The account and region of each stack in the local cloud, and the runs of the CDK CLI that deploy them.
 
 A stack with an explicit environment is deployed there, as on AWS: the CLI assumes a role of that account. The others
-are deployed with the credentials that the CLI runs with, so Stages without an environment share an account, unless
-their stacks have the same names: there CloudFormation would take the second deployment for an update of the first.
-People who write such an app deploy each Stage with other credentials, and so does a rehearsal.
+are deployed with the CLI's own credentials, so Stages without an environment share an account. If their stacks have the
+same names, the second deployment would update the first one's stack. Such an app is deployed with other credentials for
+each Stage, on AWS and in a rehearsal.
 """
 
 from collections import Counter
@@ -27,8 +27,8 @@ class Deployment:
     """One run of the CDK CLI.
 
     Attributes:
-        account: whose credentials it has, and its default region.
-        stacks: the pattern of the hierarchical ids that it selects.
+        account: the account of its credentials, and its default region.
+        stacks: a pattern of hierarchical ids.
     """
 
     account: Account
@@ -37,61 +37,61 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Environments:
-    """Where the stacks of an app are deployed.
+    """The accounts and regions of an app.
 
     Attributes:
         deployments: the runs of the CLI, in order.
-        by_stack: account and region of each stack, in the order of the assembly.
+        by_stack: the account and region of each stack, in the order of the assembly.
     """
 
     deployments: tuple[Deployment, ...]
     by_stack: Mapping[StackArtifact, Account]
 
     @classmethod
-    def of(cls, stacks: Sequence[StackArtifact]) -> "Environments":
-        """Decide for the stacks of an app.
+    def from_stacks(cls, stacks: Sequence[StackArtifact]) -> "Environments":
+        """Choose accounts and regions for the stacks of an app.
 
         Raises:
             RehearsalError: two stacks of the same name are in one account and region.
         """
         default = _only_account(stacks) or Account()
-        together = cls((Deployment(default, ALL_STACKS),), {stack: _place(stack, default) for stack in stacks})
-        if not together._same_names():
-            return together
+        shared = cls((Deployment(default, ALL_STACKS),), {stack: _environment(stack, default) for stack in stacks})
+        if not shared._same_names():
+            return shared
         taken = {stack.account for stack in stacks}
         numbers = (number for number in (f"{count:012}" for count in range(1, 10**6)) if number not in taken)
         accounts = {stage: Account(next(numbers), default.region) if stage else default for stage in _stages(stacks)}
-        apart = cls(
-            # An asterisk does not match a slash: it selects the stacks of the app itself.
+        separate = cls(
+            # An asterisk does not match a slash, so it selects the app's own stacks only.
             tuple(Deployment(account, f"{stage}/**" if stage else "*") for stage, account in accounts.items()),
-            {stack: _place(stack, accounts[stack.stage]) for stack in stacks},
+            {stack: _environment(stack, accounts[stack.stage]) for stack in stacks},
         )
-        if same := apart._same_names():
+        if same := separate._same_names():
             name, account = same[0]
-            paths = [stack.path for stack, place in apart.by_stack.items() if (stack.name, place) == same[0]]
+            paths = [stack.path for stack, account in separate.by_stack.items() if (stack.name, account) == same[0]]
             raise RehearsalError(
                 f"the stacks {' and '.join(paths)} are both named {name} in {account.number}/{account.region}, where "
-                "the second deployment would be an update of the first: give them different names or environments"
+                "the second deployment would update the first: give them different names or environments"
             )
-        return apart
+        return separate
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """Every account and region that a stack is deployed to, once."""
+        """All accounts and regions, without duplicates."""
         return tuple(dict.fromkeys(self.by_stack.values()))
 
     def _same_names(self) -> list[tuple[str, Account]]:
-        counts = Counter((stack.name, place) for stack, place in self.by_stack.items())
+        counts = Counter((stack.name, account) for stack, account in self.by_stack.items())
         return [key for key, count in counts.items() if count > 1]
 
 
 def check_deployed(cloud: LocalCloud, environments: Environments) -> list[str]:
-    """Compare with what CloudFormation has; return the labels of the deployed stacks, in the order of the assembly.
+    """Check that CloudFormation has all stacks; return their labels, in the order of the assembly.
 
-    A stack without resources is not deployed by the CDK CLI, and not in the list.
+    The list does not contain stacks without resources, which the CDK CLI does not deploy.
 
     Raises:
-        RehearsalError: a stack is not there, or its last deployment did not succeed.
+        RehearsalError: a stack does not exist, or its last deployment failed.
     """
     deployed = []
     for stack, account in environments.by_stack.items():
@@ -108,7 +108,7 @@ def check_deployed(cloud: LocalCloud, environments: Environments) -> list[str]:
 
 
 def label(stack: StackArtifact) -> str:
-    """A stack as the CDK CLI names it."""
+    """A stack's name in the output of the CDK CLI."""
     return stack.path if stack.path == stack.name else f"{stack.path} ({stack.name})"
 
 
@@ -121,13 +121,13 @@ def _status(cloud: LocalCloud, stack: StackArtifact, account: Account) -> str | 
 
 
 def _only_account(stacks: Sequence[StackArtifact]) -> Account | None:
-    """The one account that all stacks name, which also serves where the CLI assumes no role (`CliCredentials…`)."""
+    """The account that all stacks name, also used by stacks whose synthesizer assumes no role; None if they differ."""
     if len({stack.account for stack in stacks}) != 1 or stacks[0].account == UNKNOWN_ACCOUNT:
         return None
-    return _place(stacks[0], Account())
+    return _environment(stacks[0], Account())
 
 
-def _place(stack: StackArtifact, default: Account) -> Account:
+def _environment(stack: StackArtifact, default: Account) -> Account:
     return Account(
         default.number if stack.account == UNKNOWN_ACCOUNT else stack.account,
         default.region if stack.region == UNKNOWN_REGION else stack.region,

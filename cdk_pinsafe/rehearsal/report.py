@@ -1,4 +1,4 @@
-"""How a rehearsal looks: on a terminal, in plain lines, as one JSON document. It must not know how facts are found."""
+"""Presents a rehearsal: on a terminal, as plain lines, or as one JSON document."""
 
 import contextlib
 import json
@@ -10,7 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .report_items import Deployed, Fact, Kept, Note, Pooling, Query, Refusal, Settings, as_json
+from .report_items import (
+    ConnectInfo,
+    DeployedResources,
+    FailedDeployment,
+    Note,
+    ProxyUse,
+    ReportItem,
+    SettingsTable,
+    VectorQuery,
+    as_json,
+)
 
 __all__ = ["CLOSING", "JsonReport", "TextReport"]
 
@@ -24,14 +34,14 @@ _LAST_LINES = 30
 
 
 class TextReport:
-    """Lines of text: with colours and a running clock on a terminal, plain elsewhere."""
+    """Lines of text; on a terminal, with colors and a running clock."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
 
     def begin(self, step: str) -> None:
-        """Start the clock of a step."""
+        """Show a step that begins."""
         if self._console.is_terminal:
             self._progress = Progress(
                 SpinnerColumn(),
@@ -46,24 +56,24 @@ class TextReport:
             self._print(f"... {step}")
 
     def end(self, step: str, seconds: float) -> None:
-        """Stop the clock, and say how long the step took."""
+        """Show a completed step with its duration."""
         self._stop()
         self._print(f"[green]ok[/]  {escape(step)}  [dim]{seconds:.1f} s[/]")
 
-    def show(self, fact: Fact) -> None:
-        """Say a fact."""
-        for line in _lines(fact):
+    def show(self, item: ReportItem) -> None:
+        """Show a result."""
+        for line in _lines(item):
             self._print(f"    {line}")
 
     def abandon(self) -> None:
-        """Give the terminal back without a word."""
+        """Restore the terminal without a message."""
         self._stop()
 
     def finish(self, seconds: float, error: str | None, cli_output: Sequence[str]) -> None:
-        """Say how it ended."""
+        """Show the outcome."""
         self._stop()
         if error is None:
-            self._print(f"[bold green]The rehearsal went well[/], in {seconds:.0f} s.")
+            self._print(f"[bold green]The rehearsal succeeded[/] in {seconds:.0f} s.")
         else:
             for line in cli_output[-_LAST_LINES:]:
                 self._print(f"    [dim]{escape(line)}[/]")
@@ -81,30 +91,30 @@ class TextReport:
 
 
 class JsonReport:
-    """One JSON document on standard output at the end; progress goes to standard error as text."""
+    """One JSON document on standard output at the end; progress as text on standard error."""
 
     def __init__(self, stream: TextIO, progress: TextIO) -> None:
         self._stream = stream
         self._text = TextReport(progress)
         self._steps: list[dict[str, Any]] = []
-        self._facts: list[dict[str, Any]] = []
+        self._items: list[dict[str, Any]] = []
 
     def begin(self, step: str) -> None:
-        """Pass it on to the progress."""
+        """Show a step that begins on standard error."""
         self._text.begin(step)
 
     def end(self, step: str, seconds: float) -> None:
-        """Note how long the step took."""
+        """Record a completed step with its duration."""
         self._steps.append({"name": step, "seconds": round(seconds, 2)})
         self._text.end(step, seconds)
 
-    def show(self, fact: Fact) -> None:
-        """Note the fact."""
-        self._facts.append(as_json(fact))
-        self._text.show(fact)
+    def show(self, item: ReportItem) -> None:
+        """Record a result."""
+        self._items.append(as_json(item))
+        self._text.show(item)
 
     def abandon(self) -> None:
-        """Give the terminal back without a word."""
+        """Restore the terminal without a message."""
         self._text.abandon()
 
     def finish(self, seconds: float, error: str | None, cli_output: Sequence[str]) -> None:
@@ -115,7 +125,7 @@ class JsonReport:
             "error": error,
             "seconds": round(seconds, 2),
             "steps": self._steps,
-            "facts": self._facts,
+            "facts": self._items,
             "cli_output": list(cli_output),
             "limits": CLOSING,
         }
@@ -123,38 +133,38 @@ class JsonReport:
 
 
 def report_for(output_format: str) -> TextReport | JsonReport:
-    """The report that a format names: `text` or `json`."""
+    """The report for an output format, `text` or `json`."""
     if output_format == "json":
         return JsonReport(sys.stdout, sys.stderr)
     return TextReport(sys.stdout)
 
 
-def _lines(fact: Fact) -> list[str]:
-    match fact:
-        case Settings():
-            return _settings_lines(fact)
-        case Query():
-            return _query_lines(fact)
-        case Deployed():
-            return _deployed_lines(fact)
-        case Pooling():
-            return _pooling_lines(fact)
-        case Refusal():
+def _lines(item: ReportItem) -> list[str]:
+    match item:
+        case SettingsTable():
+            return _settings_lines(item)
+        case VectorQuery():
+            return _vector_query_lines(item)
+        case DeployedResources():
+            return _deployed_lines(item)
+        case ProxyUse():
+            return _proxy_use_lines(item)
+        case FailedDeployment():
             return [
-                f"[bold]{escape(fact.message)}[/]",
-                f"stack {escape(fact.stack)} is {fact.status}",
+                f"[bold]{escape(item.message)}[/]",
+                f"stack {escape(item.stack)} is {item.status}",
             ]
-        case Kept():
-            return _kept_lines(fact)
+        case ConnectInfo():
+            return _connect_info_lines(item)
         case Note():
-            return [f"[yellow]note:[/] {escape(fact.text)}"]
+            return [f"[yellow]note:[/] {escape(item.text)}"]
 
 
-def _settings_lines(fact: Settings) -> list[str]:
-    table = [(row.name, row.before or "''", row.after or "''") for row in fact.rows]
+def _settings_lines(item: SettingsTable) -> list[str]:
+    table = [(row.name, row.before or "''", row.after or "''") for row in item.rows]
     names = max((len(name) for name, _, _ in table), default=0)
     befores = max((len(before) for _, before, _ in table), default=0)
-    title = f"database [bold]{escape(fact.database)}[/], in fresh connections, {escape(fact.moment)}:"
+    title = f"database [bold]{escape(item.database)}[/], in fresh connections, {escape(item.moment)}:"
     return [
         title,
         *(
@@ -164,53 +174,53 @@ def _settings_lines(fact: Settings) -> list[str]:
     ]
 
 
-def _query_lines(fact: Query) -> list[str]:
-    if not fact.uses_index:
-        return ["filtered HNSW query: not shown, as the planner does not take the index with these settings"]
+def _vector_query_lines(item: VectorQuery) -> list[str]:
+    if not item.uses_index:
+        return ["filtered HNSW query: not shown, because the planner does not use the index with these settings"]
     return [
-        f"filtered HNSW query, LIMIT {fact.limit}, no SET sent: [bold]{fact.rows} rows[/] in {escape(fact.database)}, "
-        f"{fact.rows_without} in a database without the settings"
+        f"filtered HNSW query, LIMIT {item.limit}, no SET sent: [bold]{item.rows} rows[/] in {escape(item.database)}, "
+        f"{item.rows_without} in a database without the settings"
     ]
 
 
-def _deployed_lines(fact: Deployed) -> list[str]:
-    lines = [f"stacks: {escape(', '.join(fact.stacks))}"]
-    for proxy in fact.proxies:
+def _deployed_lines(item: DeployedResources) -> list[str]:
+    lines = [f"stacks: {escape(', '.join(item.stacks))}"]
+    for proxy in item.proxies:
         logging = "on" if proxy["enhanced_logging"] else "off"
         where = f"{escape(proxy['name'])} at {escape(proxy['endpoint'])}"
         lines.append(f"proxy {where}: {proxy['engine_family']}, enhanced logging {logging}")
-    lines += [f"alarm on {escape(alarm['watches'])}" for alarm in fact.alarms]
-    if fact.recorded_only:
-        lines.append(f"[dim]recorded only: {escape(', '.join(fact.recorded_only))}[/]")
+    lines += [f"alarm on {escape(alarm['watches'])}" for alarm in item.alarms]
+    if item.recorded_only:
+        lines.append(f"[dim]recorded only: {escape(', '.join(item.recorded_only))}[/]")
     return lines
 
 
 _STATES = {"ALARM": "[bold red]ALARM[/]", "OK": "[bold green]OK[/]"}
 
 
-def _pooling_lines(fact: Pooling) -> list[str]:
-    sent = f"each sent [bold]{escape(fact.statement)}[/]" if fact.statement else "no SET sent"
-    pinned = f"[bold red]{fact.pinned} pinned[/]" if fact.pinned else "[bold green]none pinned[/]"
+def _proxy_use_lines(item: ProxyUse) -> list[str]:
+    sent = f"each sent [bold]{escape(item.statement)}[/]" if item.statement else "no SET sent"
+    pinned = f"[bold red]{item.pinned} pinned[/]" if item.pinned else "[bold green]none pinned[/]"
     lines = [
-        f"{fact.clients} clients, {sent}: [bold]{fact.connections} database connections[/], {pinned}",
-        f"all of them have {escape(fact.setting)} = {escape(fact.value)}",
+        f"{item.clients} clients, {sent}: [bold]{item.connections} database connections[/], {pinned}",
+        f"all of them have {escape(item.setting)} = {escape(item.value)}",
     ]
-    if fact.line is not None:
-        lines.append(f"one of {fact.pins_in_log} lines in its log: {escape(fact.line)}")
-    changed = [alarm for alarm in fact.alarms if alarm.after != alarm.before]
+    if item.line is not None:
+        lines.append(f"one of {item.pins_in_log} lines in its log: {escape(item.line)}")
+    changed = [alarm for alarm in item.alarms if alarm.after != alarm.before]
     lines += [
         f"alarm on {escape(alarm.watches)}: {alarm.before} -> {_STATES.get(alarm.after, alarm.after)}"
         for alarm in changed
     ]
-    if changed and fact.statement:
-        lines.append("[dim]each second was a minute for CloudWatch; the other alarms stayed as they were[/]")
+    if changed and item.statement:
+        lines.append("[dim]each second was a minute for CloudWatch; the other alarms did not change[/]")
     return lines
 
 
-def _kept_lines(fact: Kept) -> list[str]:
-    environments = [" ".join(f"{name}={value}" for name, value in one.items()) for one in fact.environments]
+def _connect_info_lines(item: ConnectInfo) -> list[str]:
+    environments = [" ".join(f"{name}={value}" for name, value in one.items()) for one in item.environments]
     return [
-        "[bold]It is all up; Ctrl-C stops it and leaves nothing.[/] The passwords are of this rehearsal only.",
-        *(f"{escape(one['owner'])}: {escape(one['psql'])}" for one in fact.connections),
-        *(escape(f"AWS: {one} AWS_ENDPOINT_URL={fact.endpoint} aws ...") for one in environments),
+        "[bold]Everything is running; Ctrl-C stops and removes it.[/] The passwords are for this rehearsal only.",
+        *(f"{escape(one['owner'])}: {escape(one['psql'])}" for one in item.connections),
+        *(escape(f"AWS: {one} AWS_ENDPOINT_URL={item.endpoint} aws ...") for one in environments),
     ]

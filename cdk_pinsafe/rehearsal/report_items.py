@@ -1,26 +1,27 @@
-"""What a rehearsal tells while it goes on: steps, and facts that were seen. Data only."""
+"""What a rehearsal reports: steps, and the results that it observed. Data only."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "AlarmRow",
-    "Deployed",
-    "Fact",
-    "Kept",
+    "ConnectInfo",
+    "DeployedResources",
+    "FailedDeployment",
     "Note",
-    "Pooling",
-    "Query",
-    "Refusal",
+    "ProxyUse",
+    "ReportItem",
     "Reporter",
     "SettingRow",
-    "Settings",
+    "SettingsTable",
+    "VectorQuery",
+    "as_json",
 ]
 
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A setting in one fresh connection before, and in another one after."""
+    """A setting in two fresh connections, before and after a step."""
 
     name: str
     before: str
@@ -28,13 +29,13 @@ class SettingRow:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings of a database around a step.
+class SettingsTable:
+    """Settings of a database before and after a step.
 
     Attributes:
-        moment: what happened in between.
+        moment: the step.
         database: its name.
-        owner: the path of the construct that keeps the settings, and its stack.
+        owner: the path and stack of the `DatabaseSettings`.
         rows: the settings.
     """
 
@@ -46,15 +47,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Query:
-    """A filtered query through an HNSW index, the first statement of a fresh connection.
+class VectorQuery:
+    """The result of a filtered query through an HNSW index, the first statement of a fresh connection.
 
     Attributes:
         database: its name.
-        limit: how many rows it asks for.
-        rows: how many it got with the database's settings.
-        rows_without: how many it got in a database without them.
-        uses_index: whether the plan went through the index in both.
+        limit: the LIMIT of the query.
+        rows: the number of rows with the database's settings.
+        rows_without: the number of rows in a database without them.
+        uses_index: whether both plans used the index.
     """
 
     kind: ClassVar[str] = "query"
@@ -66,14 +67,14 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What the local cloud says was made.
+class DeployedResources:
+    """What the local cloud deployed.
 
     Attributes:
         stacks: the stacks' names.
-        proxies: name, endpoint, engine family and whether enhanced logging is on, of each proxy.
-        alarms: name and what it watches, of each alarm.
-        recorded_only: types of resources that were written down and nothing more.
+        proxies: name, endpoint, engine family, enhanced logging and TLS requirement of each proxy.
+        alarms: name and watched metric of each alarm.
+        recorded_only: the types of resources that the local cloud only records.
     """
 
     kind: ClassVar[str] = "deployed"
@@ -85,7 +86,7 @@ class Deployed:
 
 @dataclass(frozen=True)
 class AlarmRow:
-    """An alarm's state before, and after."""
+    """The state of an alarm before and after."""
 
     name: str
     watches: str
@@ -94,21 +95,21 @@ class AlarmRow:
 
 
 @dataclass(frozen=True)
-class Pooling:
-    """What became of a proxy's database connections while clients were there.
+class ProxyUse:
+    """A proxy while clients used it.
 
     Attributes:
         proxy: its name.
-        clients: how many.
-        statement: what each sent first; None if nothing.
-        setting: the parameter that they looked at.
-        value: its value, the same for all of them.
-        transactions: how many they did.
-        connections: the most database connections in any minute.
-        pinned: the most pinned ones.
-        pins_in_log: how many lines of the proxy's log tell of a pin.
+        clients: the number of clients.
+        statement: the first statement of each client; None if there was none.
+        setting: the parameter that the clients read.
+        value: its value, the same for all clients.
+        transactions: the number of transactions.
+        connections: the maximum of database connections in a minute.
+        pinned: the maximum of pinned database connections in a minute.
+        pins_in_log: the number of log lines about pins.
         line: the first of them.
-        alarms: all those on the proxy.
+        alarms: all alarms on the proxy.
     """
 
     kind: ClassVar[str] = "pooling"
@@ -126,8 +127,8 @@ class Pooling:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """The message with which a deployment failed, as it should, and what became of the stack."""
+class FailedDeployment:
+    """The expected failure of a deployment: its message, and the resulting status of the stack."""
 
     kind: ClassVar[str] = "refusal"
     setting: str
@@ -138,13 +139,13 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ConnectInfo:
     """How to connect while the rehearsal waits.
 
     Attributes:
         connections: owner, psql command and DSN of each database and proxy.
-        endpoint: the local cloud's.
-        environments: environment variables of an AWS client, for each account and region.
+        endpoint: the URL of the local cloud.
+        environments: environment variables for AWS clients, per account and region.
     """
 
     kind: ClassVar[str] = "kept"
@@ -155,22 +156,22 @@ class Kept:
 
 @dataclass(frozen=True)
 class Note:
-    """Something to know: left out, or different from AWS."""
+    """A part that was skipped, or a difference from AWS."""
 
     kind: ClassVar[str] = "note"
     text: str
 
 
-Fact = Settings | Query | Deployed | Pooling | Refusal | Kept | Note
+ReportItem = SettingsTable | VectorQuery | DeployedResources | ProxyUse | FailedDeployment | ConnectInfo | Note
 
 
-def as_json(fact: Fact) -> dict[str, Any]:
-    """A fact as JSON has it."""
-    return {"kind": fact.kind, **asdict(fact)}
+def as_json(item: ReportItem) -> dict[str, Any]:
+    """An item as JSON-compatible data."""
+    return {"kind": item.kind, **asdict(item)}
 
 
 class Reporter(Protocol):
-    """Who is told."""
+    """Receives the progress of a rehearsal."""
 
     def begin(self, step: str) -> None:
         """A step begins."""
@@ -178,5 +179,5 @@ class Reporter(Protocol):
     def end(self, step: str, seconds: float) -> None:
         """A step succeeded."""
 
-    def show(self, fact: Fact) -> None:
-        """A fact was seen."""
+    def show(self, item: ReportItem) -> None:
+        """Report a result."""

@@ -1,4 +1,4 @@
-"""Runs a rehearsal from beginning to end, and leaves nothing behind whatever happens in between."""
+"""Runs a rehearsal and removes everything afterwards, also after errors and signals."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from types import FrameType
 from ..errors import RehearsalError
 from .cdk_cli import App
 from .report import report_for
-from .scenario import Story
+from .scenario import Scenario
 
 __all__ = ["run"]
 
-OK, FAILED, NOT_BEGUN, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, NOT_STARTED, INTERRUPTED = 0, 1, 2, 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -25,34 +25,34 @@ def run(
 ) -> int:
     """Rehearse an app and return the exit status.
 
-    That is 0 if all went as it should, 1 if not, 2 if it could not begin, for want of the app or of what it runs on,
-    130 if interrupted.
+    The status is 0 if the rehearsal succeeded, 1 if it failed, 2 if it could not start because the app or a program is
+    missing, 130 if it was interrupted.
 
     Args:
         app: a folder with a `cdk.json`, or a command as for `cdk --app`; by default the `cdk.json` of this folder.
-        keep: stop before the end, show how to connect, and wait to be interrupted; that ends with 0.
-        timeline: an SVG file to draw the proxy's traffic into, once all is over.
+        keep: do not destroy the app: show how to connect, and wait to be interrupted, which then has status 0.
+        timeline: an SVG file for the timeline of the proxy's connections; written at the end.
         output_format: `text`, or `json` for one document on standard output, with progress on standard error.
     """
     report = report_for(output_format)
     start = time.monotonic()
-    story: Story | None = None
+    scenario: Scenario | None = None
     status, error = OK, None
     with _interruptible(), _no_aws_settings():
         try:
             with _temporary_directory() as directory:
-                story = Story(App.of(app), directory, report)
-                story.tell(keep=keep, timeline=timeline)
+                scenario = Scenario(App.from_option(app), directory, report)
+                scenario.run(keep=keep, timeline=timeline)
         except RehearsalError as failure:
-            status, error = FAILED if story is not None and story.has_begun else NOT_BEGUN, str(failure)
+            status, error = FAILED if scenario is not None and scenario.has_started else NOT_STARTED, str(failure)
         except KeyboardInterrupt:
-            kept = story is not None and story.is_waiting
-            status, error = (OK, None) if kept else (INTERRUPTED, "interrupted")
+            waiting = scenario is not None and scenario.is_waiting
+            status, error = (OK, None) if waiting else (INTERRUPTED, "interrupted")
         except BaseException:
             report.abandon()
             raise
-    failed = status in (FAILED, NOT_BEGUN)
-    report.finish(time.monotonic() - start, error, story.cli_output if failed and story is not None else [])
+    failed = status in (FAILED, NOT_STARTED)
+    report.finish(time.monotonic() - start, error, scenario.cli_output if failed and scenario is not None else [])
     return status
 
 
@@ -60,23 +60,23 @@ def run(
 def _temporary_directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pinsafe-rehearsal-", ignore_cleanup_errors=True) as name:
         directory = Path(name).resolve()
-        # Root's PostgreSQL runs as `nobody`, who must pass through; what is inside is closed to others by itself.
+        # As root, PostgreSQL runs as the user nobody, who must be able to enter its folder below this one.
         directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
         yield directory
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let the first signal interrupt, and none after it, so that cleaning up is not interrupted itself."""
+    """Turn the first signal into KeyboardInterrupt and ignore later ones, which would interrupt the cleanup."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for one in _SIGNALS:
             signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    # A terminal that was left with nohup stays left.
-    heeded = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
+    # nohup ignores SIGHUP: keep it so.
+    handled = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_aws_settings() -> Iterator[None]:
-    """Take every AWS setting out of this process, so that no client in it can find a real account."""
+    """Remove all AWS settings from this process, so that no client in it finds a real account."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in before:
         del os.environ[name]

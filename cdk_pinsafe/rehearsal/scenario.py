@@ -1,7 +1,8 @@
-"""The story of a rehearsal: deploy an app, show its settings and its proxy at work, change one, break one, destroy it.
+"""The scenario of a rehearsal: deploy an app, check its settings, use its proxy, change a setting, try an invalid one,
+destroy the app.
 
-Each chapter compares what it sees with what it should be; a difference ends the story with RehearsalError. Who is told,
-and how it looks, is the reporter's affair.
+Each part compares the results with the expected ones; a difference ends the scenario with RehearsalError. The reporter
+presents them.
 """
 
 import contextlib
@@ -24,24 +25,34 @@ from .assembly import Assembly, SettingsResource
 from .cdk_cli import App, CdkCli
 from .database_client import Login, SettingValue, check_settings, read, text_of
 from .environments import Environments, check_deployed, label
-from .proxy_demo import Pool, Scene, find_pools, tell
-from .report_items import Kept, Note, Query, Refusal, Reporter, SettingRow, Settings
-from .stack_resources import deployed
+from .proxy_demo import ProxyDemo, UsableProxy, find_proxies
+from .report_items import ConnectInfo, FailedDeployment, Note, Reporter, SettingRow, SettingsTable, VectorQuery
+from .stack_resources import deployed_resources
 from .steps import step
 from .timeline import draw
 from .vector_query import filtered_query
 
-__all__ = ["Story"]
+__all__ = ["Scenario"]
 
 _PARAMETER: Final = "statement_timeout"
 _OTHER_VALUES: Final = ("45s", "60s")
-_BAD_VALUE: Final = "45 parsecs"
+_INVALID_VALUE: Final = "45 parsecs"
 _POSTGRES: Final = 18
 
 
 @dataclass(frozen=True)
 class _Target:
-    """A database and the settings that a construct keeps in it."""
+    """A database and the settings that a `DatabaseSettings` keeps in it.
+
+    Attributes:
+        address: the address of the construct.
+        owner: its path and stack.
+        account: where it is deployed.
+        login: to the database.
+        plain: to a database of the same server, without settings.
+        settings: the settings.
+        defaults: the values of these parameters in the database without settings.
+    """
 
     address: str
     owner: str
@@ -49,22 +60,15 @@ class _Target:
     login: Login
     plain: Login
     settings: Mapping[str, SettingValue]
-    before: Mapping[str, str]
+    defaults: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _Proxy:
-    """A proxy that clients can connect to, and where it is deployed."""
-
-    account: Account
-    pool: Pool
-
-
-class Story:
-    """One rehearsal of one app, in a directory that is its own.
+class Scenario:
+    """One rehearsal of one app, in its own directory.
 
     Attributes:
-        is_waiting: all is shown, and kept up until somebody interrupts.
+        has_started: whether the app was run.
+        is_waiting: whether it has succeeded and waits to be interrupted.
     """
 
     def __init__(self, app: App, directory: Path, reporter: Reporter) -> None:
@@ -73,48 +77,48 @@ class Story:
         self._reporter = reporter
         self._authority = CertificateAuthority(directory / "authority")
         self._environments = Environments((), {})
-        self._shown: _Proxy | None = None
-        self._scenes: list[Scene] = []
-        self.has_begun = False
+        self._demo: ProxyDemo | None = None
+        self._recording_key = ""
+        self.has_started = False
         self.is_waiting = False
         (directory / "cli").mkdir()
         self._cli = CdkCli(directory / "cli", self._authority.certificate)
 
     @property
     def cli_output(self) -> list[str]:
-        """The last command given to the CDK CLI, and what it said."""
+        """The last command of the CDK CLI and its output."""
         return self._cli.output
 
-    def tell(self, *, keep: bool, timeline: Path | None = None) -> None:
-        """Tell it all; with `keep`, stop before the end and wait until somebody interrupts.
+    def run(self, *, keep: bool, timeline: Path | None = None) -> None:
+        """Run the scenario.
 
         Args:
-            keep: whether to stop before the end.
-            timeline: where to draw who had which of the proxy's database connections; what came by itself with `keep`
-                is in it.
+            keep: do not destroy the app, and wait to be interrupted.
+            timeline: an SVG file for the timeline of the proxy's database connections. With `keep`, it includes the
+                clients that connected while waiting.
 
         Raises:
-            RehearsalError: a step failed, or showed something else than it should.
+            RehearsalError: a step failed or had an unexpected result.
         """
         if timeline is not None and not os.access(timeline.parent, os.W_OK):
-            raise RehearsalError(f"cannot write the timeline {timeline}: {timeline.parent} is no folder to write in")
+            raise RehearsalError(f"cannot write the timeline {timeline}: {timeline.parent} is not a writable folder")
         try:
             with contextlib.ExitStack() as running:
                 with step(self._reporter, "start the local cloud"):
                     cloud = running.enter_context(LocalCloud(self._directory / "cloud", self._authority))
                 try:
-                    self._tell(cloud, keep=keep)
+                    self._run(cloud, keep=keep)
                 except RehearsalError:
-                    cloud.check()  # if it is gone, then that is the cause
+                    cloud.check()  # if the local cloud has ended, that is the cause
                     raise
         finally:
-            if timeline is not None and self._shown is not None:
-                self._draw(self._shown, timeline)
+            if timeline is not None and self._demo is not None:
+                self._draw(self._demo, timeline)
 
-    def _tell(self, cloud: LocalCloud, *, keep: bool) -> None:
+    def _run(self, cloud: LocalCloud, *, keep: bool) -> None:
         with step(self._reporter, "get the CDK CLI"):
             self._cli.install()
-        self.has_begun = True
+        self.has_started = True
         assembly = self._synth(cloud)
         with step(self._reporter, "cdk bootstrap"):
             for account in self._environments.accounts:
@@ -122,40 +126,44 @@ class Story:
         with step(self._reporter, "cdk deploy"):
             self._deploy(cloud, assembly)
             stacks = check_deployed(cloud, self._environments)
-        with step(self._reporter, "look at what was deployed"):
+        with step(self._reporter, "check what was deployed"):
             targets = self._targets(cloud)
-            values_then = [self._verified(target, target.settings) for target in targets]
-            queries = [query for target in targets if (query := self._query(target))]
-            resources = deployed(cloud, self._environments.accounts, stacks, assembly)
+            values_of_targets = [self._checked_values(target, target.settings) for target in targets]
+            queries = [query for target in targets if (query := self._vector_query(target))]
+            resources = deployed_resources(cloud, self._environments.accounts, stacks, assembly)
             proxies, skipped = self._proxies(cloud, targets)
-        for target, values in zip(targets, values_then, strict=True):
-            self._show_settings("without the settings -> after cdk deploy", target, target.before, values)
+        for target, values in zip(targets, values_of_targets, strict=True):
+            self._show_settings("without the settings -> after cdk deploy", target, target.defaults, values)
         for query in queries:
             self._reporter.show(query)
         self._reporter.show(resources)
-        self._pool(cloud, proxies, skipped)
-        self._change(cloud, assembly, targets)
+        self._run_proxy_demo(cloud, proxies, skipped)
+        self._change_settings(cloud, assembly, targets)
         if keep:
-            with step(self._reporter, "cdk deploy, back to what the app says"):
+            with step(self._reporter, "cdk deploy of the original app"):
                 self._deploy(cloud, assembly)
-            self._wait(cloud, targets, proxies)
+            self._wait_for_interrupt(cloud, targets, [proxy for _, proxy in proxies])
             return
+        self._destroy(cloud, assembly, targets)
+
+    # --- Parts -----------------------------------------------------------------------------------
+
+    def _destroy(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
+        """Destroy the app, and check that its settings are gone. The databases keep running."""
         retained = {resource.address for resource in assembly.settings() if resource.retained}
-        standing = [read(target.login, list(target.before)) for target in targets]
+        before_destroy = [read(target.login, list(target.defaults)) for target in targets]
         with step(self._reporter, "cdk destroy"):
             for account in self._environments.accounts:
                 _switch_off_deletion_protection(cloud, account)
             for run in reversed(self._environments.deployments):
                 self._cli.destroy(assembly.folder, run.account, cloud.endpoint, run.stacks)
-            gone = [self._destroyed(target, retained=target.address in retained) for target in targets]
-        for target, before, after in zip(targets, standing, gone, strict=True):
+            after_destroy = [self._after_destroy(target, retained=target.address in retained) for target in targets]
+        for target, before, after in zip(targets, before_destroy, after_destroy, strict=True):
             shown = {name: value for name, value in after.items() if name in target.settings or value != before[name]}
             self._show_settings("before -> after cdk destroy", target, before, shown)
 
-    # --- Chapters --------------------------------------------------------------------------------
-
     def _synth(self, cloud: LocalCloud) -> Assembly:
-        """Synthesise the app, and leave out what cannot be rehearsed, saying so."""
+        """Synthesize the app. Extensions that cannot be rehearsed are removed and reported."""
         assembly = Assembly(self._directory / "synth")
         with step(self._reporter, "cdk synth"):
             self._cli.synth(self._app, assembly.folder, Account(), cloud.endpoint)
@@ -165,15 +173,15 @@ class Story:
         for resource in resources:
             if resource.host is not None:
                 raise RehearsalError(
-                    f"{resource.owner} is for the database at {resource.host}, which the app does not make: "
-                    "a rehearsal stays on this machine, so rehearse an app that makes the database as well"
+                    f"{resource.owner} is for the database at {resource.host}, which the app does not create: "
+                    "a rehearsal has local databases only, so rehearse an app that creates the database as well"
                 )
-        self._environments = Environments.of(assembly.stacks())
+        self._environments = Environments.from_stacks(assembly.stacks())
         for stack in self._environments.by_stack:
             if not stack.has_resources:
                 self._reporter.show(Note(f"not deployed: stack {label(stack)} has no resources"))
         if len(self._environments.deployments) > 1:
-            text = "stacks of several Stages have the same names: each Stage is deployed to an account of its own"
+            text = "stacks of several Stages have the same names: each Stage is deployed to its own account"
             self._reporter.show(Note(text))
         assembly = assembly.copy(self._directory / "assembly")
         available = wheel_installation(_POSTGRES).extensions()
@@ -186,39 +194,43 @@ class Story:
         return assembly
 
     def _deploy(self, cloud: LocalCloud, assembly: Assembly) -> None:
-        """Deploy all stacks, of all Stages."""
+        """Deploy all stacks of all Stages."""
         for run in self._environments.deployments:
             self._cli.deploy(assembly.folder, run.account, cloud.endpoint, run.stacks)
 
-    def _proxies(self, cloud: LocalCloud, targets: list[_Target]) -> tuple[list[_Proxy], list[str]]:
-        """The proxies that clients can connect to, and why they cannot connect to others."""
+    def _proxies(
+        self, cloud: LocalCloud, targets: list[_Target]
+    ) -> tuple[list[tuple[Account, UsableProxy]], list[str]]:
+        """The proxies that clients can use, and for the others the reason why not."""
         proxies, skipped = [], []
         for account in self._environments.accounts:
             databases = [(target.login, target.settings) for target in targets if target.account == account]
-            pools, reasons = find_pools(cloud, account, databases)
-            proxies += [_Proxy(account, pool) for pool in pools]
+            found, reasons = find_proxies(cloud, account, databases)
+            proxies += [(account, proxy) for proxy in found]
             skipped += reasons
         return proxies, skipped
 
-    def _pool(self, cloud: LocalCloud, proxies: list[_Proxy], skipped: list[str]) -> None:
-        """Show one proxy at work, and say what becomes of the others."""
-        others = [f"proxy {one.pool.proxy}: nobody comes, as one proxy is shown" for one in proxies[1:]]
-        none = [] if proxies or skipped else ["skipped: what a SET costs, since the app has no proxy"]
+    def _run_proxy_demo(
+        self, cloud: LocalCloud, proxies: list[tuple[Account, UsableProxy]], skipped: list[str]
+    ) -> None:
+        """Run the demo on the first proxy, and report the skipped ones."""
+        others = [f"proxy {proxy.name}: not used, because one proxy is enough" for _, proxy in proxies[1:]]
+        none = [] if proxies or skipped else ["skipped: what a SET costs, because the app has no proxy"]
         for text in (*skipped, *others, *none):
             self._reporter.show(Note(text))
         if proxies:
-            self._shown = proxies[0]
-            self._scenes = tell(cloud, proxies[0].account, self._reporter, proxies[0].pool)
+            account, proxy = proxies[0]
+            self._recording_key = scoped(proxy.name, account.number, account.region)
+            self._demo = ProxyDemo(cloud, account, self._reporter, proxy)
+            self._demo.run()
 
-    def _change(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
-        """Deploy another value, then one that PostgreSQL refuses."""
+    def _change_settings(self, cloud: LocalCloud, assembly: Assembly, targets: list[_Target]) -> None:
+        """Deploy another value, then one that PostgreSQL rejects."""
         by_address = {target.address: target for target in targets}
         editable = (one for one in assembly.settings() if one.settings is not None and one.address in by_address)
         resource = next(editable, None)
         if resource is None:
-            self._reporter.show(
-                Note("skipped: a changed and a bad setting, since the settings hold tokens and cannot be edited")
-            )
+            self._reporter.show(Note("skipped: a changed and an invalid setting, because the settings contain tokens"))
             return
         target = by_address[resource.address]
         old = next((text_of(value) for name, value in target.settings.items() if name.lower() == _PARAMETER), None)
@@ -228,23 +240,24 @@ class Story:
         changed = assembly.with_setting(resource, _PARAMETER, value, self._directory / "changed")
         with step(self._reporter, f"cdk deploy with {_PARAMETER} = {value}"):
             self._deploy(cloud, changed)
-            after = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
-        self._show_settings("before -> after, the others as they were", target, before, after)
+            after = {_PARAMETER: self._checked_values(target, settings)[_PARAMETER]}
+        self._show_settings("before -> after, the others unchanged", target, before, after)
 
-        bad = assembly.with_setting(resource, _PARAMETER, _BAD_VALUE, self._directory / "bad")
-        with step(self._reporter, f"cdk deploy with {_PARAMETER} = {_BAD_VALUE}, which must fail"):
-            refusal = self._refusal(cloud, bad, resource)
-            still = {_PARAMETER: self._verified(target, settings)[_PARAMETER]}
-        self._reporter.show(refusal)
-        self._show_settings("before -> after the refusal, the others as they were", target, after, still)
+        invalid = assembly.with_setting(resource, _PARAMETER, _INVALID_VALUE, self._directory / "invalid")
+        with step(self._reporter, f"cdk deploy with {_PARAMETER} = {_INVALID_VALUE}, which must fail"):
+            failure = self._fail_to_deploy(cloud, invalid, resource)
+            rolled_back = {_PARAMETER: self._checked_values(target, settings)[_PARAMETER]}
+        self._reporter.show(failure)
+        self._show_settings("before -> after the failure, the others unchanged", target, after, rolled_back)
 
-    def _refusal(self, cloud: LocalCloud, bad: Assembly, resource: SettingsResource) -> Refusal:
+    def _fail_to_deploy(self, cloud: LocalCloud, invalid: Assembly, resource: SettingsResource) -> FailedDeployment:
+        """Deploy an invalid setting, and check that CloudFormation reports it and rolls back."""
         try:
-            self._deploy(cloud, bad)
+            self._deploy(cloud, invalid)
         except RehearsalError:
             pass
         else:
-            raise RehearsalError(f"the deployment of {_PARAMETER} = {_BAD_VALUE} succeeded, it should have failed")
+            raise RehearsalError(f"the deployment of {_PARAMETER} = {_INVALID_VALUE} succeeded, expected a failure")
         request = _latest(cloud.requests(RESOURCE_TYPE))[resource.address]
         stack, client = request.stack, cloud.client("cloudformation", request.environment)
         events = client.describe_stack_events(StackName=stack)["StackEvents"]
@@ -259,49 +272,48 @@ class Story:
             )
         status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
         if status != "UPDATE_ROLLBACK_COMPLETE":
-            raise RehearsalError(f"stack {stack} is {status} after the bad setting, not UPDATE_ROLLBACK_COMPLETE")
+            raise RehearsalError(f"stack {stack} is {status} after the invalid setting, not UPDATE_ROLLBACK_COMPLETE")
         message = failed[0].strip().splitlines()[0]
         if _PARAMETER not in message:
             raise RehearsalError(f"the deployment failed with a message that does not name {_PARAMETER}: {message}")
-        return Refusal(_PARAMETER, _BAD_VALUE, message, stack, status)
+        return FailedDeployment(_PARAMETER, _INVALID_VALUE, message, stack, status)
 
-    def _destroyed(self, target: _Target, *, retained: bool) -> dict[str, str]:
-        """Compare with how the database was before; it still runs, as its final snapshot would keep it."""
-        after = read(target.login, list(target.before))
+    def _after_destroy(self, target: _Target, *, retained: bool) -> dict[str, str]:
+        """Check that the defaults are back; return the values."""
+        after = read(target.login, list(target.defaults))
         if retained:
             self._reporter.show(Note(f"{target.owner}: its removal policy leaves the settings in place"))
             return after
         for name, value in after.items():
-            if value != target.before[name]:
-                raise RehearsalError(f"{name} is {value!r} after cdk destroy, {target.before[name]!r} was there before")
+            if value != target.defaults[name]:
+                raise RehearsalError(f"{name} is {value!r} after cdk destroy, not {target.defaults[name]!r} as before")
         return after
 
-    def _wait(self, cloud: LocalCloud, targets: list[_Target], proxies: list[_Proxy]) -> None:
+    def _wait_for_interrupt(self, cloud: LocalCloud, targets: list[_Target], proxies: list[UsableProxy]) -> None:
         logins = [(target.owner, target.login) for target in targets]
-        logins += [(f"through the proxy {one.pool.proxy}", one.pool.login) for one in proxies]
+        logins += [(f"through the proxy {proxy.name}", proxy.login) for proxy in proxies]
         connections = tuple(
             {"owner": owner, "psql": f"psql '{login.dsn}'", "dsn": login.dsn} for owner, login in logins
         )
         environments = tuple(account.environment() for account in self._environments.accounts)
-        self._reporter.show(Kept(connections, cloud.endpoint, environments))
+        self._reporter.show(ConnectInfo(connections, cloud.endpoint, environments))
         self.is_waiting = True
         while True:
             time.sleep(1)
             cloud.check()
 
-    def _draw(self, proxy: _Proxy, timeline: Path) -> None:
-        key = scoped(proxy.pool.proxy, proxy.account.number, proxy.account.region)
-        recording = recording_of(self._directory / "cloud", key)
+    def _draw(self, demo: ProxyDemo, timeline: Path) -> None:
+        recording = recording_of(self._directory / "cloud", self._recording_key)
         if recording is not None:
             try:
-                timeline.write_text(draw(recording, self._scenes), encoding="utf-8")
+                timeline.write_text(draw(recording, demo.entries), encoding="utf-8")
             except OSError as error:
                 raise RehearsalError(f"cannot write the timeline {timeline}: {error.strerror}") from None
 
-    # --- What is seen ----------------------------------------------------------------------------
+    # --- Results ---------------------------------------------------------------------------------
 
     def _targets(self, cloud: LocalCloud) -> list[_Target]:
-        """The databases that CloudFormation sent settings to, and how they would be without."""
+        """The databases that got settings from CloudFormation, with their values without settings."""
         requests = _latest(cloud.requests(RESOURCE_TYPE))
         plain: dict[int, Login] = {}
         extensions = list(
@@ -328,13 +340,13 @@ class Story:
                 self._note_version(login, versions.get(port))
                 plain[port] = login.create_empty_database("without_settings", extensions)
             settings = json.loads(properties[Property.SETTINGS])
-            before = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
+            defaults = read(plain[port], list(dict.fromkeys([*settings, _PARAMETER])))
             owner = properties[Property.OWNER]
-            targets.append(_Target(address, owner, request.environment, login, plain[port], settings, before))
+            targets.append(_Target(address, owner, request.environment, login, plain[port], settings, defaults))
         return targets
 
     def _versions(self, cloud: LocalCloud) -> dict[int, str]:
-        """The version that the templates ask for, by the port that stands for the database."""
+        """The engine versions in the templates, by the port of the database."""
         versions = {}
         for account in self._environments.accounts:
             client = cloud.client("rds", account)
@@ -350,8 +362,8 @@ class Story:
         if asked and asked.partition(".")[0] != running.partition(".")[0]:
             self._reporter.show(Note(f"the app asks for PostgreSQL {asked}, the rehearsal runs {running}"))
 
-    def _query(self, target: _Target) -> Query | None:
-        """Run the filtered query, if the app is one that relies on it."""
+    def _vector_query(self, target: _Target) -> VectorQuery | None:
+        """Run the filtered query, if the database has `hnsw.iterative_scan`."""
         scan = target.settings.get("hnsw.iterative_scan")
         if scan in (None, "off") or _has_no_vector(target.login):
             return None
@@ -363,20 +375,20 @@ class Story:
                 f"the filtered HNSW query found {with_settings.rows} of {with_settings.limit} rows in "
                 f"{target.login.database}, and {without.rows} without the settings"
             )
-        return Query(target.login.database, with_settings.limit, with_settings.rows, without.rows, uses_index)
+        return VectorQuery(target.login.database, with_settings.limit, with_settings.rows, without.rows, uses_index)
 
-    def _verified(self, target: _Target, settings: Mapping[str, SettingValue]) -> dict[str, str]:
+    def _checked_values(self, target: _Target, settings: Mapping[str, SettingValue]) -> dict[str, str]:
         got = read(target.login, list(settings))
         check_settings(target.plain, settings, got)
         return got
 
     def _show_settings(self, moment: str, target: _Target, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         rows = tuple(SettingRow(name, before[name], value) for name, value in after.items())
-        self._reporter.show(Settings(moment, target.login.database, target.owner, rows))
+        self._reporter.show(SettingsTable(moment, target.login.database, target.owner, rows))
 
 
 def _switch_off_deletion_protection(cloud: LocalCloud, account: Account) -> None:
-    """Do what people have to do before they delete a stack with a protected database."""
+    """Switch deletion protection off, as on AWS before a stack can be deleted."""
     client = cloud.client("rds", account)
     for instance in client.describe_db_instances()["DBInstances"]:
         if instance["DeletionProtection"]:

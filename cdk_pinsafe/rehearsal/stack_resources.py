@@ -1,4 +1,4 @@
-"""What the local cloud says was made: proxies, and alarms with what they watch and their states."""
+"""The proxies and alarms of deployed stacks, as the local cloud describes them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import Any, Final
 from ..localcloud.alarms import is_on_proxy
 from ..localcloud.client import Account, LocalCloud
 from .assembly import Assembly
-from .report_items import Deployed
+from .report_items import DeployedResources
 
-__all__ = ["Alarm", "alarms", "deployed"]
+__all__ = ["Alarm", "alarms", "deployed_resources"]
 
-_UNHANDLED: Final = ("AWS::CDK::Metadata", "AWS::CloudFormation::", "Custom::")
+_NOT_RECORDED: Final = ("AWS::CDK::Metadata", "AWS::CloudFormation::", "Custom::")
 _SIGN: Final = {
     "GreaterThanThreshold": ">",
     "GreaterThanOrEqualToThreshold": ">=",
@@ -28,9 +28,9 @@ class Alarm:
 
     Attributes:
         name: its name.
-        watches: what it watches, for people; of a composite one in terms of the others.
+        watches: the metric and the threshold; the rule of a composite alarm, in terms of the others.
         state: `OK`, `ALARM` or `INSUFFICIENT_DATA`.
-        definition: as CloudWatch describes it; None of a composite one.
+        definition: as DescribeAlarms returns it; None for a composite alarm.
     """
 
     name: str
@@ -39,20 +39,22 @@ class Alarm:
     definition: Mapping[str, Any] | None
 
 
-def deployed(cloud: LocalCloud, accounts: Sequence[Account], stacks: Sequence[str], assembly: Assembly) -> Deployed:
-    """What was made of an app.
+def deployed_resources(
+    cloud: LocalCloud, accounts: Sequence[Account], stacks: Sequence[str], assembly: Assembly
+) -> DeployedResources:
+    """The deployed resources of an app.
 
     Args:
         cloud: the local cloud.
-        accounts: the accounts and regions that it was deployed to.
-        stacks: the stacks that were deployed.
+        accounts: the accounts and regions of the app.
+        stacks: the names of the deployed stacks.
         assembly: the app.
     """
     proxies = [
         proxy for account in accounts for proxy in cloud.client("rds", account).describe_db_proxies()["DBProxies"]
     ]
-    recorded = {kind for kind in assembly.resource_types() if not kind.startswith(_UNHANDLED)} - cloud.types
-    return Deployed(
+    recorded = {kind for kind in assembly.resource_types() if not kind.startswith(_NOT_RECORDED)} - cloud.types
+    return DeployedResources(
         stacks=tuple(stacks),
         proxies=tuple(
             {
@@ -72,7 +74,7 @@ def deployed(cloud: LocalCloud, accounts: Sequence[Account], stacks: Sequence[st
 
 
 def alarms(cloud: LocalCloud, account: Account, *, proxy: str | None = None) -> list[Alarm]:
-    """All alarms, or the plain ones on one proxy and the composite ones that name these; the plain ones first."""
+    """All alarms, or those on one proxy and the composite alarms that name them. Composite alarms come last."""
     found = cloud.client("cloudwatch", account).describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     plain = {
         one["AlarmName"]: Alarm(
@@ -96,7 +98,7 @@ def alarms(cloud: LocalCloud, account: Account, *, proxy: str | None = None) -> 
 
 
 def _metric(alarm: Mapping[str, Any]) -> str:
-    """The name of an alarm's metric, or the label of the expression that it watches."""
+    """The name of an alarm's metric, or the label of its expression."""
     if name := alarm.get("MetricName"):
         return str(name)
     shown = [entry for entry in alarm.get("Metrics", ()) if entry.get("ReturnData", True)]

@@ -1,4 +1,4 @@
-"""A step of the story: begun, timed, and ended, or failed with its name before the cause."""
+"""Runs a step of the scenario: reports its begin, duration and end, or fails with its name and the cause."""
 
 import contextlib
 import time
@@ -16,10 +16,10 @@ __all__ = ["step"]
 
 @contextlib.contextmanager
 def step(reporter: Reporter, name: str) -> Iterator[None]:
-    """Tell the reporter of a step.
+    """Report a step.
 
     Raises:
-        RehearsalError: what PostgreSQL, the local cloud or the system refused in it.
+        RehearsalError: an error of PostgreSQL, the local cloud or the operating system in the step.
     """
     reporter.begin(name)
     start = time.monotonic()
@@ -31,6 +31,6 @@ def step(reporter: Reporter, name: str) -> Iterator[None]:
 
 
 def _message(error: Exception) -> str:
-    """An error's message; PostgreSQL's come as a dictionary of fields."""
+    """An error's message; pg8000's errors have a dictionary of fields."""
     fields = error.args[0] if error.args else None
     return one_line(str(fields.get("M", fields)) if isinstance(fields, dict) else str(error))

@@ -1,28 +1,28 @@
-"""Draws the demo of the proxy: the timeline of the emulator, and above it its clients and the state of the alarm."""
+"""Draws the proxy demo: the emulator's timeline, with the demo's clients and the state of the alarm above it."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from ..emulator.timeline import Band, Recording
 from ..emulator.timeline import draw as draw_timeline
-from .proxy_demo import Scene
+from .proxy_demo import TimelineEntry
 
 __all__ = ["draw"]
 
-_BAD: Final = "#c0392b"
-_GOOD: Final = "#1a7f37"
+_RED: Final = "#c0392b"
+_GREEN: Final = "#1a7f37"
 
 
-def draw(recording: Recording, scenes: Sequence[Scene]) -> str:
+def draw(recording: Recording, entries: Sequence[TimelineEntry]) -> str:
     """An SVG document.
 
     Args:
         recording: the proxy's traffic.
-        scenes: of the chapter; others may have come later.
+        entries: of the demo; the recording may contain more.
     """
     bands: dict[str, list[Band]] = {}
-    for scene in scenes:
-        color = _BAD if scene.is_bad else _GOOD
-        start, end = scene.start - recording.started_at, scene.end - recording.started_at
-        bands.setdefault(scene.row, []).append(Band(start, end, scene.text, color))
+    for entry in entries:
+        color = _RED if entry.is_problem else _GREEN
+        start, end = entry.start - recording.started_at, entry.end - recording.started_at
+        bands.setdefault(entry.row, []).append(Band(start, end, entry.text, color))
     return draw_timeline(recording, title="What a SET costs behind RDS Proxy", bands=bands)

@@ -1,7 +1,7 @@
-"""The proof that `hnsw.iterative_scan` works from the database alone: a filtered query finds its rows without a SET.
+"""Shows the effect of `hnsw.iterative_scan` in the database's settings: a filtered query finds its rows without a SET.
 
-An HNSW index returns the nearest `hnsw.ef_search` (40) rows, and the filter comes after it. Where rows that pass the
-filter lie elsewhere, as one tenant's documents do, nothing is left of those 40, unless the scan goes on.
+An HNSW index returns the `hnsw.ef_search` (40) nearest rows, which are filtered afterwards. If the rows that pass the
+filter are elsewhere, like the documents of one tenant, none of the 40 is left unless the scan continues.
 """
 
 import random
@@ -22,12 +22,12 @@ _SCHEMA: Final = "pinsafe_rehearsal"
 
 @dataclass(frozen=True)
 class FilteredQuery:
-    """What the query did.
+    """The result of the query.
 
     Attributes:
-        rows: how many rows it returned.
-        limit: how many it asked for; the table has many more that pass the filter.
-        uses_index: whether its plan goes through the HNSW index.
+        rows: the number of rows that it returned.
+        limit: its LIMIT; the table has many more rows that pass the filter.
+        uses_index: whether its plan uses the HNSW index.
     """
 
     rows: int
@@ -36,7 +36,7 @@ class FilteredQuery:
 
 
 def filtered_query(login: Login) -> FilteredQuery:
-    """Load vectors into a schema of their own, run the query first thing in a fresh connection, drop the schema."""
+    """Load vectors into a temporary schema, and run the query as the first statement of a fresh connection."""
     with login.connect(preparing=True) as connection:
         found = connection.run(
             "SELECT extnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_extension WHERE extname = 'vector'"
@@ -46,7 +46,7 @@ def filtered_query(login: Login) -> FilteredQuery:
         connection.run(
             f"CREATE TABLE {_SCHEMA}.chunk (id int, tenant int, content text, embedding {schema}.vector({_DIMENSIONS}))"
         )
-        # The text makes rows as wide as those of real documents, without which reading them all would be cheaper.
+        # The padding makes rows so wide that the planner prefers the index to a sequential scan.
         connection.run(
             f"INSERT INTO {_SCHEMA}.chunk "  # noqa: S608 - names of this module and of the server
             f"SELECT n, n % {_TENANTS}, repeat('lorem ipsum ', 120), v::{schema}.vector "
@@ -55,7 +55,7 @@ def filtered_query(login: Login) -> FilteredQuery:
         )
         connection.run(f"CREATE INDEX ON {_SCHEMA}.chunk USING hnsw (embedding {schema}.vector_l2_ops)")
         connection.run(f"ANALYZE {_SCHEMA}.chunk")
-    # Next to tenant 0, asking for tenant 1.
+    # The nearest rows belong to tenant 0; the filter wants tenant 1.
     query = (
         f"SELECT id FROM {_SCHEMA}.chunk WHERE tenant = 1 "  # noqa: S608 - as above
         f"ORDER BY embedding OPERATOR({schema}.<->) '{_corner(0)}'::{schema}.vector LIMIT {_LIMIT}"
@@ -69,8 +69,8 @@ def filtered_query(login: Login) -> FilteredQuery:
 
 
 def _vectors() -> list[str]:
-    """Row n, counted from 1, belongs to tenant n % _TENANTS and lies near that tenant's corner."""
-    source = random.Random(20)  # noqa: S311 - a fixed seed is the point
+    """Row n, from 1, belongs to tenant n % _TENANTS and is near that tenant's corner."""
+    source = random.Random(20)  # noqa: S311 - a fixed seed, for the same rows every time
     return [_near(number % _TENANTS, source) for number in range(1, _ROWS + 1)]
 
 

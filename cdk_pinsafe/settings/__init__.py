@@ -1,7 +1,7 @@
-"""A setting: its name, its Python value, and the text that PostgreSQL is given.
+"""Settings: names, Python values, and their texts for PostgreSQL.
 
-Shared by the constructs, which refuse what cannot work before anything is deployed, and by the applier, which sees
-the values that were tokens at synth. Knows nothing of AWS, of CDK or of a connection.
+Shared by the constructs, which reject invalid settings before a deployment, and by the applier, which gets the values
+that were tokens at synth. Knows nothing of AWS, CDK or connections.
 """
 
 from .names import DENIED, LIST_PARAMETERS, check_name, extension_of

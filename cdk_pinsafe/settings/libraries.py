@@ -1,17 +1,17 @@
-"""How a session of any user loads the libraries of extensions, as PL/pgSQL text.
+"""PL/pgSQL that loads the libraries of extensions in any user's session.
 
-PostgreSQL knows a parameter of an extension only where its library is loaded; ``LOAD`` is for superusers. Two ways
-were measured on PostgreSQL 15.18, 16.14 and 18.4 as a non-superuser; neither was tried on RDS:
+PostgreSQL knows an extension's parameters only after its library is loaded; ``LOAD`` is for superusers. Two ways were
+measured on PostgreSQL 15.18, 16.14 and 18.4 as a non-superuser; neither was tried on RDS:
 
 1. ``pg_catalog.fmgr_c_validator`` on a C function of the library, which any user may call unless that was revoked.
-2. ``SELECT f(...) WHERE false``: the executor looks the function up, which loads the library, and does not call it.
-   It needs a function that SQL can call: of PostgreSQL's contrib, ``bloom``, ``dict_int``, ``dict_xsyn`` and
-   ``tsm_system_*`` have none, and no parameters either.
+2. ``SELECT f(...) WHERE false``: the executor looks up the function, which loads the library, but does not call it. It
+   needs a function that SQL can call: in PostgreSQL's contrib, ``bloom``, ``dict_int``, ``dict_xsyn`` and
+   ``tsm_system_*`` have neither such a function nor parameters.
 """
 
 from typing import Final
 
-LOAD_LIBRARIES: Final = """
+LOADING_BLOCK: Final = """
   DECLARE
     v_library record;
     v_statement text;
@@ -38,7 +38,7 @@ LOAD_LIBRARIES: Final = """
         PERFORM pg_catalog.fmgr_c_validator(v_library.function);
       EXCEPTION WHEN OTHERS THEN
         BEGIN
-          -- Arguments that the planner does not know keep it from calling an immutable function to see its result.
+          -- With arguments that the planner does not know, it does not call an immutable function in advance.
           SELECT pg_catalog.format('SELECT %I.%I(%s) WHERE false', n.nspname, p.proname, (
                    SELECT pg_catalog.string_agg(
                             pg_catalog.format('(SELECT CAST(NULL AS %I.%I))', tn.nspname, t.typname), ', '
@@ -67,7 +67,7 @@ LOAD_LIBRARIES: Final = """
           LIMIT 1;
           EXECUTE v_statement;
         EXCEPTION WHEN OTHERS THEN
-          NULL; -- a library that cannot be loaded shows when its parameter is set
+          NULL; -- if the library cannot be loaded, setting its parameter fails
         END;
       END;
     END LOOP;
@@ -75,9 +75,9 @@ LOAD_LIBRARIES: Final = """
 """
 """A block for a ``DO`` with the variable ``v_extensions``, a JSON array of names.
 
-It loads what an extension of such a name needs, and what one whose name begins with it and ``_`` needs: the parameters
-``postgis.*`` are defined by the library of ``postgis_raster``. It may run in a session where any name without a schema,
-and any operator, is a look-alike."""
+It loads the libraries of the extensions with these names, or with one of them and ``_`` as a prefix: the library of
+``postgis_raster`` defines the parameters ``postgis.*``. It qualifies all names and operators, because another user may
+have created objects with the same names."""
 
 LOAD_ALL_LIBRARIES: Final = (
     """
@@ -86,10 +86,10 @@ DECLARE
   v_extensions pg_catalog.jsonb := (SELECT pg_catalog.jsonb_agg(e.extname) FROM pg_catalog.pg_extension AS e);
 BEGIN
 """  # noqa: S608 - both are constants
-    + LOAD_LIBRARIES
+    + LOADING_BLOCK
     + """
 END
 $pinsafe$
 """
 )
-"""The libraries of every extension of the database, in one statement."""
+"""One statement that loads the libraries of all extensions of the database."""

@@ -1,7 +1,7 @@
-"""Which names may be set in a database, as far as the names alone tell: the catalogue knows more of them.
+"""Checks names of parameters without the catalogue.
 
-The reasons were measured on PostgreSQL 15.18, 16.14 and 18.4 as a non-superuser who owns the database, the nearest
-thing to an RDS master user; nothing here was tried on RDS.
+The reasons were measured on PostgreSQL 15.18, 16.14 and 18.4 as a non-superuser who owns the database, as an RDS master
+user does; nothing here was tried on RDS.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Final
 from ..errors import SettingError
 
 LIST_PARAMETERS: Final = frozenset({"search_path", "session_preload_libraries", "temp_tablespaces"})
-"""Parameters whose value is a list of names that PostgreSQL quotes one by one.
+"""Parameters with a list of names that PostgreSQL quotes one by one.
 
-No catalogue flag tells them: these are the ``GUC_LIST_QUOTE`` entries of PostgreSQL's ``guc_tables.c``, without
+``pg_settings`` does not show this: they are the ``GUC_LIST_QUOTE`` entries of PostgreSQL's ``guc_tables.c``, without
 ``local_preload_libraries``, which is denied.
 """
 
@@ -33,20 +33,20 @@ DENIED: Final[Mapping[str, str]] = {
     "transaction_isolation": f"{_PER_TRANSACTION} default_transaction_isolation",
     "transaction_read_only": f"{_NEVER_REMOVABLE}; the default is default_transaction_read_only",
 }
-"""Parameter name, in lower case, to the reason why it is refused although PostgreSQL would take it, or nearly so."""
+"""Parameters, in lower case, that are denied although PostgreSQL accepts most of them, with the reasons."""
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*")
 _EXTENSION_OF_PREFIX: Final = {"hnsw": "vector", "ivfflat": "vector"}
 
 
 def check_name(name: str) -> str:
-    """The name in lower case, as names are compared, if its text alone does not forbid it.
+    """Check a name, and return it in lower case.
 
     Raises:
         SettingError: the name is malformed, denied, or one of RDS's own.
     """
     lower = name.lower()
-    # Some letters beyond ASCII are an ASCII one in lower case.
+    # Some other letters become ASCII letters in lower case.
     if len(name) > 200 or not name.isascii() or not _NAME.fullmatch(lower):
         raise SettingError(
             f"setting {name[:80]!r} is not a parameter's name: "
@@ -60,9 +60,9 @@ def check_name(name: str) -> str:
 
 
 def extension_of(name: str) -> str | None:
-    """The extension whose library defines a parameter, judged by the name's prefix; None for PostgreSQL's own.
+    """The extension whose library defines a parameter, by the name's prefix; None for PostgreSQL's parameters.
 
-    ``hnsw.*`` and ``ivfflat.*`` are pgvector's (extension ``vector``); others usually bear the extension's name.
+    ``hnsw.*`` and ``ivfflat.*`` belong to pgvector (extension ``vector``); other prefixes are extensions' names.
     """
     prefix, dot, _ = name.lower().partition(".")
     return _EXTENSION_OF_PREFIX.get(prefix, prefix) if dot else None

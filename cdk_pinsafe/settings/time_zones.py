@@ -1,7 +1,7 @@
-"""Names of time zones, against the time zone database of the computer that runs synth.
+"""Checks names of time zones against the time zone database of the computer that runs synth.
 
-PostgreSQL takes a name of its own copy of that database, in any case of letters, an offset, or a POSIX rule. Only what
-looks like a name with a slash, such as ``Europe/Paris``, can be judged.
+PostgreSQL accepts a name of its own copy of that database in any case, an offset, or a POSIX rule. Only a name with a
+slash, such as ``Europe/Paris``, can be checked.
 """
 
 import difflib
@@ -11,16 +11,13 @@ from typing import Final
 from zoneinfo import available_timezones
 
 PARAMETERS: Final = frozenset({"timezone"})
-"""The parameters, in lower case, that a database can have and whose value is a time zone."""
+"""The parameters, in lower case, with a time zone as value."""
 
 _NAME: Final = re.compile(r"[A-Za-z_]+(/[A-Za-z_0-9+-]+)+")
 
 
-def doubt(text: str) -> str | None:
-    """What is wrong with a time zone's name; None if nothing is known to be.
-
-    A computer without the time zone database knows nothing.
-    """
+def problem(text: str) -> str | None:
+    """What is wrong with a time zone's name; None if nothing is known, as without a time zone database."""
     names = _names()
     if not names or not _NAME.fullmatch(text) or text.lower() in names:
         return None
@@ -31,5 +28,5 @@ def doubt(text: str) -> str | None:
 
 @cache
 def _names() -> dict[str, str]:
-    """The names, by themselves in lower case."""
+    """The names by their lower case."""
     return {name.lower(): name for name in available_timezones()}

@@ -1,7 +1,7 @@
-"""Python value to PostgreSQL text.
+"""Converts Python values to texts for PostgreSQL.
 
-A list parameter (``search_path``) becomes a list of its elements, anything else one string; the statement is built
-from them on the server, which alone does the quoting.
+A list parameter (``search_path``) becomes a list of its elements, any other value one string; the server quotes them
+and builds the statement.
 """
 
 import math
@@ -14,14 +14,14 @@ from .names import LIST_PARAMETERS, check_name
 
 @runtime_checkable
 class DurationLike(Protocol):
-    """What is asked of an ``aws_cdk.Duration``."""
+    """The method of ``aws_cdk.Duration`` that is used."""
 
     def to_milliseconds(self) -> int | float: ...
 
 
 @runtime_checkable
 class SizeLike(Protocol):
-    """What is asked of an ``aws_cdk.Size``."""
+    """The method of ``aws_cdk.Size`` that is used."""
 
     def to_bytes(self) -> int | float: ...
 
@@ -33,13 +33,13 @@ _MEMORY_UNITS: Final = (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB"
 
 
 def to_text(name: str, value: SettingValue) -> str | list[str]:
-    """The text that PostgreSQL is given for a setting; a list of texts for a list parameter.
+    """The text of a setting for PostgreSQL; a list of texts for a list parameter.
 
-    Booleans become ``on`` and ``off``; a ``Duration`` or ``Size`` is written in the largest unit that keeps it whole
-    (``Duration.seconds(90)`` is ``90s``, ``Size.mebibytes(64)`` is ``64MB``); strings stay as they are.
+    Booleans become ``on`` and ``off``; a ``Duration`` or ``Size`` is written in the largest unit that gives a whole
+    number (``Duration.seconds(90)`` is ``90s``, ``Size.mebibytes(64)`` is ``64MB``); strings are not changed.
 
     Raises:
-        SettingError: the name may not be set in a database (see :func:`check_name`), or the value cannot be written.
+        SettingError: a database cannot set the name (see :func:`check_name`), or the value cannot be converted.
     """
     is_list = check_name(name) in LIST_PARAMETERS
     if isinstance(value, str):
@@ -70,8 +70,8 @@ def _elements_of_string(name: str, value: str) -> list[str]:
     if "," in value:
         parts = [part.strip().strip('"') for part in value.split(",")]
         raise SettingError(
-            f"setting {name!r} expects a list, got the one string {value!r}, which PostgreSQL would take "
-            f"for a single name with a comma in it; pass {parts!r}"
+            f"setting {name!r} expects a list, got the one string {value!r}, which PostgreSQL would read "
+            f"as one name with a comma in it; pass {parts!r}"
         )
     return [_checked(name, value)]
 
@@ -84,7 +84,7 @@ def _elements(name: str, value: Sequence[object], *, is_list: bool) -> list[str]
         raise SettingError(
             f"setting {name!r} takes one value, got the list {value!r}; pass one string, such as {', '.join(texts)!r}"
         )
-    # PostgreSQL has no syntax for an empty list: the empty name stands for it, as in SET search_path = ''.
+    # PostgreSQL has no syntax for an empty list; it uses an empty name, as in SET search_path = ''.
     return texts or [""]
 
 

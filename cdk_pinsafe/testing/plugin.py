@@ -112,7 +112,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--pinsafe-env: the environment variable {name}, which should hold the database's DSN, is not set"
         )
-    from .dsn import through
+    from ..dsn import with_address
 
     watch = early_config.stash.setdefault(_WATCH, Watch())
     # Workers of pytest-xdist inherit the changed environment; the target variable tells them the database itself.
@@ -123,7 +123,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(f"--pinsafe-env: {error}") from None
     environment = early_config.stash[_ENVIRONMENT] = pytest.MonkeyPatch()
     environment.setenv(_TARGET_VARIABLE, target)
-    environment.setenv(name, through(dsn, proxy.host, proxy.port))
+    environment.setenv(name, with_address(dsn, proxy.host, proxy.port))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..dsn import libpq_dsn, with_address
 from ..emulator import Authentication, Metrics, Observer, PinEvent, ProxyTarget, ThreadedEmulator, run_in_thread
-from .dsn import libpq_dsn, through
 
 __all__ = ["WatchedProxy", "watched"]
 
@@ -19,7 +19,7 @@ class WatchedProxy:
     """
 
     def __init__(self, emulator: ThreadedEmulator, dsn: str, pins: Callable[[], tuple[PinEvent, ...]]) -> None:
-        self.dsn = through(dsn, emulator.host, emulator.port)
+        self.dsn = with_address(dsn, emulator.host, emulator.port)
         self.host = emulator.host
         self.port = emulator.port
         self._emulator = emulator
@@ -56,7 +56,7 @@ def watched(
         pins: returns the pins of the running test so far.
 
     Raises:
-        EmulatorError: the DSN is malformed.
+        PinSafeError: the DSN is malformed.
     """
     target = ProxyTarget.from_dsn(libpq_dsn(dsn))
     authentication = Authentication.TRUST if target.password is None else Authentication.PASS_THROUGH

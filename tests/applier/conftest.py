@@ -9,7 +9,7 @@ import pytest
 
 from cdk_pinsafe.applier import connection, secret
 from cdk_pinsafe.localpg.server import Installation, PostgresServer, installations
-from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsTerminator
 
 from .harness import MASTER, Cluster, Database, FakeSecretsManager
 from .trusted_extensions import debian_installations, offered, trusting_copy
@@ -39,7 +39,7 @@ def running(
         PostgresServer(installation, directory, settings=settings, tls=tls) as server,
         contextlib.ExitStack() as stack,
     ):
-        front = server if tls else stack.enter_context(TlsFront(server.host, server.port, *files))
+        front = server if tls else stack.enter_context(TlsTerminator(server.host, server.port, *files))
         server.create_master(MASTER, password)
         yield Cluster(server, installation, front.port, password, authority, stack.enter_context(server.connect()))
 

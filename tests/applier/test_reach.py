@@ -16,7 +16,7 @@ from cdk_pinsafe.applier.messages import Target
 from cdk_pinsafe.applier.secret import Credentials
 from cdk_pinsafe.errors import ApplyError, UnreachableError
 from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
-from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsTerminator
 
 from .harness import ARN, MASTER, Database, FakeSecretsManager, LambdaContext, properties, refusal
 
@@ -79,7 +79,7 @@ def test_proxy_is_detected(credentials_elsewhere: FakeSecretsManager, authority:
     """RDS Proxy refuses start-up options with 0A000: the message says which host to give."""
     fields = b"".join(part + b"\0" for part in (b"SFATAL", b"VFATAL", b"C0A000", b"MFeature not supported")) + b"\0"
     refusing = Recorder(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
-    with TlsFront("127.0.0.1", refusing.port, *authority.issue("127.0.0.1")) as front:
+    with TlsTerminator("127.0.0.1", refusing.port, *authority.issue("127.0.0.1")) as front:
         message = refusal(lambda: _create(front.port, seconds=60), kind=ApplyError, hidden=PASSWORD)
     refusing.close()
     assert "not of a proxy" in message
@@ -117,7 +117,7 @@ def test_server_that_starts_late_is_reached(
     """The event may come before the database is up."""
     with PostgresServer(wheel_installation(18), tmp_path_factory.mktemp("late")) as server:
         server.create_master(MASTER, PASSWORD, "app")
-        with TlsFront(server.host, server.port, *authority.issue("127.0.0.1")) as front:
+        with TlsTerminator(server.host, server.port, *authority.issue("127.0.0.1")) as front:
             server.stop()
             with ThreadPoolExecutor(1) as pool:
                 answer = pool.submit(_create, front.port, seconds=60)

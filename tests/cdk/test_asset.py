@@ -42,7 +42,7 @@ def test_package_has_nothing_of_one_machine_only(package: Path) -> None:
     """No bytecode, nothing compiled, nothing that an installer wrote, no constructs and no catalogue."""
     names = {path.name for path in package.rglob("*")}
     assert not {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json"} & names
-    assert not {"cdk", "rehearsal", "catalogue"} & names
+    assert not {"cdk", "localpg", "localcloud", "rehearsal", "catalogue"} & names
     assert not [name for name in names if name.endswith((".pyc", ".so", ".pyd"))]
 
 

@@ -74,7 +74,7 @@ def test_cluster_has_a_version_too(stack: Stack, vpc: ec2.Vpc) -> None:
         settings("Bad", {"transaction_timeout": "1min"})
     settings("Settings", {"apg_enable_function_migration": False})
     [message] = warnings(stack)
-    assert "'apg_enable_function_migration' is of an extension or engine that the catalogue" in message
+    assert "'apg_enable_function_migration' belongs to an extension or engine that the catalogue" in message
 
 
 def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
@@ -165,8 +165,9 @@ def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
         (
             {"hnsw.iterative_scan": "relaxed_order"},
             "MissingExtension",
-            "'settings': setting 'hnsw.iterative_scan' is of the extension 'vector', which is not in 'extensions': a "
-            'database that lacks it refuses the setting; pass extensions=["vector"], or acknowledge '
+            "'settings': setting 'hnsw.iterative_scan' belongs to the extension 'vector', which is not in "
+            "'extensions': "
+            'a database without it rejects the setting; pass extensions=["vector"], or acknowledge '
             "'annotation::cdk-pinsafe:MissingExtension' if the database has it",
         ),
         (

@@ -18,8 +18,10 @@ from .wire import (
     bind,
     close,
     copy_data,
+    describe,
     errors,
     execute,
+    fields,
     kinds,
     parse,
     query,
@@ -93,8 +95,8 @@ def test_end_of_failed_copy_is_not_pending(single: ThreadedEmulator) -> None:
     run_clients(single, scenario)
 
 
-def test_pin_restores_other_statements_if_one_fails(single: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
-    """A pinned client finds its other statements, although the table of one of them was dropped."""
+def test_pin_keeps_statement_of_dropped_table(single: ThreadedEmulator, admin: pg8000.native.Connection) -> None:
+    """A pinned client finds all its statements, as without a proxy, although the table of one of them was dropped."""
     admin.run("CREATE TABLE gone (a integer)")
     admin.run(f"GRANT ALL ON gone TO {USER}")
 
@@ -106,7 +108,7 @@ def test_pin_restores_other_statements_if_one_fails(single: ThreadedEmulator, ad
         admin.run("DROP TABLE gone")
         await client.run("SET work_mem = '5MB'")
         assert rows(await client.request(bind("first"), execute(), bind("last"), execute(), SYNC)) == [["1"], ["2"]]
-        assert await client.run("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["first"], ["last"]]
+        assert await client.run("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["first"], ["gone"], ["last"]]
 
     run_clients(single, scenario)
 
@@ -271,5 +273,89 @@ def test_terminated_idle_connection_is_replaced(single: ThreadedEmulator, admin:
         await asyncio.sleep(0.1)
         async with asyncio.timeout(5):
             assert await client.run("SELECT pg_backend_pid()") != first
+
+    run_clients(single, scenario)
+
+
+def test_pin_keeps_the_transaction(proxy: ThreadedEmulator) -> None:
+    """A statement of a table that the transaction has dropped does not fail the transaction when it pins.
+
+    Also if the statement was prepared on another connection. psycopg sends DEALLOCATE ALL after DROP by itself.
+    """
+
+    async def scenario(connect: Connect) -> None:
+        for number, pin in enumerate(("SET work_mem = '5MB'", "DEALLOCATE ALL", "DEALLOCATE s", "EXECUTE other")):
+            for moved in (False, True):
+                client, other = await connect(), await connect()
+                table = f"staging_{number}_{moved}".lower()
+                await client.run(f"CREATE TABLE {table} (i int)")
+                await client.request(parse(f"INSERT INTO {table} VALUES (1)", "s"), parse("SELECT 2", "other"), SYNC)
+                if moved:
+                    await other.run("BEGIN")
+                await client.run("BEGIN")
+                await client.run(f"DROP TABLE {table}")
+                await client.run(pin)
+                await client.run("COMMIT")
+                assert client.status == "I"
+                if moved:
+                    await other.run("COMMIT")
+                await client.close()
+                await other.close()
+
+    run_clients(proxy, scenario)
+
+
+def test_execute_of_protocol_statement_returns_rows(proxy: ThreadedEmulator) -> None:
+    """SQL EXECUTE through the extended protocol finds a statement that was prepared through it, at the first pin."""
+
+    async def scenario(connect: Connect) -> None:
+        for moved in (False, True):
+            client, other = await connect(), await connect()
+            assert errors(await client.request(parse("SELECT 1 AS one", "foo"), SYNC)) == []
+            if moved:
+                await other.run("BEGIN")
+            for _ in range(2):
+                answer = await client.request(parse("EXECUTE foo"), bind(), describe("", "P"), execute(), SYNC)
+                assert kinds(answer) == "12TDCZ"
+                assert rows(answer) == [["1"]]
+            await client.close()
+            await other.close()
+
+    run_clients(proxy, scenario)
+
+
+def test_skipped_query_that_pins_is_not_run(single: ThreadedEmulator) -> None:
+    """PostgreSQL skips a Query after a failed message of the extended protocol, up to Sync."""
+
+    async def scenario(connect: Connect) -> None:
+        client = await connect()
+        assert errors(await client.request(parse("SELECT 1", "s"), SYNC)) == []
+        answer = await client.request(parse("wrong"), query("CREATE TABLE skipped (); SET work_mem = '5MB'"), SYNC)
+        assert kinds(answer) == "EZ"
+        assert errors(answer) == ["42601"]
+        assert await client.run("SELECT to_regclass('skipped')") == [[None]]
+
+    run_clients(single, scenario)
+
+
+def test_errors_have_the_clients_names(proxy: ThreadedEmulator) -> None:
+    async def scenario(connect: Connect) -> None:
+        client = await connect()
+        assert errors(await client.request(parse("SELECT $1::int", "mine"), SYNC)) == []
+        for messages in ((bind("mine"),), (parse("SELECT 1", "mine"),), (bind("none"),)):
+            answer = await client.request(*messages, SYNC)
+            ((text,),) = [[fields(body)["M"]] for kind, body in answer if kind == "E"]
+            assert '"mine"' in text or '"none"' in text
+
+    run_clients(proxy, scenario)
+
+
+def test_prepared_statements_view_shows_the_clients(single: ThreadedEmulator) -> None:
+    """pg_prepared_statements shows no statement of another client that uses the same connection."""
+
+    async def scenario(connect: Connect) -> None:
+        other, client = await connect(), await connect()
+        assert errors(await other.request(parse("SELECT 1", "one"), parse("SELECT 2", "two"), SYNC)) == []
+        assert await client.run("SELECT name FROM pg_prepared_statements") == []
 
     run_clients(single, scenario)

@@ -18,7 +18,7 @@ from cdk_pinsafe.localpg.server import PostgresServer, installations
 from cdk_pinsafe.localpg.tls import CertificateAuthority
 
 from .conftest import DATABASE, PASSWORD, USER
-from .wire import split, start_up
+from .wire import TERMINATE, split, start_up
 
 # As AWS spells it.
 NOT_SUPPORTED = "Feature not supported: RDS Proxy currently doesn’t support "  # noqa: RUF001
@@ -110,15 +110,51 @@ async def _first_answer(port: int, data: bytes) -> list[tuple[str, bytes]]:
 
 
 def test_other_protocols_are_rejected(proxy: ThreadedEmulator) -> None:
-    """Another protocol version, HTTP and garbage get an error, then the connection is closed."""
-    for data in (
-        start_up({"user": USER}, version=(3 << 16) + 2),
-        start_up({"user": USER}, version=2 << 16),
+    """Another protocol version gets an error, then the connection is closed."""
+    for version in ((3 << 16) + 2, 2 << 16):
+        answers = asyncio.run(_first_answer(proxy.port, start_up({"user": USER}, version=version)))
+        assert [kind for kind, _ in answers] == ["E"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TERMINATE,
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 600,
-    ):
-        answers = asyncio.run(_first_answer(proxy.port, data))
-        assert [kind for kind, _ in answers] == ["E"]
+        b"\0\0\0\4",
+        b"\0\0\0\0" * 2,
+    ],
+    ids=["Terminate", "HTTP", "TLS", "too short", "zeros"],
+)
+def test_no_startup_message_is_answered_as_by_postgresql(
+    proxy: ThreadedEmulator, server: PostgresServer, data: bytes
+) -> None:
+    """PostgreSQL closes such a connection in silence; node-postgres sends Terminate after `connect(); end()`."""
+    answer = asyncio.run(_raw(proxy.port, data))
+    assert answer == asyncio.run(_raw(server.port, data))
+    assert answer == b""
+
+
+def test_passed_password_is_checked_at_every_login(target: ProxyTarget, admin: pg8000.native.Connection) -> None:
+    """A password that was changed, and a role that may not log in any more, are rejected with PostgreSQL's errors."""
+    admin.run("CREATE ROLE rotated LOGIN PASSWORD 'first'")
+    with run_in_thread(target, authentication=Authentication.PASS_THROUGH) as proxy:
+
+        def log_in(password: str) -> str:
+            try:
+                with connect(proxy, user="rotated", password=password) as connection:
+                    connection.execute("SELECT 1")
+            except psycopg.OperationalError as error:
+                return str(error)
+            return ""
+
+        assert [log_in("first"), log_in("first")] == ["", ""]
+        admin.run("ALTER ROLE rotated PASSWORD 'second'")
+        assert "password authentication failed" in log_in("first")
+        assert log_in("second") == ""
+        admin.run("ALTER ROLE rotated NOLOGIN")
+        assert "is not permitted to log in" in log_in("second")
 
 
 def test_database_error_reaches_client(proxy: ThreadedEmulator) -> None:

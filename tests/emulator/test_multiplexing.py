@@ -255,6 +255,25 @@ def test_slow_reader_releases_a_working_connection(target: ProxyTarget) -> None:
         run_clients(proxy, scenario)
 
 
+@pytest.mark.parametrize("pool_size", [1, 2])
+def test_long_pipeline_does_not_starve_others(target: ProxyTarget, pool_size: int) -> None:
+    """A client that sends many queries at once takes turns with others, also on the only connection."""
+    total = 20_000
+
+    async def scenario(connect: Connect) -> None:
+        greedy, other = await connect(), await connect()
+        greedy.writer.write(query("SELECT 1") * total)
+        answers = asyncio.create_task(greedy.until_ready(total))
+        for _ in range(3):
+            assert await other.run("SELECT 2") == [["2"]]
+        assert not answers.done()
+        assert len(rows(await answers)) == total
+
+    users = {USER: PASSWORD}
+    with run_in_thread(target, pool_size=pool_size, authentication=Authentication.TRUST, users=users) as proxy:
+        run_clients(proxy, scenario)
+
+
 def test_large_copy(proxy: ThreadedEmulator) -> None:
     """A COPY of many megabytes works in both directions."""
     block = "x" * 9_999 + "\n"

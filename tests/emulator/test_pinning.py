@@ -10,7 +10,7 @@ import pytest
 
 from cdk_pinsafe.emulator import Authentication, ProxyTarget, ThreadedEmulator, run_in_thread
 from cdk_pinsafe.emulator.log import LogWriter
-from cdk_pinsafe.pinning.log_lines import Kind, parse_line
+from cdk_pinsafe.pinning.log_lines import LineKind, parse_line
 
 from .conftest import DATABASE, PASSWORD, USER, eventually
 from .wire import SYNC, Client, bind, errors, execute, parse, query, rows
@@ -141,10 +141,10 @@ def test_prepared_statement_pins_at_execute(target: ProxyTarget) -> None:
         assert eventually(lambda: len(lines) == 4)
     read = [parse_line(line) for line in lines]
     assert [(line.kind, line.level) for line in read if line] == [
-        (Kind.CONNECTED, "INFO"),
-        (Kind.MAY_PIN, "INFO"),
-        (Kind.PINNED, "WARN"),
-        (Kind.CLOSED, "INFO"),
+        (LineKind.CONNECTED, "INFO"),
+        (LineKind.MAY_PIN, "INFO"),
+        (LineKind.PINNED, "WARN"),
+        (LineKind.CLOSED, "INFO"),
     ]
     assert all(line and line.client_connection == "1" and line.endpoint == "default" for line in read)
     assert read[1] is not None

@@ -1,10 +1,10 @@
-"""What is advised for SQL that people wrote in public, in the project's own words."""
+"""Remedies for SQL as in public repositories, rewritten for this project."""
 
 from pathlib import PurePath
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.senders import sender_of
 from cdk_pinsafe.pinning.clients import Sender
 
@@ -21,19 +21,18 @@ SET row_security = off;
 
 def advice(path: str, text: str) -> list[tuple[str, str]]:
     """Rule and remedy of each finding."""
-    return [(one.rule.id, one.remedy) for one in check(path, text, {}).findings]
+    return [(one.rule.id, one.remedy) for one in lint_text(path, text, {}).findings]
 
 
-def test_dump_is_loaded_past_the_proxy() -> None:
-    """None of its SETs is proposed as a default: they would break everybody."""
+def test_dump_is_loaded_without_the_proxy() -> None:
+    """None of its SETs is proposed as a database default."""
     found = advice("db/structure.sql", DUMP)
     assert [rule for rule, _ in found] == ["set", "set", "set", "set-config", "set", "set", "set"]
     assert {remedy for _, remedy in found} == {found[0][1]}
     assert "dumps on a connection to the database itself" in found[0][1]
 
 
-def test_seed_that_switches_triggers_off() -> None:
-    """Neither half of it is proposed for every session."""
+def test_disabled_triggers_get_their_own_role() -> None:
     found = advice(
         "seed.ts",
         "await db.query(\"SET session_replication_role = 'replica'\");\n"
@@ -56,7 +55,7 @@ def test_seed_that_switches_triggers_off() -> None:
     ],
 )
 def test_tenant_is_no_default(path: str, text: str) -> None:
-    """TypeORM, Prisma, Django and JDBC programs that set a tenant are sent to the page about it."""
+    """The remedy for a tenant points to the page on row-level security."""
     ((_, remedy),) = advice(path, text)
     assert "docs/row-level-security.md" in remedy
     assert "settings=" not in remedy
@@ -71,35 +70,34 @@ def test_tenant_is_no_default(path: str, text: str) -> None:
     ],
 )
 def test_migration_lock(path: str, words: str) -> None:
-    """A lock that spans transactions needs the database itself; where the file does not tell, both are said."""
+    """A lock over several transactions needs a direct connection; a path without a hint gets both remedies."""
     ((rule, remedy),) = advice(path, 'cur.execute("SELECT pg_advisory_lock(%s)", (LOCK,))')
     assert rule == "advisory-lock"
     assert words in remedy
 
 
-def test_hole_in_the_modes_of_transactions() -> None:
-    """Of what a variable holds neither parameter nor value is made up."""
+def test_placeholder_in_transaction_modes() -> None:
+    """No parameter or value is invented for a variable."""
     text = (
         'cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION {mode}")\n'
         'cursor.execute(f"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}")\n'
         'cursor.execute(f"SET TRANSACTION {mode}")\n'
     )
-    report = check("iso.py", text, {})
+    report = lint_text("iso.py", text, {})
     assert [one.rule.id for one in report.findings] == ["set", "set", "set-transaction"]
     for one in report.findings:
         assert not {"deferrable", "serializable"} & set(f"{one.message} {one.remedy}".lower().replace(":", "").split())
     assert 'settings={"default_transaction_isolation": ...}' in report.findings[1].remedy
 
 
-def test_function_that_leaves_a_tenant_behind() -> None:
-    """The function is found where it is created, and can be accepted by a comment."""
+def test_function_that_leaks_a_tenant() -> None:
     sql = (
         "CREATE FUNCTION use_tenant(id text) RETURNS void LANGUAGE plpgsql AS $$\n"
         "BEGIN\n"
         "    PERFORM set_config('app.tenant', id, false);\n"
         "END $$;\n"
     )
-    (finding,) = check("001.sql", sql, {}).findings
+    (finding,) = lint_text("001.sql", sql, {}).findings
     assert (finding.rule.id, finding.start) == ("session-leak", (3, 13))
     assert finding.message == (
         "the function leaves app.tenant set in the session: that does not pin, so the connection's next client gets it"

@@ -1,4 +1,4 @@
-"""The command as people run it."""
+"""The command ``pinsafe lint`` as a process."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cdk_pinsafe.lint.kinds import PROGRAMS, is_known
+from cdk_pinsafe.lint.file_types import PROGRAMS, is_known
 
 HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
 PINSAFE = Path(sys.executable).with_name("pinsafe")
@@ -27,16 +27,14 @@ def pinsafe(*arguments: str, folder: Path, stdin: bytes = b"", **environment: st
     return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
-def test_clean(tmp_path: Path) -> None:
-    """Nothing found: status 0 and one line that says what was read; a folder is read without being named."""
+def test_clean_folder(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("SELECT 1; SELECT 2;")
     ran = pinsafe(folder=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == "No findings. Read 1 file, 2 statements; not parsed: 0.\n"
 
 
-def test_text(tmp_path: Path) -> None:
-    """A finding is shown with its line, a caret, the remedy and its evidence, plain where it is no terminal."""
+def test_text_report(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("SELECT 1;\n\tSELECT 'é', nextval('numbers'), 1;\nSET;")
     ran = pinsafe("a.sql", folder=tmp_path)
     assert (ran.returncode, ran.stderr) == (1, "")
@@ -53,8 +51,8 @@ def test_text(tmp_path: Path) -> None:
     )
 
 
-def test_long_lines_and_controls_are_tamed(tmp_path: Path) -> None:
-    """Of a long line the part around the finding is shown, and characters that a terminal acts upon are not."""
+def test_long_lines_and_control_characters(tmp_path: Path) -> None:
+    """Shows the part of a long line around the finding, without control characters."""
     (tmp_path / "a.sql").write_text(f"SELECT '{'x' * 200}', '\x1b[31m\u202e', nextval('n'), '{'y' * 200}';\n")
     lines = pinsafe("a.sql", folder=tmp_path).stdout.splitlines()
     assert lines[2].startswith("1 | …xxx")
@@ -66,14 +64,12 @@ def test_long_lines_and_controls_are_tamed(tmp_path: Path) -> None:
 
 
 def test_standard_input(tmp_path: Path) -> None:
-    """- is SQL from standard input."""
     ran = pinsafe("-", "--format", "github", folder=tmp_path, stdin=b"LISTEN jobs;")
     assert ran.returncode == 1
     assert ran.stdout.startswith("::error file=-,line=1,")
 
 
 def test_select_and_ignore_take_lists(tmp_path: Path) -> None:
-    """Ids are given with commas, or by repeating the option."""
     (tmp_path / "a.sql").write_text("SET a = 1; LISTEN x; LOAD 'y';")
     for options in (["--select", "set,listen"], ["--select", "set", "--select", "listen"], ["--ignore", "load"]):
         assert pinsafe(*options, "--format", "github", folder=tmp_path).stdout.count("::error") == 2
@@ -88,22 +84,19 @@ def test_select_and_ignore_take_lists(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors(tmp_path: Path, arguments: list[str], message: str) -> None:
-    """A wrong path or option is said in one line, with status 2."""
     ran = pinsafe(*arguments, folder=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert message in ran.stderr
 
 
 def test_bad_configuration_is_a_usage_error(tmp_path: Path) -> None:
-    """A mistake in pyproject.toml has status 2, too."""
     (tmp_path / "pyproject.toml").write_text("[tool.pinsafe]\nselect = 1\n")
     ran = pinsafe(folder=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "select expects a list of strings, got 1" in ran.stderr
 
 
-def test_files_that_are_not_read_are_named(tmp_path: Path) -> None:
-    """What was passed over is said on standard error, and counted."""
+def test_skipped_files_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_bytes(b"\0")
     ran = pinsafe(folder=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "pinsafe: a.sql was passed over: it is binary\n")
@@ -111,8 +104,8 @@ def test_files_that_are_not_read_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "json", "sarif", "github"])
-def test_any_name_and_encoding_can_be_printed(tmp_path: Path, output_format: str) -> None:
-    """Names that are no text, and an output that takes ASCII only, make no traceback."""
+def test_any_file_name_can_be_printed(tmp_path: Path, output_format: str) -> None:
+    """File names that are not text, and an output in ASCII."""
     (tmp_path / "é😀.sql").write_text("SET é = '😀';")
     with open(bytes(tmp_path) + b"/\xff\n.sql", "w") as file:  # noqa: PTH123 # a name that is no text
         file.write("LISTEN x")
@@ -123,8 +116,7 @@ def test_any_name_and_encoding_can_be_printed(tmp_path: Path, output_format: str
         assert "listen" in ran.stdout
 
 
-def test_reader_that_leaves_early(tmp_path: Path) -> None:
-    """A pipe that is closed by its reader makes no traceback."""
+def test_closed_pipe(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("LISTEN x;\n" * 20_000)
     command = f"{shlex.quote(str(PINSAFE))} lint a.sql | head -n 1"
     ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -133,7 +125,7 @@ def test_reader_that_leaves_early(tmp_path: Path) -> None:
 
 
 def test_pre_commit_hook(tmp_path: Path) -> None:
-    """The hook runs the command with files as pre-commit does, and is given those that the command reads."""
+    """The hook's pattern matches the files that the command reads."""
     [hook] = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))
     assert hook["id"] == "pinsafe"
     assert hook["additional_dependencies"] == [".[tools]"]
@@ -163,8 +155,7 @@ def test_pre_commit_hook(tmp_path: Path) -> None:
     assert ran.stdout.startswith("a.sql:1:1: LISTEN x pins the session [listen]")
 
 
-def test_help_is_quick_to_import() -> None:
-    """The command's help imports no room."""
+def test_help_imports_no_package() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from cdk_pinsafe.cli import main; "
         "CliRunner().invoke(main, ['lint', '--help']); print([m for m in sys.modules if m.startswith('cdk_pinsafe.')])"

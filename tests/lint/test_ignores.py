@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.linter import lint_text
 
 SILENT = {
     "on the line": ("a.sql", "SET a = 1; -- pinsafe: ignore[set]"),
@@ -29,7 +29,7 @@ SILENT = {
     "in YAML": ("database.yml", "a:\n  adapter: postgresql # pinsafe: ignore[rails-session]\n"),
     "in an environment file": (".env", "# pinsafe: ignore[startup-options]\nPGOPTIONS='-c jit=off'\n"),
 }
-HEARD = {
+NOT_SILENT = {
     "another rule": ("a.sql", "SET a = 1; -- pinsafe: ignore[listen]"),
     "behind the statement before": ("a.sql", "SELECT 1; -- pinsafe: ignore[set]\nSET a = 1;"),
     "a line too early": ("a.sql", "-- pinsafe: ignore[set]\nSELECT 1;\nSET a = 1;"),
@@ -46,18 +46,16 @@ HEARD = {
 
 @pytest.mark.parametrize("name", SILENT)
 def test_comment_silences(name: str) -> None:
-    """A comment silences the rules it names in the statement that it stands in or before."""
-    assert check(*SILENT[name], {}).findings == []
+    assert lint_text(*SILENT[name], {}).findings == []
 
 
-@pytest.mark.parametrize("name", HEARD)
+@pytest.mark.parametrize("name", NOT_SILENT)
 def test_comment_silences_nothing_else(name: str) -> None:
-    """A comment about something else leaves a finding."""
-    assert len(check(*HEARD[name], {}).findings) == 1
+    assert len(lint_text(*NOT_SILENT[name], {}).findings) == 1
 
 
 def test_unknown_id_is_reported() -> None:
-    """An id that no rule has is a finding where it stands; the others of its comment count."""
-    [finding] = check("a.sql", "SET a = 1; -- pinsafe: ignore[set, sett]", {}).findings
+    """The other ids of the comment apply."""
+    [finding] = lint_text("a.sql", "SET a = 1; -- pinsafe: ignore[set, sett]", {}).findings
     assert (finding.rule.id, finding.start, finding.end) == ("unknown-ignore", (1, 36), (1, 40))
     assert "'sett'" in finding.message

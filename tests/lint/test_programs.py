@@ -2,19 +2,19 @@
 
 import pytest
 
-from cdk_pinsafe.lint.check import check
-from cdk_pinsafe.lint.kinds import PROGRAMS
+from cdk_pinsafe.lint.file_types import PROGRAMS
 from cdk_pinsafe.lint.languages import LANGUAGES
+from cdk_pinsafe.lint.linter import lint_text
 
-# File name, code in which «…» marks what pins, rule.
+# File name, code with «…» around what pins, rule.
 PINS = {
     "a constant": ("a.py", 'cursor.execute("«SET x.y = 1»")', "set"),
     "implicit concatenation": ("a.py", 'execute("SELECT 1, " "«nextval(\'n\')»")', "sequence"),
     "one statement over several literals": ("a.py", 'execute("«SET a.b" " =" " 1»")', "set"),
     "a raw string": ("a.py", "execute(r'SELECT «nextval('\"'n'\"')»')", "sequence"),
-    "an f-string's hole is a parameter": ("a.py", "execute(f'«SET LOCAL x.y = {value}»')", "set-local"),
-    "an f-string's hole is a name": ("a.py", "execute(f'«CREATE TEMP TABLE {name}» (id int)')", "temp-object"),
-    "an f-string's hole is a clause": (
+    "an f-string's placeholder is a parameter": ("a.py", "execute(f'«SET LOCAL x.y = {value}»')", "set-local"),
+    "an f-string's placeholder is a name": ("a.py", "execute(f'«CREATE TEMP TABLE {name}» (id int)')", "temp-object"),
+    "an f-string's placeholder is a clause": (
         "a.py",
         "execute(f\"SELECT «nextval('n')» FROM t {where} LIMIT 1\")",
         "sequence",
@@ -68,11 +68,10 @@ PINS = {
 
 
 @pytest.mark.parametrize("name", PINS)
-def test_sql_is_found_where_it_stands(name: str) -> None:
-    """SQL that pins is found in each way that programs write it, and its place is exact."""
+def test_sql_in_programs_is_found(name: str) -> None:
     path, marked, rule = PINS[name]
     code = marked.replace("«", "").replace("»", "")
-    report = check(path, code, {})
+    report = lint_text(path, code, {})
     assert [one.rule.id for one in report.findings] == [rule]
     [finding] = report.findings
     start, end = marked.index("«"), marked.index("»") - 1
@@ -80,7 +79,7 @@ def test_sql_is_found_where_it_stands(name: str) -> None:
     assert report.not_parsed == []
 
 
-ENGLISH = {
+NO_SQL = {
     "prose that does not parse": ("a.py", 'execute("set the table"); x = "Load balancing"; y = "listen to me"'),
     "prose that parses": ("a.py", 'x = ["Reset password", "listen here", "Execute order", "set x to y", "reset all"]'),
     "in capitals, of no parameter": ("a.py", 'x = "SET x TO y"'),
@@ -111,28 +110,26 @@ ENGLISH = {
 }
 
 
-@pytest.mark.parametrize("name", ENGLISH)
-def test_what_is_no_sql_is_not_flagged(name: str) -> None:
-    """Text that only looks like SQL that pins is left alone."""
-    path, code = ENGLISH[name]
-    assert check(path, code, {}).findings == []
+@pytest.mark.parametrize("name", NO_SQL)
+def test_text_like_sql_is_not_found(name: str) -> None:
+    path, code = NO_SQL[name]
+    assert lint_text(path, code, {}).findings == []
 
 
-def test_sql_in_a_hole_is_found() -> None:
-    """A string inside another's hole is a string of its own."""
-    report = check("a.js", "html`<b>${db.query('LISTEN jobs')}</b>`", {})
+def test_sql_in_a_placeholder_is_found() -> None:
+    report = lint_text("a.js", "html`<b>${db.query('LISTEN jobs')}</b>`", {})
     assert [(one.rule.id, one.start) for one in report.findings] == [("listen", (1, 21))]
 
 
-def test_hole_is_no_value() -> None:
-    """What only the running program knows is shown as … and not copied into the remedy."""
-    [finding] = check("a.py", 'execute(f"SET search_path TO {schema}")', {}).findings
+def test_placeholder_is_not_a_value() -> None:
+    """The message shows … and the remedy ...."""
+    [finding] = lint_text("a.py", 'execute(f"SET search_path TO {schema}")', {}).findings
     assert 'settings={"search_path": ...}' in finding.remedy or 'settings={"search_path": [...]}' in finding.remedy
-    [finding] = check("a.py", 'execute(f"LISTEN {channel}")', {}).findings
+    [finding] = lint_text("a.py", 'execute(f"LISTEN {channel}")', {}).findings
     assert finding.message == "LISTEN … pins the session"
 
 
-QUOTED_HOLES = {
+QUOTED_PLACEHOLDERS = {
     "%s": ("a.py", "execute(\"SET work_mem = '%s'\" % size)"),
     "%dMB": ("a.go", "package a\nfunc f() { db.Exec(fmt.Sprintf(\"SET work_mem = '%dMB'\", n)) }"),
     "{}": ("a.py", "execute(\"SET work_mem = '{}MB'\".format(size))"),
@@ -143,48 +140,44 @@ QUOTED_HOLES = {
 }
 
 
-@pytest.mark.parametrize("name", QUOTED_HOLES)
-def test_hole_in_a_quoted_value_is_no_value(name: str) -> None:
-    """A value that the program makes up is not known, be it written within SQL's quotes."""
-    [finding] = check(*QUOTED_HOLES[name], {"work_mem": "%sMB"}).findings
+@pytest.mark.parametrize("name", QUOTED_PLACEHOLDERS)
+def test_quoted_placeholder_is_not_a_value(name: str) -> None:
+    [finding] = lint_text(*QUOTED_PLACEHOLDERS[name], {"work_mem": "%sMB"}).findings
     assert finding.remedy.startswith('if one value suits every session, settings={"work_mem": ...} in the database')
 
 
-def test_value_that_resembles_a_hole_is_a_value() -> None:
-    """A constant value stays in the remedy, a parameter's mark within quotes too: no driver fills it there."""
-    [finding] = check("a.py", "execute(\"SET pgaudit.role = 'node_1 100% :x what?'\")", {}).findings
+def test_constant_like_a_placeholder_is_a_value() -> None:
+    """No driver fills a placeholder within quotes."""
+    [finding] = lint_text("a.py", "execute(\"SET pgaudit.role = 'node_1 100% :x what?'\")", {}).findings
     assert 'settings={"pgaudit.role": "node_1 100% :x what?"}' in finding.remedy
 
 
 def test_unparsed_sql_is_counted() -> None:
-    """SQL in a certain place that PostgreSQL does not accept is counted as not parsed; other strings are not."""
-    report = check("a.py", 'execute("SET x =")\nq = "SET x ="\nexecute("SELECT 1")\nw = "set"', {})
+    """Only where the code runs it as SQL."""
+    report = lint_text("a.py", 'execute("SET x =")\nq = "SET x ="\nexecute("SELECT 1")\nw = "set"', {})
     assert [one.start for one in report.not_parsed] == [(1, 10)]
     assert report.statements == 2
 
 
 def test_oversized_statement() -> None:
-    """The 16 KB are of the statement's text in bytes, where the place says that it is SQL."""
+    """The limit of 16 KB counts bytes."""
     code = f"execute(\"SELECT '{'é' * 8192}'\")"
-    [finding] = check("a.py", code, {}).findings
+    [finding] = lint_text("a.py", code, {}).findings
     assert finding.rule.id == "oversized"
     assert finding.message == "a statement of 16,393 bytes pins the session"
 
 
-def test_code_that_is_broken_is_read_as_far_as_it_goes() -> None:
-    """A syntax error in a program does not hide its SQL."""
+def test_syntax_errors_do_not_hide_sql() -> None:
     code = 'def f(:\n  execute("LISTEN x")\nprint "old"\nexecute("LISTEN y")'
-    assert [one.start[0] for one in check("a.py", code, {}).findings] == [2, 4]
+    assert [one.start[0] for one in lint_text("a.py", code, {}).findings] == [2, 4]
 
 
 def test_columns_count_characters() -> None:
-    """Positions are in characters, also behind characters of several bytes."""
-    [finding] = check("a.py", 'é = "😀"; execute("é", "LISTEN x")', {}).findings
+    [finding] = lint_text("a.py", 'é = "😀"; execute("é", "LISTEN x")', {}).findings
     assert finding.start == (1, 24)
 
 
-def test_suffixes() -> None:
-    """The kinds of files and the languages agree on what is a program."""
+def test_programs_are_the_suffixes_of_the_languages() -> None:
     assert {suffix for language in LANGUAGES for suffix in language.suffixes} == PROGRAMS
 
 

@@ -1,10 +1,10 @@
-"""What is psql's own in a script."""
+"""Scripts for psql."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.lint.check import check
+from cdk_pinsafe.lint.linter import lint_text
 from cdk_pinsafe.lint.psql import without_psql
 
 SCRIPTS = {
@@ -48,27 +48,24 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script(name: str) -> None:
-    """Each thing that psql does not send is blank, and the rest stands where it stood."""
     script, expected = SCRIPTS[name]
     wanted = script if expected is None else expected
     assert without_psql(script).replace("\t", " ") == wanted.replace("\t", " ")
 
 
 @given(st.text(alphabet="\\:'\"$;-/*\n aEcopyfrmstdin{}?.()1_é", max_size=200))
-def test_length_and_lines_stay(text: str) -> None:
-    """Positions in a script stay as they are, whatever stands in it."""
+def test_length_and_lines_are_kept(text: str) -> None:
     sql = without_psql(text)
     assert len(sql) == len(text)
     assert [i for i, c in enumerate(sql) if c == "\n"] == [i for i, c in enumerate(text) if c == "\n"]
 
 
-def test_findings_after_psql() -> None:
-    """A finding in a script full of psql is where it stands, and its remedy does not copy a variable's name."""
+def test_findings_in_a_psql_script() -> None:
     script = (
         "\\set schema app\n\\if :{?x}\nCOPY t FROM STDIN;\nSET x = y;\n\\.\n\\endif\n"
         "SET search_path TO :schema; SELECT 'a' \\gset\n  SET lock_timeout = :'wait';\nSET work_mem = '1MB' \\g\n"
     )
-    report = check("a.sql", script, {})
+    report = lint_text("a.sql", script, {})
     assert [(one.start, one.rule.id) for one in report.findings] == [((7, 1), "set"), ((8, 3), "set"), ((9, 1), "set")]
     assert report.not_parsed == []
     assert 'settings={"search_path": [...]}' in report.findings[0].remedy

@@ -1,4 +1,4 @@
-"""A large public body of SQL: PostgreSQL's own regression tests, as the source package of pglast carries them."""
+"""PostgreSQL's regression tests, from the source package of pglast."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ SOURCE = ["--no-deps", "--no-binary", ":all:", "pglast==8.8"]
 
 
 def test_regression_sql_of_postgres(long: bool, tmp_path: Path) -> None:
-    """All of it is read, and no more than 1 % of the statements is not parsed, which are wrong on purpose."""
+    """At most 1 % of the statements is not parsed; those are wrong on purpose."""
     if not long:
         pytest.skip("downloads a package; runs with --long")
     subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *SOURCE, "--dest", tmp_path], check=True)

@@ -1,10 +1,10 @@
-"""The evaluator of alarms, on definitions as CloudWatch describes them and on histories."""
+"""The evaluation of alarms, on definitions as DescribeAlarms returns them."""
 
 from typing import Any
 
 import pytest
 
-from cdk_pinsafe.localcloud.alarms import is_on_proxy, state
+from cdk_pinsafe.localcloud.alarms import Evaluation, evaluate, is_on_proxy
 
 PINNED = "DatabaseConnectionsCurrentlySessionPinned"
 PROXY = [{"Name": "ProxyName", "Value": "chat"}]
@@ -25,6 +25,11 @@ def plain(**changes: Any) -> dict[str, Any]:
     }
 
 
+def state(alarm: dict[str, Any], history: dict[str, Any]) -> str | None:
+    result = evaluate(alarm, history)
+    return result.state if result else None
+
+
 def math(expression: str, **changes: Any) -> dict[str, Any]:
     def metric(id: str, name: str) -> dict[str, Any]:
         stat = {
@@ -34,8 +39,8 @@ def math(expression: str, **changes: Any) -> dict[str, Any]:
         }
         return {"Id": id, "MetricStat": stat, "ReturnData": False}
 
-    shown = {"Id": "shown", "Expression": expression}
-    definition = plain(Metrics=[shown, metric("part", PINNED), metric("whole", "DatabaseConnections")], **changes)
+    result = {"Id": "result", "Expression": expression}
+    definition = plain(Metrics=[result, metric("part", PINNED), metric("whole", "DatabaseConnections")], **changes)
     for name in ("MetricName", "Namespace", "Dimensions", "Statistic", "Period"):
         definition.pop(name)
     return definition
@@ -70,10 +75,9 @@ def math(expression: str, **changes: Any) -> dict[str, Any]:
         ({"ComparisonOperator": "LessThanLowerThreshold"}, [9, 9, 9], None),
     ],
 )
-def test_a_plain_alarm(changes: dict[str, Any], values: list[float | None], wanted: str | None) -> None:
-    """Periods, statistic, comparison, datapoints, missing data count as AWS documents; the rest is not judged."""
-    judged = state(plain(**changes), {PINNED: values})
-    assert (judged and judged[0]) == wanted
+def test_metric_alarm(changes: dict[str, Any], values: list[float | None], wanted: str | None) -> None:
+    """None: the state is retained, or the feature is not supported."""
+    assert state(plain(**changes), {PINNED: values}) == wanted
 
 
 POINTS = {"0": 0, "X": 9, "-": None}
@@ -100,13 +104,11 @@ POINTS = {"0": 0, "X": 9, "-": None}
 def test_missing_data_as_documented(
     needed: int, points: str, missing: str, ignore: str | None, breaching: str, not_breaching: str
 ) -> None:
-    """The tables of "Configuring how CloudWatch alarms treat missing data": three of five points; None retains."""
+    """The tables of "Configuring how CloudWatch alarms treat missing data"; None: the state is retained."""
     history = {PINNED: [POINTS[point] for point in points.split()]}
     wanted = {"missing": missing, "ignore": ignore, "breaching": breaching, "notBreaching": not_breaching}
-    judged = {
-        treatment: state(plain(DatapointsToAlarm=needed, TreatMissingData=treatment), history) for treatment in wanted
-    }
-    assert {treatment: found and found[0] for treatment, found in judged.items()} == wanted
+    alarms = {treatment: plain(DatapointsToAlarm=needed, TreatMissingData=treatment) for treatment in wanted}
+    assert {treatment: state(alarm, history) for treatment, alarm in alarms.items()} == wanted
 
 
 @pytest.mark.parametrize(
@@ -131,9 +133,8 @@ def test_missing_data_as_documented(
     ],
 )
 def test_metric_math(expression: str, part: list[float | None], whole: list[float | None], wanted: str | None) -> None:
-    """An expression is calculated period by period; an alarm with one that is not understood is not judged."""
-    judged = state(math(expression, Threshold=50.0), {PINNED: part, "DatabaseConnections": whole})
-    assert (judged and judged[0]) == wanted
+    """None: the expression is not supported."""
+    assert state(math(expression, Threshold=50.0), {PINNED: part, "DatabaseConnections": whole}) == wanted
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_metric_math(expression: str, part: list[float | None], whole: list[floa
     ],
 )
 def test_missing_values_in_metric_math(expression: str, wanted: list[float | None]) -> None:
-    """The examples of "Using metric math", by the state of an alarm that needs just the one value."""
+    """The examples of "Using metric math": an alarm with one period shows whether the value is as documented."""
     part: list[float | None] = [30, 20, 0, 0]
     whole: list[float | None] = [20, None, 20, None]
     for number, value in enumerate(wanted):
@@ -158,23 +159,20 @@ def test_missing_values_in_metric_math(expression: str, wanted: list[float | Non
         above = state(math(expression, Threshold=(value or 0) - 0.5, **one), history)
         below = state(math(expression, Threshold=(value or 0) + 0.5, **one), history)
         missing = "INSUFFICIENT_DATA"
-        assert above is not None
-        assert below is not None
-        assert (above[0], below[0]) == ((missing, missing) if value is None else ("ALARM", "OK"))
+        assert (above, below) == ((missing, missing) if value is None else ("ALARM", "OK"))
 
 
-def test_expressions_name_expressions() -> None:
-    """An expression may use another's result."""
+def test_expression_uses_expression() -> None:
     alarm = math("half * 2")
     alarm["Metrics"].append({"Id": "half", "Expression": "part / 2", "ReturnData": False})
-    assert state(alarm, {PINNED: [6, 6, 6]}) == (
+    assert evaluate(alarm, {PINNED: [6, 6, 6]}) == Evaluation(
         "ALARM",
         "Threshold Crossed: 3 of the newest 3 data points were GreaterThanThreshold 5, 3 of 3 are needed for ALARM",
     )
 
 
-def test_whose_alarm_it_is() -> None:
-    """Only an alarm all of whose metrics are of the one proxy as a whole is judged by its minutes."""
+def test_is_on_proxy() -> None:
+    """True if all metrics are of that proxy as a whole."""
     assert is_on_proxy(plain(), "chat")
     assert is_on_proxy(math("100 * part / whole"), "chat")
     assert not is_on_proxy(plain(), "other")

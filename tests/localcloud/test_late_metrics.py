@@ -1,4 +1,4 @@
-"""The deployed alarms on metrics that come late, and that are absent while there is nothing to say."""
+"""`PinningAlarms` on metrics that arrive late, or are absent when there is nothing to report."""
 
 import itertools
 import re
@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk.assertions import Template
-from ministack.services import cloudwatch
-from ministack.services.cloudformation import provisioners
 
 from cdk_pinsafe import PinningAlarms
 from cdk_pinsafe.cdk import metrics
-from cdk_pinsafe.localcloud.alarms import state
+from cdk_pinsafe.localcloud import ministack_adapter as ministack
+from cdk_pinsafe.localcloud.alarms import evaluate
 from cdk_pinsafe.localcloud.cloudwatch import MINUTES_LATE, Publication, alarm_handlers
 from cdk_pinsafe.localcloud.proxies import Minute
 
@@ -55,10 +54,8 @@ def named(resources: Mapping[str, Any], attribute: str) -> tuple[str, Definition
 
 
 @pytest.fixture
-def deploy(template: Template, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, str]]]:
-    """Makes the alarms of the template in the local CloudWatch, in this process; answers with their names."""
-    for module, name in ((provisioners, "_cw_metric_alarm_record"), (cloudwatch, "_evaluate_alarm")):
-        monkeypatch.setattr(module, name, getattr(module, name))
+def deploy(template: Template) -> Iterator[Callable[..., dict[str, str]]]:
+    """Creates the template's alarms in ministack's CloudWatch, in this process, and returns their names."""
     handlers = alarm_handlers()
     names: dict[str, str] = {}
 
@@ -67,7 +64,7 @@ def deploy(template: Template, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         for attribute in BAD:
             if attribute != "hurting":
                 logical_id, properties = named(template.find_resources("AWS::CloudWatch::Alarm"), attribute)
-                names[attribute], attributes = provisioners._cw_metric_alarm_create(
+                names[attribute], attributes = ministack.create_metric_alarm(
                     logical_id, {**properties, **changes}, "Test"
                 )
                 arns[logical_id] = attributes["Arn"]
@@ -79,28 +76,28 @@ def deploy(template: Template, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         return names
 
     yield make
-    cloudwatch._delete_alarms({}, {"AlarmNames": list(names.values())}, False, True)
+    ministack.delete_alarms(*names.values())
+    ministack.use_alarm_functions(record=ministack.metric_alarm_record, evaluate=ministack.evaluate_alarm)
 
 
 class Proxy:
-    """Publishes minutes, and tells the states of the alarms after each."""
+    """Publishes minutes, and returns the alarms that are in ALARM after each."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
         self._publish = Publication("orders")
         self._minutes = itertools.count(60, 60)
 
-    def minute(self, told: Mapping[str, float]) -> set[str]:
-        """The alarms that are in ALARM after the minute."""
-        self._publish(Minute(next(self._minutes), told, ()))
-        known = {**cloudwatch._alarms, **cloudwatch._composite_alarms}
+    def minute(self, metrics: Mapping[str, float]) -> set[str]:
+        self._publish(Minute(next(self._minutes), metrics, ()))
+        known = {**ministack.alarms, **ministack.composite_alarms}
         return {attribute for attribute, name in self._names.items() if known[name]["StateValue"] == "ALARM"}
 
 
 @pytest.mark.parametrize("quiet", QUIET)
 @pytest.mark.parametrize("attribute", BAD)
-def test_alarm_goes_off_and_ends(deploy: Callable[..., dict[str, str]], attribute: str, quiet: str) -> None:
-    """After five bad minutes, not before, and no longer than they can be seen."""
+def test_alarm_starts_and_ends(deploy: Callable[..., dict[str, str]], attribute: str, quiet: str) -> None:
+    """ALARM after five breaching minutes, not before; OK when they have left the evaluation range."""
     proxy = Proxy(deploy())
     assert not any(proxy.minute(QUIET[quiet]) for _ in range(12))
     bad = {**QUIET[quiet], **BAD[attribute]}
@@ -115,12 +112,17 @@ def test_alarm_goes_off_and_ends(deploy: Callable[..., dict[str, str]], attribut
     assert not any(proxy.minute(QUIET[quiet]) for _ in range(12))
 
 
-def test_four_bad_minutes_are_none(deploy: Callable[..., dict[str, str]]) -> None:
-    """Fewer bad data points than are needed set nothing off, neither before nor after they have come."""
+def test_four_breaching_minutes_are_not_enough(deploy: Callable[..., dict[str, str]]) -> None:
+    """Neither while they are the latest data points nor later."""
     proxy = Proxy(deploy())
     everything = {name: value for bad in BAD.values() for name, value in bad.items()}
     minutes = [QUIET["busy"]] * 10 + [everything] * 4 + [QUIET["busy"]] * 20
     assert not any(proxy.minute(minute) for minute in minutes)
+
+
+def state(definition: Definition, history: Mapping[str, list[float | None]]) -> str | None:
+    result = evaluate(definition, history)
+    return result.state if result else None
 
 
 def ratio(template: Template, **changes: Any) -> Definition:
@@ -134,7 +136,7 @@ def with_expression(definition: Definition, expression: str) -> Definition:
 
 
 def history(minutes: int, *, part_late: int, whole_late: int) -> dict[str, list[float | None]]:
-    """Pinned for so many minutes now, after ten without, as far as it has come."""
+    """Ten minutes without pins, then `minutes` with; the latest values of each metric have not arrived yet."""
     part = [None] * 10 + [8.0] * minutes
     whole = [10.0] * len(part)
     return {
@@ -145,11 +147,9 @@ def history(minutes: int, *, part_late: int, whole_late: int) -> dict[str, list[
 
 @pytest.mark.parametrize("part_late", [2, 3])
 @pytest.mark.parametrize("whole_late", [2, 3])
-def test_ratio_with_parts_of_different_lateness(template: Template, part_late: int, whole_late: int) -> None:
-    """The pinned connections may come after the connections held, and count as 0 until then."""
-    judged = state(ratio(template), history(30, part_late=part_late, whole_late=whole_late))
-    assert judged is not None
-    assert judged[0] == "ALARM"
+def test_ratio_of_metrics_with_different_delays(template: Template, part_late: int, whole_late: int) -> None:
+    """A missing number of pinned connections counts as 0."""
+    assert state(ratio(template), history(30, part_late=part_late, whole_late=whole_late)) == "ALARM"
 
 
 @pytest.mark.parametrize("late", [2, 3])
@@ -160,29 +160,24 @@ def test_ratio_with_parts_of_different_lateness(template: Template, part_late: i
         ("100 * FILL(part, 0) / FILL(whole, 1)", {"EvaluationPeriods": 7, "DatapointsToAlarm": 7}),
     ],
 )
-def test_filled_ratio_never_goes_off(template: Template, expression: str, changes: Definition, late: int) -> None:
-    """With FILL the newest data points are the filler, and an alarm that needs them sticks in OK."""
+def test_filled_ratio_never_alarms(template: Template, expression: str, changes: Definition, late: int) -> None:
+    """With FILL the newest data points are filler: an alarm that needs them stays OK."""
     definition = with_expression(ratio(template, **changes), expression)
     for minutes in range(60):
-        judged = state(definition, history(minutes, part_late=late, whole_late=late))
-        assert judged is not None
-        assert judged[0] == "OK"
-    judged = state(definition, history(30, part_late=0, whole_late=0))
-    assert judged is not None
-    assert judged[0] == "ALARM"
+        assert state(definition, history(minutes, part_late=late, whole_late=late)) == "OK"
+    assert state(definition, history(30, part_late=0, whole_late=0)) == "ALARM"
 
 
-def test_filler_that_breaches_never_ends(template: Template) -> None:
-    """A filler above the threshold keeps the alarm in ALARM when a single data point is needed."""
+def test_breaching_filler_keeps_the_alarm(template: Template) -> None:
     definition = with_expression(ratio(template, EvaluationPeriods=1, DatapointsToAlarm=None), "FILL(part, 100)")
-    judged = state(definition, {metrics.PINNED: [0.0] * 30 + [None] * 2, metrics.CONNECTIONS: [10.0] * 32})
-    assert judged is not None
-    assert judged[0] == "ALARM"
+    late: dict[str, list[float | None]] = {
+        metrics.PINNED: [0.0] * 30 + [None] * 2,
+        metrics.CONNECTIONS: [10.0] * 32,
+    }
+    assert state(definition, late) == "ALARM"
 
 
-def test_n_of_n_misses_late_minutes(template: Template) -> None:
-    """Without FILL, and with data three minutes late, five of five never goes off either."""
+def test_n_of_n_misses_late_data(template: Template) -> None:
+    """Five of five never alarms when data arrives three minutes late, even without FILL."""
     definition = ratio(template, EvaluationPeriods=5, DatapointsToAlarm=None)
-    judged = state(definition, history(30, part_late=3, whole_late=3))
-    assert judged is not None
-    assert judged[0] == "OK"
+    assert state(definition, history(30, part_late=3, whole_late=3)) == "OK"

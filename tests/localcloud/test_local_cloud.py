@@ -1,4 +1,4 @@
-"""What the local cloud does beyond ministack, asked through its API as CloudFormation's users do."""
+"""The local cloud, through the API of AWS."""
 
 import http.client
 import json
@@ -36,17 +36,17 @@ def get(resource: str, attribute: str) -> dict[str, list[str]]:
 
 
 def deploy(cloud: LocalCloud, name: str, resources: dict[str, Any], **outputs: object) -> dict[str, str]:
-    """Create or update a stack, and return its outputs."""
+    """Create or update a stack and return its outputs."""
     template = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in outputs.items()}}
     client = cloud.client("cloudformation", ACCOUNT)
     there = client.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
-    patience: Any = {"Delay": 1, "MaxAttempts": 30}
+    waiter: Any = {"Delay": 1, "MaxAttempts": 30}
     if name in {stack["StackName"] for stack in there}:
         client.update_stack(StackName=name, TemplateBody=json.dumps(template))
-        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=patience)
+        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=waiter)
     else:
         client.create_stack(StackName=name, TemplateBody=json.dumps(template))
-        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=patience)
+        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=waiter)
     (stack,) = client.describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -66,8 +66,7 @@ def query(authority: CertificateAuthority, port: str, user: str, password: str, 
         connection.close()
 
 
-def test_it_is_on_the_loopback_interface_only(cloud: LocalCloud) -> None:
-    """Its port answers on 127.0.0.1 and on no other address of the machine."""
+def test_listens_on_127_0_0_1_only(cloud: LocalCloud) -> None:
     port = urllib.parse.urlsplit(cloud.endpoint).port
     assert cloud.endpoint.startswith("http://127.0.0.1:")
     with pytest.raises(ConnectionRefusedError):
@@ -76,7 +75,7 @@ def test_it_is_on_the_loopback_interface_only(cloud: LocalCloud) -> None:
 
 TOKEN = ACCOUNT.environment()["AWS_SESSION_TOKEN"]
 HEALTH = "/_ministack/health"
-ANSWER = "/_ministack/cfn-response/no-such-request"
+RESPONSE = "/_ministack/cfn-response/no-such-request"
 WEBSOCKET = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -91,31 +90,31 @@ WEBSOCKET = {
         (200, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN}),
         (200, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "localhost"}),
         pytest.param(200, "GET", f"{HEALTH}?X-Amz-Security-Token={TOKEN}", {}, id="in the URL"),
-        (200, "PUT", ANSWER, {}),
+        (200, "PUT", RESPONSE, {}),
         (403, "GET", HEALTH, {}),
         (403, "GET", HEALTH, {"X-Amz-Security-Token": "another"}),
         (403, "GET", f"{HEALTH}?X-Amz-Security-Token=", {}),
         (403, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "rebound.example"}),
         (403, "GET", HEALTH, {"X-Amz-Security-Token": TOKEN, "Host": "localhost.rebound.example"}),
-        (403, "PUT", ANSWER, {"Host": "rebound.example"}),
-        (403, "GET", ANSWER, {}),
+        (403, "PUT", RESPONSE, {"Host": "rebound.example"}),
+        (403, "GET", RESPONSE, {}),
         (403, "OPTIONS", "/", {"Origin": "https://rebound.example", "Access-Control-Request-Method": "POST"}),
         (403, "POST", "/?Action=ListFunctions", {"Authorization": "AWS4-HMAC-SHA256 Credential=123456789012/x"}),
         (403, "GET", "/", WEBSOCKET),
     ],
 )
-def test_it_answers_its_own_run_only(
+def test_requests_need_token_and_host(
     cloud: LocalCloud, status: int, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """Neither another user of the machine nor a web page gets in; a custom resource may answer without the token."""
+    """They keep out other users of the machine and web pages; a custom resource responds without a token."""
     connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(cloud.endpoint).port, timeout=10)
     connection.request(method, path, headers=headers)
     assert connection.getresponse().status == status
     connection.close()
 
 
-def test_assumed_roles_get_in(cloud: LocalCloud) -> None:
-    """Who came in and assumes a role, as the CDK CLI does, comes in with that role's credentials too."""
+def test_credentials_of_an_assumed_role(cloud: LocalCloud) -> None:
+    """The CDK CLI assumes roles."""
     mine = ACCOUNT.environment()
     session = boto3.session.Session(mine["AWS_ACCESS_KEY_ID"], mine["AWS_SECRET_ACCESS_KEY"], TOKEN, ACCOUNT.region)
     sts = session.client("sts", endpoint_url=cloud.endpoint)
@@ -126,8 +125,8 @@ def test_assumed_roles_get_in(cloud: LocalCloud) -> None:
     assert caller["Account"] == ACCOUNT.number
 
 
-def test_an_instance_is_a_database(cloud: LocalCloud, authority: CertificateAuthority) -> None:
-    """An instance's endpoint takes its master user over TLS; a new password counts; deleting it keeps the data up."""
+def test_instance_is_a_database(cloud: LocalCloud, authority: CertificateAuthority) -> None:
+    """Log-in over TLS, a changed password, and a database that outlives its stack."""
     instance: dict[str, Any] = {
         "Type": "AWS::RDS::DBInstance",
         "Properties": {"Engine": "postgres", "EngineVersion": "18.1", "DBName": "app", **LOGIN},
@@ -148,7 +147,7 @@ def test_an_instance_is_a_database(cloud: LocalCloud, authority: CertificateAuth
 
 
 def test_members_of_a_cluster_are_one_database(cloud: LocalCloud, authority: CertificateAuthority) -> None:
-    """Writer, reader and the cluster itself have one address, and RDS's secret holds a name and a password only."""
+    """RDS's secret contains only a user name and a password."""
     made = deploy(
         cloud,
         "cluster",
@@ -185,7 +184,7 @@ def test_members_of_a_cluster_are_one_database(cloud: LocalCloud, authority: Cer
 
 
 def test_proxies_alarms_and_rules_are_made(cloud: LocalCloud) -> None:
-    """What ministack's CloudFormation lacks can be described afterwards as on AWS."""
+    """They can be described as on AWS."""
     alarm = {"Threshold": 5, "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"}
     metric = {"Metric": {"Namespace": "AWS/RDS", "MetricName": "X"}, "Period": 60, "Stat": "Sum"}
     resources: dict[str, Any] = {
@@ -272,8 +271,8 @@ def test_proxies_alarms_and_rules_are_made(cloud: LocalCloud) -> None:
     assert rds.describe_db_proxies()["DBProxies"] == []
 
 
-def test_any_other_type_is_recorded(cloud: LocalCloud) -> None:
-    """A type that nobody knows here deploys, and attributes that ministack leaves out have a value."""
+def test_other_types_are_recorded(cloud: LocalCloud) -> None:
+    """They deploy, and every attribute has a value."""
     made = deploy(
         cloud,
         "recorded",
@@ -296,8 +295,8 @@ def test_any_other_type_is_recorded(cloud: LocalCloud) -> None:
     assert {"AWS::RDS::DBInstance", "AWS::RDS::DBProxy", "AWS::EC2::VPC"} <= cloud.types
 
 
-def test_second_endpoint_with_private_dns_is_refused(cloud: LocalCloud) -> None:
-    """As on AWS: of one service in one VPC; others, and one without private DNS, are made."""
+def test_second_endpoint_with_private_dns_is_rejected(cloud: LocalCloud) -> None:
+    """As on AWS, of the same service in the same VPC; one without private DNS is created."""
     service = {"VpcId": {"Ref": "Vpc"}, "ServiceName": "com.amazonaws.eu-central-1.secretsmanager"}
     first = {"Type": "AWS::EC2::VPCEndpoint", "Properties": {**service, "PrivateDnsEnabled": True}}
     second = {"Type": "AWS::EC2::VPCEndpoint", "Properties": {**service, "PrivateDnsEnabled": False}}
@@ -315,10 +314,9 @@ def test_second_endpoint_with_private_dns_is_refused(cloud: LocalCloud) -> None:
     assert "private-dns-enabled cannot be set because there is already a conflicting DNS domain" in reason
 
 
-def test_a_cloud_that_is_gone_is_noticed(
+def test_check_reports_an_ended_process(
     tmp_path_factory: pytest.TempPathFactory, authority: CertificateAuthority
 ) -> None:
-    """Its end is told with its status and its last words."""
     with LocalCloud(tmp_path_factory.mktemp("gone"), authority) as cloud:
         assert cloud._process is not None
         cloud._process.kill()

@@ -1,4 +1,4 @@
-"""EnhancedLogging.ON_ALARM at work: its rule and state machine, deployed to the local cloud and set off."""
+"""EnhancedLogging.ON_ALARM: its rule and state machine, deployed to the local cloud and run."""
 
 import json
 import time
@@ -29,7 +29,7 @@ PROXY = {
 
 
 def switch_resources(proxy_arn: str) -> dict[str, Any]:
-    """The resources of ``log_on_alarm``, as CDK makes them."""
+    """The resources of `log_on_alarm`, as CDK synthesizes them."""
     stack = Stack(
         App(),
         "Switch",
@@ -49,10 +49,10 @@ def switch_resources(proxy_arn: str) -> dict[str, Any]:
     return resources
 
 
-def test_rule_is_for_that_alarm_and_its_target_switches_logging_on(cloud: LocalCloud) -> None:
-    """The rule takes the alarm that goes off, no other and no end of one; what it starts has RDS switch logging on.
+def test_alarm_switches_enhanced_logging_on(cloud: LocalCloud) -> None:
+    """The rule matches only that alarm, only in ALARM; its state machine switches logging on.
 
-    Nobody but CloudWatch may send its events, so the state machine is started in the rule's place.
+    The local cloud emits no alarm events, so the test starts the state machine itself.
     """
     arn = deploy(cloud, "proxy", {**NETWORK, "Orders": PROXY}, Arn=get("Orders", "DBProxyArn"))["Arn"]
     deploy(cloud, "switch", switch_resources(arn))
@@ -60,7 +60,7 @@ def test_rule_is_for_that_alarm_and_its_target_switches_logging_on(cloud: LocalC
     events, machines, rds = client("events", ACCOUNT), client("stepfunctions", ACCOUNT), cloud.client("rds", ACCOUNT)
     [rule] = events.list_rules()["Rules"]
 
-    def takes(alarm: str, state: str) -> bool:
+    def matches(alarm: str, state: str) -> bool:
         event = {
             "version": "0",
             "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
@@ -75,9 +75,9 @@ def test_rule_is_for_that_alarm_and_its_target_switches_logging_on(cloud: LocalC
         answer = events.test_event_pattern(EventPattern=rule["EventPattern"], Event=json.dumps(event))
         return bool(answer["Result"])
 
-    assert takes(ALARM, "ALARM")
-    assert not takes(ALARM, "OK")
-    assert not takes(ALARM.replace("orders", "other"), "ALARM")
+    assert matches(ALARM, "ALARM")
+    assert not matches(ALARM, "OK")
+    assert not matches(ALARM.replace("orders", "other"), "ALARM")
 
     [target] = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     [proxy] = rds.describe_db_proxies(DBProxyName="orders")["DBProxies"]

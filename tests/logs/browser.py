@@ -1,6 +1,6 @@
-"""A real browser without a window: Chromium, asked through its own protocol over a pipe.
+"""Headless Chromium, controlled by the DevTools protocol over a pipe.
 
-Needs no driver and no package. The flags keep it from asking for anything that the page did not ask for.
+Needs no driver and no package. The flags prevent requests that the page did not make.
 """
 
 import base64
@@ -34,7 +34,7 @@ _FLAGS = (
 
 
 class Browser:
-    """A context manager with one page; `requests` and `complaints` are what that page made since it was opened."""
+    """A context manager with one page; `requests` and `complaints` are those of that page since it was opened."""
 
     def __init__(self) -> None:
         self.requests: list[str] = []
@@ -48,7 +48,7 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(prefix="pinsafe-browser-", ignore_cleanup_errors=True)
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        # The browser has them as 3 and 4, where none of the four may be meanwhile.
+        # The browser expects them as 3 and 4, so none of the four may have these numbers.
         theirs = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (to_read, to_write)]
 
         def arrange() -> None:
@@ -82,7 +82,7 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, page: Path) -> None:
-        """Open a file and wait until it is shown."""
+        """Open a file and wait until it is rendered."""
         self.requests.clear()
         self.complaints.clear()
         self._loaded = False
@@ -93,13 +93,13 @@ class Browser:
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def evaluate(self, script: str) -> Any:
-        """What a script of the test's, not of the page's, finds in the page."""
+        """The result of the test's script in the page."""
         result = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
     def resize(self, width: int, height: int = 900, *, dark: bool = False, scale: float = 1.0) -> None:
-        """Be a screen of this width, in pixels of CSS, of a person who likes it light or dark."""
+        """Emulate a screen of this width in CSS pixels, with a light or dark color scheme."""
         self.ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -111,13 +111,13 @@ class Browser:
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
 
     def picture(self, file: Path, width: int, height: int) -> None:
-        """Save the page's upper part as PNG."""
+        """Save the top of the page as PNG."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = self.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(shot["data"]))
 
     def ask(self, method: str, **parameters: Any) -> Any:
-        """Call a method of the protocol and wait for its answer."""
+        """Call a method of the protocol and wait for its result."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
         if self._session is not None:

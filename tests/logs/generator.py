@@ -1,6 +1,6 @@
-"""Makes logs as a busy RDS Proxy writes them, for tests, benchmarks and the guide's picture: the same for a seed.
+"""Generates logs of a busy RDS Proxy for tests, benchmarks and the guide's picture, deterministic by seed.
 
-Lines are those of `pinning.log_lines`, of clients that come, pin or do not, and go.
+The lines are from `pinning.log_lines`: clients connect, pin or do not pin, and disconnect.
 """
 
 import math
@@ -17,7 +17,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Habit:
-    """What a kind of client does that pins: a digest on the WARN line, or on an INFO line before it."""
+    """What a kind of client sends that pins: the digest is on the WARN line, or on an INFO line before it."""
 
     weight: int
     digest: str | None
@@ -34,18 +34,18 @@ HABITS = (
     Habit(3, None, REASON_OVERSIZED),
     Habit(2, "create temp table batch (id bigint)"),
 )
-"""Of a fleet with Knex, Sequelize, asyncpg, Django and SQLAlchemy, as the catalogue of clients has them."""
+"""Of Knex, Sequelize, asyncpg, Django and SQLAlchemy, as in the catalogue of clients."""
 
 
 def log(
     lines: int, *, seed: int = 1, hours: float = 24.0, pinning: float = 0.15, habits: tuple[Habit, ...] = HABITS
 ) -> Iterator[str]:
-    """About so many lines, without line ends, in the order of their time.
+    """Lines without line breaks, ordered by time.
 
     Args:
-        lines: at least so many.
-        seed: for another log.
-        hours: that the log is long.
+        lines: minimum number of lines.
+        seed: of the random numbers.
+        hours: duration of the log.
         pinning: the share of clients that pin.
         habits: of the clients that pin.
     """

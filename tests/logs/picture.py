@@ -1,4 +1,4 @@
-"""Draws ``examples/pins.png``, the picture of a report in ``docs/logs.md``, and has the logs of the guide's reports.
+"""Draws ``examples/pins.png``, the picture of a report in ``docs/logs.md``, and defines the logs of its reports.
 
 Run as ``python -m tests.logs.picture`` in the root of the repository; it needs Chromium.
 """
@@ -17,7 +17,7 @@ PICTURE = Path(__file__).parents[2] / "examples" / "pins.png"
 SIZE = (1000, 1120)
 EXAMPLE = "\n".join(log(30_000))
 SHORT_EXAMPLE = "\n".join(log(3000, habits=(HABITS[0], HABITS[1], HABITS[4])))
-"""Of the guide's text report."""
+"""The log of the guide's text report."""
 
 
 def draw() -> None:

@@ -1,20 +1,20 @@
-"""Reads text as a log, without a file."""
+"""Scans texts as logs, without files."""
 
 from collections.abc import Iterable
 
 from cdk_pinsafe.logs.formats import as_lines
-from cdk_pinsafe.logs.report import Report, build
+from cdk_pinsafe.logs.report import LogReport, build
 from cdk_pinsafe.logs.scan import Scanner
 
 
-def report_of(*texts: str | bytes) -> Report:
-    """The report of these texts, each a source of its own."""
+def report_of(*texts: str | bytes) -> LogReport:
+    """The report of these texts, each as one source."""
     scanner = scanned(*texts)
     return build(scanner, inputs=["test.log"], size=sum(map(len, texts)))
 
 
 def scanned(*texts: str | bytes, block: int = 1 << 30) -> Scanner:
-    """What a scanner made of these texts, given to it in blocks of this size."""
+    """A scanner that has read these texts in blocks of this size."""
     scanner = Scanner()
     for text in texts:
         scanner.read(as_lines(iter(blocks(text, block))))

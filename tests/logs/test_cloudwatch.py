@@ -1,4 +1,4 @@
-"""A log group of CloudWatch Logs: of the local cloud; paging and refusals, which that does not have, by a stub."""
+"""Log groups of CloudWatch Logs: in the local cloud; pages and errors, which it lacks, by a stub."""
 
 import json
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ def account(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ACCOUNT.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
-    # boto3 would keep the credentials that it found for an earlier test.
+    # boto3 would keep the credentials of an earlier test.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def put(group: str, lines: list[tuple[datetime, str]]) -> None:
-    """Write lines to a log group, as the proxy does."""
+    """Write lines to a log group."""
     client = boto3.client("logs")
     client.create_log_group(logGroupName=group)
     client.create_log_stream(logGroupName=group, logStreamName="default")
@@ -58,8 +58,8 @@ def report(*arguments: str, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("account")
-def test_a_log_group_is_read() -> None:
-    """Pins since the given time count; older ones, and lines about other things, are not asked for."""
+def test_log_group() -> None:
+    """Only pins in the time range are requested."""
     now = datetime.now(UTC)
     ages = [timedelta(minutes=10), timedelta(minutes=50), timedelta(hours=3)]
     lines = [
@@ -89,16 +89,15 @@ def test_a_log_group_is_read() -> None:
         (["--log-group", GROUP, "--since", "1h", "--until", "2h"], "--since 1h is not before --until 2h"),
     ],
 )
-def test_what_cannot_be_read(arguments: list[str], message: str) -> None:
-    """A wrong name or time is one line with what to do, and status 2."""
+def test_invalid_arguments(arguments: list[str], message: str) -> None:
     ran = CliRunner().invoke(main, ["logs", *arguments])
     assert ran.exit_code == 2
     assert message in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.output
 
 
-def test_without_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a region, credentials or the named profile, the error says where to look."""
+def test_missing_aws_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error for a missing region, credentials or profile says what to check."""
     for name in ACCOUNT.environment():
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -119,7 +118,7 @@ def test_without_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """A client that answers what it is told to, and complains of a request that was not expected."""
+    """A client with prepared responses, which fails on an unexpected request."""
     client = boto3.client("logs", "eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
     monkeypatch.setattr(cloudwatch, "_client", lambda: client)
     with Stubber(client) as stubber:
@@ -140,7 +139,7 @@ ASKED = {
 
 
 def test_all_pages_are_read(stub: Stubber) -> None:
-    """Pages are asked for until there is none, empty ones in between included."""
+    """Empty pages in between included."""
     pages: list[tuple[list[str], str | None]] = [(["a", "b\nb"], "1"), ([], "2"), (["c"], None)]
     token: dict[str, str] = {}
     for messages, following in pages:
@@ -151,8 +150,7 @@ def test_all_pages_are_read(stub: Stubber) -> None:
     assert read() == stamp + b"a\n" + stamp + b"b b\n" + stamp + b"c\n"
 
 
-def test_reading_is_bounded(stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After so many lines reading ends, and a note says what to do."""
+def test_number_of_events_is_limited(stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloudwatch, "EVENTS", 2)
     stub.add_response("filter_log_events", {"events": [{"message": "a"}] * 3, "nextToken": "1"}, ASKED)
     notes: list[str] = []
@@ -164,12 +162,11 @@ def test_reading_is_bounded(stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> N
     ("code", "message"),
     [
         ("AccessDeniedException", "allow logs:FilterLogEvents on it"),
-        ("ExpiredTokenException", "ExpiredTokenException: the words of AWS: see to AWS_PROFILE"),
+        ("ExpiredTokenException", "ExpiredTokenException: the words of AWS: check AWS_PROFILE"),
         ("ThrottlingException", "ThrottlingException"),
     ],
 )
-def test_refusals(stub: Stubber, code: str, message: str) -> None:
-    """What AWS refuses is one line with AWS's words and what to do."""
+def test_errors_of_aws(stub: Stubber, code: str, message: str) -> None:
     stub.add_client_error("filter_log_events", code, "the\n words of AWS.")
     with pytest.raises(LogsError, match=message) as caught:
         read()
@@ -178,7 +175,6 @@ def test_refusals(stub: Stubber, code: str, message: str) -> None:
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cloud that cannot be reached is an error in one line."""
 
     def unreachable() -> None:
         raise EndpointConnectionError(endpoint_url="https://logs.example")
@@ -203,12 +199,10 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_times(text: str, when: datetime) -> None:
-    """A time is an age, or ISO 8601 that is UTC unless it says otherwise."""
     assert parse_time(text, NOW) == when
 
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "999999w", "2026-13-01", "0001-01-01T00:00+23:00", "1y"])
-def test_no_times(text: str) -> None:
-    """What is no time is refused, with how to write one."""
+def test_invalid_times(text: str) -> None:
     with pytest.raises(LogsError, match="is not a time"):
         parse_time(text, NOW)

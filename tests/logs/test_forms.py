@@ -1,4 +1,4 @@
-"""Every form that a pin's line was seen in, and every form that logs are exported in."""
+"""All known forms of lines about pins, and all formats of exported logs."""
 
 import codecs
 import csv
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.logs.formats import as_lines
-from cdk_pinsafe.logs.report import Report
+from cdk_pinsafe.logs.report import LogReport
 from cdk_pinsafe.logs.scan import Scanner
 from cdk_pinsafe.pinning.log_lines import (
     REASON_OVERSIZED,
@@ -40,8 +40,8 @@ PUBLISHED_2022 = (
 )
 
 
-def only(report: Report) -> tuple[str | None, str | None, int]:
-    """Condition, digest and count of the one row that there is."""
+def only(report: LogReport) -> tuple[str | None, str | None, int]:
+    """Condition, digest and count of the only row."""
     (row,) = report.digests
     return row.condition, row.digest, row.count
 
@@ -87,15 +87,14 @@ def only(report: Report) -> tuple[str | None, str | None, int]:
     ],
 )
 def test_line_form(line: str, condition: str | None, digest: str | None) -> None:
-    """Each published form of a pin's line counts as one pin, of the condition and the digest that it tells."""
     report = report_of(line)
     assert only(report) == (condition, digest, 1)
     assert report.lines.unknown == 0
     assert report.connections.count == 1
 
 
-def test_digest_that_the_parser_refuses_is_grouped_as_what_it_was() -> None:
-    """A time zone's interval, whose string became $1, is a SET of timezone; the mode of one transaction is none."""
+def test_unparsable_digests_have_their_condition() -> None:
+    """The parser rejects an interval in which $1 replaces the string."""
     zone, mode = "set time zone interval $1 hour to minute", "set transaction isolation level $1 read"
     report = report_of(
         "\n".join(pinned(WHEN, number, 2, REASON_SETTINGS, (zone, mode)[number % 2]) for number in range(4))
@@ -110,8 +109,7 @@ def test_digest_that_the_parser_refuses_is_grouped_as_what_it_was() -> None:
     assert "as in BEGIN ISOLATION LEVEL REPEATABLE READ" in remedies[mode][0]
 
 
-def test_all_conditions_of_a_digest_are_told() -> None:
-    """A digest of several statements counts once, by its first condition, and names the others."""
+def test_digest_with_several_conditions() -> None:
     report = report_of(pinned(WHEN, 1, 2, REASON_SETTINGS, "set a.b=$1; create temp table t (id int)"))
     assert report.pins == 1
     assert report.digests[0].conditions == ("set", "temp-object")
@@ -157,9 +155,9 @@ EXPORTS = {
 @pytest.mark.parametrize("block", [7, 1 << 20])
 @pytest.mark.parametrize("form", EXPORTS)
 def test_export_form(form: str, block: int) -> None:
-    """A log tells the same in whatever form it was exported, and in whatever blocks it is read."""
+    """In blocks of any size."""
     scanner = scanned(EXPORTS[form], block=block)
-    ((key, group),) = scanner.tally.groups.items()
+    ((key, group),) = scanner.aggregation.groups.items()
     assert (key.conditions, key.digest, group.count) == (("set",), "set search_path to $1,$2,$3", 1)
     assert group.first == group.last == int(WHEN.timestamp())
     lines = scanner.lines
@@ -168,26 +166,23 @@ def test_export_form(form: str, block: int) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 @pytest.mark.parametrize("form", ["CRLF", "aws logs --output json", "console's CSV"])
-def test_utf_16_is_read(form: str, encoding: str) -> None:
-    """What Windows PowerShell wrote to a file tells what the same tells elsewhere."""
+def test_utf_16(form: str, encoding: str) -> None:
     data = EXPORTS[form].encode(encoding)
     data = data if encoding == "utf-16" else codecs.BOM_UTF16_BE + data
     scanner = Scanner()
     scanner.read(as_lines(data[start : start + 7] for start in range(0, len(data), 7)))
     scanner.finish()
-    ((key, group),) = scanner.tally.groups.items()
+    ((key, group),) = scanner.aggregation.groups.items()
     assert (key.digest, group.count, scanner.lines.unknown) == ("set search_path to $1,$2,$3", 1, 0)
 
 
-def test_a_message_without_a_time_has_its_events() -> None:
-    """A message that does not begin with a time gets the time of its event."""
+def test_message_without_time_gets_its_events_time() -> None:
     message = SEARCH_PATH.removeprefix("2023-09-06T08:28:13.685Z ")
     report = report_of(json.dumps({"timestamp": 1693988893685, "message": message}))
     assert report.digests[0].first == 1693988893
 
 
-def test_digest_over_several_lines_of_a_message() -> None:
-    """Line ends within a message of JSON do not cut its digest."""
+def test_digest_with_a_line_break() -> None:
     line = pinned(WHEN, 1, 2, REASON_SETTINGS, "set search_path\n to $1")
     assert only(report_of(json.dumps({"message": line}))) == ("set", "set search_path to $1", 1)
 
@@ -201,7 +196,6 @@ def announced(client: int, after: int = 1) -> list[str]:
 
 
 def test_digest_of_an_announcement_is_joined() -> None:
-    """A pin without a digest has that of the announcement of its client connection, marked as joined."""
     report = report_of("\n".join(announced(7)))
     assert only(report) == ("set-config", "select set_config($1, $2, $3)", 1)
     assert (report.joined, report.digests[0].joined, report.lines.announced) == (1, 1, 1)
@@ -216,14 +210,12 @@ def test_digest_of_an_announcement_is_joined() -> None:
     ],
 )
 def test_digest_is_not_joined(lines: list[str]) -> None:
-    """An announcement of another client, from after the pin, or beside a reason that tells all, is no pin's."""
     report = report_of("\n".join(lines))
     assert report.joined == 0
     assert report.digests[0].digest is None
 
 
-def test_the_latest_announcement_before_the_pin_counts() -> None:
-    """Of several announcements of a client connection the last one before the pin is taken."""
+def test_latest_announcement_before_the_pin_is_joined() -> None:
     lines = [
         may_pin(WHEN, 7, 2, REASON_SETTINGS, "set a.a=$1"),
         may_pin(WHEN + timedelta(milliseconds=2), 7, 2, REASON_SETTINGS, "set a.b=$1"),
@@ -235,12 +227,11 @@ def test_the_latest_announcement_before_the_pin_counts() -> None:
 
 
 def test_announcement_alone_is_no_pin() -> None:
-    """A statement that was prepared and never ran pinned nothing."""
     report = report_of(announced(7)[0])
     assert (report.pins, report.lines.announced) == (0, 1)
 
 
-def counts(report: Report) -> list[tuple[object, ...]]:
+def counts(report: LogReport) -> list[tuple[object, ...]]:
     return [(row.condition, row.digest, row.count, row.first, row.last, row.joined, row.bars) for row in report.digests]
 
 
@@ -250,7 +241,7 @@ LINES = list(log(400, pinning=0.6))
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), repeated=st.integers(0, 60), block=st.integers(1, 5000))
 def test_order_and_repetition_do_not_matter(seed: int, repeated: int, block: int) -> None:
-    """Shuffled, with lines repeated, read in any blocks: the report is the same but for the repeated lines."""
+    """In blocks of any size."""
     expected = report_of("\n".join(LINES))
     chance = random.Random(seed)
     lines = LINES + chance.choices(LINES, k=repeated)
@@ -272,7 +263,7 @@ OTHERS = [
 @settings(max_examples=60, deadline=None)
 @given(at=st.lists(st.integers(0, 3000), max_size=8), old=st.booleans())
 def test_unknown_lines_are_counted(at: list[int], old: bool) -> None:
-    """However few among many lines of old or new form, each unknown line is counted, and shown by its form."""
+    """Few among many lines, of the old or new form."""
     lines = list(log(3000, pinning=0.05, seed=2))
     if old:
         lines = [line.replace("[proxyEndpoint=default] ", "") for line in lines]
@@ -284,7 +275,7 @@ def test_unknown_lines_are_counted(at: list[int], old: bool) -> None:
     assert found.unknown == sum(count for _, count in found.forms.values()) == len(at)
 
 
-def test_unknown_lines_alike_are_one_form() -> None:
-    """Lines that differ in their numbers only are shown once, with how many there were."""
+def test_unknown_lines_of_one_form() -> None:
+    """They differ in numbers only."""
     report = report_of("\n".join(f"request {number} failed" for number in range(50)))
     assert [count for _, count in report.lines.forms.values()] == [50]

@@ -1,4 +1,4 @@
-"""The report as text, as JSON and as a page, of the same log."""
+"""The report as text, JSON and HTML, of the same log."""
 
 import json
 import re
@@ -22,7 +22,7 @@ QUIET = "\n".join(log(300, pinning=0))
 
 
 def run(directory: Path, form: str, text: str = EXAMPLE, status: int = 1) -> str:
-    """What the command prints of a log."""
+    """The output of the command for a log."""
     (directory / "orders.log").write_text(text, encoding="utf-8")
     ran = CliRunner().invoke(main, ["logs", "orders.log", "--format", form])
     assert ran.exit_code == status, ran.output
@@ -30,17 +30,17 @@ def run(directory: Path, form: str, text: str = EXAMPLE, status: int = 1) -> str
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _chdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_guide_shows_the_text(tmp_path: Path) -> None:
+def test_guide_shows_the_text_report(tmp_path: Path) -> None:
     shown = run(tmp_path, "text", SHORT_EXAMPLE)
     assert f"```text\n$ pinsafe logs orders.log\n{shown}```\n" in page("logs"), shown
 
 
-def test_text_ends_with_what_to_do(tmp_path: Path) -> None:
-    """The text ends with a settings argument that is Python, the clients' options, and the limits."""
+def test_text_report_ends_with_remedies(tmp_path: Path) -> None:
+    """The settings are Python."""
     shown = run(tmp_path, "text")
     settings = re.search(r"^ +settings=(\{.*?^ +\})$", shown, re.DOTALL | re.MULTILINE)
     assert settings
@@ -51,18 +51,16 @@ def test_text_ends_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_nothing_pinned(tmp_path: Path) -> None:
-    """A log without a pin gives status 0 and says so in each format."""
     assert run(tmp_path, "text", QUIET, 0).startswith("No session was pinned.")
     assert json.loads(run(tmp_path, "json", QUIET, 0))["pins"] == 0
     assert "No session was pinned." in run(tmp_path, "html", QUIET, 0)
 
 
-def test_json_keeps_its_promise(tmp_path: Path) -> None:
-    """The document has the names that are promised, its sums are right, and its times are what the log has."""
+def test_json_has_stable_names(tmp_path: Path) -> None:
     document = json.loads(run(tmp_path, "json"))
     assert document["version"] == 1
     names = "inputs bytes first last lines only_pins unknown pins joined client_connections chart conditions digests"
-    names += " clients settings client_options folded notes limits"
+    names += " clients settings client_options folded notes caveat"
     assert set(document) == {"version", *names.split()}
     digest = "condition conditions title digest reason others count joined first last client_connections bars clients"
     assert set(document["digests"][0]) == {*digest.split(), "remedies", "evidence"}
@@ -77,8 +75,8 @@ def test_json_keeps_its_promise(tmp_path: Path) -> None:
     assert {"client": "Knex", "option": "drop searchPath"}.items() <= document["client_options"][0].items()
 
 
-def test_values_are_taken_from_the_log_where_it_has_them(tmp_path: Path) -> None:
-    """A literal in a digest is the setting's value; two that differ are none."""
+def test_values_in_the_log_become_settings(tmp_path: Path) -> None:
+    """A parameter with two values gets none."""
     lines = [
         pinned(START, 1, 1, REASON_SETTINGS, "set statement_timeout = '30s'"),
         pinned(START, 2, 1, REASON_SETTINGS, "set lock_timeout = '1s'"),
@@ -89,8 +87,7 @@ def test_values_are_taken_from_the_log_where_it_has_them(tmp_path: Path) -> None
     assert values == {"statement_timeout": ("30s", "as logged"), "lock_timeout": (None, "")}
 
 
-def test_what_the_log_does_not_tell_is_said(tmp_path: Path) -> None:
-    """A pin without a digest asks for enhanced logging; one from before 2023 needs nothing any more."""
+def test_pins_without_digest(tmp_path: Path) -> None:
     lines = [
         pinned(START, 1, 1, REASON_SETTINGS),
         pinned(START, 2, 1, REASON_PARSE),
@@ -103,7 +100,6 @@ def test_what_the_log_does_not_tell_is_said(tmp_path: Path) -> None:
 
 
 def test_output_is_written_to_a_file(tmp_path: Path) -> None:
-    """--output writes what would be printed, and prints nothing."""
     printed = run(tmp_path, "html")
     ran = CliRunner().invoke(main, ["logs", "orders.log", "--format", "html", "--output", "report.html"])
     assert (ran.exit_code, ran.output) == (1, "")
@@ -140,7 +136,7 @@ ATTACKS = [
 
 
 def hostile() -> str:
-    """A log that attacks the page from everywhere that text of the log comes from."""
+    """A log with markup in each place of a report's text."""
     lines = [pinned(START, n, 1, REASON_SETTINGS, f"set a.b = '{attack}'") for n, attack in enumerate(ATTACKS)]
     lines += [pinned(START, 100 + n, 1, attack) for n, attack in enumerate(ATTACKS)]
     lines += [f"unknown {attack}" for attack in ATTACKS]
@@ -148,7 +144,7 @@ def hostile() -> str:
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
-    """Markup in digests, reasons and unknown lines is shown as it is: it adds no element and no attribute."""
+    """Markup in digests, reasons and unknown lines adds no element and no attribute."""
     page = Page(run(tmp_path, "html", hostile()))
     for attack in ATTACKS[:4]:
         assert attack in page.text
@@ -160,7 +156,6 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 def test_file_names_stay_text(tmp_path: Path) -> None:
-    """A file's name is as hostile as its content."""
     (tmp_path / "<b>x").write_text(QUIET, encoding="utf-8")
     assert "<b>x" in Page(CliRunner().invoke(main, ["logs", "<b>x", "--format", "html"]).stdout).text
 
@@ -178,7 +173,7 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1100])
 def test_page_in_a_browser(browser: Browser, tmp_path: Path, width: int, dark: bool) -> None:
-    """The page opens without a request or a complaint, fits the screen, and shows all bars in the chosen colours."""
+    """No requests, no complaints; fits the screen, and shows all bars in the color scheme."""
     text = run(tmp_path, "html")
     document = json.loads(run(tmp_path, "json"))
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
@@ -199,7 +194,6 @@ def test_page_in_a_browser(browser: Browser, tmp_path: Path, width: int, dark: b
 
 @needs_browser
 def test_hostile_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
-    """In a browser a hostile log runs nothing and asks for nothing."""
     (tmp_path / "report.html").write_text(run(tmp_path, "html", hostile()), encoding="utf-8")
     browser.resize(390)
     browser.open(tmp_path / "report.html")
@@ -210,8 +204,8 @@ def test_hostile_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
 
 
 @needs_browser
-def test_the_policy_blocks_what_would_get_through(browser: Browser, tmp_path: Path) -> None:
-    """Should text ever get into the page as markup, the page's policy lets no script run and nothing be loaded."""
+def test_content_security_policy_blocks_markup(browser: Browser, tmp_path: Path) -> None:
+    """Even markup in the page runs and loads nothing."""
     text = run(tmp_path, "html", QUIET, 0)
     file = tmp_path / "report.html"
     file.write_text(text.replace("</main>", "".join(ATTACKS) + "</main>"), encoding="utf-8")
@@ -222,16 +216,15 @@ def test_the_policy_blocks_what_would_get_through(browser: Browser, tmp_path: Pa
 
 
 @needs_browser
-def test_the_picture_is_of_today(browser: Browser, tmp_path: Path) -> None:
-    """The guide's picture exists in the size that its command gives, and small enough to be loaded at once."""
+def test_picture_of_the_guide(browser: Browser, tmp_path: Path) -> None:
     data = PICTURE.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == SIZE
     assert len(data) < 300_000
 
 
-def test_many_digests_are_shown_in_part(tmp_path: Path) -> None:
-    """The text shows the most frequent ten and says how many more there are; JSON and the page have all."""
+def test_text_report_shows_ten_digests(tmp_path: Path) -> None:
+    """JSON and HTML show all."""
     habits = tuple(Habit(1, f"set a.p{number}=$1") for number in range(30))
     text = "\n".join(log(2000, pinning=0.5, habits=habits))
     assert "and 20 more" in run(tmp_path, "text", text)

@@ -1,4 +1,4 @@
-"""No input makes a traceback, and none makes memory grow."""
+"""No input causes a traceback, or unbounded memory."""
 
 import gzip
 import json
@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdk_pinsafe.cli import main
-from cdk_pinsafe.logs import distinct
-from cdk_pinsafe.logs.distinct import Distinct
+from cdk_pinsafe.logs import cardinality
+from cdk_pinsafe.logs.aggregation import BUCKETS, GROUPS, Aggregation, GroupKey
+from cdk_pinsafe.logs.cardinality import DistinctCounter
+from cdk_pinsafe.logs.correlation import SESSIONS, Correlator
 from cdk_pinsafe.logs.formats import TAIL_LIMIT
-from cdk_pinsafe.logs.joins import SESSIONS, Joins
-from cdk_pinsafe.logs.scan import LINE_LIMIT, Scanner
-from cdk_pinsafe.logs.tally import BUCKETS, GROUPS, Key, Tally
+from cdk_pinsafe.logs.scan import LONGEST_LINE, Scanner
 from cdk_pinsafe.pinning.log_lines import REASON_PREPARED, REASON_SETTINGS, may_pin, pinned
 
 from .generator import log
@@ -37,7 +37,7 @@ def pin(number: int, digest: str = "set a.b=$1") -> str:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A log with pieces cut out, repeated, and replaced by any bytes."""
+    """A log with parts removed, repeated, or replaced by random bytes."""
     text = TEXT
     for _ in range(draw(st.integers(1, 6))):
         start = draw(st.integers(0, len(text)))
@@ -63,8 +63,7 @@ DOCUMENT = json.dumps({"events": [{"timestamp": 1, "message": line} for line in 
     ),
     form=st.sampled_from(FORMATS),
 )
-def test_no_input_makes_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: bytes, form: str) -> None:
-    """Whatever a file holds, the command ends with status 0 or 1 and a whole report."""
+def test_no_input_causes_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: bytes, form: str) -> None:
     file = tmp_path_factory.mktemp("input") / "input.log"
     file.write_bytes(data)
     ran = CliRunner().invoke(main, ["logs", str(file), "--format", form])
@@ -75,8 +74,7 @@ def test_no_input_makes_a_traceback(tmp_path_factory: pytest.TempPathFactory, da
         assert sum(lines.values()) == 2 * lines["total"]
 
 
-def test_a_folder_of_broken_files(tmp_path: Path) -> None:
-    """All files below a folder are read; what is broken is noted, and the rest counts."""
+def test_folder_of_broken_files(tmp_path: Path) -> None:
     text = "\n".join(pin(number) for number in range(40)).encode()
     random_bytes = random.Random(1).randbytes(5000)
     (tmp_path / "below").mkdir()
@@ -97,7 +95,7 @@ def test_a_folder_of_broken_files(tmp_path: Path) -> None:
 
 
 def test_gzip_members_are_one_log(tmp_path: Path) -> None:
-    """A gzip file of several members, with padding after them, is read to its end."""
+    """Padding after them is ignored."""
     members = [gzip.compress((pin(number) + "\n").encode()) for number in range(3)]
     (tmp_path / "three.gz").write_bytes(b"".join(members) + b"\0" * 512)
     ran = CliRunner().invoke(main, ["logs", str(tmp_path / "three.gz"), "--format", "json"])
@@ -119,7 +117,6 @@ def test_gzip_members_are_one_log(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be read or written is an error in one line, with status 2, before anything is read."""
     monkeypatch.chdir(tmp_path)
     ran = CliRunner().invoke(main, ["logs", *arguments])
     assert ran.exit_code == 2
@@ -127,14 +124,13 @@ def test_usage_errors(arguments: list[str], message: str, tmp_path: Path, monkey
 
 
 def test_standard_input() -> None:
-    """`-` reads standard input, gzip too."""
     for data in (TEXT, gzip.compress(TEXT)):
         ran = CliRunner().invoke(main, ["logs", "-", "--format", "json"], input=data)
         assert json.loads(ran.stdout)["pins"] == report_of(TEXT).pins
 
 
-def test_a_pipe_is_opened_once(tmp_path: Path) -> None:
-    """A pipe as the shell's `<(…)` makes it can be named as a file."""
+def test_pipe_is_opened_once(tmp_path: Path) -> None:
+    """A shell's `<(…)`."""
     file = tmp_path / "a.log"
     file.write_bytes(TEXT)
     command = f"{Path(sys.executable).with_name('pinsafe')} logs <(cat {file}) --format json"
@@ -142,8 +138,7 @@ def test_a_pipe_is_opened_once(tmp_path: Path) -> None:
     assert json.loads(ran.stdout)["pins"] == report_of(TEXT).pins, ran.stderr
 
 
-def test_escapes_are_shown_and_not_sent_to_the_terminal() -> None:
-    """Control characters, terminal escapes and bidirectional marks of a log are written as escapes everywhere."""
+def test_control_characters_are_escaped() -> None:
     digest = "set a.b=$1 /*\x1b[2J\x07\u202e\x9b31m*/"
     for form in FORMATS:
         ran = CliRunner().invoke(main, ["logs", "-", "--format", form], input="\x1b]0;x\n" + pin(1, digest))
@@ -152,22 +147,20 @@ def test_escapes_are_shown_and_not_sent_to_the_terminal() -> None:
         assert "x1b" in ran.stdout
 
 
-def test_long_lines_are_bounded() -> None:
-    """A line of any length is read in parts; a pin before and after it counts."""
-    text = f"{pin(1)}\n{'x' * (5 * LINE_LIMIT)}\n{pin(2)}"
+def test_long_lines() -> None:
+    text = f"{pin(1)}\n{'x' * (5 * LONGEST_LINE)}\n{pin(2)}"
     scanner = scanned(text, block=100_000)
     assert scanner.lines.pins == 2
     assert 1 <= scanner.lines.unknown <= 6
 
 
-def test_json_that_has_no_messages_is_counted() -> None:
-    """JSON of another kind, of any length, is counted as lines that are not known."""
+def test_json_without_messages_is_unknown() -> None:
     for size in (10, 2 * TAIL_LIMIT):
         assert report_of('{"log": "' + "x" * size + '"}').lines.unknown >= 1
 
 
 def peak(feed: int) -> int:
-    """Bytes at the peak of scanning so many hostile pins, each of its own digest, client and time."""
+    """Peak memory in bytes of scanning pins with a new digest, client and time each."""
     tracemalloc.start()
     scanner = Scanner()
     for start in range(0, feed, 100):
@@ -181,32 +174,37 @@ def peak(feed: int) -> int:
         )
         scanner.read([("\n".join(lines) + "\n").encode()])
     scanner.finish()
-    assert scanner.lines.pins == 2 * feed == sum(group.count for group in scanner.tally.groups.values())
+    assert scanner.lines.pins == 2 * feed == sum(group.count for group in scanner.aggregation.groups.values())
     size = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return size
 
 
-def test_memory_is_flat(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
-    """Beyond the bounds more pins, digests and clients take no more memory, and none is lost from the totals."""
-    bounds = {"tally.GROUPS": 20, "tally.BUCKETS": 50, "distinct.KEPT": 50, "joins.SESSIONS": 50, "scan.REPEATS": 50}
-    for name, value in {**bounds, "scan._CACHED": 50, "scan._WAITING": 50, "scan._NOTED": 50}.items():
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    bounds = {
+        "aggregation.GROUPS": 20,
+        "aggregation.BUCKETS": 50,
+        "cardinality.KEPT": 50,
+        "correlation.SESSIONS": 50,
+        "scan.REPEATS": 50,
+    }
+    for name, value in {**bounds, "scan._CACHED": 50, "scan._PENDING": 50, "scan._PENDING_LISTS": 50}.items():
         monkeypatch.setattr(f"cdk_pinsafe.logs.{name}", value)
     small, large = peak(300), peak(20_000 if long else 1200)
     assert large < 1.2 * small
 
 
-def test_rare_digests_are_folded_and_totals_kept() -> None:
-    """Of too many digests the frequent stay, the rare become one row of their condition, and every total is exact."""
-    counted = Tally()
+def test_rare_digests_are_folded() -> None:
+    """All totals stay exact."""
+    aggregation = Aggregation()
     for number in range(5 * GROUPS):
-        key = Key(("set",), "", f"set a.p{number} = $1")
+        key = GroupKey(("set",), "", f"set a.p{number} = $1")
         for again in range(3 if number % 100 == 0 else 1):
-            counted.add(counted.group(key), 1, (number, number), {number: 1}, [10 * number + again])
-    groups = counted.groups.values()
+            aggregation.add(aggregation.group(key), 1, (number, number), {number: 1}, [10 * number + again])
+    groups = aggregation.groups.values()
     (rest,) = [group for group in groups if group.key.folded]
     assert len(groups) <= 2 * GROUPS + 1
-    assert counted.folded > 2 * GROUPS
+    assert aggregation.folded > 2 * GROUPS
     assert sum(group.count for group in groups) == sum(sum(group.buckets.values()) for group in groups) == 1020
     assert rest.connections.count == rest.count
     assert {f"set a.p{100 * number} = $1" for number in range(9)} <= {group.key.digest for group in groups}
@@ -215,41 +213,41 @@ def test_rare_digests_are_folded_and_totals_kept() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-62_135_596_800, 253_402_300_799), min_size=1, max_size=40))
 def test_buckets_are_bounded(seconds: list[int]) -> None:
-    """Whatever the times, from year 1 to 9999, buckets are few, none is lost, and each pin is where its time is."""
-    counted = Tally()
-    group = counted.group(Key(("set",), "", "x"))
+    """For times from year 1 to 9999."""
+    aggregation = Aggregation()
+    group = aggregation.group(GroupKey(("set",), "", "x"))
     for second in seconds:
-        counted.add(group, 1, (second, second), {second: 1}, [])
+        aggregation.add(group, 1, (second, second), {second: 1}, [])
     expected: dict[int, int] = {}
     for second in seconds:
-        bucket = second // counted.width
+        bucket = second // aggregation.width
         expected[bucket] = expected.get(bucket, 0) + 1
     assert group.buckets == expected
     assert max(expected) - min(expected) <= BUCKETS
     assert (group.first, group.last) == (min(seconds), max(seconds))
 
 
-@pytest.mark.parametrize("many", [1, distinct.KEPT, 5000, 100_000])
-def test_distinct(many: int) -> None:
-    """Exact up to its bound, then within four standard errors, whatever is repeated and however it is merged."""
+@pytest.mark.parametrize("many", [1, cardinality.KEPT, 5000, 100_000])
+def test_distinct_counter(many: int) -> None:
+    """Exact up to its limit, then within four standard errors."""
     chance = random.Random(many)
     numbers = [chance.getrandbits(32) for _ in range(many)]
-    parts = [Distinct(), Distinct()]
+    parts = [DistinctCounter(), DistinctCounter()]
     for number in numbers + numbers[:1000]:
         parts[chance.randrange(2)].add(number)
     parts[0].merge(parts[1])
     different = len(set(numbers))
-    assert parts[0].exact == (different <= distinct.KEPT)
-    assert abs(parts[0].count - different) <= (0 if parts[0].exact else 4 * distinct.RELATIVE_ERROR * different)
+    assert parts[0].exact == (different <= cardinality.KEPT)
+    assert abs(parts[0].count - different) <= (0 if parts[0].exact else 4 * cardinality.RELATIVE_ERROR * different)
 
 
-def test_sessions_that_wait_are_bounded() -> None:
-    """Beyond the bound the client that was silent longest is settled, and in the end each is, once."""
-    settled: list[bytes] = []
-    joins = Joins(lambda key, joined, moment, connection: settled.append(connection))
+def test_pending_sessions_are_bounded() -> None:
+    """Each is resolved once."""
+    resolved: list[bytes] = []
+    correlator = Correlator(lambda key, joined, moment, connection: resolved.append(connection))
     connections = [b"%d" % number for number in range(SESSIONS + 100)]
     for connection in connections:
-        joins.pin(connection, b"2026-03-02T10:00:00.000", Key((), REASON_PREPARED, None))
-    assert settled == connections[:100]
-    joins.finish()
-    assert settled == connections
+        correlator.pin(connection, b"2026-03-02T10:00:00.000", GroupKey((), REASON_PREPARED, None))
+    assert resolved == connections[:100]
+    correlator.finish()
+    assert resolved == connections

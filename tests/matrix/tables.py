@@ -34,7 +34,7 @@ def _recommended(one: Driven) -> str:
     if one.row.pins is Pins.NO:
         return ""
     held = f"; {', '.join(f'`{name}`' for name in one.after)} in the database" if one.after else ""
-    return one.row.switch.replace("|", "\\|") + held
+    return one.row.opt_out.replace("|", "\\|") + held
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_what_pins_by_default_is_what_the_catalogue_says(
     check_version(driven, told["version"])
     row = driven.row
     assert conditions(pins) == set(row.conditions)
-    assert not row.marks or any(row in recognise(pin.digest or "") for pin in pins)
+    assert not row.digest_prefixes or any(row in recognise(pin.digest or "") for pin in pins)
     assert told.get("refused") == ("0A000" if row.pins is Pins.REFUSED else None)
     assert Evidence.LOCAL in row.evidence
 

@@ -1,4 +1,4 @@
-"""Real servers for the examples: every installation of this machine."""
+"""Real servers of all installations of this machine."""
 
 from collections.abc import Iterator
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS
+from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS
 
 from ..docs.pages import page, path, replace_between
 
@@ -20,19 +20,19 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def limits() -> str:
+def caveats() -> str:
     """What is no row of the table, as a list in Markdown."""
     return "".join(
         f"- **{one.title}** {one.text} (*{', '.join(one.evidence)}*: "
         + ", ".join(f"[source]({link})" for link in one.source)
         + ")\n"
-        for one in LIMITS
+        for one in CAVEATS
     )
 
 
 def with_table(text: str) -> str:
     """The page with today's table between its markers."""
-    return replace_between(text, START, END, f"{table()}\nBeside the table:\n\n{limits()}")
+    return replace_between(text, START, END, f"{table()}\nBeside the table:\n\n{caveats()}")
 
 
 if __name__ == "__main__":

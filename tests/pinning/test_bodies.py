@@ -1,4 +1,4 @@
-"""What routines leave behind in the session of the client that calls them."""
+"""Session state that routines leave."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def function(body: str, language: str = "plpgsql") -> str:
     ],
 )
 def test_leak_is_found(body: str, part: str, what: str) -> None:
-    """It is pointed at within a dollar-quoted body, and is no finding: nothing of it pins."""
+    """It does not pin, so it is not a finding."""
     sql = f"SELECT 'é';\n{function(body)}"
     analysis = analyse(sql)
     (leak,) = analysis.leaks
@@ -77,13 +77,13 @@ def test_leak_is_found(body: str, part: str, what: str) -> None:
         "BEGIN 'an open string",
     ],
 )
-def test_what_ends_with_the_transaction_is_no_leak(body: str) -> None:
-    """Nor what the body itself puts back, and what only takes a value away."""
+def test_state_of_the_transaction_is_no_leak(body: str) -> None:
+    """Also without state that the body restores."""
     assert analyse(function(body)).leaks == ()
 
 
-def test_leaks_of_other_forms_of_bodies() -> None:
-    """A quoted body is pointed at as a whole, an SQL body by its statement; other languages are not read."""
+def test_leaks_in_other_bodies() -> None:
+    """A quoted body is located as a whole, an SQL body by its statement; other languages are not read."""
     sql = "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT set_config(''a.b'', ''c'', false)'"
     (leak,) = analyse(sql).leaks
     assert sql[leak.start : leak.end] == sql

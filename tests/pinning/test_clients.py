@@ -1,4 +1,4 @@
-"""The catalogue of clients: what a row says is what the analysis and the log's digests make of its SQL."""
+"""The catalogue of clients, against the analysis of its SQL and the digests."""
 
 import pytest
 
@@ -10,8 +10,7 @@ from cdk_pinsafe.settings import check_name
 
 
 @pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
-def test_what_a_client_sends_meets_the_conditions_of_its_row(one: Client) -> None:
-    """A row's SQL is read by PostgreSQL's parser, and pins for the reasons that the row gives."""
+def test_statements_meet_the_clients_conditions(one: Client) -> None:
     analyses = [analyse(sql) for sql in one.statements]
     assert not any(analysis.not_parsed for analysis in analyses)
     met = {finding.condition.id for analysis in analyses for finding in analysis.findings}
@@ -20,8 +19,7 @@ def test_what_a_client_sends_meets_the_conditions_of_its_row(one: Client) -> Non
 
 
 @pytest.mark.parametrize("one", CLIENTS, ids=lambda one: one.name)
-def test_row_is_whole(one: Client) -> None:
-    """A row names a source, conditions that exist and parameters that a database may hold."""
+def test_client_is_complete(one: Client) -> None:
     assert one.evidence
     assert all(link.startswith("https://") for link in one.source)
     assert [condition(name).id for name in one.conditions] == list(one.conditions)
@@ -29,11 +27,10 @@ def test_row_is_whole(one: Client) -> None:
     assert all(alias == alias.lower() for alias in one.aliases)
 
 
-@pytest.mark.parametrize("one", [one for one in CLIENTS if one.marks], ids=lambda one: one.name)
-def test_client_is_recognised_by_its_digests(one: Client) -> None:
-    """Each mark is the beginning of what a log shows for a statement of the row, with its constants or without."""
+@pytest.mark.parametrize("one", [one for one in CLIENTS if one.digest_prefixes], ids=lambda one: one.name)
+def test_digest_prefixes_match_the_clients_statements(one: Client) -> None:
     digests = [canonical(text) for sql in one.statements for text in (digest(sql), sql)]
-    assert all(any(text.startswith(mark) for text in digests) for mark in one.marks)
+    assert all(any(text.startswith(mark) for text in digests) for mark in one.digest_prefixes)
     assert any(one in recognise(text) for sql in one.statements for text in (digest(sql), sql))
 
 
@@ -55,7 +52,7 @@ def test_client_is_recognised_by_its_digests(one: Client) -> None:
     ],
 )
 def test_published_digests_name_their_client(text: str, names: list[str]) -> None:
-    """Digests as people published them, and the same SQL before its constants were replaced, lead to the client."""
+    """Also the SQL before its constants were replaced."""
     assert [one.name for one in recognise(text)] == names
 
 
@@ -68,8 +65,8 @@ def test_published_digests_name_their_client(text: str, names: list[str]) -> Non
         ("SET DateStyle = 'ISO'", ["psycopg2", "psqlODBC"]),
     ],
 )
-def test_statements_that_are_recorded_one_by_one_name_their_client(text: str, names: list[str]) -> None:
-    """pg_stat_statements takes apart what a client sends in one go."""
+def test_separate_statements_name_their_client(text: str, names: list[str]) -> None:
+    """pg_stat_statements separates the statements of one text."""
     assert [one.name for one in recognise(text, each=True)] == names
 
 
@@ -85,18 +82,16 @@ def test_statements_that_are_recorded_one_by_one_name_their_client(text: str, na
     ],
 )
 def test_client_is_found_by_name_alias_and_package(asked: str, name: str) -> None:
-    """People call a client by many names."""
     assert client(asked).name == name
 
 
-def test_every_name_and_alias_leads_to_one_client() -> None:
-    """No two rows claim the same name."""
+def test_names_and_aliases_are_unique() -> None:
     spelt = [name for one in CLIENTS for name in {one.name.lower(), *one.aliases}]
     assert len(spelt) == len(set(spelt))
 
 
-def test_unknown_client_is_answered_with_what_comes_near() -> None:
-    """A misspelt name is an error that names the right one."""
+def test_unknown_client() -> None:
+    """The error names a similar one."""
     with pytest.raises(UnknownNameError, match="there is no client 'sequalize': did you mean Sequelize"):
         client("sequalize")
     with pytest.raises(UnknownNameError, match="lists those that are known"):

@@ -1,4 +1,4 @@
-"""The table of conditions: its own examples are the cases that the analysis must judge right."""
+"""The table of conditions, and its examples."""
 
 import subprocess
 import sys
@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from cdk_pinsafe.errors import UnknownNameError
-from cdk_pinsafe.pinning.clients import REPORTS
-from cdk_pinsafe.pinning.conditions import CONDITIONS, LIMITS, STARTUP_PARAMETERS, Condition, Limit, condition
+from cdk_pinsafe.pinning.clients import PARAMETER_STATUS_CAVEAT
+from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS, STARTUP_PARAMETERS, Caveat, Condition, condition
 from cdk_pinsafe.pinning.statements import analyse
 
 PINNING = [pytest.param(one, sql, id=f"{one.id}-{sql[:60]}") for one in CONDITIONS for sql in one.pinning_examples]
@@ -16,7 +16,6 @@ SAFE = [pytest.param(sql, id=f"{one.id}-{sql[:60]}") for one in CONDITIONS for s
 
 @pytest.mark.parametrize(("one", "sql"), PINNING)
 def test_pinning_example_meets_its_condition_alone(one: Condition, sql: str) -> None:
-    """A row's pinning example meets that row's condition, and no other."""
     analysis = analyse(sql)
     assert [finding.condition.id for finding in analysis.findings] == [one.id]
     assert not analysis.not_parsed
@@ -25,15 +24,14 @@ def test_pinning_example_meets_its_condition_alone(one: Condition, sql: str) -> 
 
 @pytest.mark.parametrize("sql", SAFE)
 def test_safe_example_meets_no_condition(sql: str) -> None:
-    """What a row calls safe is not flagged."""
     analysis = analyse(sql)
     assert not analysis.findings
     assert not analysis.not_parsed
 
 
-@pytest.mark.parametrize("one", [*LIMITS, REPORTS], ids=lambda one: one.id)
-def test_limit_is_a_sentence_with_evidence_and_source(one: Limit) -> None:
-    """What stands beside the table reads on from its title, and says how well it is known and from where."""
+@pytest.mark.parametrize("one", [*CAVEATS, PARAMETER_STATUS_CAVEAT], ids=lambda one: one.id)
+def test_caveat_is_complete(one: Caveat) -> None:
+    """Its text continues the title."""
     assert one.title[0].isupper()
     assert one.text[0].islower()
     assert one.evidence
@@ -41,22 +39,22 @@ def test_limit_is_a_sentence_with_evidence_and_source(one: Limit) -> None:
     assert all(link.startswith("https://") for link in one.source)
 
 
-def test_start_up_parameters_that_are_said_are_those_that_a_remedy_offers() -> None:
-    """A SET of a parameter that the proxy takes at connect has that way out, too, and no other has it."""
-    (said,) = (one.text for one in LIMITS if one.id == "startup-parameters")
+def test_start_up_parameters_have_a_remedy() -> None:
+    """The remedy of a SET offers the start-up parameter, for no other parameter."""
+    (said,) = (one.text for one in CAVEATS if one.id == "startup-parameters")
     for name in (*STARTUP_PARAMETERS, "work_mem"):
         (finding,) = analyse(f"SET {name} = 1").findings
         assert ("when connecting" in finding.remedy) == (name in said)
 
 
-def test_unknown_condition_is_answered_with_what_comes_near() -> None:
-    """A misspelt id is an error that names the right one."""
+def test_unknown_condition() -> None:
+    """The error names a similar one."""
     assert condition("set-local").title == "SET LOCAL"
     with pytest.raises(UnknownNameError, match="there is no condition 'set_local': did you mean set-local"):
         condition("set_local")
 
 
 def test_tables_are_imported_without_the_parser() -> None:
-    """The tables and the log reader cost no import of postgast or protobuf."""
+    """Nor the log reader."""
     code = "import sys, cdk_pinsafe.pinning.clients, cdk_pinsafe.pinning.log_lines; print('google' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Every example of every condition, as each of the tools meets it."""
+"""Every example of every condition, in every tool."""
 
 from datetime import UTC, datetime
 
@@ -6,8 +6,8 @@ import postgast
 import pytest
 
 from cdk_pinsafe.emulator.classifier import StatementClassifier
-from cdk_pinsafe.lint.check import check
-from cdk_pinsafe.lint.judgement import STATEMENT_STARTS
+from cdk_pinsafe.lint.linter import lint_text
+from cdk_pinsafe.lint.sql_detection import STATEMENT_STARTS
 from cdk_pinsafe.pinning.conditions import CONDITIONS, Condition
 from cdk_pinsafe.pinning.log_lines import classify, parse_line, pinned, reason_for
 from cdk_pinsafe.pinning.statements import digest
@@ -23,7 +23,7 @@ BEFORE = ("", "END; ", "UNLISTEN *; ", "ANALYZE orders; ", "CLOSE ALL; NOTIFY jo
 
 
 def rules(path: str, text: str) -> list[str]:
-    return [finding.rule.id for finding in check(path, text, {}).findings]
+    return [finding.rule.id for finding in lint_text(path, text, {}).findings]
 
 
 @PINNING
@@ -71,8 +71,8 @@ def test_emulator_does_not_pin_safe_example(sql: str) -> None:
     assert StatementClassifier().classify(sql.encode()) is None
 
 
-def test_words_that_begin_statements_are_postgresqls() -> None:
-    """The parser accepts each as a statement's first word, and no other keyword."""
+def test_first_words_of_statements() -> None:
+    """The parser accepts each as a first word, and no other keyword."""
     keywords = {name.removesuffix("_P").lower() for name in dict(postgast.pg_query_pb2.Token.items())}
     begins = set()
     for word in keywords:

@@ -1,4 +1,4 @@
-"""The examples of the conditions, on real servers: each is SQL that PostgreSQL executes."""
+"""The examples of the conditions on real servers."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ FIND = "PREPARE find (integer) AS SELECT * FROM orders WHERE id = $1"
 
 
 def test_examples_are_valid_sql(server: PostgresServer) -> None:
-    """Every example of every row runs; one with a parameter is prepared, a library that is not installed is missed."""
+    """A statement with a parameter is prepared."""
     with contextlib.closing(server.connect()) as connection:
         connection.run("CREATE DATABASE app")
     with contextlib.closing(server.connect("app")) as connection:
@@ -41,8 +41,8 @@ def test_examples_are_valid_sql(server: PostgresServer) -> None:
 
 
 @pytest.mark.parametrize("offset", ["-08:30", "+05:45", "+01:00", "00:00"])
-def test_offset_of_a_time_zone_becomes_a_value_that_a_database_takes(server: PostgresServer, offset: str) -> None:
-    """SET TIME ZONE INTERVAL and the setting that replaces it give one time zone."""
+def test_time_zone_offset_is_a_valid_setting(server: PostgresServer, offset: str) -> None:
+    """SET TIME ZONE INTERVAL and the setting give the same time zone."""
     statement = f"SET TIME ZONE INTERVAL '{offset}' HOUR TO MINUTE"
     (finding,) = analyse(statement).findings
     shown = "SELECT to_char(timestamptz '2026-01-01 00:00Z', 'HH24:MI TZH:TZM')"

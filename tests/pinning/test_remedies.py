@@ -1,4 +1,4 @@
-"""What is advised, and what must never be."""
+"""Remedies, and settings that must not be proposed."""
 
 import re
 
@@ -9,7 +9,7 @@ from cdk_pinsafe.pinning.remedies import movable
 from cdk_pinsafe.pinning.statements import analyse, digest
 from cdk_pinsafe.settings.catalogue.defaults import HAZARDS
 
-HOLE = re.compile(r"\$1|_1")
+PLACEHOLDER = re.compile(r"\$1|_1")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ HOLE = re.compile(r"\$1|_1")
     ],
 )
 def test_harmful_default_is_not_advised(sql: str, words: str) -> None:
-    """The remedy names another way and the reason, and nothing is offered for every session."""
+    """The remedy has another way and the reason."""
     (finding,) = analyse(sql).findings
     assert words in finding.remedy
     assert " settings={" not in f" {finding.remedy}"
@@ -59,7 +59,7 @@ def test_harmful_default_is_not_advised(sql: str, words: str) -> None:
     ],
 )
 def test_value_of_one_session_is_a_parameter(sql: str) -> None:
-    """A tenant, a user or a bypass is never anybody else's default, nor a role's."""
+    """A tenant or a user is no default, also not a role's."""
     (finding,) = analyse(sql).findings
     assert finding.remedy.startswith("pass it as a parameter of the query")
     assert "settings=" not in finding.remedy
@@ -68,7 +68,6 @@ def test_value_of_one_session_is_a_parameter(sql: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(HAZARDS))
 def test_no_harmful_default_is_movable(name: str) -> None:
-    """What the table of defaults warns of is in no list of settings to move."""
     if HAZARDS[name].usual:
         assert not movable(name)
         assert analyse(f"SET {name} = $1").findings[0].settings == {}
@@ -85,23 +84,21 @@ def test_no_harmful_default_is_movable(name: str) -> None:
         ("SET synchronize_seqscans TO off", Sender.DUMP),
     ],
 )
-def test_statement_tells_its_sender(sql: str, sender: Sender) -> None:
-    """What only a migration tool, a person's client or a dump sends is answered as if the sender were given."""
+def test_statement_of_one_kind_of_sender(sql: str, sender: Sender) -> None:
     assert analyse(sql).findings == analyse(sql, sender=sender).findings
     assert "the database itself, not through the proxy" in analyse(sql).findings[0].remedy
 
 
 @pytest.mark.parametrize("sender", [Sender.MIGRATION, Sender.DUMP, Sender.PERSON])
 @pytest.mark.parametrize("sql", ["SET statement_timeout = 0", "SET lock_timeout = '5s'", "SELECT setval('s', 1)"])
-def test_other_senders_belong_past_the_proxy(sql: str, sender: Sender) -> None:
-    """Neither a setting of the database nor a rewritten statement is asked of them."""
+def test_other_senders_should_connect_directly(sql: str, sender: Sender) -> None:
     (finding,) = analyse(sql, sender=sender).findings
     assert "database itself, not through the proxy" in finding.remedy
     assert "settings=" not in finding.remedy
 
 
 def test_migration_lock_is_not_replaced() -> None:
-    """A lock that spans transactions has no answer in pg_advisory_xact_lock; without a sender both are said."""
+    """pg_advisory_xact_lock cannot span transactions; without a sender both remedies are named."""
     (finding,) = analyse("SELECT pg_advisory_lock(1)", sender=Sender.MIGRATION).findings
     assert "pg_advisory_xact_lock cannot take its place" in finding.remedy
     (finding,) = analyse("SELECT pg_advisory_lock($1)").findings
@@ -118,29 +115,27 @@ def test_migration_lock_is_not_replaced() -> None:
         ("SET TRANSACTION ISOLATION LEVEL $1", "transaction_isolation"),
     ],
 )
-def test_hole_is_neither_parameter_nor_value(sql: str, parameter: str | None) -> None:
-    """What the parser needs in the place of a hole was written by nobody."""
-    (finding,) = analyse(sql, holes=HOLE).findings
+def test_placeholder_is_neither_parameter_nor_value(sql: str, parameter: str | None) -> None:
+    (finding,) = analyse(sql, placeholders=PLACEHOLDER).findings
     assert (finding.parameter, finding.value) == (parameter, None)
     assert not re.search(r"\bdeferrable\b|serializable|\"on\"", finding.remedy, re.IGNORECASE)
 
 
 def test_normalised_mode_is_known() -> None:
-    """In a log $1 is what PostgreSQL put there, so the one word that fits is the word that stood there."""
+    """In a log $1 replaced a constant, so it is the only word that fits."""
     sql = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
     (finding,) = analyse(digest(sql)).findings
     assert (finding.parameter, finding.value) == ("default_transaction_read_only", "on")
 
 
-def test_hole_in_a_name_is_no_name() -> None:
-    """Which parameter is set only the program knows: the advice names none."""
-    (finding,) = analyse("SET _1 = 'x'", holes=HOLE).findings
+def test_placeholder_in_a_name_is_no_name() -> None:
+    (finding,) = analyse("SET _1 = 'x'", placeholders=PLACEHOLDER).findings
     assert "_1" not in finding.remedy
     assert finding.settings == {}
 
 
-def test_undoing_is_not_redundant() -> None:
-    """The other half of a harmful SET repeats what sessions start with, and is there for a reason."""
+def test_undoing_set_is_not_redundant() -> None:
+    """It repeats what sessions start with, after a harmful SET."""
     (finding,) = analyse("SET row_security = on", database_settings={"row_security": "on"}).findings
     assert not finding.redundant
     (finding,) = analyse("SET row_security = off", database_settings={"row_security": "off"}).findings

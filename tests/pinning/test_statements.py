@@ -1,4 +1,4 @@
-"""SQL to conditions: positions, values, what is not parsed, what is said and not flagged."""
+"""Analysis of SQL: positions, values, unparsed statements, notes."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from cdk_pinsafe.pinning.statements import Analysis, analyse, digest
 
 
 def spans(sql: str) -> list[tuple[str, str]]:
-    """What was found: the condition, and the text that is pointed at."""
+    """The condition and text of each finding."""
     return [(one.condition.id, sql[one.start : one.end]) for one in analyse(sql).findings]
 
 
@@ -59,8 +59,7 @@ def spans(sql: str) -> list[tuple[str, str]]:
         ("set schema 'app'", [("set", "set schema 'app'")]),
     ],
 )
-def test_what_pins_is_pointed_at(sql: str, found: list[tuple[str, str]]) -> None:
-    """Each finding's offsets are characters of the text, around the thing that pins."""
+def test_findings_are_located(sql: str, found: list[tuple[str, str]]) -> None:
     assert spans(sql) == found
     assert not analyse(sql).not_parsed
 
@@ -90,8 +89,8 @@ def test_what_pins_is_pointed_at(sql: str, found: list[tuple[str, str]]) -> None
         "",
     ],
 )
-def test_what_looks_alike_is_not_flagged(sql: str) -> None:
-    """Names in other schemas, strings, comments and relatives of what pins are no findings."""
+def test_similar_sql_is_not_found(sql: str) -> None:
+    """Names in other schemas, strings, comments, and related statements."""
     analysis = analyse(sql)
     assert spans(sql) == []
     assert not analysis.not_parsed
@@ -138,7 +137,6 @@ def test_what_looks_alike_is_not_flagged(sql: str) -> None:
 def test_set_is_translated_for_database_settings(
     sql: str, parameter: str, value: str | tuple[str, ...] | None, line: str
 ) -> None:
-    """A SET that a database can hold comes with the line for DatabaseSettings."""
     (finding,) = analyse(sql).findings
     assert (finding.parameter, finding.value) == (parameter, value)
     assert f'settings={{"{parameter}": {line}}}' in finding.remedy
@@ -167,8 +165,7 @@ def test_set_is_translated_for_database_settings(
         ("SELECT pg_advisory_lock(1)", "pg_advisory_xact_lock"),
     ],
 )
-def test_what_a_database_cannot_hold_has_another_remedy(sql: str, remedy: str) -> None:
-    """Where a database default cannot help, the remedy says what does, and offers no setting."""
+def test_remedy_without_a_setting(sql: str, remedy: str) -> None:
     (finding,) = analyse(sql).findings
     assert remedy in finding.remedy
     assert finding.settings == {}
@@ -200,21 +197,19 @@ def test_what_a_database_cannot_hold_has_another_remedy(sql: str, remedy: str) -
         ("RESET jit", {"jit": "off"}, False),
     ],
 )
-def test_redundant_set_is_told(sql: str, held: dict[str, str], redundant: bool) -> None:
-    """A SET of what the database holds already is redundant; where the texts cannot tell, it is not called so."""
+def test_redundant_set(sql: str, held: dict[str, str], redundant: bool) -> None:
     (finding,) = analyse(sql, database_settings=held).findings
     assert finding.redundant == redundant
     assert ("redundant" in finding.remedy) == redundant
 
 
-def test_set_local_asks_once_for_its_value() -> None:
-    """A SET LOCAL whose value is not known has one condition in its remedy, that of the transactions."""
+def test_set_local_without_value() -> None:
+    """The remedy has one condition, about transactions."""
     (finding,) = analyse("SET LOCAL work_mem = $1").findings
     assert finding.remedy.startswith('if one value suits every transaction, settings={"work_mem": ...} in the database')
 
 
-def test_weaker_evidence_travels_with_the_finding() -> None:
-    """What is only inferred or contested says so, although its condition is better known."""
+def test_finding_has_its_own_evidence() -> None:
     evidence = {
         sql: analyse(sql).findings[0].evidence
         for sql in ("SELECT nextval('s')", "SELECT lastval()", "SET LOCAL a.b = 1")
@@ -233,8 +228,7 @@ def test_weaker_evidence_travels_with_the_finding() -> None:
         ("CREATE PROCEDURE f() LANGUAGE sql BEGIN ATOMIC; SELECT CASE WHEN true THEN nextval('s') END; END", "nextval"),
     ],
 )
-def test_bodies_are_said_and_not_flagged(sql: str, names: str) -> None:
-    """The proxy does not look into bodies: a note says so, and what the body names."""
+def test_bodies_get_a_note(sql: str, names: str) -> None:
     analysis = analyse(sql)
     assert not analysis.findings
     assert not analysis.not_parsed
@@ -251,8 +245,7 @@ def test_bodies_are_said_and_not_flagged(sql: str, names: str) -> None:
         "CREATE FUNCTION f() RETURNS void LANGUAGE c AS 'lib', 'set_symbol'",
     ],
 )
-def test_harmless_bodies_get_no_word(sql: str) -> None:
-    """A body that changes nothing in the session needs no note."""
+def test_harmless_bodies_get_no_note(sql: str) -> None:
     assert analyse(sql) == Analysis((), (), (), (), 1)
 
 
@@ -265,8 +258,8 @@ def test_harmless_bodies_get_no_word(sql: str) -> None:
         "CREATE RULE r AS ON INSERT TO t DO ALSO SELECT nextval('s')",
     ],
 )
-def test_sequence_in_a_default_is_said_and_not_flagged(sql: str) -> None:
-    """A statement that stores a call for later does not make it; that the proxy knows this is not established."""
+def test_sequence_in_a_default_gets_a_note(sql: str) -> None:
+    """The statement does not call it; whether the proxy distinguishes this is not known."""
     analysis = analyse(sql)
     assert not analysis.findings
     (note,) = analysis.notes
@@ -274,8 +267,7 @@ def test_sequence_in_a_default_is_said_and_not_flagged(sql: str) -> None:
     assert "not known" in note.message
 
 
-def test_broken_statement_does_not_hide_the_others() -> None:
-    """Each statement is parsed by itself; the broken ones that could pin are named with PostgreSQL's own message."""
+def test_invalid_statement_does_not_hide_others() -> None:
     sql = "set a.b = 1; set = é; select nextval('s'); selec 1; select (1)); set c.d = 2"
     analysis = analyse(sql)
     assert [sql[one.start : one.end] for one in analysis.findings] == ["set a.b = 1", "nextval('s')", "set c.d = 2"]
@@ -286,8 +278,8 @@ def test_broken_statement_does_not_hide_the_others() -> None:
 
 
 @pytest.mark.parametrize("end", ["'", '"', "$x$", "/*", "E'\\", "U&'\\xyz'"])
-def test_text_without_an_end_is_judged_up_to_it(end: str) -> None:
-    """Where the scanner stops, what came before is judged, and the rest is reported."""
+def test_unterminated_text(end: str) -> None:
+    """The statements before it are checked."""
     sql = f"select 'é'; set a.b = 1; set c.d = {end} abc; set e.f = 2"
     analysis = analyse(sql)
     assert sql[analysis.findings[0].start : analysis.findings[0].end] == "set a.b = 1"
@@ -297,8 +289,7 @@ def test_text_without_an_end_is_judged_up_to_it(end: str) -> None:
 
 
 @pytest.mark.parametrize(("characters", "pins"), [(STATEMENT_LIMIT - 9, False), (STATEMENT_LIMIT - 8, True)])
-def test_size_is_measured_in_bytes_of_one_statement(characters: int, pins: bool) -> None:
-    """16 KB are 16384 bytes of one statement's own text: not characters, not the whole of a script."""
+def test_statement_size_in_bytes(characters: int, pins: bool) -> None:
     for sql in (
         "select 1; select '" + "x" * characters + "'",
         "select '" + "é" * (characters // 2) + "x" * (characters % 2) + "' ;",
@@ -309,8 +300,7 @@ def test_size_is_measured_in_bytes_of_one_statement(characters: int, pins: bool)
     assert analyse(many) == Analysis((), (), (), (), 4000)
 
 
-def test_large_statement_is_still_judged() -> None:
-    """What is too large pins for its size, and for what else is in it."""
+def test_oversized_statement_has_other_findings_too() -> None:
     sql = "insert into t values " + ", ".join(f"(nextval('s'), '{number}', default, null)" for number in range(5000))
     found = [one.condition.id for one in analyse(sql).findings]
     assert found[0] == "oversized"
@@ -318,7 +308,7 @@ def test_large_statement_is_still_judged() -> None:
 
 
 def test_nul_and_lone_surrogates_are_reported() -> None:
-    """Characters that cannot be in SQL neither cut the text short nor shift the offsets."""
+    """They do not shift the offsets."""
     sql = "set a.b = '\0'; select '\ud800\U0001f600', nextval('s'); set c.d = '\udfff\ud83d\ude00'"
     analysis = analyse(sql)
     assert [sql[one.start : one.end] for one in analysis.findings] == ["nextval('s')", "set c.d = '\udfff\ud83d\ude00'"]
@@ -326,8 +316,8 @@ def test_nul_and_lone_surrogates_are_reported() -> None:
     assert (sql[broken.start : broken.end], "NUL" in broken.message) == ("set a.b = '\0'", True)
 
 
-def test_deep_nesting_is_bounded() -> None:
-    """However deep a statement is nested, it is judged or reported, and the process lives."""
+def test_deep_nesting() -> None:
+    """The process does not crash."""
     code = """
         from cdk_pinsafe.pinning.statements import analyse
         for unit, times in [
@@ -345,15 +335,15 @@ def test_deep_nesting_is_bounded() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_long_values_are_read_in_linear_time() -> None:
-    """A value that is no list of names, however long, is not tried in every way."""
+def test_long_value_that_is_no_list() -> None:
+    """It takes linear time."""
     for value in ("a" + " " * 200_000 + '"', " " * 200_000 + '"x', '"' * 200_001, "a," * 100_000):
         (_, finding) = analyse(f"SELECT set_config('search_path', '{value}', false)").findings
         assert isinstance(finding.value, tuple)
 
 
-def test_moderately_deep_expressions_are_parsed() -> None:
-    """Fifty operators in a row are everyday SQL, although protobuf's default depth would refuse them."""
+def test_fifty_operators_are_parsed() -> None:
+    """protobuf's default depth would not suffice."""
     sql = "select nextval('s')" + " || 'x'" * 2000
     assert spans(sql) == [("sequence", "nextval('s')")]
 
@@ -371,7 +361,7 @@ NOISE = st.lists(
 @given(NOISE)
 @example("set a = 1; /* set a = 1 */; ; set a = 1")
 def test_any_text_is_analysed_without_an_error(sql: str) -> None:
-    """No text makes an exception, and every offset lies in it, in order, within its statement."""
+    """Every offset is in the text, in order, in its statement."""
     analysis = analyse(sql)
     for one in analysis.findings:
         assert 0 <= one.statement_start <= one.start < one.end <= one.statement_end <= len(sql)
@@ -386,8 +376,7 @@ def test_any_text_is_analysed_without_an_error(sql: str) -> None:
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6), st.sampled_from(["", " /* é; */ ", "\n-- ;\n"]))
-def test_statements_are_judged_alike_alone_and_together(statements: list[str], between: str) -> None:
-    """A text's findings are those of its statements, at the same places."""
+def test_findings_do_not_depend_on_other_statements(statements: list[str], between: str) -> None:
     sql = f";{between}".join(statements)
     alone = [(one.condition.id, text[one.start : one.end]) for text in statements for one in analyse(text).findings]
     assert spans(sql) == alone
@@ -396,7 +385,7 @@ def test_statements_are_judged_alike_alone_and_together(statements: list[str], b
 
 @given(st.sampled_from(FRAGMENTS), st.integers(0, 2))
 def test_spelling_does_not_matter(statement: str, spelling: int) -> None:
-    """Case, comments and white space change nothing: the words that choose what is parsed do not judge."""
+    """Case, comments and white space."""
     if "'" in statement or '"' in statement:
         return
     commented = statement.replace(" ", " /* set */\n-- x\n")
@@ -404,8 +393,7 @@ def test_spelling_does_not_matter(statement: str, spelling: int) -> None:
     assert [one for one, _ in spans(changed)] == [one for one, _ in spans(statement)]
 
 
-def test_digest_is_the_logs() -> None:
-    """Constants become parameters, and all is in lower case, as in published logs."""
+def test_digest() -> None:
     assert digest("SET search_path TO 'A', 'b','c'") == "set search_path to $1, $2,$3"
     assert digest("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED") == (
         "set session characteristics as transaction isolation level $1 uncommitted"
@@ -429,8 +417,8 @@ NORMALISED = [
 
 
 @pytest.mark.parametrize("sql", NORMALISED)
-def test_normalised_statement_is_judged_as_what_it_was(sql: str) -> None:
-    """What PostgreSQL's statistics and the proxy's log make of a statement pins as that did; no value is made up."""
+def test_normalised_statement_pins_like_the_original(sql: str) -> None:
+    """No value is invented."""
     text = digest(sql)
     before, after = analyse(sql), analyse(text)
     assert not after.not_parsed
@@ -457,10 +445,8 @@ def test_normalised_statement_is_judged_as_what_it_was(sql: str) -> None:
         ("set transaction snapshot $1", None, None),
     ],
 )
-def test_value_of_a_normalised_set_is_told_only_where_one_word_fits(
-    sql: str, parameter: str | None, value: str | None
-) -> None:
-    """A string's value is unknown; the grammar has a single word for most places of a transaction's modes."""
+def test_value_of_a_normalised_set(sql: str, parameter: str | None, value: str | None) -> None:
+    """It is known only if one word fits."""
     (finding,) = analyse(sql).findings
     assert (finding.parameter, finding.value) == (parameter, value)
     assert sql[finding.start : finding.end] == sql.split("; ")[-1]
@@ -484,8 +470,8 @@ def test_value_of_a_normalised_set_is_told_only_where_one_word_fits(
         "set transaction isolation level " + ", isolation level ".join(["$1"] * 200),
     ],
 )
-def test_name_in_place_of_a_constant_is_not_made_up(sql: str) -> None:
-    """Where no constant can have stood, or too many did, a text is not parsed, and PostgreSQL's first message stays."""
+def test_name_is_not_replaced_by_a_constant(sql: str) -> None:
+    """PostgreSQL's first message is reported."""
     analysis = analyse(sql)
     assert not analysis.findings
     (broken,) = analysis.not_parsed
@@ -496,6 +482,5 @@ def test_name_in_place_of_a_constant_is_not_made_up(sql: str) -> None:
     "character",
     [chr(code) for code in (*range(1, 9), *range(33, 48), *range(58, 65), 91, 92, 93, 94, 96, *range(123, 128))],
 )
-def test_characters_that_no_statement_has(character: str) -> None:
-    """Whatever the scanner makes of a character, the text is judged or reported as not parsed."""
+def test_invalid_characters(character: str) -> None:
     analyse(f"-- a comment, so that its tokens are looked at\n{character} SET {character}")

@@ -1,6 +1,6 @@
-"""Draws the README's pictures of a rehearsal, ``rehearsal.svg`` and ``rehearsal-timeline.svg``, from a real one.
+"""Draws `examples/rehearsal.svg` and `examples/rehearsal-timeline.svg` from a real rehearsal.
 
-Run as ``python -m tests.rehearsal.picture`` in the root of the repository.
+Run `python -m tests.rehearsal.picture` in the root of the repository.
 """
 
 import io
@@ -20,14 +20,14 @@ COLUMNS = 132
 
 
 class Recorded(TextReport):
-    """The report as a terminal shows it once all is over: without the spinners."""
+    """The report as a terminal shows it at the end, without the spinners."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
         self._console = Console(record=True, file=io.StringIO(), width=COLUMNS, highlight=False)
 
     def begin(self, step: str) -> None:
-        """Leave out the beginning of a step."""
+        """Do not draw the begin of a step."""
 
     def save(self) -> None:
         self._console.save_svg(str(PICTURE), title="pinsafe rehearse")

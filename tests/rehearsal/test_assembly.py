@@ -1,4 +1,4 @@
-"""Editing synthesised apps."""
+"""`Assembly`: reading and changing synthesized apps."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def asset(path: str, digest: str) -> dict[str, Any]:
 
 
 def app(folder: Path, *, nested: bool = False, settings: object = None) -> Assembly:
-    """An assembly of one stack, whose settings are its own or those of a nested stack."""
+    """An assembly of one stack, with a `DatabaseSettings` in it or in a nested stack."""
     settings = json.dumps(SETTINGS) if settings is None else settings
     files: dict[str, Any] = {}
     resources: dict[str, Any] = {"Topic": {"Type": "AWS::SNS::Topic"}}
@@ -61,8 +61,7 @@ def app(folder: Path, *, nested: bool = False, settings: object = None) -> Assem
     return Assembly(folder)
 
 
-def test_reads_settings(tmp_path: Path) -> None:
-    """Settings, extensions, environments and types are found in the templates."""
+def test_reads_stacks_and_settings(tmp_path: Path) -> None:
     assembly = app(tmp_path / "app")
     (found,) = assembly.settings()
     assert (found.settings, found.extensions) == (SETTINGS, ("vector", "pg_trgm"))
@@ -72,8 +71,8 @@ def test_reads_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_changed_setting_changes_every_hash(tmp_path: Path, nested: bool) -> None:
-    """Each template's name in assets, manifest and parent is the hash of its content, and the original is untouched."""
+def test_changed_setting_updates_asset_hashes(tmp_path: Path, nested: bool) -> None:
+    """In the assets, the manifest and the parent template; the original assembly is not changed."""
     original = app(tmp_path / "app", nested=nested)
     before = {path.name: path.read_bytes() for path in original.folder.iterdir()}
     (found,) = original.settings()
@@ -96,22 +95,20 @@ def test_a_changed_setting_changes_every_hash(tmp_path: Path, nested: bool) -> N
     assert {path.name: path.read_bytes() for path in original.folder.iterdir()} == before
 
 
-def test_a_copy_can_be_destroyed(tmp_path: Path) -> None:
-    """Termination protection, which would end a rehearsal in a failure, is not in copies."""
+def test_copy_has_no_termination_protection(tmp_path: Path) -> None:
     copy = app(tmp_path / "app").copy(tmp_path / "copy")
     assert "terminationProtection" not in (copy.folder / "manifest.json").read_text()
 
 
-def test_extensions_go_with_their_settings(tmp_path: Path) -> None:
-    """An extension that the embedded server lacks is left out, and so are its settings."""
+def test_removed_extension_removes_its_settings(tmp_path: Path) -> None:
     original = app(tmp_path / "app")
     (changed,) = original.without_extensions(original.settings()[0], ["pg_trgm"], tmp_path / "copy").settings()
     assert changed.extensions == ("vector",)
     assert changed.settings == {k: v for k, v in SETTINGS.items() if "." not in k}
 
 
-def test_owner_and_address_may_hold_tokens(tmp_path: Path) -> None:
-    """They are told as they stand in the template, and still compare."""
+def test_tokens_in_owner_and_address(tmp_path: Path) -> None:
+    """They become the JSON of the template."""
     folder = app(tmp_path / "app").folder
     template = json.loads((folder / "Mine.template.json").read_text())
     name = {"Fn::Sub": "Mine/Settings (stack ${AWS::StackName})"}
@@ -121,17 +118,16 @@ def test_owner_and_address_may_hold_tokens(tmp_path: Path) -> None:
     assert found.owner == found.address == json.dumps(name)
 
 
-def test_settings_with_tokens_are_not_edited(tmp_path: Path) -> None:
-    """What is known at deployment only is reported as unknown, and refused where it would be changed."""
+def test_settings_with_tokens_cannot_be_changed(tmp_path: Path) -> None:
     assembly = app(tmp_path / "app", settings={"Fn::Join": ["", ['{"work_mem":"', {"Ref": "Memory"}, '"}']]})
     (found,) = assembly.settings()
     assert found.settings is None
-    with pytest.raises(RehearsalError, match="hold tokens"):
+    with pytest.raises(RehearsalError, match="contain tokens"):
         assembly.with_setting(found, "statement_timeout", "45s", tmp_path / "copy")
 
 
 def stage(folder: Path, name: str, *inner: dict[str, Any]) -> dict[str, Any]:
-    """A nested assembly of one stack, with further assemblies in it, as an artifact of the outer one."""
+    """Write a nested assembly of one stack and of `inner`; return its artifact for the outer manifest."""
     path = folder / f"assembly-{name}"
     app(path)
     manifest = json.loads((path / "manifest.json").read_text())
@@ -142,7 +138,7 @@ def stage(folder: Path, name: str, *inner: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_stacks_of_nested_assemblies(tmp_path: Path) -> None:
-    """Stages, and Stages in Stages; an asset with a manifest.json, as web apps have one, is no assembly."""
+    """Stages, and Stages in Stages. An asset with a manifest.json, as of a web app, is not an assembly."""
     folder = tmp_path / "app"
     app(folder)
     inner = stage(folder / "assembly-Prod", "Inner")

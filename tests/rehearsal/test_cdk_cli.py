@@ -1,4 +1,4 @@
-"""The CDK CLI on the local cloud, and what it may not leave behind."""
+"""The CDK CLI on the local cloud, and what it must not leave behind."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from cdk_pinsafe.rehearsal.assembly import Assembly
 from cdk_pinsafe.rehearsal.cdk_cli import App, CdkCli
 
 ACCOUNT = Account("123456789013", "eu-central-1")
-LOOKING_UP = """
+APP_WITH_LOOKUP = """
 from aws_cdk import App, Environment, Stack, aws_ec2 as ec2
 app = App()
 stack = Stack(app, "Mine", env=Environment(account="123456789013", region="eu-central-1"))
@@ -33,16 +33,16 @@ def cli(tmp_path: Path, authority: CertificateAuthority) -> CdkCli:
 
 @pytest.fixture
 def app(tmp_path: Path) -> App:
-    """An app that looks something up."""
+    """An app with a context lookup."""
     folder = tmp_path / "app"
     folder.mkdir()
-    (folder / "app.py").write_text(LOOKING_UP)
+    (folder / "app.py").write_text(APP_WITH_LOOKUP)
     (folder / "cdk.json").write_text('{"app": "python3 app.py"}')
     return App(folder, None)
 
 
-def test_a_lookup_is_not_kept(tmp_path: Path, cli: CdkCli, app: App, cloud: LocalCloud) -> None:
-    """What the app finds in the local cloud is in the assembly, and not in the app's folder for the next deployment."""
+def test_lookup_is_not_saved_in_the_app(tmp_path: Path, cli: CdkCli, app: App, cloud: LocalCloud) -> None:
+    """The next real deployment would use it."""
     cli.synth(app, tmp_path / "synth", ACCOUNT, cloud.endpoint)
     assert Assembly(tmp_path / "synth").resource_types() >= {"AWS::EC2::SecurityGroup"}
     assert "vpc-" in (tmp_path / "synth" / "Mine.template.json").read_text()
@@ -52,7 +52,7 @@ def test_a_lookup_is_not_kept(tmp_path: Path, cli: CdkCli, app: App, cloud: Loca
 @pytest.mark.parametrize("before", [None, b'{"mine":   1}'], ids=["absent", "there"])
 @pytest.mark.parametrize("end", [RehearsalError, KeyboardInterrupt])
 @pytest.mark.parametrize("after", [None, b"looked up"], ids=["removed", "written"])
-def test_the_context_is_as_it_was(
+def test_context_file_is_restored(
     cli: CdkCli,
     app: App,
     monkeypatch: pytest.MonkeyPatch,
@@ -60,7 +60,6 @@ def test_the_context_is_as_it_was(
     end: type[BaseException],
     after: bytes | None,
 ) -> None:
-    """Whatever a synth does with cdk.context.json and however it ends, not a byte of it changes."""
     context = app.folder / "cdk.context.json"
 
     def write(content: bytes | None) -> None:
@@ -79,8 +78,8 @@ def test_the_context_is_as_it_was(
     assert (context.read_bytes() if context.exists() else None) == before
 
 
-def test_a_daemon_of_the_app_is_not_waited_for(cli: CdkCli, tmp_path: Path) -> None:
-    """A process that goes on holding the output does not hold up the rehearsal, which has the command's own output."""
+def test_daemon_of_the_app_does_not_block(cli: CdkCli, tmp_path: Path) -> None:
+    """It keeps the command's output open."""
     program = """
 import subprocess
 daemon = subprocess.Popen(["sleep", "60"], start_new_session=True)

@@ -1,4 +1,4 @@
-"""Which account and region each stack is deployed to."""
+"""`Environments`: the account and region of each stack."""
 
 import pytest
 
@@ -19,15 +19,15 @@ def places(environments: Environments) -> dict[str, tuple[str, str]]:
     return {stack.path: (place.number, place.region) for stack, place in environments.by_stack.items()}
 
 
-def test_one_run_deploys_all_where_names_differ() -> None:
-    """Explicit environments are kept, in part too; the others get the CLI's."""
+def test_different_names_need_one_run() -> None:
+    """Explicit accounts and regions are kept; missing ones are the CLI's."""
     stacks = [
         stack("Plain", "Plain"),
         stack("Dev/Chat", "Chat", "111111111111", "eu-west-1"),
         stack("Prod/Chat", "Chat", "222222222222", "eu-west-1"),
         stack("Prod/Far", "Far", UNKNOWN_ACCOUNT, "us-west-2"),
     ]
-    environments = Environments.of(stacks)
+    environments = Environments.from_stacks(stacks)
     assert environments.deployments == (Deployment(DEFAULT, "**"),)
     assert places(environments) == {
         "Plain": ("000000000000", "us-east-1"),
@@ -38,16 +38,15 @@ def test_one_run_deploys_all_where_names_differ() -> None:
     assert len(environments.accounts) == 4
 
 
-def test_one_account_is_that_of_the_cli() -> None:
-    """An app that names one account is deployed with credentials of that account."""
+def test_only_account_is_the_cli_account() -> None:
     stacks = [stack("One", "One", "111111111111", "eu-west-1"), stack("Two", "Two", "111111111111", "us-east-1")]
-    environments = Environments.of(stacks)
+    environments = Environments.from_stacks(stacks)
     assert environments.deployments == (Deployment(Account("111111111111", "eu-west-1"), "**"),)
     assert environments.accounts == (Account("111111111111", "eu-west-1"), Account("111111111111", "us-east-1"))
 
 
-def test_stages_with_the_same_names_get_an_account_each() -> None:
-    """None of them is an account that the app names."""
+def test_stages_with_same_names_get_own_accounts() -> None:
+    """They are not accounts that the app names."""
     stacks = [
         stack("Plain", "Plain"),
         stack("Dev/Chat", "Chat"),
@@ -55,7 +54,7 @@ def test_stages_with_the_same_names_get_an_account_each() -> None:
         stack("Prod/Deep/Chat", "DeepChat"),
         stack("Prod/Fixed", "Fixed", "000000000001", "eu-west-1"),
     ]
-    environments = Environments.of(stacks)
+    environments = Environments.from_stacks(stacks)
     assert environments.deployments == (
         Deployment(DEFAULT, "*"),
         Deployment(Account("000000000002"), "Dev/**"),
@@ -81,9 +80,8 @@ def test_stages_with_the_same_names_get_an_account_each() -> None:
         [stack("Prod/One", "Chat"), stack("Prod/Inner/Two", "Chat")],
     ],
 )
-def test_two_stacks_that_would_be_one_are_refused(stacks: list[StackArtifact]) -> None:
-    """The message has both paths and the environment."""
+def test_same_name_in_one_environment_is_rejected(stacks: list[StackArtifact]) -> None:
     with pytest.raises(
         RehearsalError, match=rf"{stacks[0].path} and {stacks[1].path} are both named Chat in \d{{12}}/"
     ):
-        Environments.of(stacks)
+        Environments.from_stacks(stacks)

@@ -1,4 +1,4 @@
-"""docs/first-deployment.md, each way of it walked with the real CDK CLI on the local cloud."""
+"""Runs the commands of docs/first-deployment.md with the real CDK CLI on the local cloud."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from cdk_pinsafe.rehearsal.cdk_cli import CdkCli
 DOCUMENT = Path(__file__).parents[2] / "docs" / "first-deployment.md"
 ROLE_SETTINGS = '    role_settings={"reports": {"statement_timeout": Duration.minutes(5)}},\n'
 NO_PROTECTION = "    deletion_protection=False,\n"
-# The part of the AWS CLI that the document uses, by the same API.
+# The commands of the AWS CLI that the document uses, through the same API.
 AWS = """
 import sys
 import boto3, jmespath
@@ -51,14 +51,14 @@ def section(heading: str) -> dict[str, list[str]]:
 
 
 @dataclass
-class Desk:
-    """A CDK app in a folder, the document's commands, and the local cloud that they reach.
+class Workspace:
+    """A CDK app, and the environment in which the document's commands use the local cloud.
 
     Attributes:
-        folder: the app's.
-        environment: of the commands.
+        folder: the folder of the app.
+        environment: the environment variables of the commands.
         cloud: the local cloud.
-        account: whose credentials the commands have.
+        account: the account of the credentials.
     """
 
     folder: Path
@@ -95,7 +95,7 @@ class Desk:
         return found["StackStatus"]
 
     def instances(self) -> list[tuple[str, bool]]:
-        """The port of each instance, which no other of the local cloud has, and whether the instance is protected."""
+        """A unique text (creation time and port) and the deletion protection of each instance."""
         found = self.cloud.client("rds", self.account).describe_db_instances()["DBInstances"]
         return [
             (one["InstanceCreateTime"].isoformat() + str(one["Endpoint"]["Port"]), one["DeletionProtection"])
@@ -104,7 +104,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, authority: CertificateAuthority, request: pytest.FixtureRequest) -> Desk:
+def workspace(tmp_path: Path, authority: CertificateAuthority, request: pytest.FixtureRequest) -> Workspace:
     folder, tools = tmp_path / "app", tmp_path / "tools"
     folder.mkdir()
     tools.mkdir()
@@ -115,9 +115,9 @@ def desk(tmp_path: Path, authority: CertificateAuthority, request: pytest.Fixtur
     account = Account(f"{zlib.crc32(request.node.name.encode()):012}")
     cli.bootstrap(account, cloud.endpoint)
     (tools / "aws.py").write_text(AWS)
-    asked = "--require-approval never --progress events --no-notices --no-version-reporting --ci"
+    options = "--require-approval never --progress events --no-notices --no-version-reporting --ci"
     for name, command in {
-        "cdk": f'{shlex.quote(str(toolchain.node()))} {shlex.quote(str(cli._program))} "$@" {asked}',
+        "cdk": f'{shlex.quote(str(toolchain.node()))} {shlex.quote(str(cli._program))} "$@" {options}',
         "aws": f'{shlex.quote(sys.executable)} {shlex.quote(str(tools / "aws.py"))} "$@"',
     }.items():
         program = tools / "bin" / name
@@ -125,7 +125,7 @@ def desk(tmp_path: Path, authority: CertificateAuthority, request: pytest.Fixtur
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     environment = {**cli._environment, **account.environment(), "AWS_ENDPOINT_URL": cloud.endpoint}
     assert environment["PATH"].split(os.pathsep)[0] == str(tools / "bin")
-    return Desk(folder, environment, cloud, account)
+    return Workspace(folder, environment, cloud, account)
 
 
 def corrected(program: str) -> str:
@@ -133,81 +133,81 @@ def corrected(program: str) -> str:
     return program.replace(ROLE_SETTINGS, "")
 
 
-def test_without_rollback(desk: Desk) -> None:
-    """The instance survives the failure, protected all the time, and the same command completes the stack."""
+def test_without_rollback(workspace: Workspace) -> None:
+    """The instance survives the failure, always protected, and the same command completes the stack."""
     (program,) = section("What synth finds")["python"]
     (first,) = section("The first deployment")["sh"]
     (again,) = section("With `--no-rollback` (recommended)")["sh"]
-    desk.write(program)
-    desk.fails(first)
-    assert desk.status("Chat") == "CREATE_FAILED"
-    ((made, protected),) = desk.instances()
+    workspace.write(program)
+    workspace.fails(first)
+    assert workspace.status("Chat") == "CREATE_FAILED"
+    ((made, protected),) = workspace.instances()
     assert protected
-    desk.write(corrected(program))
-    desk.succeeds(again)
-    assert desk.status("Chat") == "UPDATE_COMPLETE"
-    assert desk.instances() == [(made, True)]
+    workspace.write(corrected(program))
+    workspace.succeeds(again)
+    assert workspace.status("Chat") == "UPDATE_COMPLETE"
+    assert workspace.instances() == [(made, True)]
 
 
-def test_after_a_failed_rollback(desk: Desk) -> None:
+def test_after_a_failed_rollback(workspace: Workspace) -> None:
     """The protected instance makes the rollback fail; without protection the CLI replaces the stack."""
     (program,) = section("What synth finds")["python"]
     blocks = section("After a rollback: `ROLLBACK_FAILED`")
-    (message,), (way_out,) = blocks["text"], blocks["sh"]
-    desk.write(program)
-    assert message.strip() in desk.fails("cdk deploy")
-    assert desk.status("Chat") == "ROLLBACK_FAILED"
-    ((made, protected),) = desk.instances()
+    (message,), (recover,) = blocks["text"], blocks["sh"]
+    workspace.write(program)
+    assert message.strip() in workspace.fails("cdk deploy")
+    assert workspace.status("Chat") == "ROLLBACK_FAILED"
+    ((made, protected),) = workspace.instances()
     assert protected
-    desk.write(corrected(program))
-    refused = desk.run("cdk deploy")
-    assert (refused.returncode, desk.status("Chat")) == (1, "DELETE_FAILED")
-    assert desk.instances() == [(made, True)]
-    switch_off, _, deploy = way_out.rpartition("cdk deploy")
-    desk.succeeds(f"{switch_off}cdk destroy --force\ncdk deploy{deploy}")
-    assert desk.status("Chat") == "CREATE_COMPLETE"
-    ((new, protected),) = desk.instances()
+    workspace.write(corrected(program))
+    refused = workspace.run("cdk deploy")
+    assert (refused.returncode, workspace.status("Chat")) == (1, "DELETE_FAILED")
+    assert workspace.instances() == [(made, True)]
+    switch_off, _, deploy = recover.rpartition("cdk deploy")
+    workspace.succeeds(f"{switch_off}cdk destroy --force\ncdk deploy{deploy}")
+    assert workspace.status("Chat") == "CREATE_COMPLETE"
+    ((new, protected),) = workspace.instances()
     assert (new != made, protected) == (True, True)
 
 
-def test_the_document_s_commands_leave_a_failed_rollback(desk: Desk) -> None:
-    """The commands as they are written, right after the failure."""
+def test_commands_recover_from_a_failed_rollback(workspace: Workspace) -> None:
+    """The document's commands, right after the failure."""
     (program,) = section("What synth finds")["python"]
-    (way_out,) = section("After a rollback: `ROLLBACK_FAILED`")["sh"]
-    desk.write(program)
-    desk.fails("cdk deploy")
-    desk.write(corrected(program))
-    desk.succeeds(way_out)
-    assert desk.status("Chat") == "CREATE_COMPLETE"
-    assert [protected for _, protected in desk.instances()] == [True]
+    (recover,) = section("After a rollback: `ROLLBACK_FAILED`")["sh"]
+    workspace.write(program)
+    workspace.fails("cdk deploy")
+    workspace.write(corrected(program))
+    workspace.succeeds(recover)
+    assert workspace.status("Chat") == "CREATE_COMPLETE"
+    assert [protected for _, protected in workspace.instances()] == [True]
 
 
-def test_settings_in_a_second_stack(desk: Desk) -> None:
-    """The stack of the protected instance is complete before the failure, and is not touched by it."""
+def test_settings_in_a_second_stack(workspace: Workspace) -> None:
+    """The failure does not affect the stack of the protected instance."""
     blocks = section("Settings in a second stack")
     (program,), (deploy,) = blocks["python"], blocks["sh"]
-    desk.write(program)
-    desk.fails(deploy)
-    assert (desk.status("Data"), desk.status("Chat")) == ("CREATE_COMPLETE", "ROLLBACK_COMPLETE")
-    before = desk.instances()
-    desk.write(corrected(program))
-    desk.succeeds(deploy)
-    assert (desk.status("Data"), desk.status("Chat")) == ("CREATE_COMPLETE", "CREATE_COMPLETE")
-    assert desk.instances() == before
+    workspace.write(program)
+    workspace.fails(deploy)
+    assert (workspace.status("Data"), workspace.status("Chat")) == ("CREATE_COMPLETE", "ROLLBACK_COMPLETE")
+    before = workspace.instances()
+    workspace.write(corrected(program))
+    workspace.succeeds(deploy)
+    assert (workspace.status("Data"), workspace.status("Chat")) == ("CREATE_COMPLETE", "CREATE_COMPLETE")
+    assert workspace.instances() == before
     assert [protected for _, protected in before] == [True]
 
 
-def test_protection_in_a_later_deployment(desk: Desk) -> None:
-    """The rollback deletes the unprotected instance; the second deployment makes another, the third protects it."""
+def test_protection_in_a_later_deployment(workspace: Workspace) -> None:
+    """The rollback deletes the unprotected instance; the second deployment creates another, the third protects it."""
     blocks = section("Deletion protection in a later deployment")
     (program,), (deploy,) = blocks["python"], blocks["sh"]
-    desk.write(program)
-    desk.fails(deploy)
-    assert (desk.status("Chat"), desk.instances()) == ("ROLLBACK_COMPLETE", [])
-    desk.write(corrected(program))
-    desk.succeeds(deploy)
-    ((made, protected),) = desk.instances()
-    assert (desk.status("Chat"), protected) == ("CREATE_COMPLETE", False)
-    desk.write(corrected(program).replace(NO_PROTECTION, ""))
-    desk.succeeds(deploy)
-    assert (desk.status("Chat"), desk.instances()) == ("UPDATE_COMPLETE", [(made, True)])
+    workspace.write(program)
+    workspace.fails(deploy)
+    assert (workspace.status("Chat"), workspace.instances()) == ("ROLLBACK_COMPLETE", [])
+    workspace.write(corrected(program))
+    workspace.succeeds(deploy)
+    ((made, protected),) = workspace.instances()
+    assert (workspace.status("Chat"), protected) == ("CREATE_COMPLETE", False)
+    workspace.write(corrected(program).replace(NO_PROTECTION, ""))
+    workspace.succeeds(deploy)
+    assert (workspace.status("Chat"), workspace.instances()) == ("UPDATE_COMPLETE", [(made, True)])

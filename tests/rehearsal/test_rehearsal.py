@@ -1,4 +1,4 @@
-"""The command, from beginning to end, on the example and on apps that cannot be rehearsed."""
+"""`pinsafe rehearse`, on the example and other apps."""
 
 import contextlib
 import html
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of a run that can be told by its processes and that has a temporary folder of its own.
+    """An environment with a temporary folder, and with a variable by which the processes of the run are found.
 
-    A profile that does not exist stands for a developer's: anything that heeds it fails.
+    The AWS profile does not exist: whatever uses it fails.
     """
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -36,7 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "PINSAFE_TEST_RUN": str(tmp_path),
         "AWS_PROFILE": "production",
-        "AWS_ACCESS_KEY_ID": "a-real-one",
+        "AWS_ACCESS_KEY_ID": "real-key",
     }
 
 
@@ -46,7 +46,7 @@ def command(*arguments: str) -> list[str]:
 
 @contextlib.contextmanager
 def running(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """A run under way, and its progress line by line; killed at the end if the test has not ended it."""
+    """A running command and its progress, line by line; killed on exit."""
     run = subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
@@ -64,16 +64,16 @@ def running(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[
             run.kill()
 
 
-def facts(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [fact for fact in document["facts"] if fact["kind"] == kind]
+def items(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [item for item in document["facts"] if item["kind"] == kind]
 
 
-def rows(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {row["name"]: (row["before"], row["after"]) for row in fact["rows"]}
+def rows(item: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {row["name"]: (row["before"], row["after"]) for row in item["rows"]}
 
 
 def shown(progress: str) -> str:
-    """What a terminal shows once all is over, without spaces, as they are lost in a picture, and varying numbers."""
+    """The final output on a terminal, without varying numbers, and without spaces, which a picture does not keep."""
     lines = [line for line in progress.splitlines() if not line.startswith("... ")]
     text = "".join("".join(lines).split())
     for varying, name in (
@@ -94,13 +94,13 @@ def shown_in_picture(picture: Path) -> str:
 
 
 def drawn(picture: Path) -> list[str]:
-    """What a timeline says, but for times, numbers and the lanes, of which there are as many as came to be."""
+    """The texts of a timeline, without times, numbers and the lanes of connections, whose number varies."""
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
     return [text for one in texts if len(text := re.sub(r"[\d.]+ m?s$|connection \d+$|\b\d+\b", "", one).strip()) > 1]
 
 
-def changes(fact: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {row["watches"]: (row["before"], row["after"]) for row in fact["alarms"] if row["before"] != row["after"]}
+def changes(item: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {row["watches"]: (row["before"], row["after"]) for row in item["alarms"] if row["before"] != row["after"]}
 
 
 def assert_nothing_is_left(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def assert_nothing_is_left(tmp_path: Path) -> None:
 
 
 @needs_proc
-def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
-    """The example deploys, works, is shared, changes, refuses and goes, and leaves no process and no file."""
+def test_example(tmp_path: Path) -> None:
+    """All parts of the scenario; no process and no file is left."""
     timeline = tmp_path / "timeline.svg"
     run = subprocess.run(
         command("--format", "json", "--timeline", str(timeline)),
@@ -127,7 +127,7 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
     document = json.loads(run.stdout)
     assert document["ok"]
 
-    deployed, changed, refused, destroyed = facts(document, "settings")
+    deployed, changed, rolled_back, destroyed = items(document, "settings")
     assert rows(deployed) == {
         "hnsw.iterative_scan": ("off", "relaxed_order"),
         "search_path": ('"$user", public', "chat, public"),
@@ -136,15 +136,15 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
         "timezone": ("UTC", "UTC"),
     }
     assert rows(changed) == {"statement_timeout": ("30s", "45s")}
-    assert rows(refused) == {"statement_timeout": ("45s", "45s")}
+    assert rows(rolled_back) == {"statement_timeout": ("45s", "45s")}
     assert rows(destroyed)["hnsw.iterative_scan"] == ("relaxed_order", "off")
     assert rows(destroyed)["statement_timeout"] == ("45s", "0")
 
-    (query,) = facts(document, "query")
+    (query,) = items(document, "query")
     assert query["uses_index"]
     assert (query["rows"], query["limit"]) == (10, 10)
     assert query["rows_without"] < 10
-    (resources,) = facts(document, "deployed")
+    (resources,) = items(document, "deployed")
     assert [proxy["enhanced_logging"] for proxy in resources["proxies"]] == [True]
     assert {alarm["watches"] for alarm in resources["alarms"]} == {
         "DatabaseConnectionsCurrentlySessionPinned > 5",
@@ -154,7 +154,7 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
         "pool % > 80",
         "(pinned % > 50 AND DatabaseConnectionsBorrowLatency > 100000)",
     }
-    with_set, without = facts(document, "pooling")
+    with_set, without = items(document, "pooling")
     assert with_set["statement"] == "SET hnsw.iterative_scan TO 'relaxed_order'"
     assert with_set["clients"] == with_set["connections"] == with_set["pinned"] == with_set["pins_in_log"] == 12
     assert 'Digest: "set hnsw.iterative_scan to $1".' in with_set["line"]
@@ -171,32 +171,32 @@ def test_the_whole_story_of_the_example(tmp_path: Path) -> None:
         "DatabaseConnectionsCurrentlySessionPinned > 5": ("ALARM", "OK"),
         "pinned % > 50": ("ALARM", "OK"),
     }
-    (refusal,) = facts(document, "refusal")
-    assert refusal["status"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert re.search(r'"statement_timeout".*45 parsecs.*HINT.*"ms"', refusal["message"])
-    assert "\n" not in refusal["message"]
+    (failure,) = items(document, "refusal")
+    assert failure["status"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert re.search(r'"statement_timeout".*45 parsecs.*HINT.*"ms"', failure["message"])
+    assert "\n" not in failure["message"]
 
     assert shown(run.stderr) == shown_in_picture(ROOT / "examples" / "rehearsal.svg")
     assert drawn(timeline) == drawn(ROOT / "examples" / "rehearsal-timeline.svg")
 
-    # Progress in plain lines, since nobody looks at a terminal, and no password anywhere.
+    # Not a terminal: plain lines.
     assert "\x1b" not in run.stderr
     assert "password=" not in run.stderr + run.stdout
     assert_nothing_is_left(tmp_path)
 
 
-AT_WORK = "the same clients without it"
+CLIENTS = "the same clients without the SET"
 
 
 @needs_proc
 @pytest.mark.parametrize(
     ("step", "number"),
-    [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM), (AT_WORK, signal.SIGINT)],
+    [("cdk synth", signal.SIGINT), ("cdk deploy", signal.SIGTERM), (CLIENTS, signal.SIGINT)],
 )
-def test_an_interrupt_leaves_nothing(tmp_path: Path, step: str, number: signal.Signals, long: bool) -> None:
-    """Ctrl-C and SIGTERM in the middle of a step end everything with status 130."""
-    if step == AT_WORK and not long:
-        pytest.skip("half a minute until the clients are at work: with --long")
+def test_interrupt_leaves_nothing_behind(tmp_path: Path, step: str, number: signal.Signals, long: bool) -> None:
+    """Ctrl-C and SIGTERM during a step end the command with status 130."""
+    if step == CLIENTS and not long:
+        pytest.skip("takes half a minute until the clients run: with --long")
     with running(tmp_path, "--format", "json") as (run, progress):
         assert any(line.strip() == f"... {step}" for line in progress)
         time.sleep(2)
@@ -246,30 +246,30 @@ app.synth()
 
 
 @needs_proc
-def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
-    """Cluster, instance, proxy, a secret of RDS's, an environment, a missing extension; --keep waits until Ctrl-C."""
+def test_keep_another_app(tmp_path: Path) -> None:
+    """A cluster, an instance, a secret managed by RDS, an explicit environment, a missing extension, --keep."""
     (tmp_path / "app.py").write_text(OTHER_APP)
     (tmp_path / "cdk.json").write_text('{"app": "python3 app.py"}')
     with running(tmp_path, "--keep", "--app", str(tmp_path)) as (run, progress):
-        told = []
+        lines = []
         for line in progress:
-            told.append(line.strip())
+            lines.append(line.strip())
             if line.strip().startswith("AWS: "):
                 break
-        assert "note: left out of Other/First (stack Other): pg_trgm, which the embedded PostgreSQL lacks" in told
-        assert any(line.startswith("note: the app asks for PostgreSQL 17.6, the rehearsal runs 18.") for line in told)
-        assert "ok  cdk deploy with statement_timeout = 60s" in [line.rpartition("  ")[0] for line in told]
-        assert "note: proxy other: it has no log, as enhanced logging is off" in told
-        assert any(line.startswith("15 clients, each sent SET statement_timeout TO '45s': 15 ") for line in told)
-        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: OK -> ALARM" in told
-        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: ALARM -> OK" in told
-        ways = [found.groups() for line in told if (found := re.search(r"(.+): psql '(.+)'", line))]
-        shown = []
-        for (_, dsn), name in zip(ways, ("statement_timeout", "application_name", "statement_timeout"), strict=True):
+        assert "note: left out of Other/First (stack Other): pg_trgm, which the embedded PostgreSQL lacks" in lines
+        assert any(line.startswith("note: the app asks for PostgreSQL 17.6, the rehearsal runs 18.") for line in lines)
+        assert "ok  cdk deploy with statement_timeout = 60s" in [line.rpartition("  ")[0] for line in lines]
+        assert "note: proxy other: it has no log, because enhanced logging is off" in lines
+        assert any(line.startswith("15 clients, each sent SET statement_timeout TO '45s': 15 ") for line in lines)
+        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: OK -> ALARM" in lines
+        assert "alarm on DatabaseConnectionsCurrentlySessionPinned > 14: ALARM -> OK" in lines
+        logins = [found.groups() for line in lines if (found := re.search(r"(.+): psql '(.+)'", line))]
+        values = []
+        for (_, dsn), name in zip(logins, ("statement_timeout", "application_name", "statement_timeout"), strict=True):
             with psycopg.connect(dsn) as connection:
-                shown.append(connection.execute("SELECT current_setting(%s)", [name]).fetchall())
-        assert [owner for owner, _ in ways][2] == "through the proxy other"
-        assert shown == [[("45s",)], [("it's",)], [("45s",)]]
+                values.append(connection.execute("SELECT current_setting(%s)", [name]).fetchall())
+        assert [owner for owner, _ in logins][2] == "through the proxy other"
+        assert values == [[("45s",)], [("it's",)], [("45s",)]]
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
     assert run.returncode == 0
@@ -284,8 +284,8 @@ def test_another_app_is_kept_with_a_way_in(tmp_path: Path) -> None:
     ],
     ids=["broken", "without settings"],
 )
-def test_an_app_that_cannot_be_rehearsed_says_why(tmp_path: Path, program: str, message: str) -> None:
-    """The cause stands in one line, and the exit status is 1."""
+def test_app_that_cannot_be_rehearsed(tmp_path: Path, program: str, message: str) -> None:
+    """Status 1, with the cause."""
     (tmp_path / "app.py").write_text(program)
     (tmp_path / "cdk.json").write_text('{"app": "python3 app.py"}')
     run = subprocess.run(
@@ -300,31 +300,31 @@ def test_an_app_that_cannot_be_rehearsed_says_why(tmp_path: Path, program: str, 
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_rehearsal_that_cannot_begin_is_no_finding(tmp_path: Path) -> None:
-    """Where there is no app, or nowhere to draw, the exit status is 2, and nothing was tried."""
+def test_rehearsal_that_cannot_start(tmp_path: Path) -> None:
+    """Status 2 without an app, or with a timeline that cannot be written."""
     (tmp_path / "cdk.json").write_text('{"app": "false"}')
     nowhere = str(tmp_path / "nowhere" / "timeline.svg")
-    surroundings = environment(tmp_path)
+    variables = environment(tmp_path)
     for arguments, message in (
         (["--app", str(tmp_path / "tmp")], "no cdk.json in"),
         (["--app", str(tmp_path), "--timeline", nowhere], "cannot write the timeline"),
     ):
-        run = subprocess.run(command(*arguments), env=surroundings, capture_output=True, text=True, check=False)
+        run = subprocess.run(command(*arguments), env=variables, capture_output=True, text=True, check=False)
         assert run.returncode == 2
         assert message in " ".join((run.stdout + run.stderr).split())
         assert "start the local cloud" not in run.stdout + run.stderr
 
 
-def test_which_app_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No --app is this folder's cdk.json; a folder is its own; anything else is a command; an assembly is refused."""
+def test_app_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with cdk.json, by default the current one, or a command; not an assembly."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RehearsalError, match=r"no cdk\.json in"):
-        App.of(None)
-    assert App.of("python3 other.py") == App(tmp_path.resolve(), "python3 other.py")
+        App.from_option(None)
+    assert App.from_option("python3 other.py") == App(tmp_path.resolve(), "python3 other.py")
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "manifest.json").touch()
     with pytest.raises(RehearsalError, match="give the app itself"):
-        App.of("app")
+        App.from_option("app")
     (folder / "cdk.json").touch()
-    assert App.of("app") == App(folder.resolve(), None)
+    assert App.from_option("app") == App(folder.resolve(), None)

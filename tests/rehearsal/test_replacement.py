@@ -1,4 +1,4 @@
-"""A proxy whose subnets change, deployed in two steps by the CDK CLI, with what is there before and after."""
+"""A proxy with changed subnets, deployed by the CDK CLI before and after the change."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ app.synth()
 
 
 class Deployments:
-    """The app, deployed with one number of zones after the other."""
+    """Deploys the app with different numbers of availability zones."""
 
     def __init__(self, folder: Path, cli: CdkCli, cloud: LocalCloud) -> None:
         (folder / "app").mkdir()
@@ -75,8 +75,8 @@ def deployments(tmp_path: Path, authority: CertificateAuthority, cloud: LocalClo
     return Deployments(tmp_path, CdkCli(tmp_path / "cli", authority.certificate), cloud)
 
 
-def test_a_zone_more_replaces_the_proxy(deployments: Deployments) -> None:
-    """The proxy, its targets and its log group are made anew; all else is kept, and watches the new proxy."""
+def test_new_zone_replaces_the_proxy(deployments: Deployments) -> None:
+    """Also its targets and log group; all other resources are kept and refer to the new proxy."""
     deployments.deploy(2)
     before = deployments.resources("Default")
     [old] = [physical for type_, physical in before.values() if type_ == "AWS::RDS::DBProxy"]
@@ -127,8 +127,8 @@ def test_a_zone_more_replaces_the_proxy(deployments: Deployments) -> None:
     assert [output["OutputValue"] for output in stack["Outputs"]] == [proxy["Endpoint"]]
 
 
-def test_a_fixed_name_is_refused_as_cloudformation_does(deployments: Deployments) -> None:
-    """The update fails before it changes anything, and goes through under another name."""
+def test_proxy_with_fixed_name_is_not_replaced(deployments: Deployments) -> None:
+    """The update fails without a change, as in CloudFormation, and succeeds with another name."""
     deployments.deploy(2, PROXY_NAME="orders")
     before = deployments.resources("Named")
     with pytest.raises(RehearsalError, match="cannot update a stack when a custom-named resource requires replacing"):

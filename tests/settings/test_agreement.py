@@ -1,4 +1,4 @@
-"""The catalogue's check and real servers come to one verdict, on names, values and what a value is rounded to."""
+"""The catalogue's check against real servers: names, values and rounding."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from cdk_pinsafe.settings.catalogue import Parameter, check, find
 from cdk_pinsafe.settings.catalogue.check import OLD_NAMES
 from cdk_pinsafe.settings.catalogue.reading import read_integer, read_real, units_of
 
-from .conftest import Judge, verdict
+from .conftest import ReferenceServer, verdict
 
 # The server decides on the time; a failure is in the message, not in a folder.
 BARE: Any = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
@@ -44,18 +44,18 @@ EDGES = (
 )  # fmt: skip
 
 
-def judged(judge: Judge) -> list[Parameter]:
+def checked(reference: ReferenceServer) -> list[Parameter]:
     """Every parameter of the server that a database can set and whose values the catalogue judges."""
-    found = [find(name, judge.major) for name in sorted(judge.known() - OF_THE_MACHINE)]
+    found = [find(name, reference.major) for name in sorted(reference.known() - OF_THE_MACHINE)]
     return [one for one in found if one and one.is_settable and one.type != "string"]
 
 
-def compare(judge: Judge, given: Sequence[tuple[str, str]]) -> None:
+def compare(reference: ReferenceServer, given: Sequence[tuple[str, str]]) -> None:
     """Both refuse, or both accept."""
     differing = [
         (name, text, ours, theirs)
-        for (name, text), theirs in zip(given, judge.refusals(given), strict=True)
-        if ((ours := verdict(name, text, judge.major)) is None) != (theirs is None)
+        for (name, text), theirs in zip(given, reference.refusals(given), strict=True)
+        if ((ours := verdict(name, text, reference.major)) is None) != (theirs is None)
         and (name, text.lower()) not in OF_THE_BUILD
     ]
     assert differing == []
@@ -73,12 +73,12 @@ def around(parameter: Parameter) -> Iterator[str]:
         yield from (value, value.upper(), value[:-1], f"{value} ", f"{value}x")
 
 
-def test_edges_of_every_parameter(judge: Judge) -> None:
-    """For each parameter of the server: the same verdict on its bounds, its values, and the oddest texts there are."""
-    parameters = judged(judge)
+def test_limits_of_every_parameter(reference: ReferenceServer) -> None:
+    """Bounds, values and odd texts."""
+    parameters = checked(reference)
     assert len(parameters) > 150
     for parameter in parameters:
-        compare(judge, [(parameter.name, text) for text in (*EDGES, *around(parameter))])
+        compare(reference, [(parameter.name, text) for text in (*EDGES, *around(parameter))])
 
 
 @st.composite
@@ -122,14 +122,14 @@ def batches(draw: st.DrawFn, names: Sequence[str], major: int) -> list[tuple[str
     return [(parameter.name, text) for text in draw(st.lists(value | ANY_TEXT, min_size=1, max_size=30))]
 
 
-def test_any_value(judge: Judge, long: bool) -> None:
-    """For values of every notation, and what only looks like one, the verdict is the server's."""
-    names = [parameter.name for parameter in judged(judge)]
+def test_any_value(reference: ReferenceServer, long: bool) -> None:
+    """In every notation, and near misses."""
+    names = [parameter.name for parameter in checked(reference)]
 
     @settings(max_examples=10_000 if long else 400, **BARE)
-    @given(batches(names, judge.major))
+    @given(batches(names, reference.major))
     def agree(batch: list[tuple[str, str]]) -> None:
-        compare(judge, batch)
+        compare(reference, batch)
 
     agree()
 
@@ -147,41 +147,40 @@ def test_any_value(judge: Judge, long: bool) -> None:
         "random_page_cost",
     ],
 )
-def test_number_is_read_and_rounded_as_the_server_does(judge: Judge, name: str, long: bool) -> None:
-    """What the server then has for the parameter is what the catalogue read, to the last digit that it shows."""
-    parameter = find(name, judge.major)
+def test_number_is_rounded_like_the_server(reference: ReferenceServer, name: str, long: bool) -> None:
+    """To the last digit that the server shows."""
+    parameter = find(name, reference.major)
     assert parameter is not None
     read = read_integer if parameter.type == "integer" else read_real
 
     @settings(max_examples=400 if long else 40, **BARE)
     @given(st.lists(numbers(parameter), min_size=1, max_size=20))
     def agree(texts: list[str]) -> None:
-        accepted = [text for text in texts if verdict(name, text, judge.major) is None]
+        accepted = [text for text in texts if verdict(name, text, reference.major) is None]
         if name.startswith("tcp_"):  # the operating system takes no others
             accepted = [text for text in accepted if 1 <= read(text, parameter.unit).rounded <= 32_767]
         for text in accepted:
-            judge.connection.run("SELECT set_config(:name, :text, false)", name=name, text=text)
-            [[shown]] = judge.connection.run("SELECT setting FROM pg_settings WHERE name = :name", name=name) or []
+            reference.connection.run("SELECT set_config(:name, :text, false)", name=name, text=text)
+            [[shown]] = reference.connection.run("SELECT setting FROM pg_settings WHERE name = :name", name=name) or []
             # Plus zero: without the sign that a zero may have.
             assert f"{read(text, parameter.unit).rounded + 0.0:g}" == f"{float(shown) + 0.0:g}", text
 
     agree()
 
 
-def test_names_are_the_servers(judge: Judge) -> None:
-    """Every parameter of the server that is not denied is known, and passes if a database can set it."""
-    for name in sorted(judge.known() - set(DENIED)):
-        parameter = find(name, judge.major)
+def test_names_are_known(reference: ReferenceServer) -> None:
+    """Each passes if a database can set it, and is not denied."""
+    for name in sorted(reference.known() - set(DENIED)):
+        parameter = find(name, reference.major)
         assert parameter is not None, name
-        said = verdict(name, "", judge.major) or ""
+        said = verdict(name, "", reference.major) or ""
         assert ("cannot be set in a database" in said) is not parameter.is_settable, said
 
 
 @pytest.mark.parametrize("name", sorted(OLD_NAMES))
-def test_old_name_is_another_one_for_the_same(judge: Judge, name: str) -> None:
-    """The server takes the old name for today's, to which the check sends its user."""
-    judge.connection.run("SELECT set_config(:name, '12345', false)", name=name)
-    [[value]] = judge.connection.run("SELECT setting FROM pg_settings WHERE name = :now", now=OLD_NAMES[name]) or []
+def test_old_name_is_an_alias(reference: ReferenceServer, name: str) -> None:
+    reference.connection.run("SELECT set_config(:name, '12345', false)", name=name)
+    [[value]] = reference.connection.run("SELECT setting FROM pg_settings WHERE name = :now", now=OLD_NAMES[name]) or []
     assert value == "12345"
     with pytest.raises(SettingError, match=f"is an old name of '{OLD_NAMES[name]}'"):
-        check(name, "1MB", judge.major)
+        check(name, "1MB", reference.major)

@@ -1,4 +1,4 @@
-"""The catalogue: its data, how a parameter is looked up, and what is said of a setting."""
+"""The catalogue: its data, look-ups, errors and warnings."""
 
 import itertools
 import json
@@ -12,14 +12,14 @@ from cdk_pinsafe.settings import extension_of
 from cdk_pinsafe.settings.catalogue import MAJORS, check, find, measured_on, names, versions_of
 from cdk_pinsafe.settings.catalogue.reading import read_integer, read_real
 
-from .conftest import Judge, verdict
+from .conftest import ReferenceServer, verdict
 from .generate_catalogue import DATA, VECTOR, measure
 
 ANY_TEXT = st.text(max_size=20)
 
 
-def test_every_version_was_measured_on_a_server_with_all_modules() -> None:
-    """Each major version stands on a real server that has the modules, and pgvector on several releases."""
+def test_measured_servers() -> None:
+    """Each major version was measured on a server with all modules, and several releases of pgvector."""
     servers = [(int(one["server"].split()[1].split(".")[0]), one["modules"]) for one in measured_on()]
     for major in MAJORS:
         modules = {module for version, have in servers if version == major for module in have}
@@ -27,14 +27,14 @@ def test_every_version_was_measured_on_a_server_with_all_modules() -> None:
     assert {have[VECTOR] for _, have in servers if VECTOR in have} >= {"0.7.4", "0.8.0", "0.8.5"}
 
 
-def test_data_are_what_this_machines_servers_say(judge: Judge) -> None:
+def test_data_agree_with_this_machines_servers(reference: ReferenceServer) -> None:
     """Every fact of every parameter of a server here stands in the data, and the version has no parameter beside them.
 
     Where this fails after an update of a server, tests/settings/generate_catalogue.py writes the data anew.
     """
-    measured = measure(judge.connection, judge.modules)
+    measured = measure(reference.connection, reference.modules)
     for name, facts in measured.parameters.items():
-        known = find(name, judge.major)
+        known = find(name, reference.major)
         assert known is not None, name
         assert (known.name, known.context, known.type, known.unit, known.minimum, known.maximum) == (
             name,
@@ -43,12 +43,12 @@ def test_data_are_what_this_machines_servers_say(judge: Judge) -> None:
         # How a server was built decides on some values.
         assert set(facts["values"] or ()) <= set(known.values)
         assert set(facts.get("hidden", ())) == set(known.hidden_values)
-    here = {name for name in names(judge.major) if (extension_of(name) or "plpgsql") in judge.modules}
+    here = {name for name in names(reference.major) if (extension_of(name) or "plpgsql") in reference.modules}
     assert here == set(measured.parameters)
 
 
-def test_data_are_readable_as_differences() -> None:
-    """One row a line, each name's rows together and in the order of their versions."""
+def test_data_have_one_row_per_line() -> None:
+    """Sorted by name and version."""
     lines = DATA.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"name"')]
     assert len(rows) == len(json.loads(DATA.read_text(encoding="utf-8"))["parameters"])
@@ -56,8 +56,7 @@ def test_data_are_readable_as_differences() -> None:
         assert before["name"] != after["name"] or before["majors"][1] < after["majors"][0]
 
 
-def test_parameter_is_looked_up_in_any_case() -> None:
-    """A parameter is found whatever the case, and has its columns."""
+def test_find_in_any_case() -> None:
     found = find("TIMEZONE", 17)
     assert found is not None
     assert (found.name, found.type, found.context, found.majors) == ("TimeZone", "string", "user", MAJORS)
@@ -124,8 +123,7 @@ def test_parameter_is_looked_up_in_any_case() -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_the_server_would_refuse_is_refused(name: str, text: str, major: int, message: str) -> None:
-    """The error has the setting, what it got, and what it may be or what was meant."""
+def test_invalid_settings(name: str, text: str, major: int, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         check(name, text, major)
     assert str(caught.value).startswith(f"setting {name!r} ")
@@ -147,26 +145,25 @@ def test_what_the_server_would_refuse_is_refused(name: str, text: str, major: in
         ("pg_stat_statements.max", "postmaster", 15),
     ],
 )
-def test_restart_or_reload_parameter_belongs_in_a_parameter_group(name: str, context: str, major: int | None) -> None:
-    """A parameter that no database can set is sent to the parameter group, also where the version is unknown."""
+def test_server_parameter(name: str, context: str, major: int | None) -> None:
+    """The error names the parameter group, also for an unknown version."""
     with pytest.raises(SettingError, match=rf"context {context}\); put it in a parameter group"):
         check(name, "1", major)
 
 
 @pytest.mark.parametrize("major", [None, 13, 19])
-def test_unknown_version_is_in_doubt(major: int | None) -> None:
-    """Of a version that the catalogue does not know neither name nor value is judged."""
-    [doubt] = check("new_parameter", "1", major)
-    assert doubt.kind == "UnknownEngineVersion"
-    assert "the catalogue of parameters knows 14 to 18" in doubt.message
+def test_unknown_version(major: int | None) -> None:
+    [warning] = check("new_parameter", "1", major)
+    assert warning.kind == "UnknownEngineVersion"
+    assert "the catalogue of parameters knows 14 to 18" in warning.message
 
 
 @pytest.mark.parametrize("name", ["pg_hint_plan.debug_print", "apg_enable_function_migration"])
-def test_unknown_extension_is_in_doubt(name: str) -> None:
-    """A name of an extension that the catalogue does not know, or of Aurora's own, passes."""
-    [doubt] = check(name, "1", 16)
-    assert doubt.kind == "UnknownParameter"
-    assert name in doubt.message
+def test_unknown_extension(name: str) -> None:
+    """Also names of Aurora."""
+    [warning] = check(name, "1", 16)
+    assert warning.kind == "UnknownParameter"
+    assert name in warning.message
 
 
 @pytest.mark.parametrize(
@@ -186,9 +183,9 @@ def test_unknown_extension_is_in_doubt(name: str) -> None:
         ("statement_timeout", "0.0", None),
     ],
 )
-def test_noticeable_rounding_is_in_doubt(name: str, text: str, rounded: str | None) -> None:
-    """A value that PostgreSQL's rounding changes by more than a hundredth passes with a word, others without."""
-    messages = [doubt.message for doubt in check(name, text, 16) if doubt.kind == "RoundedValue"]
+def test_noticeable_rounding(name: str, text: str, rounded: str | None) -> None:
+    """A change of more than a hundredth gives a warning."""
+    messages = [warning.message for warning in check(name, text, 16) if warning.kind == "RoundedValue"]
     assert messages == ([f"setting {name!r} got {text!r}, which PostgreSQL rounds to {rounded}"] if rounded else [])
 
 
@@ -217,11 +214,11 @@ def test_noticeable_rounding_is_in_doubt(name: str, text: str, rounded: str | No
         ("vacuum_cost_delay", "0.5", "reads as 0.5ms; write '0.5ms', or '0.5s' if that was meant"),
     ],
 )
-def test_bare_number_is_in_doubt(name: str, text: str, words: str) -> None:
-    """What a number without a unit is, how it is written with one, and what else may have been meant."""
-    [doubt] = check(name, text, 16)
-    assert doubt.kind == "BareNumber"
-    assert doubt.message.startswith(f"setting {name!r} got {text!r} without a unit, which PostgreSQL {words}")
+def test_bare_number(name: str, text: str, words: str) -> None:
+    """The warning has the number with its unit, and what else it can mean."""
+    [warning] = check(name, text, 16)
+    assert warning.kind == "BareNumber"
+    assert warning.message.startswith(f"setting {name!r} got {text!r} without a unit, which PostgreSQL {words}")
 
 
 @pytest.mark.parametrize(
@@ -239,14 +236,13 @@ def test_bare_number_is_in_doubt(name: str, text: str, words: str) -> None:
         ("log_min_duration_statement", "-1"),
     ],
 )
-def test_number_that_nobody_misreads(name: str, text: str) -> None:
-    """Off and the default, a number with a unit, and a parameter without one."""
-    assert "BareNumber" not in [doubt.kind for doubt in check(name, text, 16)]
+def test_unambiguous_number(name: str, text: str) -> None:
+    """Off and the default, a number with a unit, a parameter without one."""
+    assert "BareNumber" not in [warning.kind for warning in check(name, text, 16)]
 
 
-def test_every_bare_number_is_read_as_it_is_spelled() -> None:
-    """What is proposed in place of a number is the same amount to PostgreSQL."""
-    judged = 0
+def test_proposal_for_a_bare_number_is_equal() -> None:
+    checked = 0
     for major in MAJORS:
         for name in names(major):
             parameter = find(name, major)
@@ -256,16 +252,16 @@ def test_every_bare_number_is_read_as_it_is_spelled() -> None:
             for number in {1, 7, 1000, 1024, 90_000, *(bound for bound in bounds if bound is not None)}:
                 text = str(number)
                 try:
-                    doubts = [doubt for doubt in check(name, text, major) if doubt.kind == "BareNumber"]
+                    warnings = [warning for warning in check(name, text, major) if warning.kind == "BareNumber"]
                 except SettingError:
                     continue
-                assert bool(doubts) == (number not in (0, -1))
-                for doubt in doubts:
-                    proposed = doubt.message.partition("write '")[2].partition("'")[0]
+                assert bool(warnings) == (number not in (0, -1))
+                for warning in warnings:
+                    proposed = warning.message.partition("write '")[2].partition("'")[0]
                     read = read_integer if parameter.type == "integer" else read_real
-                    assert read(proposed, parameter.unit).rounded == number, doubt.message
-                    judged += 1
-    assert judged > 500
+                    assert read(proposed, parameter.unit).rounded == number, warning.message
+                    checked += 1
+    assert checked > 500
 
 
 @pytest.mark.parametrize(
@@ -286,17 +282,15 @@ def test_every_bare_number_is_read_as_it_is_spelled() -> None:
     ],
 )
 @pytest.mark.parametrize("major", [16, None])
-def test_name_is_in_doubt(name: str, extensions: list[str] | None, kind: str | None, major: int | None) -> None:
-    """Names that RDS denies, and names of an extension that is not created, whatever the version is."""
-    kinds = [doubt.kind for doubt in check(name, None, major, extensions)]
+def test_warning_about_a_name(name: str, extensions: list[str] | None, kind: str | None, major: int | None) -> None:
+    kinds = [warning.kind for warning in check(name, None, major, extensions)]
     if major is None:
         assert kinds.pop() == "UnknownEngineVersion"
         kind = None if kind == "UnknownParameter" else kind
     assert kinds == ([kind] if kind else [])
 
 
-def test_doubt_hides_no_error() -> None:
-    """A typo in an extension's parameter, and a superuser's parameter of another version, stay errors."""
+def test_warning_hides_no_error() -> None:
     with pytest.raises(SettingError, match="did you mean 'hnsw.ef_search'"):
         check("hnsw.ef_serch", "1", 16, [])
     with pytest.raises(SettingError, match="is not a parameter of PostgreSQL 16, but of 18"):
@@ -304,8 +298,7 @@ def test_doubt_hides_no_error() -> None:
 
 
 @given(st.sampled_from(["work_mem", "jit", "random_page_cost", "hnsw.iterative_scan", "app.x", "timezone"]), ANY_TEXT)
-def test_any_text_is_judged_in_one_line(name: str, text: str) -> None:
-    """Whatever the value, the verdict is a list of doubts or an error of one printable line."""
+def test_any_value_gives_one_line(name: str, text: str) -> None:
     said = verdict(name, text, 17) or ""
     assert said.isprintable() or not said
     assert len(said) < 500

@@ -1,4 +1,4 @@
-"""The table of what may be every session's default: complete, able to fire, and true on a real server."""
+"""The table of harmful defaults: complete, effective, and true on a real server."""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ SETTABLE_NAMES = {
 TEXTS = ("", "x", "none", "all", "UTF8", "latin1", "ISO, MDY", "German", "view", "heap")
 
 
-def test_each_settable_parameter_is_judged_once() -> None:
-    """A parameter that a new version brings has to be read and put into the table by hand."""
+def test_table_is_complete() -> None:
+    """A parameter of a new version must be added."""
     assert SAFE | set(HAZARDS) | (set(DENIED) & SETTABLE_NAMES) == SETTABLE_NAMES
     assert not SAFE & set(HAZARDS)
     assert not (SAFE | set(HAZARDS)) & set(DENIED)
@@ -61,8 +61,7 @@ def _takes(row: Parameter, text: str) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(set(HAZARDS) - {"application_name"}))
-def test_some_values_are_harmful_and_others_are_not(name: str) -> None:
-    """A row that never fires says nothing, and one that always does would take the parameter away."""
+def test_row_has_harmful_and_harmless_values(name: str) -> None:
     row = versions_of(name)[-1]
     values = [[] if value == "[]" else value for value in candidates(row)]
     harmful = [value for value in values if hazard_of(name, value)]
@@ -102,13 +101,11 @@ def test_some_values_are_harmful_and_others_are_not(name: str) -> None:
         ("no_such_parameter", "1", False),
     ],
 )
-def test_values_are_read_as_postgresql_reads_them(name: str, value: str | list[str], harmful: bool) -> None:
-    """Spellings, units and the case of letters do not hide a value."""
+def test_spellings_of_values(name: str, value: str | list[str], harmful: bool) -> None:
     assert (hazard_of(name, value) is not None) == harmful
 
 
-def test_what_loses_data_is_refused() -> None:
-    """Nobody can acknowledge it; the role of a loader may have what is meant for one."""
+def test_values_that_lose_data_are_errors() -> None:
     for name in ("zero_damaged_pages", "ignore_checksum_failure", "allow_system_table_mods"):
         for of_role in (False, True):
             with pytest.raises(SettingError, match="which is no default: it .*; remove it, and SET it in the one"):
@@ -119,12 +116,12 @@ def test_what_loses_data_is_refused() -> None:
     assert check_default("session_replication_role", "replica", of_role=True) == []
 
 
-def test_what_a_dba_may_want_is_a_doubt() -> None:
-    """A warning for every session, none for a role of its own unless no session should have it."""
+def test_harmful_default_is_a_warning() -> None:
+    """For every session; for a role only if it suits no session."""
     for name, value in (("row_security", "off"), ("statement_timeout", "0"), ("default_transaction_read_only", "on")):
-        assert [doubt.kind for doubt in check_default(name, value, of_role=False)] == ["HarmfulDefault"]
+        assert [warning.kind for warning in check_default(name, value, of_role=False)] == ["HarmfulDefault"]
         assert check_default(name, value, of_role=True) == []
-    assert [doubt.kind for doubt in check_default("track_counts", "off", of_role=True)] == ["HarmfulDefault"]
+    assert [warning.kind for warning in check_default("track_counts", "off", of_role=True)] == ["HarmfulDefault"]
     known = hazard("application_name")
     assert known is not None
     assert known.suits is Suits.ONE_SESSION
@@ -155,7 +152,7 @@ def with_default(server: PostgresServer, name: str, value: str) -> Iterator[pg80
             admin.run(f"ALTER DATABASE shop RESET {name}")
 
 
-def test_replica_lets_an_orphan_past_a_foreign_key(server: PostgresServer) -> None:
+def test_replica_disables_foreign_keys(server: PostgresServer) -> None:
     with with_default(server, "session_replication_role", "replica") as connection:
         connection.run("INSERT INTO child VALUES (99)")
         assert connection.run("SELECT parent FROM child WHERE parent NOT IN (SELECT id FROM parent)") == [[99]]
@@ -181,8 +178,7 @@ def test_array_nulls_off_stores_a_word(server: PostgresServer) -> None:
         ),
     ],
 )
-def test_default_breaks_others_sql(server: PostgresServer, name: str, value: str, statement: str, message: str) -> None:
-    """What a session did not ask for fails its plain SQL."""
+def test_default_breaks_sql(server: PostgresServer, name: str, value: str, statement: str, message: str) -> None:
     with with_default(server, name, value) as connection, pytest.raises(pg8000.native.DatabaseError, match=message):
         connection.run(statement)
 

@@ -1,4 +1,4 @@
-"""Which names a database can set."""
+"""Names of parameters."""
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -6,12 +6,11 @@ from pg8000.exceptions import DatabaseError
 from cdk_pinsafe.errors import SettingError
 from cdk_pinsafe.settings import DENIED, LIST_PARAMETERS, check_name, extension_of
 
-from .conftest import Judge
+from .conftest import ReferenceServer
 
 
 @pytest.mark.parametrize("name", ["work_mem", "TimeZone", "hnsw.iterative_scan", "_private.x$1", "statement_timeout"])
-def test_good_name_passes_in_lower_case(name: str) -> None:
-    """A name that a database can set comes back as PostgreSQL compares it."""
+def test_valid_name(name: str) -> None:
     assert check_name(name) == name.lower()
 
 
@@ -19,22 +18,19 @@ def test_good_name_passes_in_lower_case(name: str) -> None:
     "name",
     ["", "1x", "a-b", "a b", "a.", ".a", "a;b", "a'b", 'a"b', "a\n", "a\0", "ä", "x" * 201, "a..b", "wor\u212a_mem"],
 )
-def test_malformed_name_is_refused(name: str) -> None:
-    """What is not a parameter's name is refused before it comes near a statement."""
+def test_malformed_name(name: str) -> None:
     with pytest.raises(SettingError, match="is not a parameter's name"):
         check_name(name)
 
 
 @pytest.mark.parametrize("name", sorted(DENIED))
-def test_denied_name_is_refused_with_its_reason(name: str) -> None:
-    """A name that would harm is refused in any case of letters, saying why."""
+def test_denied_name(name: str) -> None:
     with pytest.raises(SettingError) as caught:
         check_name(name.upper())
     assert DENIED[name] in str(caught.value)
 
 
-def test_parameters_of_rds_belong_in_a_parameter_group() -> None:
-    """RDS's own parameters are not the database's."""
+def test_parameters_of_rds() -> None:
     with pytest.raises(SettingError, match="put it in a parameter group"):
         check_name("rds.force_ssl")
 
@@ -43,28 +39,27 @@ def test_parameters_of_rds_belong_in_a_parameter_group() -> None:
     ("name", "extension"),
     [("hnsw.ef_search", "vector"), ("IVFFLAT.probes", "vector"), ("pg_trgm.x", "pg_trgm"), ("work_mem", None)],
 )
-def test_extension_is_told_by_the_prefix(name: str, extension: str | None) -> None:
-    """pgvector's two prefixes are known; others bear their extension's name."""
+def test_extension_by_prefix(name: str, extension: str | None) -> None:
     assert extension_of(name) == extension
 
 
-def test_list_parameters_are_all_that_a_server_quotes_one_by_one(judge: Judge) -> None:
-    """A real server stores two names apart for each of the list parameters, and for no other."""
-    names = judge.connection.run(
+def test_list_parameters(reference: ReferenceServer) -> None:
+    """A server stores two names separately for these parameters only."""
+    names = reference.connection.run(
         "SELECT lower(name) FROM pg_settings WHERE vartype = 'string' AND context IN ('user', 'superuser')"
     )
     listed = set()
     for [name] in names or []:
         try:
             # The names are the server's own.
-            judge.connection.run(f"ALTER DATABASE postgres SET {name} TO 'x y', 'z'")
+            reference.connection.run(f"ALTER DATABASE postgres SET {name} TO 'x y', 'z'")
         except DatabaseError:
             continue
-        if [[f'{name}="x y", z']] == judge.connection.run(
+        if [[f'{name}="x y", z']] == reference.connection.run(
             "SELECT lower(split_part(o, '=', 1)) || substr(o, strpos(o, '=')) "
             "FROM pg_db_role_setting, unnest(setconfig) o WHERE lower(split_part(o, '=', 1)) = :name",
             name=name,
         ):
             listed.add(name)
-    judge.connection.run("ALTER DATABASE postgres RESET ALL")
+    reference.connection.run("ALTER DATABASE postgres RESET ALL")
     assert listed == LIST_PARAMETERS | {"local_preload_libraries"}

@@ -1,4 +1,4 @@
-"""What RDS denies its master user, and what the evidence says."""
+"""Parameters that RDS denies its master user."""
 
 import pytest
 
@@ -9,7 +9,7 @@ SUPERUSER = {name for major in MAJORS for name in names(major) if find(name, maj
 
 
 def test_parameters_for_superusers_are_denied() -> None:
-    """Each of the 66 but the one that AWS documents as raised; and none of those that every role may set."""
+    """All except the documented one."""
     assert len(SUPERUSER) == 66
     known = {name for major in MAJORS for name in names(major)}
     assert {name for name in known if rds_denies(name)} == SUPERUSER - {"session_replication_role"}
@@ -26,8 +26,7 @@ def test_parameters_for_superusers_are_denied() -> None:
         ("app.jwt_secret", "PostgREST/postgrest/issues/755): keep the value in a table"),
     ],
 )
-def test_reason_says_what_to_do(name: str, words: str) -> None:
-    """The reason has its evidence and ends with the other way."""
+def test_reason_has_evidence_and_remedy(name: str, words: str) -> None:
     assert words in (rds_denies(name) or "")
 
 
@@ -36,7 +35,6 @@ def test_reason_says_what_to_do(name: str, words: str) -> None:
     ["statement_timeout", "hnsw.ef_search", "pgaudit.log", "session_replication_role", "pg_hint_plan.debug_print"],
 )
 def test_other_names_are_not_denied(name: str) -> None:
-    """What every role may set, what AWS documents as allowed, and what a library of RDS defines."""
     assert rds_denies(name) is None
 
 

@@ -1,4 +1,4 @@
-"""Python values become the text that PostgreSQL takes."""
+"""Conversion of Python values to texts for PostgreSQL."""
 
 import pytest
 from aws_cdk import Duration, Size
@@ -38,13 +38,11 @@ from cdk_pinsafe.settings import SettingValue, to_text
     ],
 )
 def test_value_becomes_text(value: SettingValue, text: str) -> None:
-    """Each kind of Python value becomes the text that PostgreSQL reads as the same value."""
     assert to_text("work_mem", value) == text
 
 
 @given(st.integers(min_value=0, max_value=2**53))
 def test_duration_keeps_its_length(milliseconds: int) -> None:
-    """Whatever unit is chosen, the number times the unit is the duration."""
 
     class Milliseconds:
         def to_milliseconds(self) -> int:
@@ -69,7 +67,6 @@ def test_duration_keeps_its_length(milliseconds: int) -> None:
     ],
 )
 def test_list_parameter_becomes_elements(value: SettingValue, elements: list[str]) -> None:
-    """A list parameter keeps its elements apart, and one name without a comma is a list of one."""
     assert to_text("Search_Path", value) == elements
 
 
@@ -91,8 +88,7 @@ def test_list_parameter_becomes_elements(value: SettingValue, elements: list[str
         ("work_mem", Size.bytes(0.5), r"0\.5 B: expected a whole number"),
     ],
 )
-def test_bad_value_is_refused(name: str, value: SettingValue, message: str) -> None:
-    """A value that PostgreSQL cannot take, or would take for something else, is refused with the remedy."""
+def test_invalid_value(name: str, value: SettingValue, message: str) -> None:
     with pytest.raises(SettingError, match=message) as caught:
         to_text(name, value)
     assert name in str(caught.value)

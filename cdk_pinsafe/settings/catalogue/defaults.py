@@ -1,9 +1,9 @@
-"""Which parameters may be the default of every session, and which must not.
+"""Which parameters can be the default of every session, and which must not.
 
-PostgreSQL takes nearly every parameter as the default of a database. Whether that is wise depends on what the parameter
-does to sessions that did not ask for it. This table is kept by hand, and a test holds it complete: each parameter that
-a database can set is in :data:`SAFE`, in :data:`HAZARDS` or in :data:`~cdk_pinsafe.settings.names.DENIED`. The reasons
-are those of PostgreSQL's manual, but for the ones that name another source.
+PostgreSQL accepts nearly every parameter as the default of a database, but some harm sessions that do not expect them.
+This table is maintained by hand, and a test checks that it is complete: each parameter that a database can set is in
+:data:`SAFE`, in :data:`HAZARDS` or in :data:`~cdk_pinsafe.settings.names.DENIED`. The reasons are from PostgreSQL's
+manual, except those that name another source.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,26 +13,26 @@ from typing import Final, TypeAlias
 
 from ...errors import SettingError
 from ..names import DENIED
-from .check import Doubt
+from .check import SettingWarning
 from .parameters import Parameter, versions_of
 from .rds import is_custom
-from .reading import UnreadableError, read_bool, read_integer, read_real
+from .reading import InvalidValueError, read_bool, read_integer, read_real
 
 Value: TypeAlias = str | Sequence[str]
 """The text of a value; names one by one for a list such as ``search_path``."""
 
 
 class Suits(StrEnum):
-    """Which sessions may have a value by default."""
+    """Which sessions a value suits as a default."""
 
     EVERY_SESSION = "every session"
     """Safe as the database's default."""
     OWN_ROLE = "a role of its own"
-    """Only for a role that exists for it: a role of reports, of a loader, of a backup."""
+    """Safe for a dedicated role only: for reports, a loader or a backup."""
     ONE_SESSION = "one session"
-    """It says who the session is for, such as a tenant or a user: no default can be right for another session."""
+    """It identifies the session, such as its tenant or user: a default is wrong for other sessions."""
     NEVER = "none"
-    """No session may have it by default."""
+    """Not safe as a default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Hazard:
     """Values of a parameter that must not be the default of every session.
 
     Attributes:
-        suits: Which sessions may have them.
+        suits: Which sessions they suit.
         values: The values in words, such as ``off`` or ``256MB or more``.
         reason: What they do to sessions that did not ask for them.
         has: Whether a value is one of them.
-        usual: Whether a SET of the parameter can be taken for one of them where its value is not known, and for the
-            other half of one where it is harmless: nobody sends ``SET row_security = on`` but to undo an ``off``.
-        corrupts: Whether they let data be lost or wrong, so that they are refused and no warning.
+        usual: Whether a SET with an unknown value is probably one of them, and a SET with a harmless value probably
+            undoes one of them: ``SET row_security = on`` is only useful to undo an ``off``.
+        corrupts: Whether they can lose or corrupt data; then they are errors, not warnings.
     """
 
     suits: Suits
@@ -58,7 +58,7 @@ class Hazard:
 
 
 def hazard(name: str) -> Hazard | None:
-    """What speaks against a parameter as the default of every session; None if nothing does. Case does not matter."""
+    """The hazard of a parameter as the default of every session; None without one. The name can be in any case."""
     lower = name.lower()
     if reason := DENIED.get(lower):
         return Hazard(Suits.NEVER, "any value", reason, _any, corrupts=True)
@@ -68,24 +68,24 @@ def hazard(name: str) -> Hazard | None:
 
 
 def hazard_of(name: str, value: Value) -> Hazard | None:
-    """The hazard of a parameter if the value has it; a value that PostgreSQL would refuse has none."""
+    """The hazard of a value; None without one, and for a value that PostgreSQL rejects."""
     known = hazard(name)
     return known if known is not None and known.has(name.lower(), value) else None
 
 
-def check_default(name: str, value: Value, *, of_role: bool) -> list[Doubt]:
-    """Judges a value as the default of every session, or of the sessions of one role.
+def check_default(name: str, value: Value, *, of_role: bool) -> list[SettingWarning]:
+    """Check a value as the default of every session, or of one role's sessions.
 
     Args:
-        name: the parameter's, in any case of letters.
+        name: the parameter's name, in any case.
         value: its text.
-        of_role: whether it is to be the default of a role of its own.
+        of_role: whether it is the default of one role.
 
     Returns:
-        A ``HarmfulDefault`` if a DBA may want it and others would not; mostly nothing.
+        A ``HarmfulDefault`` if it harms sessions that do not expect it; mostly nothing.
 
     Raises:
-        SettingError: data would be lost or wrong.
+        SettingError: it can lose or corrupt data.
     """
     known = hazard_of(name, value)
     if known is None or known is _CUSTOM or (of_role and known.suits is not Suits.NEVER):
@@ -98,7 +98,7 @@ def check_default(name: str, value: Value, *, of_role: bool) -> list[Doubt]:
             else "remove it, and SET it in the one session that needs it"
         )
         raise SettingError(f"{shown}, which is no default: {known.reason}; {instead}")
-    return [Doubt("HarmfulDefault", f"{shown}, which harms sessions that did not ask for it: {known.reason}")]
+    return [SettingWarning("HarmfulDefault", f"{shown}, which harms sessions that did not ask for it: {known.reason}")]
 
 
 def _any(_name: str, _value: Value) -> bool:
@@ -106,7 +106,7 @@ def _any(_name: str, _value: Value) -> bool:
 
 
 def _is(*words: str) -> Callable[[str, Value], bool]:
-    """One of some words, or, of a boolean, any spelling of ``on`` or ``off``."""
+    """Matches one of the words, or, for a boolean, any spelling of ``on`` or ``off``."""
 
     def has(name: str, value: Value) -> bool:
         return _word(name, value) in words
@@ -122,7 +122,7 @@ def _is_not(*words: str) -> Callable[[str, Value], bool]:
 
 
 def _number(fits: Callable[[float], bool]) -> Callable[[str, Value], bool]:
-    """A number, in the parameter's own unit, that fits."""
+    """Matches a number, in the parameter's unit, for which `fits` is true."""
 
     def has(name: str, value: Value) -> bool:
         if not isinstance(value, str):
@@ -131,7 +131,7 @@ def _number(fits: Callable[[float], bool]) -> Callable[[str, Value], bool]:
         read = read_real if row is not None and row.type == "real" else read_integer
         try:
             return fits(read(value, None if row is None else row.unit).rounded)
-        except UnreadableError:
+        except InvalidValueError:
             return False
 
     return has
@@ -144,7 +144,7 @@ def _word(name: str, value: Value) -> str | None:
     if row is not None and row.type == "bool":
         try:
             return "on" if read_bool(value) else "off"
-        except UnreadableError:
+        except InvalidValueError:
             return None
     return value.strip().lower()
 
@@ -456,7 +456,7 @@ HAZARDS: Final[dict[str, Hazard]] = {
         Suits.NEVER, "any but an empty one", f"{_DEVELOPERS}: it writes many times the WAL", _is_not("")
     ),
 }
-"""Parameter, in lower case, to the values that must not be the default of every session; other values may be."""
+"""The values that must not be the default of every session, by parameter in lower case."""
 
 SAFE: Final = frozenset(
     """
@@ -500,4 +500,4 @@ SAFE: Final = frozenset(
     xmlbinary
     """.split()  # noqa: SIM905 # words read better
 )
-"""Parameters, in lower case, of which a database may choose any value for every session."""
+"""Parameters, in lower case, of which any value can be the default of every session."""

@@ -1,4 +1,4 @@
-"""Names of extensions, and what users write in their place."""
+"""Names of extensions, and common mistakes."""
 
 import re
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from ..rds_extensions import EXTENSIONS
 
 KNOWN: Final = frozenset(EXTENSIONS) | {"apg_plan_mgmt", "aurora_stat_utils", "aws_ml", "test_parser", "xml2"}
-"""Names that a mistaken name is held against: RDS for PostgreSQL's, and some of Aurora and PostgreSQL."""
+"""Valid names: RDS for PostgreSQL's, and some of Aurora and PostgreSQL."""
 
 _OTHER_NAMES: Final = {
     "geocoder": "postgis_tiger_geocoder",
@@ -19,23 +19,23 @@ _OTHER_NAMES: Final = {
     "topology": "postgis_topology",
     "uuid": "uuid-ossp",
 }
-"""Beside those that differ only in case, punctuation or a ``pg`` in front."""
+"""Mistakes other than in case, punctuation or the prefix ``pg``."""
 
 LIBRARIES: Final = frozenset({"auto_explain"})
 """Libraries of RDS that have parameters and no extension."""
 
 
 def meant(name: str) -> str | None:
-    """The extension that a name stands for, ``vector`` for ``pgvector``; None for a right or an unknown name.
+    """The extension that a mistaken name means, ``vector`` for ``pgvector``; None for a valid or an unknown name.
 
-    The applier quotes names, so PostgreSQL takes ``PostGIS`` for another name than ``postgis``.
+    The applier quotes names, so ``PostGIS`` and ``postgis`` are different names.
     """
     key = _key(name)
     return None if name in KNOWN else _BY_KEY.get(key) or _OTHER_NAMES.get(key)
 
 
 def _key(name: str) -> str:
-    """The name in lower case, without punctuation, and without pg in front."""
+    """The name in lower case, without punctuation and without the prefix pg."""
     return re.sub("[^a-z0-9]", "", name.lower()).removeprefix("pg")
 
 

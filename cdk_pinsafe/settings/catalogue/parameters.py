@@ -1,10 +1,9 @@
 """The parameters of PostgreSQL 14 to 18 and of some extensions.
 
 The data were measured: ``tests/settings/generate_catalogue.py`` wrote them from ``pg_settings`` of real servers, which
-they name, and from what those servers took. One value of a row is documented instead: the compression methods that an
-enum has only where PostgreSQL was built with their libraries. A row holds for the releases that were measured, each
-major version's latest among them; now and then a minor release brings a parameter. RDS and Aurora were not asked; what
-they add or change is not here.
+they name, and from values that those servers accepted. One kind of value is documented instead: the compression methods
+that an enum has only if PostgreSQL was built with their libraries. A row is true for the measured releases, including
+the latest one of each major version; a later minor release can add a parameter. RDS and Aurora were not measured.
 """
 
 import json
@@ -20,11 +19,11 @@ MAJORS: Final = range(14, 19)
 """The major versions that the catalogue knows."""
 
 SETTABLE: Final = frozenset({"user", "superuser"})
-"""The contexts that let a database have a value of its own."""
+"""The contexts of parameters that a database can set."""
 
 
 class Server(TypedDict):
-    """A server that was measured: its own version text, and its modules with the versions of their extensions."""
+    """A measured server: its version text, and its modules with the versions of their extensions."""
 
     server: str
     modules: Mapping[str, str]
@@ -32,22 +31,22 @@ class Server(TypedDict):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as a stretch of major versions has it.
+    """A parameter in a range of major versions.
 
     Attributes:
-        name: in PostgreSQL's own case, as in ``TimeZone``.
-        majors: the major versions for which the row holds.
+        name: in PostgreSQL's case, as in ``TimeZone``.
+        majors: the major versions for which the row is true.
         context: who can set it and when, in the terms of ``pg_settings``: ``user`` and ``superuser`` parameters can be
             set in a database.
         type: ``bool``, ``integer``, ``real``, ``enum`` or ``string``.
-        unit: what a number without a unit counts, such as ``kB``, ``8kB`` (blocks) or ``ms``; None for plain numbers.
+        unit: the unit of a number without one, such as ``kB``, ``8kB`` (blocks) or ``ms``; None for plain numbers.
         minimum: of an integer or real, in ``unit``; None if the type itself is the limit.
         maximum: likewise.
         values: an enum's values.
-        hidden_values: further spellings that the enum takes and does not show.
-        since: the extension's release that brought it; None for PostgreSQL's own, for what ships with PostgreSQL, and
-            for what the oldest release that was measured has.
-        description: PostgreSQL's own short description.
+        hidden_values: further spellings that the enum accepts but does not show.
+        since: the extension's release that added it; None for PostgreSQL's parameters, for modules that ship with
+            PostgreSQL, and if the oldest measured release has it.
+        description: PostgreSQL's short description.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Parameter:
 
     @property
     def is_settable(self) -> bool:
-        """Whether a database can have a value of its own, and this package does not refuse it."""
+        """Whether a database can set it, and this package does not deny it."""
         return self.context in SETTABLE and self.name.lower() not in DENIED
 
     @property
@@ -74,33 +73,33 @@ class Parameter:
 
     @property
     def extension(self) -> str | None:
-        """The extension or module whose library defines it; None for PostgreSQL's own."""
+        """The extension or module whose library defines it; None for PostgreSQL's parameters."""
         return extension_of(self.name)
 
 
 def versions_of(name: str) -> Sequence[Parameter]:
-    """A parameter's rows, oldest version first; none for an unknown name. Case does not matter."""
+    """A parameter's rows, oldest version first; empty for an unknown name. The name can be in any case."""
     return [_parameter(row) for row in _data().rows.get(name.lower(), ())]
 
 
 def find(name: str, major: int) -> Parameter | None:
-    """The parameter as a major version has it. Case does not matter."""
+    """The parameter in a major version. The name can be in any case."""
     return next((row for row in versions_of(name) if major in row.majors), None)
 
 
 def names(major: int) -> Iterator[str]:
-    """The names, in PostgreSQL's own case, that a major version and the known extensions have."""
+    """The names, in PostgreSQL's case, of the parameters of a major version and the known extensions."""
     for rows in _data().rows.values():
         yield from (row["name"] for row in rows if major in _majors(row))
 
 
 def prefixes() -> frozenset[str]:
-    """What stands before the dot in the names of the extensions that the catalogue knows."""
+    """The prefixes before the dot in the names of the known extensions' parameters."""
     return frozenset(name.partition(".")[0] for name in _data().rows if "." in name)
 
 
 def measured_on() -> Sequence[Server]:
-    """The servers that the data are from."""
+    """The servers that were measured."""
     return _data().servers
 
 
@@ -136,6 +135,6 @@ def _parameter(row: Mapping[str, Any]) -> Parameter:
 
 
 def _majors(row: Mapping[str, Any]) -> range:
-    # An extension that does not ship with PostgreSQL is the same for all.
+    # An extension that does not ship with PostgreSQL is the same in all versions.
     first, last = row.get("majors", (MAJORS[0], MAJORS[-1]))
     return range(first, last + 1)

@@ -1,10 +1,10 @@
-"""What RDS and Aurora deny their master user although PostgreSQL lets a database have a value of its own.
+"""Parameters that RDS and Aurora deny their master user although a database can set them in PostgreSQL.
 
 Nothing here was tried on AWS. The rule: parameters of the context ``superuser`` are for superusers, and the master user
 of RDS, a member of ``rds_superuser``, is not one (documented: Amazon RDS user guide, "Understanding the rds_superuser
-role"). AWS can raise single parameters by ``rds.superuser_variables``, which nobody can modify and which holds
-``session_replication_role`` (documented: Aurora user guide, "Amazon Aurora PostgreSQL parameters"). What was seen of
-single names, for the rule or against it, is in :data:`ALLOWED` and :data:`DENIED_ON_RDS`.
+role"). The exceptions are in ``rds.superuser_variables``, which cannot be modified and contains
+``session_replication_role`` (documented: Aurora user guide, "Amazon Aurora PostgreSQL parameters"). Evidence on single
+names is in :data:`ALLOWED` and :data:`DENIED_ON_RDS`.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ ALLOWED: Final[Mapping[str, str]] = {
     "session_replication_role": "https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/"
     "AuroraPostgreSQL.Reference.ParameterGroups.html",
 }
-"""Parameters for superusers that RDS lets its master user set, each with the page that says so."""
+"""Parameters for superusers that RDS lets its master user set, each with its source."""
 
 DENIED_ON_RDS: Final[Mapping[str, str]] = {
     "lc_messages": "denied on RDS in 2016, https://github.com/grayhemp/pgtoolkit/issues/14",
     "log_min_messages": "denied on RDS 17.2, https://github.com/supabase/realtime/issues/1326",
 }
-"""Parameters for superusers that somebody was denied on RDS, with where and the report."""
+"""Parameters for superusers with a report of a denial on RDS."""
 
 IN_PARAMETER_GROUPS: Final = frozenset(
     {
@@ -74,13 +74,13 @@ IN_PARAMETER_GROUPS: Final = frozenset(
         "update_process_title",
     }
 )
-"""Parameters for superusers that AWS lists as parts of a parameter group.
+"""Parameters for superusers that AWS lists for parameter groups.
 
 Documented: the lists of RDS for PostgreSQL 13 and Aurora PostgreSQL 14 in the user guides of June 2023, which say that
 they are not complete.
 """
 
-# Beginnings of the names of parameters that a library of RDS or Aurora defines and the catalogue has not measured.
+# Prefixes of parameters that a library of RDS or Aurora defines and that were not measured.
 # Documented in the same lists; pg_partman_bgw, pgactive, pgtle, plrust and plv8 on the extensions' own pages.
 _LIBRARIES: Final = frozenset(
     {
@@ -107,20 +107,20 @@ _LIBRARIES: Final = frozenset(
 
 
 def is_custom(name: str) -> bool:
-    """Whether a name, such as ``app.jwt_secret``, is of no library that is known to exist on RDS or Aurora."""
+    """Whether no known library of RDS or Aurora defines a name, such as ``app.jwt_secret``."""
     prefix, dot, _ = name.lower().partition(".")
     return bool(dot) and prefix not in _LIBRARIES and prefix not in prefixes()
 
 
 def rds_denies(name: str) -> str | None:
-    """Why RDS refuses ``ALTER DATABASE … SET`` and ``ALTER ROLE … SET`` of a parameter, and what to do instead.
+    """Why RDS denies ``ALTER DATABASE … SET`` and ``ALTER ROLE … SET`` of a parameter, and what to do instead.
 
     Args:
-        name: the parameter's, in any case of letters.
+        name: the parameter's name, in any case.
 
     Returns:
         One clause, without the name, such as ``only superusers may set it, and RDS's master user is none: put it in a
-        parameter group``; None if nothing speaks against it.
+        parameter group``; None if it is not denied.
     """
     lower = name.lower()
     if is_custom(lower):

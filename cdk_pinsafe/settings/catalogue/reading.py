@@ -1,9 +1,9 @@
-"""How PostgreSQL reads the text of a value: booleans, enums, and numbers with units.
+"""Parses the text of a value like PostgreSQL: booleans, enums, and numbers with units.
 
 The rules are those of ``parse_bool``, ``parse_int``, ``parse_real`` and ``convert_to_base_unit`` in PostgreSQL's
-``bool.c`` and ``guc.c``, with the C library's ``strtol`` and ``strtod`` below them as on 64-bit Linux. Real servers
-agree with them (measured on PostgreSQL 14.23, 15.18, 16.14, 17.10 and 18.4 by ``tests/settings/test_agreement.py``).
-Binary numbers, ``0b1``, are refused, which PostgreSQL takes where it was built with glibc 2.38 or later (inferred).
+``bool.c`` and ``guc.c``, with the C library's ``strtol`` and ``strtod`` as on 64-bit Linux. Real servers agree
+(measured on PostgreSQL 14.23, 15.18, 16.14, 17.10 and 18.4 by ``tests/settings/test_agreement.py``). Binary numbers,
+``0b1``, are rejected, but PostgreSQL accepts them if it was built with glibc 2.38 or later (inferred).
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Final
 
 _SPACE: Final = " \t\n\v\f\r"
 _BLANKS: Final = rf"[{_SPACE}]*"
-# A leading zero makes it octal, as in C: of '08' only the zero is a number.
+# A leading zero means octal, as in C: in '08' only the zero is a number.
 _INTEGER: Final = re.compile(rf"{_BLANKS}([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
 _REAL: Final = re.compile(
     rf"{_BLANKS}(?P<number>[+-]?(?:"
@@ -24,7 +24,7 @@ _REAL: Final = re.compile(
     r"|(?i:inf(?:inity)?)))"
 )
 _LONG: Final = 1 << 63
-_LONGEST: Final = 30  # digits that may still fit a long, in any base
+_LONGEST: Final = 30  # digits that can fit a long, in any base
 _INT: Final = 1 << 31
 _SMALLEST_NORMAL: Final = 2.0**-1022
 
@@ -42,22 +42,22 @@ _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False}
 
 
-class UnreadableError(ValueError):
+class InvalidValueError(ValueError):
     """The text is not a value of the type."""
 
 
-class UnitError(UnreadableError):
-    """What follows the number is no unit of the parameter: the exception's text is what stands there."""
+class UnitError(InvalidValueError):
+    """The text after the number is not a unit of the parameter; the exception contains that text."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a parameter's unit: as it was written, and as PostgreSQL rounds it.
+    """A number in a parameter's unit.
 
     Attributes:
-        written: the number as it was written.
-        rounded: what PostgreSQL makes of it.
-        has_unit: whether a unit followed the number.
+        written: the number before rounding.
+        rounded: the number as PostgreSQL rounds it.
+        has_unit: whether the text has a unit.
     """
 
     written: float
@@ -66,15 +66,15 @@ class Number:
 
 
 def units_of(unit: str | None) -> tuple[str, ...]:
-    """The units, smallest first, that a value may have of a parameter that counts in ``unit``."""
+    """The units, smallest first, of values of a parameter that counts in ``unit``."""
     return tuple(reversed(list(_table(unit)))) if unit else ()
 
 
 def read_bool(text: str) -> bool:
-    """A boolean: ``on``, ``off``, ``true``, ``false``, ``yes``, ``no``, ``1``, ``0``, and their unique beginnings.
+    """Parse a boolean: ``on``, ``off``, ``true``, ``false``, ``yes``, ``no``, ``1``, ``0``, and unique prefixes.
 
     Raises:
-        UnreadableError: it is none of them.
+        InvalidValueError: it is none of them.
     """
     lower = text.translate(_LOWER)
     if lower in ("on", "1"):
@@ -84,56 +84,56 @@ def read_bool(text: str) -> bool:
     for word, value in _BOOLEANS.items():
         if lower and word.startswith(lower):
             return value
-    raise UnreadableError
+    raise InvalidValueError
 
 
 def read_enum(text: str, values: Iterable[str]) -> str:
-    """The one of the values that the text is, in any case of ASCII letters.
+    """The enum value of a text, in any case of ASCII letters.
 
     Raises:
-        UnreadableError: it is none of them.
+        InvalidValueError: it is none of them.
     """
     lower = text.translate(_LOWER)
     for value in values:
         if value.translate(_LOWER) == lower:
             return value
-    raise UnreadableError
+    raise InvalidValueError
 
 
 def read_integer(text: str, unit: str | None) -> Number:
-    """A whole number: decimal, octal after 0, hexadecimal after 0x, or a fraction that is rounded, and then its unit.
+    """Parse a whole number: decimal, octal after 0, hexadecimal after 0x, or a fraction that is rounded; with a unit.
 
     Raises:
-        UnitError: the number is followed by what is no unit of the parameter.
-        UnreadableError: it is no number, or none that fits into 32 bits.
+        UnitError: the text after the number is not a unit of the parameter.
+        InvalidValueError: it is not a number, or it does not fit into 32 bits.
     """
     match = _INTEGER.match(text)
     end = match.end() if match else 0
     value = _long(match) if match else None
     if text[end : end + 1] in (".", "e", "E"):
         value, end = _double(text)
-    if value is None:  # PostgreSQL reads what overflows once more, but no unit makes it small enough
-        raise UnreadableError
+    if value is None:  # PostgreSQL parses an overflow again as a fraction, but no unit makes it small enough
+        raise InvalidValueError
     number = _with_unit(value, text[end:], unit)
     rounded = _rint(number.rounded)
     if not -_INT <= rounded < _INT:
-        raise UnreadableError
+        raise InvalidValueError
     return Number(number.written, rounded, number.has_unit)
 
 
 def read_real(text: str, unit: str | None) -> Number:
-    """A number, decimal or hexadecimal, which may be infinite, and then its unit.
+    """Parse a number, decimal, hexadecimal or infinite; with a unit.
 
     Raises:
-        UnitError: the number is followed by what is no unit of the parameter.
-        UnreadableError: it is no number.
+        UnitError: the text after the number is not a unit of the parameter.
+        InvalidValueError: it is not a number.
     """
     value, end = _double(text)
     return _with_unit(value, text[end:], unit)
 
 
 def _long(match: re.Match[str]) -> float | None:
-    """What ``strtol`` makes of the number; None if it overflows."""
+    """The result of ``strtol``; None if it overflows."""
     sign, hexadecimal, octal, decimal = match.groups()
     digits, base = next((digits, base) for digits, base in ((hexadecimal, 16), (octal, 8), (decimal, 10)) if digits)
     digits = digits.lstrip("0") or "0"
@@ -143,32 +143,32 @@ def _long(match: re.Match[str]) -> float | None:
 
 
 def _double(text: str) -> tuple[float, int]:
-    """What ``strtod`` makes of the text, and where the number ends; not-a-number is refused, as PostgreSQL does."""
+    """The result of ``strtod``, and the end of the number; like PostgreSQL, rejects not-a-number."""
     match = _REAL.match(text)
     if not match:
-        raise UnreadableError
+        raise InvalidValueError
     number = match["number"]
     try:
         value = float.fromhex(number) if match["hex"] else float(number)
     except OverflowError:
-        raise UnreadableError from None
+        raise InvalidValueError from None
     is_infinity = number.lstrip("+-")[0] in "iI"
-    # ERANGE. An underflow to a number that is exact has none, but takes more digits than anybody would write.
+    # ERANGE. An underflow to an exact number has none, but such a number has very many digits.
     overflows = math.isinf(value) and not is_infinity
     underflows = abs(value) < _SMALLEST_NORMAL and (value != 0 or _has_digit(number))
     if overflows or underflows:
-        raise UnreadableError
+        raise InvalidValueError
     return value, match.end()
 
 
 def _has_digit(number: str) -> bool:
-    """Whether the number is not a plain zero, before its exponent."""
+    """Whether the mantissa has a digit other than zero."""
     mantissa = re.split("[pP]" if "x" in number.lower() else "[eE]", number)[0]
     return bool(re.search("[1-9a-fA-F]", mantissa.lower().partition("x")[2] or mantissa))
 
 
 def _with_unit(value: float, rest: str, unit: str | None) -> Number:
-    """``convert_to_base_unit``: a fraction of a unit is rounded to the next smaller unit, where there is one."""
+    """``convert_to_base_unit``: a fraction of a unit is rounded to the next smaller unit, if there is one."""
     given = rest.lstrip(_SPACE)
     if not given:
         return Number(value, value, has_unit=False)
@@ -184,7 +184,7 @@ def _with_unit(value: float, rest: str, unit: str | None) -> Number:
 
 
 def _table(unit: str) -> Mapping[str, float]:
-    """Units, largest first, to what one of them is in the parameter's own."""
+    """Units, largest first, with their sizes in the parameter's unit."""
     base = unit.lstrip(string.digits)
     table = _BYTES if base in _BYTES else _MICROSECONDS
     own = int(unit.removesuffix(base) or 1) * table[base]
@@ -192,5 +192,5 @@ def _table(unit: str) -> Mapping[str, float]:
 
 
 def _rint(value: float) -> float:
-    """To the nearest whole number, a half to the even one."""
+    """Round to the nearest whole number, half to even."""
     return float(round(value)) if math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""How an amount is written so that nobody can misread it: with its unit, and as ``aws_cdk`` says it."""
+"""Formats amounts with their units, as text and as code with ``aws_cdk``."""
 
 import string
 from typing import Final
@@ -18,18 +18,18 @@ _IN_CDK: Final = {
     "h": "Duration.hours",
     "d": "Duration.days",
 }
-# Whole numbers are written out up to here.
+# Up to this number, whole numbers are written with all digits.
 _LONG: Final = 1e15
 
 
 def amount(value: float, unit: str | None) -> str:
-    """A number of a unit as PostgreSQL would read it back: 100 of 8kB are ``800kB``."""
+    """An amount as PostgreSQL reads it: ``800kB`` for 100 of 8kB."""
     count, base = _counted(unit)
     return f"{_number(value * count)}{base}"
 
 
 def spelled(value: float, unit: str) -> str:
-    """A number of a unit as it is best written, in text and in CDK: ``'30s' or Duration.seconds(30)`` for 30000 ms."""
+    """An amount in its largest unit, as text and in CDK: ``'30s' or Duration.seconds(30)`` for 30000 ms."""
     count, base = _counted(unit)
     total = value * count
     while (larger := _larger(base)) and total % larger[1] == 0:
@@ -38,7 +38,7 @@ def spelled(value: float, unit: str) -> str:
 
 
 def spelled_in_larger_unit(value: float, unit: str) -> str | None:
-    """The same number of the next larger unit, which may be what was meant; None if that is out of the question."""
+    """The same number of the next larger unit, which the user may mean; None if that is impossible."""
     _, base = _counted(unit)
     larger = _larger(base)
     if larger is None or not 0 < value < larger[1]:
@@ -47,13 +47,13 @@ def spelled_in_larger_unit(value: float, unit: str) -> str | None:
 
 
 def _counted(unit: str | None) -> tuple[int, str]:
-    """How many of which unit one is: ``8kB`` is 8 of kB."""
+    """The count and base unit of a unit: ``8kB`` is 8 of kB."""
     base = (unit or "").lstrip(string.digits)
     return int((unit or "").removesuffix(base) or 1), base
 
 
 def _larger(unit: str) -> tuple[str, int] | None:
-    """The next larger unit, and how many of this one it is."""
+    """The next larger unit, and its size in this one."""
     for chain in _CHAINS:
         units = [name for name, _ in chain]
         if unit in units[:-1]:
