@@ -180,8 +180,8 @@ def probe(
     Exit status: 0 if all outcomes agree with the table, 1 if one differs, 2 if none could be told, 130 after Ctrl-C.
     """
     with _extra("tools"), _failure():
-        from .probe.command import run
-        from .probe.run import Options
+        from ..probe.command import run
+        from ..probe.run import Options
 
         try:
             options = Options(connections=connections, seconds=seconds, read_only=read_only, burst=burst)
