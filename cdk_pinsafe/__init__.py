@@ -7,6 +7,7 @@ The packages, and how they depend on each other::
 
     errors      the exceptions, as one tree
     contract    the names that the constructs, the applier and the local cloud share over the wire
+    rds_proxy   facts about RDS Proxy: metrics, limits, defaults
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from .cdk import (
         DatabaseSettings,
         EnhancedLogging,
+        EnhancedLoggingOnAlarm,
+        EnhancedLoggingRenewal,
+        IPinSafeProxy,
+        OnError,
+        OnRoleOverride,
         PinningAlarms,
         PinningDashboard,
         PinningLogs,
@@ -50,6 +56,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "EnhancedLoggingOnAlarm",
+    "EnhancedLoggingRenewal",
+    "IPinSafeProxy",
+    "OnError",
+    "OnRoleOverride",
     "PinSafeChecks",
     "PinSafePostgres",
     "PinSafeProxy",

@@ -10,8 +10,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 RESOURCE_TYPE: Final = "Custom::PinSafeDatabaseSettings"
 """The CloudFormation type of a ``DatabaseSettings``."""
 
-OnError: TypeAlias = Literal["rollback", "continue"]
-OnRoleOverride: TypeAlias = Literal["warn", "fail"]
+OnErrorMode: TypeAlias = Literal["rollback", "continue"]
+OnRoleOverrideMode: TypeAlias = Literal["warn", "fail"]
 RecycleMode: TypeAlias = Literal["never", "idle"]
 
 
@@ -57,8 +57,8 @@ class Choice(NamedTuple):
         return {} if value == self.default else {self.name: value}
 
 
-ON_ERROR: Final = Choice("OnError", *get_args(OnError))
-ON_ROLE_OVERRIDE: Final = Choice("OnRoleOverride", *get_args(OnRoleOverride))
+ON_ERROR: Final = Choice("OnError", *get_args(OnErrorMode))
+ON_ROLE_OVERRIDE: Final = Choice("OnRoleOverride", *get_args(OnRoleOverrideMode))
 RECYCLE: Final = Choice("Recycle", *get_args(RecycleMode))
 
 

@@ -60,10 +60,10 @@ class PinSafeStack(Stack):
             enhanced_logging=EnhancedLogging.ON_ALARM,
         )
         proxy.target_group.node.add_dependency(settings)
-        alarms = PinningAlarms(self, "Alarms", proxy_name=proxy.proxy_name, pinned_threshold=2)
+        alarms = PinningAlarms(self, "Alarms", proxy=proxy, pinned_threshold=2)
         proxy.log_on_alarm(alarms.pinned)
-        PinningDashboard(self, "Dashboard", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
-        PinningLogs(self, "Logs", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
+        PinningDashboard(self, "Dashboard", proxy=proxy)
+        PinningLogs(self, "Logs", proxy=proxy, log_group=proxy.log_group)
         Validations.of(proxy).acknowledge(
             Acknowledgment(
                 id="annotation::cdk-pinsafe:SqlInProxyLogs",

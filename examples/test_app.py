@@ -9,7 +9,7 @@ from cdk_pinsafe.testing import masked_template
 
 
 def test_pins_raise_an_alarm() -> None:
-    """The alarm on pinned connections tells the team's topic."""
+    """The alarm on pinned connections notifies the team's topic."""
     template = Template.from_stack(ChatStack(App(), "Chat"))
     [topic] = template.find_resources("AWS::SNS::Topic")
     template.has_resource_properties(
@@ -19,7 +19,7 @@ def test_pins_raise_an_alarm() -> None:
 
 
 def test_alarms_may_publish_to_the_topic() -> None:
-    """The topic's policy lets CloudWatch publish for alarms of this account."""
+    """The topic's policy allows CloudWatch to publish for this account."""
     template = Template.from_stack(ChatStack(App(), "Chat"))
     allowed = {
         "Effect": "Allow",

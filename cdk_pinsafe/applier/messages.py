@@ -203,7 +203,7 @@ def overridden_by_role(target: Target, overrides: Iterable[tuple[str, str]]) -> 
     return (
         f'setting "{truncate(name, 100)}" in {target}: role "{truncate(role, 63)}" has a value of its own, which '
         f"overrides the database's{others}; nothing was changed; remove it with ALTER ROLE ... RESET or ALTER ROLE ... "
-        "IN DATABASE ... RESET, or set it in role_settings, or pass on_role_override='warn'"
+        "IN DATABASE ... RESET, or set it in role_settings, or pass on_role_override=OnRoleOverride.WARN"
     )
 
 

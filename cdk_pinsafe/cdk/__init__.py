@@ -1,21 +1,29 @@
-"""The constructs. No other room imports ``aws_cdk``, but for a function of ``testing``.
+"""The constructs. No other package imports ``aws_cdk``, except a function of ``testing``.
 
-``PinSafeChecks`` is not loaded here but by its own package, for the apps that are held to it.
+``PinSafeChecks`` is in a package of its own, which only apps that use it load.
 """
 
 from .alarms import PinningAlarms
 from .dashboard import PinningDashboard
 from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
-from .enhanced_logging import EnhancedLogging
+from .enhanced_logging import EnhancedLogging, EnhancedLoggingOnAlarm, EnhancedLoggingRenewal
+from .on_error import OnError
+from .on_role_override import OnRoleOverride
 from .pinning_logs import PinningLogs
 from .postgres import PinSafePostgres
 from .proxy import PinSafeProxy
+from .proxy_interface import IPinSafeProxy
 from .recycle import Recycle
 
 __all__ = [
     "DatabaseSettings",
     "EnhancedLogging",
+    "EnhancedLoggingOnAlarm",
+    "EnhancedLoggingRenewal",
+    "IPinSafeProxy",
+    "OnError",
+    "OnRoleOverride",
     "PinSafePostgres",
     "PinSafeProxy",
     "PinningAlarms",

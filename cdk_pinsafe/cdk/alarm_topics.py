@@ -1,8 +1,8 @@
-"""Lets alarms publish to the topics that they notify, at the end of synth.
+"""Allows CloudWatch to publish to the topics that alarms notify, at the end of synth.
 
-A topic's own policy replaces the one by which SNS lets the account's alarms publish, and CDK's ``enforce_ssl`` makes
-one that allows nothing; a key has to let CloudWatch use it. CDK adds neither to what an alarm notifies. See
-:mod:`.policies` for the source.
+A topic's own policy replaces SNS's default policy, which allows the account's alarms to publish, and CDK's
+``enforce_ssl`` creates one that allows nothing; a key has to allow CloudWatch to use it. CDK adds neither when an alarm
+notifies a topic. See :mod:`.policies` for the source.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ _ACTIONS: Final = ("_alarm_action_arns", "_ok_action_arns", "_insufficient_data_
 
 
 def let_alarms_publish(*alarms: cloudwatch.AlarmBase) -> None:
-    """See to it that the topics of this app which these alarms notify let CloudWatch publish.
+    """Allow CloudWatch to publish to the topics of this app that these alarms notify.
 
-    It is decided when all constructs are there, whatever was added to an alarm or a topic after this call. If a topic
-    has a policy that does not let the alarms publish, the policy gets a statement for the alarms' account; if the
-    policy of its key does not let CloudWatch use the key, that gets one as well. A topic without a policy keeps SNS's
-    own. Imported topics and keys are left to their owners. Where neither is possible, the alarm gets the warning
-    ``cdk-pinsafe:SilentAlarm``.
+    It happens when the construct tree is complete, so actions and policies may be added after this call. If a topic has
+    a policy that does not allow the alarms to publish, the policy gets a statement for the alarms' account; if its
+    key's policy does not allow CloudWatch to use the key, that gets one too. A topic without a policy keeps SNS's
+    default. Imported topics and keys are their owners' business. If a policy cannot be changed, the alarm gets the
+    warning ``cdk-pinsafe:SilentAlarm``.
     """
-    # At one leaf, so that CDK asks once.
+    # An aspect of one leaf is called once.
     leaf = alarms[0].node.default_child or alarms[0]
     Aspects.of(leaf).add(_LetPublish(alarms))
 

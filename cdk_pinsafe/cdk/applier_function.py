@@ -20,7 +20,7 @@ from .log_group import log_group
 
 HANDLER: Final = "cdk_pinsafe.applier.handler.on_event"
 TIMEOUT: Final = Duration.minutes(10)
-"""Of the applier, which gives up in time to answer. The framework's own function has 15 minutes."""
+"""Timeout of the applier, which stops early enough to respond. The framework's own function has 15 minutes."""
 
 _RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 _NETWORK_INTERFACES: Final = "service-role/AWSLambdaENIManagementAccess"
@@ -29,8 +29,8 @@ _NETWORK_INTERFACES: Final = "service-role/AWSLambdaENIManagementAccess"
 class ApplierFunction(Construct):
     """The applier, in the database's network, and CDK's provider framework in front of it.
 
-    The framework's function stands outside the VPC and answers CloudFormation whatever becomes of the applier, so that
-    isolated subnets serve: the applier itself needs the database and Secrets Manager only.
+    The framework's function is outside the VPC and responds to CloudFormation even if the applier crashes. Therefore
+    isolated subnets suffice: the applier itself needs only the database and Secrets Manager.
     """
 
     @classmethod
@@ -43,10 +43,10 @@ class ApplierFunction(Construct):
         ca_bundle: Path,
         encryption_key: kms.IKey | None,
     ) -> "ApplierFunction":
-        """The stack's applier for this placement; made when first asked for.
+        """The stack's applier for this placement; created by the first call.
 
         Raises:
-            ConfigurationError: it was made with other certificate authorities than ``ca_bundle``'s, or another key.
+            ConfigurationError: it has other certificate authorities than ``ca_bundle``, or another key.
         """
         stack = Stack.of(scope)
         name = f"PinSafeApplier{_digest(*network.placement(vpc, vpc_subnets))}"
@@ -128,15 +128,15 @@ class ApplierFunction(Construct):
         return self._provider.service_token
 
     def reach(self, database: PostgresDatabase) -> Sequence[Construct]:
-        """Opens the way from the applier to a database; answers with the rules.
+        """Allow the applier to connect to a database; returns the security group rules.
 
-        The rules are of this stack even where the database is another's, which must not depend on this one.
+        The rules are in this stack even if the database is in another, which must not depend on this one.
         """
         rules = [self._rules(group, database.endpoint.port) for group in database.security_groups]
         return [rule for pair in rules for rule in pair]
 
     def _acknowledge(self, function: lambda_.Function) -> None:
-        """Settles cdk-nag's findings on what is of this construct alone, and of no app's choosing."""
+        """Acknowledge cdk-nag's findings that an app cannot influence."""
         function_id = Stack.of(self).get_logical_id(cast("CfnResource", function.node.default_child))
         nag.acknowledge(
             self,
@@ -146,11 +146,11 @@ class ApplierFunction(Construct):
                     "CloudFormation and one schedule call it, one call for each resource; reserved concurrency would "
                     "be taken from the account's other functions"
                 ),
-                "LambdaDLQ": "every failure is answered to CloudFormation, or seen by an alarm on the drift check",
+                "LambdaDLQ": "CloudFormation gets every failure as a response, and drift checks have an alarm",
             },
             solutions={
                 f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_NETWORK_INTERFACES}]": (
-                    "AWS's own policy for a function's network interfaces, which cannot be named beforehand"
+                    "AWS's own policy for a function's network interfaces, whose names are not known before"
                 ),
                 f"IAM5[Resource::<{function_id}.Arn>:*]": "CDK's provider framework calls any version of one function",
                 "L1": "the applier is tested on this runtime",
@@ -160,7 +160,7 @@ class ApplierFunction(Construct):
             self._provider,
             {
                 "LambdaInsideVPC": (
-                    "CDK's provider framework answers CloudFormation even where the VPC has no way out; it calls the "
+                    "CDK's provider framework answers CloudFormation even if the VPC has no route out; it calls the "
                     "applier and reaches no database"
                 )
             },
@@ -168,7 +168,7 @@ class ApplierFunction(Construct):
 
     def _rules(self, database_group: ec2.ISecurityGroup, port: float) -> Sequence[Construct]:
         own_id, database_id = self._security_group.security_group_id, database_group.security_group_id
-        # Two imports of one group are one group; an id that is not known yet is told by the construct that made it.
+        # A group that was imported twice is one group; if its id is not known yet, the construct identifies it.
         identity = database_group.node.addr if Token.is_unresolved(database_id) else database_id
         name = _digest(identity, str(port) if not Token.is_unresolved(port) else "port")
         existing = [self.node.try_find_child(f"{kind}{name}") for kind in ("ToDatabase", "FromApplier")]
@@ -201,7 +201,7 @@ class ApplierFunction(Construct):
 
 
 def _role(scope: Construct, id: str, log: logs.LogGroup, *managed_policies: str) -> iam.Role:
-    """A function's role that may write to its own log group, unlike the ones that CDK makes, which may to all."""
+    """A role that may write to one log group; the roles that CDK creates may write to all."""
     return iam.Role(
         scope,
         id,

@@ -1,7 +1,7 @@
-"""The applier's deployment package: which files it has and where each comes from.
+"""The applier's deployment package.
 
-Everything is copied from what is installed, without a network or Docker, so that the package and its hash depend on
-nothing but the versions. All of it is pure Python: one package serves both of Lambda's architectures.
+All files are copied from installed packages, without a network or Docker, so the package and its hash depend only on
+the versions. It is pure Python, so one package works on both of Lambda's architectures.
 """
 
 import atexit
@@ -27,13 +27,13 @@ _PACKAGE: Final = Path(__file__).parent.parent
 _OWN: Final = ("__init__.py", "contract.py", "errors.py", "settings/*.py", "applier/*.py", "applier/*.pem")
 _DRIVER: Final = "pg8000"
 _CA_BUNDLE: Final = PurePosixPath("cdk_pinsafe/applier/rds-global-bundle.pem")
-# Time zones, which dateutil brings in one form or the other, and nobody asks for here.
+# Time zones, which dateutil includes in one form or the other and the applier does not use.
 _UNUSED_DISTRIBUTIONS: Final = frozenset({"tzdata"})
 _UNUSED_FILES: Final = frozenset({"dateutil-zoneinfo.tar.gz"})
 _UNIX: Final = 3
 _READABLE_BY_ALL: Final = 0o100644 << 16
-# What pip wrote about the installation differs from one machine to the next.
-_INSTALLERS_NOTES: Final = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
+# Files that installers write, which differ between machines.
+_INSTALLER_FILES: Final = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
 
 
 def ca_bundle(path: str | None, prop: str) -> Path:
@@ -57,7 +57,7 @@ def ca_bundle(path: str | None, prop: str) -> Path:
 
 
 def lacks_authority_of(region: str, bundle: Path) -> bool:
-    """Whether this package's own bundle is without a region; of another bundle nothing is known."""
+    """Whether this package's own bundle lacks a region; False for any other bundle."""
     if bundle != _PACKAGE.parent / _CA_BUNDLE:
         return False
     header = bundle.read_text(encoding="ascii").partition("-----BEGIN")[0]
@@ -67,7 +67,7 @@ def lacks_authority_of(region: str, bundle: Path) -> bool:
 def code(bundle: Path) -> lambda_.Code:
     """The package, with ``bundle`` as the certificate authorities to trust."""
     directory = Path(tempfile.mkdtemp(prefix="cdk-pinsafe-"))
-    # CDK copies it when the function is made, unless it was told to leave assets where they are.
+    # CDK copies it when it creates the function, unless asset staging is disabled.
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     package = directory / "applier.zip"
     package.write_bytes(archive(bundle))
@@ -75,10 +75,10 @@ def code(bundle: Path) -> lambda_.Code:
 
 
 def archive(bundle: Path) -> bytes:
-    """The package as a ZIP file, the same to the byte wherever the same versions are installed.
+    """The package as a ZIP file, byte for byte the same for the same versions.
 
-    One file rather than a directory, which CDK would copy file by file at every synth. Nothing is compressed, as
-    compressors differ, nor dated.
+    CDK would copy a directory file by file at every synth. Files are neither compressed, since compressors differ, nor
+    dated.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
@@ -93,12 +93,12 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
     for pattern in _OWN:
         for path in sorted(_PACKAGE.glob(pattern)):
             yield PurePosixPath("cdk_pinsafe", path.relative_to(_PACKAGE).as_posix()), path
-    for distribution in _driver_and_what_it_needs():
+    for distribution in _driver_and_dependencies():
         yield from _distribution_files(distribution)
 
 
-def _driver_and_what_it_needs() -> Iterator[importlib.metadata.Distribution]:
-    """What is installed decides: one release of dateutil needs another package than the next."""
+def _driver_and_dependencies() -> Iterator[importlib.metadata.Distribution]:
+    """As their installed metadata say: the dependencies of dateutil differ between its releases."""
     seen: set[str] = set()
     names = [_DRIVER]
     while names:
@@ -113,7 +113,7 @@ def _driver_and_what_it_needs() -> Iterator[importlib.metadata.Distribution]:
                 f"the applier needs the package {name!r}, which is not installed: reinstall cdk-pinsafe"
             ) from None
         yield distribution
-        # What a marker makes conditional, an extra say, none of these packages needs on Lambda.
+        # Conditional requirements, such as those of extras, are not needed on Lambda.
         required = (text for text in distribution.requires or () if ";" not in text)
         names += [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in required]
 
@@ -126,5 +126,5 @@ def _distribution_files(distribution: importlib.metadata.Distribution) -> Iterat
         )
     for path in sorted(distribution.files or ()):
         in_package = ".." not in path.parts and path.suffix not in {".pyc", ".pyi"}
-        if in_package and path.name not in _INSTALLERS_NOTES | _UNUSED_FILES:
+        if in_package and path.name not in _INSTALLER_FILES | _UNUSED_FILES:
             yield PurePosixPath(path.as_posix()), Path(str(path.locate()))

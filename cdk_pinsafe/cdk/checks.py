@@ -1,4 +1,4 @@
-"""Refusals and warnings of the constructs: every message names the construct, the prop and what was received."""
+"""Errors and warnings of the constructs. Each message has the construct's path, the prop and the value received."""
 
 import re
 from typing import Final, NoReturn
@@ -6,19 +6,20 @@ from typing import Final, NoReturn
 from aws_cdk import Duration, Token, Validations
 from constructs import IConstruct
 
+from .. import rds_proxy
 from ..errors import ConfigurationError
 
 DUMMY_VPC_ID: Final = "vpc-12345"
-"""What CDK takes for the id of every VPC that it has still to look up."""
+"""The id that CDK gives to every VPC that it has not looked up yet."""
 
 
 def refuse(construct: IConstruct, message: str) -> NoReturn:
-    """Raises ConfigurationError with the construct's path before the message."""
+    """Raise ConfigurationError with the construct's path before the message."""
     raise ConfigurationError(f"{construct.node.path}: {message}")
 
 
 def warn(construct: IConstruct, name: str, message: str) -> None:
-    """Adds the warning ``cdk-pinsafe:<name>``.
+    """Add the warning ``cdk-pinsafe:<name>``.
 
     An app acknowledges it with ``Validations.of(construct).acknowledge(Acknowledgment(
     id="annotation::cdk-pinsafe:<name>", reason="..."))``.
@@ -36,8 +37,8 @@ def check_range(
     unit: str = "",
     whole: bool = False,
 ) -> None:
-    """Refuses a number outside ``minimum`` to ``maximum`` or, with ``whole``, a fraction; None and tokens pass."""
-    # A token is a number far below any range: it is asked for last, since every question to CDK costs time at synth.
+    """Refuse a number outside ``minimum`` to ``maximum`` or, with ``whole``, a fraction; None and tokens pass."""
+    # A token is a number far below any range. It is checked last, since each call to CDK takes time at synth.
     if value is None:
         return
     fits = minimum <= value <= maximum and (not whole or value == int(value))
@@ -49,16 +50,16 @@ def check_range(
 
 
 def is_token(construct: IConstruct, prop: str, value: Duration, unit: str) -> bool:
-    """Whether a duration is a token's; refuses one of another unit than AWS takes, which CDK cannot convert."""
+    """Whether a duration is a token; refuses a token in another unit than AWS's, which CDK cannot convert."""
     if not value.is_unresolved():
         return False
     if value.unit_label() != unit:
-        refuse(construct, f"'{prop}' should be in {unit} where it is a token, got one in {value.unit_label()}")
+        refuse(construct, f"'{prop}' should be in {unit} if it is a token, got one in {value.unit_label()}")
     return True
 
 
 def check_seconds(construct: IConstruct, prop: str, value: Duration | None, minimum: int, maximum: int) -> None:
-    """Refuses a duration outside ``minimum`` to ``maximum`` seconds, or of a fraction of a second."""
+    """Refuse a duration outside ``minimum`` to ``maximum`` seconds, or with a fraction of a second."""
     if value is None or is_token(construct, prop, value, "seconds"):
         return
     seconds = value.to_seconds(integral=False)
@@ -66,14 +67,11 @@ def check_seconds(construct: IConstruct, prop: str, value: Duration | None, mini
 
 
 def check_proxy_name(construct: IConstruct, prop: str, name: str) -> None:
-    """Refuses what RDS does not take for a proxy's name; tokens pass.
-
-    Source: Amazon RDS API reference, CreateDBProxy, DBProxyName (documented; not tried on AWS).
-    """
-    fits = len(name) <= 63 and re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", name)
+    """Raise ConfigurationError for a name that RDS does not take for a proxy; tokens pass."""
+    fits = len(name) <= rds_proxy.MAX_NAME_LENGTH and re.fullmatch(rds_proxy.NAME_PATTERN, name)
     if not fits and not Token.is_unresolved(name):
         refuse(
             construct,
-            f"'{prop}' should be 1 to 63 letters, digits and hyphens that begin with a letter, hold no two hyphens "
-            f"in a row and do not end with a hyphen, got {name!r}",
+            f"'{prop}' should be 1 to {rds_proxy.MAX_NAME_LENGTH} letters, digits and hyphens that begin with a "
+            f"letter, have no two hyphens in a row and do not end with a hyphen, got {name!r}",
         )

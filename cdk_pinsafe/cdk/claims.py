@@ -1,4 +1,4 @@
-"""Two DatabaseSettings of one app must not set the same parameter of the same database: said at the end of synth."""
+"""Validation that no two DatabaseSettings of an app set the same parameter of the same database."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ from aws_cdk import Stack
 from constructs import Construct, IConstruct, IValidation
 
 Claim = tuple[str, str, str]
-"""A database's name, a role or empty, and a parameter's name in lower case."""
+"""Database, role (empty for the database itself), and parameter in lower case."""
 
 
 class Claims:
-    """What the DatabaseSettings of one construct tree set, each parameter of each database with its constructs.
+    """The parameters that the DatabaseSettings of a construct tree set.
 
-    A server is known by its host and port as they were given, literally or as CDK's tokens, and by what these tokens
-    resolve to within one stack. Two names of one server are not found to be one: the applier finds them out.
+    A server is identified by its host and port, as literals or CDK's tokens, and by what the tokens resolve to within a
+    stack. Two names of one server are not recognized here; the applier does so.
     """
 
     _of_root: Final[WeakKeyDictionary[IConstruct, "Claims"]] = WeakKeyDictionary()
@@ -28,13 +28,13 @@ class Claims:
 
     @classmethod
     def add(cls, construct: Construct, host: str, port: str, claims: Sequence[Claim]) -> None:
-        """Note what a construct sets; it is held against all others of its tree when the tree is validated.
+        """Record what a construct sets, to be compared when the tree is validated.
 
         Args:
             construct: the DatabaseSettings.
-            host: of the server, maybe a token.
-            port: likewise.
-            claims: what it sets.
+            host: the server's host, as a literal or a token.
+            port: the server's port, as a literal or a token.
+            claims: what the construct sets.
         """
         tree = cls._of_root.setdefault(construct.node.root, cls())
         stack = Stack.of(construct)
@@ -46,7 +46,7 @@ class Claims:
         construct.node.add_validation(_OneSetter(construct, tree, keys))
 
     def earlier(self, construct: Construct, key: tuple[str, Claim]) -> Construct | None:
-        """The first construct of the tree that sets the parameter, if the construct is not the first itself."""
+        """The first construct of the tree that sets the parameter, unless it is the given one."""
         others = (one for one in self._by_parameter[key] if one is construct or _is_in_tree(one))
         first = next(others)
         return None if first is construct else first
@@ -54,7 +54,7 @@ class Claims:
 
 @jsii.implements(IValidation)
 class _OneSetter:
-    """What one construct sets, and an earlier one as well."""
+    """Fails the synth of a construct that sets what an earlier one sets."""
 
     def __init__(self, construct: Construct, claims: Claims, keys: Sequence[tuple[str, Claim]]) -> None:
         self._construct = construct
@@ -75,7 +75,7 @@ class _OneSetter:
 def _message(other: str, claims: Iterable[Claim]) -> str:
     (database, role, name), *more = claims
     of_role = f" of role {role!r}" if role else ""
-    others = f" (likewise {len(more)} more)" if more else ""
+    others = f" (and {len(more)} more)" if more else ""
     prop = f"role_settings[{role}]" if role else "settings"
     return (
         f"'{prop}' should not set what another DatabaseSettings sets, got {name!r}{of_role} in database "
@@ -84,6 +84,6 @@ def _message(other: str, claims: Iterable[Claim]) -> str:
 
 
 def _is_in_tree(construct: Construct) -> bool:
-    """Whether neither the construct nor what it is in was removed from its scope."""
+    """Whether neither the construct nor any of its scopes was removed from the tree."""
     path = construct.node.scopes
     return all(scope.node.try_find_child(child.node.id) is not None for scope, child in pairwise(path))

@@ -1,4 +1,4 @@
-"""A CloudWatch dashboard of one proxy: how much it pins, whether that hurts, and which statements do it."""
+"""A CloudWatch dashboard of one proxy: how much it pins, whether clients wait, and which statements pin."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,15 +6,15 @@ from typing import Any, Final
 import jsii
 from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from .. import rds_proxy
 from . import log_text, metrics
-from .checks import check_proxy_name
+from .any_proxy import Proxy, name_of
 from .props import checked
 
 _WIDTH: Final = 24
-"""Of CloudWatch's grid."""
+"""Columns of CloudWatch's grid."""
 _GRAPH_HEIGHT: Final = 6
 _TABLE_HEIGHT: Final = 8
 _PERCENT: Final = {"left": {"min": 0, "max": 100, "showUnits": False}}
@@ -25,40 +25,38 @@ Widget = dict[str, Any]
 
 
 class PinningDashboard(Construct):
-    """A dashboard of one proxy, for any proxy whose name is known.
+    """A dashboard of any proxy.
 
-    It shows database connections (held, borrowed, pinned), what share of them is pinned, how long clients wait for one,
-    the clients and their failed logins, and how full the pool is. With a log group it also shows pins by condition over
-    time, and which SQL pinned most often; those two scan the log by Logs Insights whenever somebody looks at them, at
-    its price per gigabyte. A dashboard costs 3 USD a month beyond an account's first three.
+    It shows database connections (held, borrowed, pinned), the share that is pinned, how long clients wait for a
+    connection, the clients and their failed logins, and the utilization of the pool; and, from the proxy's log, pins by
+    condition over time and the SQL that pinned most often. A dashboard costs 3 USD a month beyond an account's first
+    three, and Logs Insights has a price per gigabyte that it scans each time the dashboard is shown.
 
-    CloudFormation names it: the names of an account's dashboards are shared by its regions, so that a fixed one would
-    let a stack be deployed once only. How AWS draws it was not tried.
+    CloudFormation chooses its name: an account's dashboards share their names across regions, so a fixed name would
+    allow one deployment only. How AWS draws it was not tried.
 
     Attributes:
-        dashboard: CDK's own construct, to which widgets of your own can be added.
+        dashboard: CDK's own construct, to which you can add widgets.
 
     Args:
         scope: parent.
         id: construct id.
-        proxy_name: the proxy's name (``DBProxyName``), which is the metrics' dimension ``ProxyName``.
-        log_group: the proxy's log group, ``/aws/rds/proxy/<name>``. Default: nothing is shown of the log.
+        proxy: the proxy, of this library or of CDK, made here or imported; or its name (``DBProxyName``).
 
     Raises:
-        ConfigurationError: the name cannot be a proxy's.
+        ConfigurationError: RDS does not take the name.
     """
 
     @checked
-    def __init__(self, scope: Construct, id: str, *, proxy_name: str, log_group: logs.ILogGroup | None = None) -> None:
+    def __init__(self, scope: Construct, id: str, *, proxy: Proxy | str) -> None:
         super().__init__(scope, id)
-        check_proxy_name(self, "proxy_name", proxy_name)
-        widgets = _widgets(proxy_name, log_group.log_group_name if log_group else None)
+        widgets = _widgets(name_of(self, "proxy", proxy))
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", widgets=[[_Block(widgets)]])
 
 
 @jsii.implements(cloudwatch.IWidget)
 class _Block:
-    """All widgets as one, so that a synth asks CDK once and not for each metric of each."""
+    """All widgets in one, which saves a call to CDK for each metric of each widget."""
 
     def __init__(self, widgets: Sequence[Widget]) -> None:
         self._widgets = widgets
@@ -87,11 +85,12 @@ class _Block:
         return [{**widget, "x": widget["x"] + self._x, "y": widget["y"] + self._y} for widget in self._widgets]
 
 
-def _widgets(proxy_name: str, log_group_name: str | None) -> Sequence[Widget]:
-    """Source of the form: "Dashboard Body Structure and Syntax", CloudWatch API reference (documented)."""
+def _widgets(db_proxy_name: str) -> Sequence[Widget]:
+    """Source of the format: "Dashboard Body Structure and Syntax", CloudWatch API reference (documented)."""
 
-    def metric(name: str, label: str, stat: str = "Sum", **options: Any) -> list[Any]:
-        return [metrics.NAMESPACE, name, metrics.DIMENSION, proxy_name, {"stat": stat, "label": label, **options}]
+    def metric(name: str, label: str, **options: Any) -> list[Any]:
+        shown = {"stat": rds_proxy.METRICS[name].statistic, "label": label, **options}
+        return [rds_proxy.NAMESPACE, name, rds_proxy.PROXY_NAME, db_proxy_name, shown]
 
     def expression(text: str, label: str, **options: Any) -> list[Any]:
         return [{"expression": text, "label": label, **options}]
@@ -103,25 +102,26 @@ def _widgets(proxy_name: str, log_group_name: str | None) -> Sequence[Widget]:
             metric(whole, whole, id="whole", visible=False),
         ]
 
+    log_group_name = rds_proxy.log_group_name(db_proxy_name)
     rows = [
-        [_text(f"## RDS Proxy {proxy_name}\n{_LEGEND}")],
+        [_text(f"## RDS Proxy {db_proxy_name}\n{_LEGEND}")],
         [
             _graph(
                 "Database connections",
                 [
-                    metric(metrics.CONNECTIONS, "held"),
-                    metric(metrics.BORROWED, "borrowed"),
+                    metric(rds_proxy.CONNECTIONS, "held"),
+                    metric(rds_proxy.BORROWED, "borrowed"),
                     expression("FILL(pinned, 0)", "pinned", color="#d62728"),
-                    metric(metrics.PINNED, metrics.PINNED, id="pinned", visible=False),
+                    metric(rds_proxy.PINNED, rds_proxy.PINNED, id="pinned", visible=False),
                 ],
                 _COUNT,
             ),
             _graph(
                 "Pinned, in percent of the connections held",
-                percentage(metrics.PINNED, metrics.CONNECTIONS, "pinned %"),
+                percentage(rds_proxy.PINNED, rds_proxy.CONNECTIONS, "pinned %"),
                 _PERCENT,
                 _line(10, "worth a look"),
-                _line(50, "no pooling left"),
+                _line(50, "end of pooling"),
             ),
         ],
         [
@@ -129,32 +129,29 @@ def _widgets(proxy_name: str, log_group_name: str | None) -> Sequence[Widget]:
                 "Waiting for a database connection",
                 [
                     expression("latency / 1000", "mean, milliseconds"),
-                    metric(metrics.BORROW_LATENCY, metrics.BORROW_LATENCY, "Average", id="latency", visible=False),
+                    metric(rds_proxy.BORROW_LATENCY, rds_proxy.BORROW_LATENCY, id="latency", visible=False),
                 ],
                 _COUNT,
             ),
             _graph(
                 "Pool, in percent of the connections allowed",
-                percentage(metrics.CONNECTIONS, metrics.MAX_CONNECTIONS, "pool %"),
+                percentage(rds_proxy.CONNECTIONS, rds_proxy.MAX_CONNECTIONS, "pool %"),
                 _PERCENT,
             ),
         ],
         [
-            _graph("Client connections", [metric(metrics.CLIENT_CONNECTIONS, "clients")], _COUNT),
-            _graph("Failed client logins, each minute", [metric(metrics.FAILED_LOGINS, "failed")], _COUNT),
+            _graph("Client connections", [metric(rds_proxy.CLIENT_CONNECTIONS, "clients")], _COUNT),
+            _graph("Failed client logins, each minute", [metric(rds_proxy.FAILED_LOGINS, "failed")], _COUNT),
         ],
+        [_log("Pins by condition", _GRAPH_HEIGHT, log_group_name, log_text.BY_CONDITION_OVER_TIME, _STACKED)],
+        [_log("SQL that pinned", _TABLE_HEIGHT, log_group_name, log_text.BY_DIGEST, {"view": "table"})],
     ]
-    if log_group_name is not None:
-        rows += [
-            [_log("Pins by condition", _GRAPH_HEIGHT, log_group_name, log_text.BY_CONDITION_OVER_TIME, _STACKED)],
-            [_log("SQL that pinned", _TABLE_HEIGHT, log_group_name, log_text.BY_DIGEST, {"view": "table"})],
-        ]
     return list(_placed(rows))
 
 
 _LEGEND: Final = (
     "A pinned database connection serves one client until that client disconnects. Under 10 % pinned is commonly read "
-    "as fine, over 50 % as no pooling left; it hurts once clients wait for a connection."
+    "as fine, over 50 % as an end of pooling; clients notice when they wait for a connection."
 )
 
 
@@ -167,7 +164,7 @@ def _graph(title: str, metrics_: list[list[Any]], y_axis: dict[str, Any], *lines
         "title": title,
         "view": "timeSeries",
         "region": Aws.REGION,
-        "period": metrics.PERIOD_SECONDS,
+        "period": rds_proxy.METRIC_PERIOD,
         "metrics": metrics_,
         "yAxis": y_axis,
         **({"annotations": {"horizontal": list(lines)}} if lines else {}),

@@ -1,4 +1,4 @@
-"""A PostgreSQL instance or Aurora PostgreSQL cluster, made in this app or imported, as the other constructs need it."""
+"""A PostgreSQL instance or Aurora PostgreSQL cluster, created in this app or imported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ _LARGEST_PORT: Final = 65_535
 
 @dataclass(frozen=True)
 class PostgresDatabase:
-    """A database server with the secret that opens it.
+    """A database server and the secret of its master user.
 
-    An ``IDatabaseInstance`` that CDK imports has no secret and needs to be told its engine and security groups; the
-    ``from_…_attributes`` methods here ask for all of them, so that nothing is lost on the way.
+    An ``IDatabaseInstance`` that CDK imports has no secret, and an engine and security groups only if they were given;
+    the ``from_…_attributes`` methods here require all of them.
 
     Args:
         resource: the instance or cluster.
-        secret: Secrets Manager secret of the master user. It needs ``username`` and ``password`` only, so one that
-            RDS manages serves as well. Default: the secret that CDK made with the instance or cluster, if any.
+        secret: Secrets Manager secret of the master user, with ``username`` and ``password``; it can be one that RDS
+            manages. Default: none; :meth:`from_database` takes the secret that CDK created.
 
     Raises:
         ConfigurationError: an argument is of the wrong kind.
@@ -42,10 +42,16 @@ class PostgresDatabase:
         check_fields(self)
 
     @classmethod
-    def of(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
-        """What ``database`` props take, with a secret given beside it winning over the database's own."""
+    @checked
+    def from_database(cls, database: "Database", *, secret: secretsmanager.ISecret | None = None) -> "PostgresDatabase":
+        """A database of this app, or one that CDK imported.
+
+        Args:
+            database: what ``database`` props take.
+            secret: secret of the master user. Default: the database's own.
+        """
         if isinstance(database, cls):
-            # The same one where it can be: it remembers what CDK has answered, and every question costs time at synth.
+            # The same object if possible: it caches what CDK returned, and each call to CDK takes time at synth.
             return cls(database.resource, secret) if secret else database
         resource = cast("rds.IDatabaseInstance | rds.IDatabaseCluster", database)
         return cls(resource, secret or getattr(resource, "secret", None))
@@ -64,14 +70,14 @@ class PostgresDatabase:
         version: rds.PostgresEngineVersion,
         port: int = _POSTGRESQL_PORT,
     ) -> "PostgresDatabase":
-        """An RDS PostgreSQL instance that exists already.
+        """Import an RDS PostgreSQL instance.
 
         Args:
-            scope: where to put the imported construct.
-            id: its id.
+            scope: parent of the imported construct.
+            id: construct id.
             instance_identifier: the DB instance identifier.
             endpoint_address: the DNS name of the instance (not of a proxy).
-            security_groups: the instance's security groups, into which the proxy and the applier are let.
+            security_groups: the instance's security groups, to which the proxy and the applier get access.
             secret: the master user's secret.
             version: the engine's version.
             port: the instance's port, 1 to 65535. Default: 5432.
@@ -106,14 +112,14 @@ class PostgresDatabase:
         version: rds.AuroraPostgresEngineVersion,
         port: int = _POSTGRESQL_PORT,
     ) -> "PostgresDatabase":
-        """An Aurora PostgreSQL cluster that exists already.
+        """Import an Aurora PostgreSQL cluster.
 
         Args:
-            scope: where to put the imported construct.
-            id: its id.
+            scope: parent of the imported construct.
+            id: construct id.
             cluster_identifier: the DB cluster identifier.
             endpoint_address: the DNS name of the cluster's writer endpoint.
-            security_groups: the cluster's security groups, into which the proxy and the applier are let.
+            security_groups: the cluster's security groups, to which the proxy and the applier get access.
             secret: the master user's secret.
             version: the engine's version.
             port: the cluster's port, 1 to 65535. Default: 5432.
@@ -141,14 +147,14 @@ class PostgresDatabase:
 
     @cached_property
     def endpoint(self) -> rds.Endpoint:
-        """The writer's endpoint, which is the instance's or the cluster's, never a proxy's."""
+        """The endpoint of the instance or of the cluster's writer, not of a proxy."""
         if cluster := self.cluster:
             return cluster.cluster_endpoint
         return cast("rds.IDatabaseInstance", self.resource).instance_endpoint
 
     @cached_property
     def major_version(self) -> int | None:
-        """PostgreSQL's major version, such as 17; None where the engine was named without one."""
+        """PostgreSQL's major version, such as 17; None if the engine has no version."""
         engine = self.resource.engine
         version = engine.engine_version if engine else None
         major = version.major_version if version else None
@@ -159,36 +165,38 @@ class PostgresDatabase:
         return self.resource.connections.security_groups
 
     def check(self, construct: IConstruct, prop: str) -> None:
-        """Refuses a database that is not PostgreSQL, has no known endpoint, or that nothing can be let into."""
+        """Refuse a database that is not PostgreSQL, or has no known endpoint or no security group."""
         engine = self.resource.engine
         family = engine.engine_family if engine else None
         if family != "POSTGRESQL":
             refuse(
                 construct,
                 f"'{prop}' should be an RDS PostgreSQL instance or Aurora PostgreSQL cluster, "
-                f"got one of engine family {family or 'unknown: give its engine where it is imported'}",
+                f"got one of engine family {family or 'unknown: pass its engine when you import it'}",
             )
         try:
             self.endpoint  # noqa: B018 (CDK raises for a cluster that was imported without one)
         except RuntimeError:
-            refuse(construct, f"'{prop}' should have an endpoint, got none; give it where it is imported")
+            refuse(construct, f"'{prop}' should have an endpoint, got none; pass it when you import the database")
         if not self.security_groups:
-            refuse(construct, f"'{prop}' should have a security group, got none; give them where it is imported")
+            refuse(
+                construct, f"'{prop}' should have a security group, got none; pass them when you import the database"
+            )
 
     def proxy_target(self, scope: Construct) -> tuple[rds.ProxyTarget, Sequence[ec2.ISecurityGroup]]:
         """The database as a proxy's target without making its stack depend on the proxy's, and its security groups.
 
         ``ProxyTarget`` opens the database's security groups to the proxy by rules in the database's stack; when the
-        proxy's is another one that refers to the database, the two would depend on each other. There the rules are put
-        into the proxy's stack, through an imported twin of the database.
+        proxy is in another stack, the two would depend on each other. Then the rules are put into the proxy's stack,
+        through an import of the database.
         """
-        database = self if Stack.of(self.resource) == Stack.of(scope) else self._twin(scope)
+        database = self if Stack.of(self.resource) == Stack.of(scope) else self._imported(scope)
         if cluster := database.cluster:
             return rds.ProxyTarget.from_cluster(cluster), database.security_groups
         instance = cast("rds.IDatabaseInstance", database.resource)
         return rds.ProxyTarget.from_instance(instance), database.security_groups
 
-    def _twin(self, scope: Construct) -> "PostgresDatabase":
+    def _imported(self, scope: Construct) -> "PostgresDatabase":
         endpoint = self.endpoint
         groups = [
             ec2.SecurityGroup.from_security_group_id(scope, f"TargetSecurityGroup{index}", group.security_group_id)
@@ -220,13 +228,13 @@ class PostgresDatabase:
         )
 
 
-def secret_near(scope: Construct, id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
-    """The secret as ``scope`` may be let read it, without making the stack of secret or key depend on the scope's.
+def without_dependency(scope: Construct, id: str, secret: secretsmanager.ISecret) -> secretsmanager.ISecret:
+    """The secret, imported if granting access to it would make its stack or its key's depend on the scope's.
 
-    A secret under a customer's key is opened by a statement in the key's policy, which would name the reader.
+    A grant on a secret under a customer's key adds a statement to the key's policy that names the reader.
     """
     key = secret.encryption_key
-    # An import's key is an import, too, whose policy CDK leaves alone.
+    # CDK does not change the policy of an imported secret's key.
     if key is None or secret.secret_full_arn is None or Stack.of(secret) == Stack.of(key) == Stack.of(scope):
         return secret
     return secretsmanager.Secret.from_secret_attributes(
@@ -243,9 +251,9 @@ def _has(resource: object, name: str) -> bool:
 
 
 Database: TypeAlias = PostgresDatabase | rds.IDatabaseInstance | rds.IDatabaseCluster
-"""What a ``database`` or ``target`` prop takes."""
+"""Types of ``database`` and ``target`` props."""
 
 
 def port_text(endpoint: rds.Endpoint) -> str:
-    """The port as CloudFormation will have it, token or not."""
+    """The port as text, whether a number or a token."""
     return Token.as_string(endpoint.port) if Token.is_unresolved(endpoint.port) else str(int(endpoint.port))

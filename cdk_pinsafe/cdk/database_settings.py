@@ -1,4 +1,4 @@
-"""The custom resource that keeps settings in a database."""
+"""The custom resource that sets a database's settings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, RESOURCE_TYPE, Attribute, OnError, OnRoleOverride, Property
+from ..contract import ON_ERROR, ON_ROLE_OVERRIDE, RECYCLE, RESOURCE_TYPE, Attribute, Property
 from ..errors import SettingError
 from ..settings import LIST_PARAMETERS, SettingValue, check_name, to_text
 from ..settings.catalogue.extensions import LIBRARIES, meant
@@ -22,6 +22,8 @@ from .claims import Claims
 from .database import Database, PostgresDatabase, port_text
 from .drift_guard import DriftGuard, dimension_value
 from .extension_checks import check_offered
+from .on_error import OnError
+from .on_role_override import OnRoleOverride
 from .props import checked
 from .recycle import Recycle
 from .setting_checks import SettingChecks
@@ -31,90 +33,75 @@ from .time_zone_checks import check_time_zones
 class DatabaseSettings(Construct):
     """Session settings as defaults of one database or several, by ``ALTER DATABASE … SET``, and of single roles in it.
 
-    Every new connection starts with them, so no client has to send a SET, which would pin. A client that sends its own
-    SET all the same still pins, even with the value that the database has. Connections opened before a change keep the
-    old values, unless ``recycle`` ends them; those that RDS Proxy holds are replaced by and by (it closes a connection
-    some time after 24 hours).
+    Every new connection starts with them, so clients need no SET, which would pin. A client that still sends a SET
+    pins, even if the database has the same value. Connections that were opened before a change keep the old values,
+    unless ``recycle`` terminates them; RDS Proxy closes its connections some time after 24 hours.
 
-    What is changed is written down in the schema ``cdk_pinsafe`` of the database, in the transaction that changes it:
-    a setting that is removed here gets back the value that stood there before; one that somebody changed by hand in the
-    meantime is left as it is; two ``DatabaseSettings`` cannot fight for one name. A deployment that fails leaves the
-    database as it was.
+    Each change is recorded in the schema ``cdk_pinsafe`` of the database, in the same transaction. A setting that is
+    removed here gets back its previous value; one that was changed by other means since is left as it is; two
+    ``DatabaseSettings`` cannot set the same name. A deployment that fails leaves the database unchanged.
 
     Attributes:
-        resource: the custom resource; depend on it, or on this construct, for what needs the settings in place.
+        resource: the custom resource. Resources that need the settings depend on it or on this construct.
         drift_guard: the :class:`DriftGuard` with its alarms; None without ``drift_check``.
 
     Args:
         scope: parent.
         id: construct id.
-        database: an RDS PostgreSQL instance or Aurora PostgreSQL cluster, made here, in another stack, or imported
-            (see :class:`PostgresDatabase`, which keeps an imported one's security groups and secret). The applier
+        database: an RDS PostgreSQL instance or Aurora PostgreSQL cluster, of this stack or another, or imported
+            (see :class:`PostgresDatabase`, which has an imported one's security groups and secret). The applier
             connects to it directly, never through a proxy.
         vpc: the VPC in which the applier runs, from which the database can be reached.
-        database_name: the database, which must exist; or a list of databases of the one server, be it hundreds, that
-            are to have the same settings. One run of the applier works on eight of them at a time, each with its own
-            transaction and ledger. The list may grow and shrink: what leaves it gives its settings up, and needs not
-            exist any more. Going over from one name to a list, or back, takes nothing away in between.
-        on_error: of a list, what to do where some of the databases fail. ``rollback`` brings those back that were
-            changed already, and fails the deployment with the names of all that fail. ``continue`` leaves the others as
-            they are to be, and the deployment succeeds unless all fail, since CloudFormation would take all of it back
-            by itself if it failed; :attr:`failed` and the applier's log name what failed, and the next deployment that
-            changes a prop tries again. What left the list and failed is not tried again, and keeps its settings: put it
-            back into the list, and take it out once more. A deployment that replaces the resource, as the one that
-            goes over from one name to a list or to another host does, is always ``rollback``, since CloudFormation then
-            deletes the resource of before, and with it the settings of a database that failed. A deletion always goes
-            through all, and fails if one does. Default: ``rollback``.
+        database_name: the database, which must exist; or a list of databases of the server, up to hundreds, that get
+            the same settings. The applier works on eight at a time, each with its own transaction and ledger. A
+            database that leaves the list loses its settings, and does not have to exist any more. A change from one
+            name to a list, or back, leaves the settings in place throughout.
+        on_error: of a list, what to do if some of the databases fail; see :class:`OnError`. Default:
+            ``OnError.ROLLBACK``.
         settings: parameter name to value: ``str``, ``int``, ``float``, ``bool``, ``Duration``, ``Size``, and a list of
             ``str`` for ``search_path`` and ``temp_tablespaces``. Strings and numbers may be tokens. A number without a
-            unit counts in the parameter's own, and is warned of: 30 for ``statement_timeout`` is 30 ms;
-            ``Duration.seconds(30)`` or ``"30s"`` is what most mean by it. Parameters that only superusers may set, and
-            names of one's own such as ``app.tenant``, are warned of too, since RDS denies them (documented and reported
-            by others, not tried on AWS). No two ``DatabaseSettings`` of an app may set the same parameter of the same
-            database.
-        role_settings: role name, to the letter, to settings of its own, by ``ALTER ROLE … IN DATABASE … SET``, which
-            beat the database's where that role logs in; those of a role that it is a member of it does not get. The
-            roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN
-            option on the role, which it has on those it made (measured); on others it is given by ``GRANT role TO
-            user WITH ADMIN TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam``
-            loses its password login. What is stored is read back, but, unlike the
-            database's, not looked at in a fresh session, as nobody but the role can log in as it. Default: none.
-        on_role_override: what to do if a role has an own value (``ALTER ROLE … SET``, not of ``role_settings``) for a
-            setting that this deployment sets or adopts. For that role it overrides the database's value. ``warn`` logs
-            it and names it in :attr:`overridden_by_role`; ``fail`` fails the deployment with the names of setting and
-            role, and changes nothing. A setting that was managed before only gets a warning, so that a rollback cannot
-            fail. RDS's own roles do not count. What clients send also overrides the database's value, but the applier
-            cannot see their sessions. Default: ``warn``.
-        recycle: which connections that were opened before a change are ended after it. The attributes ``Recycled`` and
-            ``Stale`` of the resource tell how many were, and how many are left that may hold old values. Default:
+            unit has the parameter's own, and gets a warning: 30 for ``statement_timeout`` is 30 ms, while most mean
+            ``Duration.seconds(30)`` or ``"30s"``. Parameters that only superusers may set, and names of your own such
+            as ``app.tenant``, get a warning too, since RDS denies them (documented and reported by others, not tried on
+            AWS). No two ``DatabaseSettings`` of an app may set the same parameter of the same database.
+        role_settings: exact role name to settings of that role, by ``ALTER ROLE … IN DATABASE … SET``. They override
+            the database's when the role logs in; a role does not get those of the roles that it is a member of. The
+            roles must exist. The secret's user needs CREATEROLE and, on PostgreSQL 16 and later, the ADMIN option on
+            the role, which it has for roles that it created (measured); for others, run ``GRANT role TO user WITH ADMIN
+            TRUE, INHERIT FALSE, SET FALSE``, since a user that inherits from a member of ``rds_iam`` loses its password
+            login. The stored values are read back, but not checked in a new session, since only the role itself can log
+            in as it. Default: none.
+        on_role_override: what to do if a role has a value of its own for a setting; see :class:`OnRoleOverride`.
+            Default: ``OnRoleOverride.WARN``.
+        recycle: which connections that were opened before a change are terminated after it. The attributes ``Recycled``
+            and ``Stale`` of the resource are the number of those, and of those left that may have old values. Default:
             ``Recycle.NEVER``.
-        drift_check: how often the applier looks whether the settings still are what was asked for, 5 minutes to 24
-            hours; see :class:`DriftGuard`. It changes nothing. What was asked for is what the ledger says. Default: it
-            does not look.
-        drift_repair: whether such a look sets again what drifted. Default: False.
-        secret: the secret of the database's owner: ``username`` and ``password`` are read from it, nothing else.
-            Default: the database's own.
-        extensions: extensions to create in the database where they are missing, before the settings, by the names that
+        drift_check: how often the applier compares the settings with the ledger, 5 minutes to 24 hours; see
+            :class:`DriftGuard`. Default: never.
+        drift_repair: whether a check restores settings that drifted. Default: False.
+        secret: the secret of the database's owner, with ``username`` and ``password``. Default: the database's own.
+        extensions: extensions to create in the database if they are missing, before the settings, by the names that
             CREATE EXTENSION takes: ``vector``, not ``pgvector``. They are never dropped. Default: none.
-        vpc_subnets: where the applier runs; they need a way to the database and to Secrets Manager, and public ones
-            are refused. It is settled by the first deployment, as CloudFormation does not move a custom resource to
-            another function: to change it, remove the settings in one deployment and add them in the next. Default:
-            CDK's, private subnets.
-        removal_policy: ``DESTROY`` gives the database back what it had when this is removed from the stack;
-            ``RETAIN`` leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. With the last of a
-            stack in the same subnets goes the applier: CloudFormation waits up to 40 minutes for the network interfaces
-            of a Lambda function in a VPC (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
-        encryption_key: KMS key of the log groups of the Lambda functions; the same for all ``DatabaseSettings`` of
-            a stack in the same subnets, which share the functions. CloudWatch Logs is allowed to use it; the policy of
-            an imported key has to allow that already. Default: CloudWatch's own key.
+        vpc_subnets: the applier's subnets, from which the database and Secrets Manager can be reached; public ones are
+            refused. The first deployment fixes them, since CloudFormation does not move a custom resource to another
+            function: to change them, remove the settings in one deployment and add them in the next. Default: CDK's,
+            private subnets.
+        removal_policy: on removal from the stack, ``DESTROY`` restores the database's previous values; ``RETAIN``
+            leaves the settings in place. Default: ``RemovalPolicy.DESTROY``. The applier
+            is deleted with the last ``DatabaseSettings`` of a stack in the same subnets: CloudFormation waits up to 40
+            minutes for the network interfaces of a Lambda function in a VPC
+            (aws-cloudformation/cloudformation-coverage-roadmap issue 392).
+        encryption_key: KMS key of the log groups of the Lambda functions; the same for all ``DatabaseSettings`` of a
+            stack in the same subnets, which share the functions. CloudWatch Logs gets permission to use it; the policy
+            of an imported key must have it already. Default: CloudWatch's own key.
         ca_bundle: path of a PEM file with the certificate authorities that the applier trusts instead of RDS's. The
             environment variable ``CDK_PINSAFE_CA_BUNDLE``, read at synth, does the same for a whole app. Default:
-            RDS's authorities of 27 commercial regions; a stack of another region is warned.
+            RDS's authorities of 27 commercial regions; a stack in another region gets a warning.
 
     Raises:
-        SettingError: a setting that cannot be set in a database, that the engine's version does not have, whose value
-            it does not take, or with which data would be lost or wrong (``session_replication_role = replica`` for
-            every session), with the construct's path and what to do instead.
+        SettingError: a setting that a database cannot have, that the engine's version does not have, whose value it
+            does not take, or that would lose or corrupt data (``session_replication_role = replica`` for every
+            session), with the construct's path and what to do instead.
         ConfigurationError: a prop that cannot work.
     """
 
@@ -129,8 +116,8 @@ class DatabaseSettings(Construct):
         database_name: str | Sequence[str],
         settings: Mapping[str, SettingValue],
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_error: OnError = "rollback",
-        on_role_override: OnRoleOverride = "warn",
+        on_error: OnError = OnError.ROLLBACK,
+        on_role_override: OnRoleOverride = OnRoleOverride.WARN,
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -142,7 +129,7 @@ class DatabaseSettings(Construct):
         ca_bundle: str | None = None,
     ) -> None:
         super().__init__(scope, id)
-        target = PostgresDatabase.of(database, secret=secret)
+        target = PostgresDatabase.from_database(database, secret=secret)
         target.check(self, "database")
         self._checks = SettingChecks(self, target, extensions)
         if target.secret is None:
@@ -158,7 +145,7 @@ class DatabaseSettings(Construct):
                 self,
                 "NothingToDo",
                 "'settings' should name a parameter, got an empty dict, and 'role_settings' and 'extensions' are empty "
-                "too: there is nothing to do in the database; pass settings, or remove the construct, or acknowledge "
+                "too: there is nothing to do in the database; pass settings, remove the construct, or acknowledge "
                 "'annotation::cdk-pinsafe:NothingToDo'",
             )
         isolated = network.is_isolated(self, vpc, vpc_subnets)
@@ -171,8 +158,8 @@ class DatabaseSettings(Construct):
             warn(
                 self,
                 "RegionWithoutAuthority",
-                f"the certificate authorities that travel with the applier are not those of region {region}, where it "
-                "would refuse the database's certificate: download the region's bundle from "
+                f"the applier's certificate authorities are not those of region {region}, where it would refuse the "
+                "database's certificate: download the region's bundle from "
                 f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem and pass it as 'ca_bundle'",
             )
 
@@ -195,19 +182,19 @@ class DatabaseSettings(Construct):
                 else {Property.DATABASES: databases}
             ),
             Property.SECRET_ARN: target.secret.secret_arn,
-            # With the stack's name: two stacks of the same code may use one database.
+            # With the stack's name, since two stacks of the same code may share a database.
             Property.OWNER: owner,
             Property.ADDRESS: f"{_deployed_name(self)}.{self.node.addr}",
         }
         properties = {
             **identity,
-            # As text, since CloudFormation turns every number and boolean of a property into a string.
+            # As JSON text, since CloudFormation turns numbers and booleans of properties into strings.
             Property.SETTINGS: Stack.of(self).to_json_string(texts),
             **({Property.ROLE_SETTINGS: Stack.of(self).to_json_string(role_texts)} if role_texts else {}),
             Property.EXTENSIONS: list(extensions),
             **RECYCLE.as_property(recycle.value),
-            **ON_ERROR.as_property(on_error),
-            **ON_ROLE_OVERRIDE.as_property(on_role_override),
+            **ON_ERROR.as_property(on_error.value),
+            **ON_ROLE_OVERRIDE.as_property(on_role_override.value),
             **({Property.DRIFT_CHECK: dimension_value(owner)} if drift_check is not None else {}),
         }
         self.resource = CustomResource(
@@ -219,8 +206,8 @@ class DatabaseSettings(Construct):
             removal_policy=removal_policy,
             properties=properties,
         )
-        # Deleted in reverse: while the settings go, the applier still has its permission, its way to the database and
-        # its way to Secrets Manager.
+        # Deletion is in reverse order: while the applier restores the database, it still has its permission and can
+        # reach the database and Secrets Manager.
         self.resource.node.add_dependency(permission, *rules)
         if isolated:
             secrets_manager.wait_for_endpoint(self, self.resource, vpc)
@@ -239,7 +226,7 @@ class DatabaseSettings(Construct):
                 interval=drift_check,
                 repairs=drift_repair,
             )
-            # It looks for what is there, and while it is still looking the applier keeps its way and its permission.
+            # It checks settings that exist, and is deleted before the applier's permissions.
             self.drift_guard.node.add_dependency(self.resource)
 
     @property
@@ -252,16 +239,16 @@ class DatabaseSettings(Construct):
 
     @property
     def failed(self) -> str:
-        """Token: names of databases, joined by commas, that failed with ``on_error="continue"``; usually empty."""
+        """Token: comma-separated names of databases that failed with ``OnError.CONTINUE``; usually empty."""
         return self.resource.get_att_string(Attribute.FAILED)
 
     def _may_read(self, secret: secretsmanager.ISecret, applier: ApplierFunction) -> iam.Policy:
-        """A policy of this construct alone, for it has to outlast the settings.
+        """A policy for this construct only, which is deleted after the settings.
 
-        In a policy shared by all settings the statement would be gone before CloudFormation deletes the resource. The
-        secret's own grant would also write into the policy of a customer's key, which may be another stack's.
+        A statement in a shared policy would be removed before CloudFormation deletes the resource. The secret's own
+        grant would also change the policy of a customer's key, which can be in another stack.
         """
-        # A secret that was imported by its name lacks the six characters that end its ARN.
+        # The ARN of a secret that was imported by name lacks its last six characters.
         arn = secret.secret_arn if secret.secret_full_arn else f"{secret.secret_arn}-??????"
         policy = iam.Policy(self, "ReadSecret", roles=[applier.role])
         nag.acknowledge(policy, nag.INLINE_POLICY)
@@ -293,7 +280,7 @@ class DatabaseSettings(Construct):
                 self._checks.check(prop, name, texts[name])
         except SettingError as error:
             raise SettingError(f"{self.node.path}: {error}") from None
-        # In order of names: the order in which a program adds them must not change the template.
+        # Sorted, so that their order in the program does not change the template.
         return dict(sorted(texts.items()))
 
     def _text(self, prop: str, name: str, value: SettingValue) -> str | list[str]:
@@ -303,7 +290,7 @@ class DatabaseSettings(Construct):
                 f"{prop!r} should give {name!r} an amount that is known at synth, got a {type(value).__name__} of a "
                 "token; pass the number and its unit as text, as in f'{seconds}s'",
             )
-        # Only these can be tokens, or hold one.
+        # Only these can be or contain tokens.
         if not isinstance(value, str | int | float | list | tuple) or not Token.is_unresolved(value):
             return to_text(name, value)
         if isinstance(value, str):
@@ -347,7 +334,7 @@ class DatabaseSettings(Construct):
                 )
 
     def _wait_for_members(self, target: PostgresDatabase) -> None:
-        """A cluster answers once it has an instance, to which its endpoint does not refer."""
+        """Depend on the instances of a cluster, which its endpoint does not refer to."""
         if cluster := target.cluster:
             for child in cluster.node.children:
                 if any(isinstance(node, rds.CfnDBInstance) for node in child.node.find_all()):
@@ -355,7 +342,7 @@ class DatabaseSettings(Construct):
 
 
 def _deployed_name(construct: Construct) -> str:
-    """The name of the construct's stack; of a nested stack, which gets its name at deployment, the outermost one's."""
+    """The name of the stack; of the outermost stack for a nested one, whose name is known only at deployment."""
     stack = Stack.of(construct)
     while stack.nested_stack_parent:
         stack = stack.nested_stack_parent

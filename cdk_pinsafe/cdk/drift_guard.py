@@ -1,7 +1,7 @@
-"""A schedule that looks whether databases still have their settings, and alarms on what it finds."""
+"""A schedule that checks whether databases still have their settings, with alarms."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Unpack
 
 from aws_cdk import CfnResource, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -9,8 +9,10 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from ..contract import DRIFT_CHECK, METRIC_DIMENSION, METRIC_NAMESPACE, DriftCheckEvent, Metric
+from . import metrics
 from .alarm_topics import let_alarms_publish
 from .checks import check_seconds, refuse
+from .metrics import MetricOptions
 from .props import checked
 from .service_role import service_role
 
@@ -24,25 +26,24 @@ def dimension_value(name: str) -> str:
 
 
 class DriftGuard(Construct):
-    """Runs the applier read-only every so often, by EventBridge Scheduler, and watches what it publishes.
+    """Checks the settings on a schedule of EventBridge Scheduler, by the applier, and has alarms on the results.
 
-    The applier publishes by its log, in CloudWatch's embedded metric format, so that isolated subnets need no further
-    endpoint: ``Drifted`` (settings that are stored otherwise than they were asked for, that a fresh session does not
-    get, or that the ledger has lost), ``OverriddenByRole`` (settings that a role's own value overrides), ``Repaired``
-    and ``Unchecked`` (databases that could not be checked). Not tried on AWS.
+    The applier publishes metrics in its log, in CloudWatch's embedded metric format, so isolated subnets need no other
+    endpoint: ``Drifted`` (settings that are stored with another value than deployed, that a new session does not
+    get, or that the ledger lost), ``OverriddenByRole`` (settings that a role's own value overrides), ``Repaired`` and
+    ``Unchecked`` (databases that could not be checked). Not tried on AWS.
 
-    The first check comes at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
+    The first check runs at once: "if you do not provide a StartDate for a rate-based schedule, your schedule starts
     invoking the target immediately" (EventBridge Scheduler user guide). A deployment that sets settings publishes
-    ``Unchecked`` as well, so that CloudWatch misses the checks even if the schedule never starts.
+    ``Unchecked`` too, so the alarm notices missing checks even if the schedule never starts.
 
     Attributes:
-        drifted: alarm; a setting drifted. Over once a check finds none.
-        unchecked: alarm. It goes off after three checks in a row that could not look at a database. Without any check
-            for three intervals and the time that CloudWatch looks further back, which is two more in AWS's examples,
-            its state becomes ``INSUFFICIENT_DATA``: an action on that state is needed as well, and
-            :meth:`add_alarm_actions` adds it. A new alarm begins in that state, which is no change and no action, so
-            nothing goes off before the first check. Another interval makes another alarm, since the new one would look
-            for checks where the old schedule had none.
+        drifted: alarm; a setting drifted. It is over when a check finds none.
+        check_failed: alarm; it goes off after three checks in a row that could not check a database. If there is no
+            check for three intervals and the time that CloudWatch looks further back (two intervals in AWS's examples),
+            its state becomes ``INSUFFICIENT_DATA``, which needs an action too: :meth:`add_alarm_actions` adds it. A new
+            alarm begins in that state, without an action, so nothing goes off before the first check. A change of the
+            interval creates a new alarm, because the old one would expect checks at the new interval in the past.
     """
 
     def __init__(
@@ -81,14 +82,14 @@ class DriftGuard(Construct):
             "Schedule",
             type="AWS::Scheduler::Schedule",
             properties={
-                "Description": f"Looks whether databases still have their settings ({scope.node.path})"[:512],
+                "Description": f"Checks whether databases still have their settings ({scope.node.path})"[:512],
                 "ScheduleExpression": f"rate({minutes} minute{'s' if minutes != 1 else ''})",
                 "FlexibleTimeWindow": {"Mode": "OFF"},
                 "Target": {
                     "Arn": function.function_arn,
                     "RoleArn": role.role_arn,
                     "Input": Stack.of(self).to_json_string(event),
-                    # The next turn comes soon enough.
+                    # The next check comes soon.
                     "RetryPolicy": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": _LEAST},
                 },
             },
@@ -96,39 +97,44 @@ class DriftGuard(Construct):
         self.drifted = self._alarm(
             "Drifted",
             Metric.DRIFTED,
-            f"Settings of {name} are no longer what was asked for; see the applier's log, or pinsafe drift.",
+            f"Settings of {name} drifted; see the applier's log, or run pinsafe drift.",
             1,
             cloudwatch.TreatMissingData.IGNORE,
         )
-        self.unchecked = self._alarm(
-            f"Unchecked{minutes}",
+        self.check_failed = self._alarm(
+            f"CheckFailed{minutes}",
             Metric.UNCHECKED,
-            f"Whether settings of {name} drifted cannot be told; see the applier's log.",
+            f"Checks of the settings of {name} fail; see the applier's log.",
             _PERIODS_WITHOUT,
             cloudwatch.TreatMissingData.MISSING,
         )
-        let_alarms_publish(self.drifted, self.unchecked)
+        let_alarms_publish(self.drifted, self.check_failed)
 
     @checked
     def add_alarm_actions(self, actions: Sequence[cloudwatch.IAlarmAction]) -> None:
-        """Take actions when settings drift, when checks fail or stop, and when that is over."""
+        """Take actions when settings drift, when checks fail or stop, and when these alarms are over."""
         if not actions:
             return
-        for alarm in (self.drifted, self.unchecked):
+        for alarm in (self.drifted, self.check_failed):
             alarm.add_alarm_action(*actions)
             alarm.add_ok_action(*actions)
-        self.unchecked.add_insufficient_data_action(*actions)
+        self.check_failed.add_insufficient_data_action(*actions)
 
     @checked
-    def metric(self, name: str) -> cloudwatch.Metric:
-        """The maximum of ``Drifted``, ``OverriddenByRole``, ``Repaired`` or ``Unchecked`` between two checks."""
-        return cloudwatch.Metric(
-            namespace=METRIC_NAMESPACE,
-            metric_name=name,
-            dimensions_map={METRIC_DIMENSION: self._dimension},
-            statistic="Maximum",
-            period=self._period,
+    def metric(self, metric_name: str, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """A metric of the checks. Default: Maximum over the time between two checks.
+
+        Args:
+            metric_name: ``Drifted``, ``OverriddenByRole``, ``Repaired`` or ``Unchecked``.
+            options: CDK's ``cloudwatch.MetricOptions``.
+        """
+        metrics.check_period(self, options)
+        defaults = MetricOptions(
+            dimensions_map={METRIC_DIMENSION: self._dimension}, statistic="Maximum", period=self._period
         )
+        return cloudwatch.Metric(
+            namespace=METRIC_NAMESPACE, metric_name=metric_name, **metrics.with_defaults(options, defaults)
+        ).attach_to(self)
 
     def _alarm(
         self, id: str, metric: str, description: str, periods: int, missing: cloudwatch.TreatMissingData

@@ -1,57 +1,72 @@
-"""RDS Proxy's enhanced logging, which AWS switches off by itself a day after it was switched on."""
+"""RDS Proxy's enhanced logging, which AWS switches off a day after it was switched on."""
 
 import enum
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aws_cdk import CfnResource, Stack
-from constructs import Construct
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct, IConstruct
 
+from ..rds_proxy import log_group_name
+from .any_proxy import Proxy, arn_of, name_of
+from .checks import warn
+from .props import checked
 from .service_role import service_role
-
-if TYPE_CHECKING:
-    from aws_cdk import aws_cloudwatch as cloudwatch
-    from aws_cdk import aws_rds as rds
 
 _HOURS_BETWEEN_RENEWALS: Final = 6
 
 
 class EnhancedLogging(enum.Enum):
-    """Whether the proxy logs in detail (CloudFormation's ``DebugLogging``), naming the statement that pins.
+    """Whether the proxy logs in detail (CloudFormation's ``DebugLogging``), with the statement that pins.
 
-    AWS switches it off 24 hours after activation (documented). It records the text of SQL statements, and with it any
-    literal in them: for a database whose SQL may hold secrets, choose ``OFF``.
+    AWS switches it off 24 hours after activation (documented). It logs the text of SQL statements, literals included:
+    if your SQL may contain secrets, choose ``OFF``.
     """
 
     ALWAYS = "always"
-    """On, and switched on again every six hours by EventBridge Scheduler, without a Lambda function.
-
-    Whether that prolongs a period that is still running is not documented. If it does not, there is a gap of at most
-    six hours a day. Not tried on AWS.
-    """
+    """On, and kept on by an :class:`EnhancedLoggingRenewal`."""
 
     ONE_DAY = "one-day"
     """On at deployment; AWS switches it off 24 hours later."""
 
     ON_ALARM = "on-alarm"
-    """Off, until an alarm goes off that was passed to ``log_on_alarm`` of the proxy; off again 24 hours later, by AWS.
+    """Off until an alarm goes off that was passed to the proxy's ``log_on_alarm``; AWS switches it off 24 hours later.
 
-    EventBridge tells Step Functions of the alarm, which calls RDS, without a Lambda function. The pins that set the
-    alarm off came before, and are not in the log; an alarm that stays on for longer than a day does not switch logging
-    on a second time. CloudFormation knows the proxy as one without enhanced logging: it shows drift for that day, and
-    a change of the proxy's own properties switches it off (inferred). Not tried on AWS.
+    See :class:`EnhancedLoggingOnAlarm`.
     """
 
     OFF = "off"
+    """Off."""
 
 
-class DebugLoggingRenewal(Construct):
-    """A schedule that sets a proxy's ``DebugLogging`` to true, by a direct call of ``rds:ModifyDBProxy``."""
+class EnhancedLoggingRenewal(Construct):
+    """Keeps enhanced logging of a proxy on: EventBridge Scheduler calls ``rds:ModifyDBProxy`` every six hours.
 
-    def __init__(self, scope: Construct, id: str, *, proxy: "rds.DatabaseProxy") -> None:
+    There is no Lambda function. The first call comes at once. Whether a call prolongs a period of 24 hours that has not
+    ended is not documented; if it does not, there is a gap of at most six hours a day. CloudFormation shows drift for a
+    proxy whose template has enhanced logging off. Not tried on AWS.
+
+    A :class:`PinSafeProxy` has one unless its ``enhanced_logging`` says otherwise.
+
+    The proxy gets the warning ``cdk-pinsafe:SqlInProxyLogs``, which can be acknowledged.
+
+    Args:
+        scope: parent.
+        id: construct id.
+        proxy: the proxy, of this library or of CDK, made here or imported.
+
+    Raises:
+        ConfigurationError: a prop is of the wrong kind.
+    """
+
+    @checked
+    def __init__(self, scope: Construct, id: str, *, proxy: Proxy) -> None:
         super().__init__(scope, id)
-        role = service_role(self, "Role", "scheduler.amazonaws.com", "rds:ModifyDBProxy", proxy.db_proxy_arn)
-        # By its type: the module of its L1 would be imported by every app for this one resource.
+        name = name_of(self, "proxy", proxy)
+        warn_of_sql(proxy, name)
+        role = service_role(self, "Role", "scheduler.amazonaws.com", "rds:ModifyDBProxy", arn_of(proxy))
+        # A generic resource, since every app would have to import the module of the L1.
         CfnResource(
             self,
             "Schedule",
@@ -64,31 +79,48 @@ class DebugLoggingRenewal(Construct):
                     "Arn": f"arn:{Stack.of(self).partition}:scheduler:::aws-sdk:rds:modifyDBProxy",
                     "RoleArn": role.role_arn,
                     # Named as AWS's SDK for Java does, which Scheduler's universal targets follow (inferred).
-                    "Input": json.dumps({"DbProxyName": proxy.db_proxy_name, "DebugLogging": True}),
-                    # The service's default of 185 retries in a day would outlive the next turn.
+                    "Input": json.dumps({"DbProxyName": name, "DebugLogging": True}),
+                    # By default there are up to 185 retries in 24 hours.
                     "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
                 },
             },
         )
 
 
-class DebugLoggingSwitch(Construct):
-    """A rule that sets a proxy's ``DebugLogging`` to true when an alarm goes off.
+class EnhancedLoggingOnAlarm(Construct):
+    """Switches enhanced logging of a proxy on when an alarm goes off.
 
-    A rule cannot call RDS by itself, hence the state machine of one step. Its executions are kept by Step Functions for
-    90 days, with their errors, so that it needs no log group.
+    EventBridge starts a state machine of one step, which calls ``rds:ModifyDBProxy``, since a rule cannot call RDS;
+    there is no Lambda function. Step Functions keeps the executions, with their errors, for 90 days, so it needs no log
+    group. AWS switches enhanced logging off 24 hours later.
+
+    The pins that set the alarm off are not in the log, because they came before. An alarm that stays on for more than a
+    day does not switch logging on again. If the proxy's template has enhanced logging off, as it should, CloudFormation
+    shows drift for that day, and a change of the proxy's properties switches it off (inferred). Not tried on AWS.
+
+    The proxy gets the warning ``cdk-pinsafe:SqlInProxyLogs``, which can be acknowledged.
+
+    Args:
+        scope: parent.
+        id: construct id.
+        proxy: the proxy, of this library or of CDK, made here or imported.
+        alarm: an alarm of this account and region, such as ``PinningAlarms(...).pinned``.
+
+    Raises:
+        ConfigurationError: a prop is of the wrong kind.
     """
 
-    def __init__(
-        self, scope: Construct, id: str, *, alarm: "cloudwatch.IAlarm", proxy_name: str, proxy_arn: str
-    ) -> None:
+    @checked
+    def __init__(self, scope: Construct, id: str, *, proxy: Proxy, alarm: cloudwatch.IAlarm) -> None:
         super().__init__(scope, id)
+        name = name_of(self, "proxy", proxy)
+        warn_of_sql(proxy, name)
         partition = Stack.of(self).partition
         call = {
             "Type": "Task",
             "Resource": f"arn:{partition}:states:::aws-sdk:rds:modifyDBProxy",
-            "Parameters": {"DbProxyName": proxy_name, "DebugLogging": True},
-            # A proxy that is being modified refuses to be modified again for some minutes.
+            "Parameters": {"DbProxyName": name, "DebugLogging": True},
+            # RDS refuses to modify a proxy that is being modified, which takes some minutes.
             "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 30, "MaxAttempts": 5, "BackoffRate": 2}],
             "End": True,
         }
@@ -98,14 +130,16 @@ class DebugLoggingSwitch(Construct):
             "States": {"SwitchOn": call},
             "TimeoutSeconds": 3600,
         }
-        # By their types: the modules of their L1s would be imported for these two resources.
+        # Generic resources, since every app would have to import the modules of the L1s.
         machine = CfnResource(
             self,
             "StateMachine",
             type="AWS::StepFunctions::StateMachine",
             properties={
                 "StateMachineType": "STANDARD",
-                "RoleArn": service_role(self, "Role", "states.amazonaws.com", "rds:ModifyDBProxy", proxy_arn).role_arn,
+                "RoleArn": service_role(
+                    self, "Role", "states.amazonaws.com", "rds:ModifyDBProxy", arn_of(proxy)
+                ).role_arn,
                 "DefinitionString": Stack.of(self).to_json_string(definition),
             },
         )
@@ -125,3 +159,14 @@ class DebugLoggingSwitch(Construct):
                 "Targets": [{"Id": "SwitchOn", "Arn": machine.ref, "RoleArn": starter.role_arn}],
             },
         )
+
+
+def warn_of_sql(proxy: IConstruct, db_proxy_name: str) -> None:
+    """Warn a proxy that its log contains SQL; once, however often it is called."""
+    warn(
+        proxy,
+        "SqlInProxyLogs",
+        "enhanced logging writes the text of SQL statements, with their literals, to "
+        f"{log_group_name(db_proxy_name)}: check who can read it, or leave enhanced logging off "
+        "(EnhancedLogging.OFF); acknowledge 'annotation::cdk-pinsafe:SqlInProxyLogs' when that is settled",
+    )

@@ -1,4 +1,4 @@
-"""Extensions against what RDS for PostgreSQL offers, at synth."""
+"""Checks extensions against those that RDS for PostgreSQL offers, at synth."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from .database import PostgresDatabase
 
 
 def check_offered(construct: IConstruct, target: PostgresDatabase, extensions: Sequence[str]) -> None:
-    """Warns, by ``cdk-pinsafe:ExtensionNotOnRds``, of extensions that RDS for PostgreSQL does not offer.
+    """Warn, by ``cdk-pinsafe:ExtensionNotOnRds``, of extensions that RDS for PostgreSQL does not offer.
 
     It is no error, since a server may have more than the list: what AWS added since, and what ``pg_tle`` registered.
     Aurora's extensions are others and are not checked.
@@ -34,7 +34,7 @@ def check_offered(construct: IConstruct, target: PostgresDatabase, extensions: S
 
 
 def check_preloaded(construct: IConstruct, parameters: Mapping[str, str], extensions: Sequence[str]) -> None:
-    """Warns, by ``cdk-pinsafe:LibraryNotPreloaded``, of extensions that the parameter group makes fail."""
+    """Warn, by ``cdk-pinsafe:LibraryNotPreloaded``, of extensions whose library the parameter group does not load."""
     libraries = parameters.get("shared_preload_libraries", "")
     if Token.is_unresolved(libraries):
         return

@@ -17,7 +17,7 @@ def log_group(
 ) -> logs.LogGroup:
     """A log group that is deleted with its stack.
 
-    CloudWatch Logs is allowed to use the key, which CDK leaves out, by the statement that AWS documents ("Encrypt log
+    The key's policy gets the statement for CloudWatch Logs that AWS documents and CDK does not add ("Encrypt log
     data in CloudWatch Logs using AWS KMS"; not tried on AWS). The policy of an imported key cannot be changed here.
     """
     if key is not None:
@@ -25,13 +25,13 @@ def log_group(
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
-                # AWS's has kms:Describe* too, which the condition takes back: kms:DescribeKey knows no context.
+                # AWS's has kms:Describe* too, which the condition denies: kms:DescribeKey has no encryption context.
                 actions=["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*"],
                 resources=["*"],
                 conditions={
                     "ArnLike": {
                         "kms:EncryptionContext:aws:logs:arn": (
-                            # Not the one log group's: that would refer to the key, and the key to it.
+                            # Not only this log group's, which would be a reference cycle with the key.
                             f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:*"
                         )
                     }

@@ -1,8 +1,8 @@
-"""What a proxy's log says of each condition, in the languages of CloudWatch: Logs Insights queries and filter patterns.
+"""The conditions in a proxy's log, in the languages of CloudWatch: Logs Insights queries and filter patterns.
 
-AWS says that the log's form may change, and it is searched here for phrases, not parsed: for alarms take the metrics of
-the proxy. Neither the queries nor the patterns were tried on AWS; the patterns are tested against lines as they were
-published. Knows nothing of CDK.
+AWS says that the log's form may change, so it is searched for phrases and not parsed. For alarms, use the proxy's
+metrics. Neither the queries nor the patterns were tried on AWS; the patterns are tested against published lines. This
+module does not know CDK.
 """
 
 import re
@@ -14,7 +14,7 @@ from ..pinning.conditions import CONDITIONS, Condition
 from ..pinning.log_lines import PINNED_START
 
 PIN: Final = "pinned to the database connection"
-"""In the line of a pin, and in that of a prepared statement that will pin when it runs. Where the client uses the
+"""In the line of a pin, and in the line of a prepared statement that will pin when it runs. If the client uses the
 extended protocol, only the latter has the digest."""
 
 _DIGEST: Final = 'Digest: "'
@@ -22,12 +22,12 @@ _DIGEST: Final = 'Digest: "'
 
 @dataclass(frozen=True)
 class Sign:
-    """A phrase by which a line of the log names a condition.
+    """A phrase of a log line that identifies a condition.
 
     Attributes:
         condition: the condition's id.
-        phrase: stands in the line, in this case.
-        but_not: phrases that make it another condition's.
+        phrase: part of the line, case-sensitive.
+        but_not: phrases that identify another condition instead.
     """
 
     condition: str
@@ -36,12 +36,12 @@ class Sign:
 
     @property
     def pattern(self) -> str:
-        """As a filter pattern: all terms are in the line, none with a minus is."""
+        """As a filter pattern: the line has all terms, and none that begins with a minus."""
         return " ".join([_term(PIN), _term(self.phrase), *(f"-{_term(phrase)}" for phrase in self.but_not)])
 
     @property
     def count(self) -> str:
-        """As an expression of Logs Insights: 1 for a line that has it, else 0."""
+        """As an expression of Logs Insights: 1 for a line of the condition, otherwise 0."""
         others = "".join(f" - {_contains(phrase)}" for phrase in self.but_not)
         return f"{_contains(self.phrase)} * (1{others})" if others else _contains(self.phrase)
 
@@ -61,14 +61,14 @@ def _signs(one: Condition) -> Iterator[Sign]:
     for part in one.digest_parts:
         yield Sign(one.id, part)
     for reason in one.log_reasons:
-        # A reason that several conditions share names none of them; where there is a digest, the digest does.
+        # A reason that several conditions share identifies none; if there is a digest, it does.
         if sum(reason in other.log_reasons for other in CONDITIONS) == 1:
             yield Sign(one.id, reason, ("Digest: ",) if one.digest_starts or one.digest_parts else ())
 
 
 SIGNS: Final[tuple[Sign, ...]] = tuple(sign for one in CONDITIONS for sign in _signs(one))
-"""By the digest, since the reason is mostly the same; a digest is in lower case. One of several statements is known by
-its first statement, unless a function gives it away."""
+"""Mostly by the digest, in lower case, since the reason is usually the same. Several statements in one are identified
+by the first, or by a function."""
 
 
 def _query(*lines: str) -> str:

@@ -1,4 +1,4 @@
-"""Acknowledgments of what cdk-nag finds in this library's own resources, which no app could change."""
+"""Acknowledgments of cdk-nag's findings on this library's own resources, which an app cannot influence."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import IConstruct
 
 _COMPLIANCE_PACKS: Final = ("NIST.800.53.R5", "HIPAA.Security", "PCI.DSS.321")
-"""They name a rule alike, unlike AwsSolutions."""
+"""Packs that use the same names of rules, unlike AwsSolutions."""
 _SOURCE_IS_A_GROUP: Final = "the source is one security group, and the port is the one that the database listens on"
 
 INLINE_POLICY: Final = {
@@ -24,7 +24,7 @@ DATABASE_PORT: Final = {"EC2RestrictedCommonPorts": _SOURCE_IS_A_GROUP, "EC2Rest
 def acknowledge(
     construct: IConstruct, reasons: Mapping[str, str], *, solutions: Mapping[str, str] | None = None
 ) -> None:
-    """Acknowledges rules for a construct and all below it.
+    """Acknowledge rules for a construct and its children.
 
     Args:
         construct: the construct.
@@ -41,7 +41,7 @@ def acknowledge(
 def acknowledge_way_into(
     database_groups: Sequence[ec2.ISecurityGroup], client_groups: Sequence[ec2.ISecurityGroup]
 ) -> None:
-    """Acknowledges the rules that CDK made to let a client into a database, where the port is a token."""
+    """Acknowledge the security group rules by which CDK gives a client access to a database whose port is a token."""
     for database_group in database_groups:
         for client_group in client_groups:
             rule = database_group.node.try_find_child(f"from {client_group.unique_id}:{{IndirectPort}}")

@@ -1,4 +1,4 @@
-"""Subnets: which ones a selection means, and whether they have a way out of the VPC."""
+"""Subnets of a selection, and whether they have a route out of the VPC."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,9 +19,9 @@ _SELECTION: Final = (
 
 
 def _select(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[ec2.ISubnet]:
-    """The subnets that a selection means in a VPC; None means CDK's default, its private subnets.
+    """The subnets of a selection; None is CDK's default, the private subnets.
 
-    Public ones are refused: a Lambda function in them has no way out, and a database does not belong there.
+    Public ones are refused: a Lambda function in them has no route out, and a database should not be public.
     """
     options = {name: getattr(selection, name) for name in _SELECTION} if selection else {}
     chosen = vpc.select_subnets(**options)
@@ -32,10 +32,10 @@ def _select(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection
 
 
 def placement(vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[str]:
-    """What tells one placement from another: the selection as it was written, not the subnets it means today.
+    """Stable key of a subnet selection: the selection as it is written, not its current subnets.
 
-    A VPC that gets another availability zone must not become another placement: CloudFormation refuses to hand a custom
-    resource over to another function.
+    A VPC that gets another availability zone must keep its key: CloudFormation refuses to move a custom resource to
+    another function.
     """
     if selection is None:
         return [vpc.node.addr]
@@ -45,7 +45,7 @@ def placement(vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> Sequence[
 
 
 def database_subnets(construct: IConstruct, vpc: ec2.IVpc) -> ec2.SubnetSelection:
-    """Where a database belongs: isolated subnets, else private ones with a way out."""
+    """Subnets for a database: isolated ones, otherwise private ones."""
     if vpc.isolated_subnets:
         return ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
     if vpc.private_subnets:
@@ -55,7 +55,7 @@ def database_subnets(construct: IConstruct, vpc: ec2.IVpc) -> ec2.SubnetSelectio
 
 def is_isolated(construct: IConstruct, vpc: ec2.IVpc, selection: ec2.SubnetSelection | None) -> bool:
     """Whether any of the subnets has no route out of the VPC; refuses public ones."""
-    # Says so itself: to ask CDK for each subnet would cost time at synth.
+    # Known without a call to CDK for each subnet, which takes time at synth.
     if selection and selection.subnet_type is ec2.SubnetType.PRIVATE_ISOLATED:
         return True
     isolated = {subnet.subnet_id for subnet in vpc.isolated_subnets}

@@ -1,7 +1,7 @@
-"""Saved queries and metrics of what a proxy logs about pins."""
+"""Saved queries of a proxy's log, and metrics of the conditions that it logs."""
 
 import hashlib
-from typing import Final
+from typing import Final, Unpack
 
 from aws_cdk import CfnResource
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -9,7 +9,9 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from . import log_text, metrics
-from .checks import check_proxy_name, refuse
+from .any_proxy import Proxy, log_group_of, name_of
+from .checks import refuse
+from .metrics import MetricOptions
 from .props import checked
 
 _QUERIES: Final = {
@@ -20,37 +22,46 @@ _QUERIES: Final = {
 
 
 class PinningLogs(Construct):
-    """What can be made of a proxy's log: saved Logs Insights queries, and a metric for each condition that pins.
+    """Saved Logs Insights queries of a proxy's log, and a metric for each condition that pins.
 
-    The queries (pins by reason, by SQL digest, by client connection) stand in CloudWatch under
-    ``pinsafe/<proxy name>/``. They cost nothing until somebody runs one.
+    CloudWatch lists the queries (pins by reason, by SQL digest, by client connection) under ``pinsafe/<proxy name>/``.
+    Only running one costs money.
 
-    The metrics count the log lines that name a condition: a metric filter for each phrase, with the metric's name being
-    the condition's id (``pinsafe conditions`` lists them) in the namespace ``cdk-pinsafe/<proxy name>``, without
-    dimensions, which CloudWatch does not let a filter on plain text have. They have no value while nothing is logged,
-    so that CloudWatch charges for an hour of a metric only where there was a pin. The SQL's digest, by which most
-    conditions are known, is logged while enhanced logging is on. AWS may change the log's form: let alarms watch the
-    proxy's own metrics (:class:`PinningAlarms`). None of it was tried on AWS.
+    The metrics count the log lines that name a condition: a metric filter for each phrase. A metric's name is the
+    condition's id (``pinsafe conditions`` lists them), its namespace ``cdk-pinsafe/<proxy name>``; it has no
+    dimensions, which CloudWatch does not offer for filters on plain text. It has no value while nothing is logged, so
+    CloudWatch charges only for the hours in which something pinned. Most conditions are recognized by the SQL's digest,
+    which is logged while enhanced logging is on. AWS may change the log's form: for alarms, use the proxy's own metrics
+    (:class:`PinningAlarms`). None of it was tried on AWS.
+
+    Attributes:
+        log_group: the proxy's log group.
 
     Args:
         scope: parent.
         id: construct id.
-        proxy_name: the proxy's name (``DBProxyName``).
-        log_group: the proxy's log group, ``/aws/rds/proxy/<name>``, made here or imported; it has to exist.
+        proxy: the proxy, of this library or of CDK, made here or imported; or its name (``DBProxyName``).
+        log_group: the proxy's log group, ``/aws/rds/proxy/<name>``, which has to exist. Default: the group of a
+            :class:`PinSafeProxy`. For a CDK proxy of this app, a group of its stack with that name, if it was defined
+            before; otherwise CDK's ``logs.LogRetention`` below the proxy, which gives the group an expiry of one month
+            and creates it if RDS has not done so. For an imported proxy or a name, the existing group.
 
     Raises:
-        ConfigurationError: the name cannot be a proxy's.
+        ConfigurationError: RDS does not take the name.
     """
 
     @checked
-    def __init__(self, scope: Construct, id: str, *, proxy_name: str, log_group: logs.ILogGroup) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, proxy: Proxy | str, log_group: logs.ILogGroup | None = None
+    ) -> None:
         super().__init__(scope, id)
-        check_proxy_name(self, "proxy_name", proxy_name)
-        self._namespace = f"cdk-pinsafe/{proxy_name}"
-        name = log_group.log_group_name
-        # By their types: one question to CDK for each.
+        db_proxy_name = name_of(self, "proxy", proxy)
+        self.log_group = log_group or log_group_of(self, db_proxy_name, proxy)
+        self._namespace = f"cdk-pinsafe/{db_proxy_name}"
+        name = self.log_group.log_group_name
+        # Generic resources: one call to CDK for each.
         for child, (title, query) in _QUERIES.items():
-            properties = {"Name": f"pinsafe/{proxy_name}/{title}", "LogGroupNames": [name], "QueryString": query}
+            properties = {"Name": f"pinsafe/{db_proxy_name}/{title}", "LogGroupNames": [name], "QueryString": query}
             CfnResource(self, child, type="AWS::Logs::QueryDefinition", properties=properties)
         for sign in log_text.SIGNS:
             transformation = {
@@ -61,7 +72,7 @@ class PinningLogs(Construct):
             }
             CfnResource(
                 self,
-                # By what it looks for, so that a new phrase leaves the other filters alone.
+                # The phrase's digest, so that a new phrase does not change the other filters.
                 f"{sign.condition}-{hashlib.sha256(sign.phrase.encode()).hexdigest()[:8]}",
                 type="AWS::Logs::MetricFilter",
                 properties={
@@ -72,18 +83,21 @@ class PinningLogs(Construct):
             )
 
     @checked
-    def metric(self, condition: str) -> cloudwatch.Metric:
-        """The log lines of a minute that name a condition; there is no value for a minute without any.
+    def metric(self, condition: str, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """The log lines that name a condition. Default: Sum over one minute; no value for a minute without any.
 
         Args:
             condition: a condition's id, such as ``set`` or ``cursor``.
+            options: CDK's ``cloudwatch.MetricOptions``.
 
         Raises:
-            ConfigurationError: the log does not tell of a condition by this id.
+            ConfigurationError: the log names no condition with this id.
         """
         known = sorted({sign.condition for sign in log_text.SIGNS})
         if condition not in known:
             refuse(self, f"'condition' should be one of {', '.join(known)}, got {condition!r}")
+        metrics.check_period(self, options)
+        defaults = MetricOptions(statistic="Sum", period=metrics.period())
         return cloudwatch.Metric(
-            namespace=self._namespace, metric_name=condition, statistic="Sum", period=metrics.period()
-        )
+            namespace=self._namespace, metric_name=condition, **metrics.with_defaults(options, defaults)
+        ).attach_to(self)

@@ -1,6 +1,6 @@
-"""Whether a resource's policy lets CloudWatch's alarms publish to a topic, or use the key that encrypts it.
+"""Whether a resource's policy allows CloudWatch's alarms to publish to a topic, or to use its key.
 
-Knows JSON alone, and nothing of CDK. What CloudFormation decides at deployment has the benefit of the doubt.
+This module knows JSON, not CDK. Values that only the deployment knows count as allowing it.
 
 Source: "Why didn't I receive an SNS notification for my CloudWatch alarm trigger?", AWS re:Post (documented);
 aws-solutions/automated-security-response-on-aws issue 43, awslabs/landing-zone-accelerator-on-aws issue 31 (measured by
@@ -12,22 +12,22 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["AWS_MANAGED_KEY", "KEY_ACTIONS", "PUBLISH", "SERVICE", "UNDECIDED", "lets_publish", "lets_use_key"]
+__all__ = ["AWS_MANAGED_KEY", "KEY_ACTIONS", "PUBLISH", "SERVICE", "UNDECIDED", "allows_key_use", "allows_publish"]
 
 SERVICE: Final = "cloudwatch.amazonaws.com"
 PUBLISH: Final = "sns:Publish"
 KEY_ACTIONS: Final = ("kms:Decrypt", "kms:GenerateDataKey*")
 AWS_MANAGED_KEY: Final = "alias/aws/sns"
-"""SNS's own key, whose policy nobody can change, and which CloudWatch cannot use."""
+"""AWS's key for SNS, whose policy cannot be changed, and which CloudWatch cannot use."""
 UNDECIDED: Final = "\0"
-"""Stands in a text for what CloudFormation decides at deployment."""
+"""Placeholder in a text for a value that only the deployment knows."""
 
 Text = Callable[[Any], str]
 """A value of a template as text."""
 
 _SERVICE: Final = re.compile(r"\*|cloudwatch(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?|.*\0.*", re.DOTALL)
 _ACCOUNT: Final = re.compile(r"\d{12}|arn:.*:root|\0[^\0]*(?<!Arn)\0", re.DOTALL)
-"""What can mean an account; a mark that ends with Arn is a role's."""
+"""Principals that can be an account; a placeholder that ends with Arn is a role."""
 _ARN_OF_ANOTHER_SERVICE: Final = re.compile(r"arn:(\0[^\0]*\0|[^:*?\0]*):(?!cloudwatch:)[^:*?\0]+:")
 _POSITIVE: Final = re.compile(r"(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|Bool)(IfExists)?")
 _ABSENT: Final = ("aws:principalorgid", "kms:calleraccount")
@@ -35,20 +35,20 @@ _ABSENT: Final = ("aws:principalorgid", "kms:calleraccount")
 others: PRX/Infrastructure issue 335; "How Does the kms:CallerAccount Condition work", AWS re:Post)."""
 
 
-def lets_publish(document: Any, account: str | None, text: Text) -> bool:
-    """Whether a topic's policy lets the alarms of an account publish.
+def allows_publish(document: Any, account: str | None, text: Text) -> bool:
+    """Whether a topic's policy allows the alarms of an account to publish.
 
     Args:
-        document: the policy, as a template has it.
-        account: the alarms' account; None where it is not known at synth.
-        text: makes a text of a value in the policy, with :data:`UNDECIDED` in it where CloudFormation decides.
+        document: the policy as in a template.
+        account: the alarms' account; None if it is not known at synth.
+        text: returns a value of the policy as text, with :data:`UNDECIDED` for what only the deployment knows.
     """
-    # An account may stand for its alarms, as in the policy that SNS gives every topic.
+    # The account as a principal includes its alarms, as in SNS's default policy.
     return _lets(document, PUBLISH, account, text, accounts=True)
 
 
-def lets_use_key(document: Any, account: str | None, text: Text) -> bool:
-    """Whether a key's policy lets the alarms of an account use it; arguments as :func:`lets_publish`."""
+def allows_key_use(document: Any, account: str | None, text: Text) -> bool:
+    """Whether a key's policy allows the alarms of an account to use it; arguments as for :func:`allows_publish`."""
     return all(_lets(document, action.rstrip("*"), account, text, accounts=False) for action in KEY_ACTIONS)
 
 
@@ -61,7 +61,7 @@ def _lets(document: Any, action: str, account: str | None, text: Text, *, accoun
     allowed = False
     for statement in statements:
         if text(statement["Effect"]) == "Deny":
-            # A condition may be there for the sake of somebody else.
+            # A denial with a condition may be meant for others.
             if not statement.get("Condition") and _denies(statement, action, text):
                 return False
         elif not allowed:
@@ -102,7 +102,7 @@ def _is_for_cloudwatch(statement: Mapping[str, Any], text: Text, accounts: bool)
 
 
 def _can_hold(condition: Any, account: str | None, text: Text) -> bool:
-    """Whether a condition can be true of an alarm."""
+    """Whether an alarm can fulfill a condition."""
     tests = condition.items() if isinstance(condition, Mapping) else ()
     return all(
         _can_be(key.lower(), [text(value) for value in _list(values)], account)

@@ -1,4 +1,4 @@
-"""All of it in one construct."""
+"""Instance, proxy, settings, alarms and dashboard in one construct."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from ..contract import OnRoleOverride
 from ..settings import SettingValue
 from . import network, secrets_manager
 from .alarms import PinningAlarms
@@ -25,6 +24,7 @@ from .database import PostgresDatabase
 from .database_settings import DatabaseSettings
 from .enhanced_logging import EnhancedLogging
 from .extension_checks import check_preloaded
+from .on_role_override import OnRoleOverride
 from .props import checked
 from .proxy import PinSafeProxy
 from .recycle import Recycle
@@ -36,11 +36,11 @@ _LARGEST_GP3: Final = 65_536
 
 @jsii.implements(ec2.IConnectable)
 class PinSafePostgres(Construct):
-    """An RDS PostgreSQL instance behind an RDS Proxy, its settings in the database, alarms and a dashboard of pins.
+    """An RDS PostgreSQL instance behind an RDS Proxy, with settings in the database, alarms and a dashboard.
 
-    The instance has encrypted gp3 storage, a generated master password, IAM authentication, TLS forced, a standby in
+    The instance has encrypted gp3 storage, a generated master password, IAM authentication, required TLS, a standby in
     another availability zone, seven days of backups, deletion protection, and its logs in CloudWatch (in a log group
-    that RDS makes, which does not expire).
+    that RDS creates, without an expiry).
 
     Deploy for the first time with ``cdk deploy --no-rollback``: if the server refuses a setting, a rollback would have
     to delete the protected instance, and the stack would be ``ROLLBACK_FAILED``.
@@ -48,52 +48,53 @@ class PinSafePostgres(Construct):
     Attributes:
         instance: CDK's own construct.
         proxy: the :class:`PinSafeProxy`.
-        settings: the :class:`DatabaseSettings`. The proxy's pool waits for them, so its first connections have them.
+        settings: the :class:`DatabaseSettings`. The proxy's pool depends on them, so its first connections have them.
         alarms: the :class:`PinningAlarms`.
-        dashboard: the :class:`PinningDashboard`; None where it was declined.
+        dashboard: the :class:`PinningDashboard`; None with ``dashboard=False``.
         secret: the master user's secret.
         endpoint: DNS name of the proxy, which applications connect to.
 
     Args:
         scope: parent.
         id: construct id.
-        vpc: the VPC to put everything into; two availability zones at least.
+        vpc: the VPC of all parts; at least two availability zones.
         database_name: the database that is created with the instance. Default: ``app``.
         settings: session settings of the database; see :class:`DatabaseSettings`. Default: none.
-        role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so these come in a
+        role_settings: settings of single roles; see :class:`DatabaseSettings`. The roles must exist, so add these in a
             later deployment than the instance. Default: none.
         on_role_override: what to do if a role's own value overrides a setting; see :class:`DatabaseSettings`. Default:
             ``warn``.
-        recycle: which connections are ended after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
-        drift_check: how often to look whether the settings still stand; see :class:`DatabaseSettings`. The alarms on it
-            have ``alarm_actions``. Default: never.
-        drift_repair: whether such a look sets again what drifted. Default: False.
+        recycle: which connections are terminated after a change; see :class:`Recycle`. Default: ``Recycle.NEVER``.
+        drift_check: how often to check whether settings drifted; see :class:`DatabaseSettings`. Its alarms have
+            ``alarm_actions``. Default: never.
+        drift_repair: whether a check restores settings that drifted. Default: False.
         extensions: extensions to create; see :class:`DatabaseSettings`. Default: none.
-        engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions by itself.
+        engine: the engine with its version. Default: PostgreSQL 17.9; RDS upgrades minor versions automatically.
         instance_type: Default: ``t4g.medium``.
         vpc_subnets: subnets of instance, proxy and applier. Default: the VPC's isolated subnets, else its private ones;
-            for the applier those of :class:`DatabaseSettings`, which share its functions.
-        parameters: of the instance's parameter group: what a database cannot set, such as ``shared_preload_libraries``.
-            ``rds.force_ssl`` is always on. Default: none.
+            for the applier, the default of :class:`DatabaseSettings`, so that they share the functions.
+        parameters: parameters of the instance's parameter group, for what a database cannot set, such as
+            ``shared_preload_libraries``. ``rds.force_ssl`` is always on. Default: none.
         allocated_storage: 20 to 65,536 GiB. Default: 20.
-        max_allocated_storage: GiB up to which the storage grows by itself, not less than ``allocated_storage``.
-            Default: it does not.
+        max_allocated_storage: GiB up to which the storage grows automatically, not less than ``allocated_storage``.
+            Default: it does not grow.
         multi_az: whether there is a standby in another availability zone. Default: True.
         backup_retention: 0 to 35 whole days. Default: 7 days.
         encryption_key: KMS key of the storage, of the master user's secret and of the log groups. CloudWatch Logs is
             allowed to use it; the policy of an imported key has to allow that already. It is settled by the first
             deployment: another key for the storage means another instance. Default: AWS's own keys.
         deletion_protection: whether RDS refuses to delete the instance. Default: True.
-        removal_policy: what becomes of the instance when it leaves the stack. Default: ``RemovalPolicy.SNAPSHOT``.
-        iam_auth: whether clients of the proxy must log in with IAM tokens rather than passwords. Default: True.
+        removal_policy: what happens to the instance when it is removed from the stack. Default:
+            ``RemovalPolicy.SNAPSHOT``.
+        iam_auth: whether clients of the proxy log in with IAM tokens; otherwise with passwords. Default: True.
         enhanced_logging: see :class:`PinSafeProxy`; with ``EnhancedLogging.ON_ALARM`` the alarm is ``alarms.pinned``.
             Default: ``EnhancedLogging.ALWAYS``.
-        log_retention: of the proxy's log group. Default: one month.
+        log_retention: how long the proxy's logs are kept. Default: one month.
         max_connections_percent: see :class:`PinSafeProxy`. Default: RDS's, 100.
         borrow_timeout: see :class:`PinSafeProxy`. Default: RDS's, 120 seconds.
         idle_client_timeout: see :class:`PinSafeProxy`. Default: RDS's, 1,800 seconds.
-        alarm_actions: what the alarms do. Default: nothing.
-        dashboard: whether to make a dashboard, which costs 3 USD a month beyond an account's first three. Default:
+        alarm_actions: actions of all alarms. Default: none.
+        dashboard: whether to create a dashboard, which costs 3 USD a month beyond an account's first three. Default:
             True.
         secrets_manager_endpoint: whether to add an interface endpoint for Secrets Manager to the VPC, where the
             applier's subnets are isolated. It is taken back at synth if the app turns out to have one with private DNS
@@ -117,7 +118,7 @@ class PinSafePostgres(Construct):
         database_name: str = "app",
         settings: Mapping[str, SettingValue] | None = None,
         role_settings: Mapping[str, Mapping[str, SettingValue]] | None = None,
-        on_role_override: OnRoleOverride = "warn",
+        on_role_override: OnRoleOverride = OnRoleOverride.WARN,
         recycle: Recycle = Recycle.NEVER,
         drift_check: Duration | None = None,
         drift_repair: bool = False,
@@ -182,7 +183,7 @@ class PinSafePostgres(Construct):
             removal_policy=removal_policy,
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
-        database = PostgresDatabase.of(self.instance)
+        database = PostgresDatabase.from_database(self.instance)
         self._open_way_to_secrets_manager(vpc, vpc_subnets, secrets_manager_endpoint)
         check_preloaded(self, parameters or {}, extensions)
         self.settings = DatabaseSettings(
@@ -223,13 +224,10 @@ class PinSafePostgres(Construct):
             idle_client_timeout=idle_client_timeout,
         )
         self.proxy.target_group.node.add_dependency(self.settings)
-        name, log_group = self.proxy.proxy_name, self.proxy.log_group
-        self.alarms = PinningAlarms(self, "Alarms", proxy_name=name, actions=alarm_actions)
+        self.alarms = PinningAlarms(self, "Alarms", proxy=self.proxy, actions=alarm_actions)
         if enhanced_logging is EnhancedLogging.ON_ALARM:
             self.proxy.log_on_alarm(self.alarms.pinned)
-        self.dashboard = (
-            PinningDashboard(self, "Dashboard", proxy_name=name, log_group=log_group) if dashboard else None
-        )
+        self.dashboard = PinningDashboard(self, "Dashboard", proxy=self.proxy) if dashboard else None
         self.endpoint = self.proxy.endpoint
 
     @property
@@ -246,11 +244,11 @@ class PinSafePostgres(Construct):
 
     @checked
     def grant_connect(self, grantee: iam.IGrantable, db_user: str | None = None) -> iam.Grant:
-        """Lets ``grantee`` connect to the proxy; see :meth:`PinSafeProxy.grant_connect`.
+        """Allow ``grantee`` to connect to the proxy; see :meth:`PinSafeProxy.grant_connect`.
 
         Args:
             grantee: the principal, or a construct that has one.
-            db_user: the database user. Default: the master user, whose secret is the one that the proxy knows.
+            db_user: the database user. Default: the master user.
         """
         return self.proxy.grant_connect(grantee, db_user)
 

@@ -1,8 +1,8 @@
-"""Refuses a prop of the wrong kind: the annotations of a constructor or method say what each prop may be.
+"""Checks the props of constructs and methods against their annotations.
 
-jsii checks what CDK's own constructs are given, in Python code that it generates, but neither interfaces (it takes any
-object for an ``ec2.IVpc``) nor what a construct written in Python is given. The check here looks at classes only, and
-asks CDK nothing unless it refuses.
+The Python code that jsii generates checks the props of CDK's own constructs, but no interfaces (it takes any object for
+an ``ec2.IVpc``), and no constructs that are written in Python. The check here compares classes, without a call to CDK
+unless it fails.
 """
 
 import enum
@@ -11,7 +11,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, NoReturn, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from aws_cdk import Duration, Resource, Token
 from constructs import Construct
@@ -23,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ANYTHING: Final = (Any, object, SettingValue)
-"""What is not judged here: a setting's value has its own check, which names the setting."""
+"""Not checked here: settings have their own check, with the setting's name."""
 EXAMPLES: Final = {
     "Duration": "Duration.minutes(5)",
     "cloudwatch.IAlarm": "PinningAlarms(...).pinned",
@@ -35,19 +48,20 @@ EXAMPLES: Final = {
     "iam.IGrantable": "a Lambda function or an iam.Role",
     "kms.IKey": "kms.Key(self, 'Key', enable_key_rotation=True)",
     "logs.ILogGroup": "logs.LogGroup.from_log_group_name(self, 'Log', '/aws/rds/proxy/...')",
+    "rds.IDatabaseProxy": "a PinSafeProxy or PinSafeProxy.from_database_proxy_attributes(...)",
     "rds.AuroraPostgresEngineVersion": "rds.AuroraPostgresEngineVersion.of('17.5', '17')",
     "rds.IInstanceEngine": "rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)",
     "rds.PostgresEngineVersion": "rds.PostgresEngineVersion.VER_17",
     "secretsmanager.ISecret": "secretsmanager.Secret.from_secret_name_v2(self, 'Secret', 'name')",
 }
 _LONGEST: Final = 80
-"""Characters of a string that are shown."""
+"""Characters of a string in a message."""
 _MOST_MEMBERS: Final = 6
-"""An enum with more members is not listed; an example stands for them."""
+"""Of an enum with more members, messages have an example."""
 
 
 class _Misfit(NamedTuple):
-    """A value that is not of its kind: where it is (``secrets[1]``), what it should be, and what it is."""
+    """A value of the wrong kind: its place (``secrets[1]``), the kind it should have, and the value."""
 
     name: str
     kind: Any
@@ -55,22 +69,22 @@ class _Misfit(NamedTuple):
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """A constructor or method that refuses arguments that are not what their annotations say.
+    """Decorator of a constructor or method that checks its arguments against their annotations.
 
-    None passes where the annotation has it, and an empty string nowhere. A bool is no number, and neither are NaN and
-    infinity; an int may be written as 20.0. Tokens pass as the strings, numbers and lists that they are. A jsii
-    interface is taken from whatever implements it: CDK's classes, what it imports, subclasses, and classes under
-    ``@jsii.implements``.
+    None passes if the annotation has it; an empty string never does. A bool is not a number, and neither are NaN and
+    infinity; an int may be written as 20.0. Tokens pass as strings, numbers and lists. For a jsii interface, all
+    objects pass that implement it: CDK's classes, imports, subclasses, and classes with ``@jsii.implements``. Of
+    ``**options: Unpack[...]``, each option is checked.
 
     Raises:
-        ConfigurationError: of the wrapped function; the message has the construct's path, the prop, what it should be
-            and what it got, but never the content of a string that was given in place of a construct.
+        ConfigurationError: by the decorated function; the message has the construct's path, the prop, what it should be
+            and what it got, but never the content of a string in place of a construct.
     """
     names = list(inspect.signature(function).parameters)
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # One argument too many is refused by Python itself.
+        # Python itself refuses an argument too many.
         given: dict[str, object] = {**dict(zip(names, args, strict=False)), **kwargs}
         if misfit := _first_misfit(_hints(function), given):
             _refuse(_path(function, given), misfit)
@@ -80,7 +94,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_fields(instance: object) -> None:
-    """Refuses the fields of a dataclass that are not what their annotations say."""
+    """Check the fields of a dataclass against their annotations."""
     holder: Any = type(instance)
     if misfit := _first_misfit(_hints(holder), vars(instance)):
         _refuse(holder.__name__, misfit)
@@ -88,8 +102,15 @@ def check_fields(instance: object) -> None:
 
 @cache
 def _hints(holder: Any) -> Mapping[str, Any]:
-    # Evaluated at the first call: the modules that annotations name are loaded by then.
-    return inspect.get_annotations(holder, eval_str=True)
+    # Evaluated at the first call, when the modules that the annotations name are loaded.
+    hints: dict[str, Any] = {}
+    for name, kind in inspect.get_annotations(holder, eval_str=True).items():
+        origin: Any = get_origin(kind)
+        if origin is Unpack:
+            hints |= get_type_hints(*get_args(kind))
+        else:
+            hints[name] = kind
+    return hints
 
 
 def _first_misfit(hints: Mapping[str, Any], given: Mapping[str, object]) -> _Misfit | None:
@@ -103,7 +124,7 @@ def _first_misfit(hints: Mapping[str, Any], given: Mapping[str, object]) -> _Mis
 
 
 def _misfit(name: str, kind: Any, value: object) -> _Misfit | None:
-    """What of ``value``, or in it, is not of ``kind``."""
+    """The part of ``value`` that is not of ``kind``, or all of it."""
     origin = get_origin(kind)
     if kind in _ANYTHING:
         return None
@@ -111,12 +132,12 @@ def _misfit(name: str, kind: Any, value: object) -> _Misfit | None:
         misfits = [_misfit(name, option, value) for option in get_args(kind)]
         if None in misfits:
             return None
-        # A list with one wrong element is told of by that element.
+        # If a list has a wrong element, the message is about the element.
         inner = [misfit for misfit in misfits if misfit and misfit.name != name]
         return inner[0] if inner else _Misfit(name, kind, value)
     if origin is Sequence and isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return _first(_misfit(f"{name}[{index}]", get_args(kind)[0], item) for index, item in enumerate(value))
-    if origin is Mapping and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
         key_kind, value_kind = get_args(kind)
         wrong_key = _first(_misfit(f"{name}.keys()", key_kind, key) for key in value)
         return wrong_key or _first(_misfit(f"{name}[{key}]", value_kind, item) for key, item in value.items())
@@ -132,7 +153,7 @@ def _first(misfits: Iterator[_Misfit | None]) -> _Misfit | None:
 
 
 def is_a(kind: type, value: object) -> bool:
-    """Whether a value is of a class, implements a jsii interface, or is such a number."""
+    """Whether a value is an instance of a class, implements a jsii interface, or is a number that JSON can have."""
     if kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not _is_double(value):
             return False
@@ -143,14 +164,14 @@ def is_a(kind: type, value: object) -> bool:
 
 
 def _is_double(value: int | float) -> bool:
-    """Whether JSON can carry the number to CDK, whose process ends at NaN and infinity; NaN compares with nothing."""
+    """Whether JSON can carry the number: NaN and infinity would end CDK's process. No comparison with NaN is true."""
     return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _classes(value: object) -> Sequence[type]:
-    """The classes of an object; of one that CDK returned by an interface, those of the objects that jsii made of it.
+    """The classes of an object; of an object that CDK returned as an interface, the classes of jsii's delegates.
 
-    None if a later jsii keeps them elsewhere: then the object passes, as nothing is known of it.
+    Empty if another version of jsii stores them elsewhere: then the object passes.
     """
     if type(value).__name__ == "InterfaceDynamicProxy":
         return [type(delegate) for delegate in vars(value).get("_delegates", ())]
@@ -159,14 +180,14 @@ def _classes(value: object) -> Sequence[type]:
 
 @cache
 def _is_class_of(candidate: type, kind: type) -> bool:
-    """Whether objects of one class serve as another class or as a jsii interface, which ``issubclass`` fails on."""
+    """Whether a class is a subclass of another or implements a jsii interface, for which ``issubclass`` raises."""
     if kind in candidate.__mro__:
         return True
     jsii_type = vars(kind).get("__jsii_type__")
     if not getattr(kind, "_is_protocol", False) or jsii_type is None:
         return False
     return any(
-        # jsii's classes for what CDK returns by an interface carry the interface's name and no more.
+        # jsii's classes of objects that CDK returned as an interface have only the interface's name.
         vars(base).get("__jsii_type__") == jsii_type
         or any(kind in interface.__mro__ for interface in vars(base).get("__jsii_ifaces__", ()))
         for base in candidate.__mro__
@@ -175,7 +196,7 @@ def _is_class_of(candidate: type, kind: type) -> bool:
 
 def _path(function: Callable[..., Any], given: Mapping[str, object]) -> str:
     own, scope = given.get("self"), given.get("scope")
-    # A constructor is checked before there is a construct, so that a refused one leaves nothing in the tree.
+    # A constructor is checked before the construct is in the tree, so that nothing is left there if it fails.
     if isinstance(scope, Construct) and "id" in given:
         return "/".join(part for part in (scope.node.path, str(given["id"]).replace("/", "--")) if part)
     if isinstance(own, Construct) and function.__name__ != "__init__":
@@ -193,7 +214,7 @@ def _refuse(path: str, misfit: _Misfit) -> NoReturn:
 
 
 def _options(kind: Any) -> Iterator[Any]:
-    """The kinds that a union or a list is made of."""
+    """The kinds in a union or a list."""
     if get_origin(kind) in (Union, UnionType, Sequence):
         for option in get_args(kind):
             yield from _options(option)
@@ -209,7 +230,7 @@ def _example(kind: Any, value: object) -> str | None:
 
 
 def _one(kind: Any) -> str:
-    """What a prop may be, in words."""
+    """A kind in words."""
     origin, options = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _or([_one(option) for option in sorted(options, key=lambda option: option is NoneType)])
@@ -217,7 +238,7 @@ def _one(kind: Any) -> str:
         return _or([repr(option) for option in options])
     if origin is Sequence:
         return f"a list of {_name(options[0])}"
-    if origin is Mapping:
+    if origin in (dict, Mapping):
         return "a dict" if options[1] in _ANYTHING else f"a dict of {_name(options[0])} to {_name(options[1])}"
     if kind in _WORDS:
         return _WORDS[kind]
@@ -239,7 +260,7 @@ _WORDS: Final = {
 
 
 def _name(kind: Any) -> str:
-    """A class as a program names it, with the alias of CDK's module that its documentation uses: ``ec2.IVpc``."""
+    """A class as programs name it, with CDK's usual alias of the module: ``ec2.IVpc``."""
     if origin := get_origin(kind):
         return "list" if origin is Sequence else "dict"
     service = kind.__module__.partition("aws_cdk.aws_")[2]
@@ -247,7 +268,7 @@ def _name(kind: Any) -> str:
 
 
 def _got(value: object, kind: Any) -> str:
-    """What was received: the value where it cannot be a secret, its kind otherwise."""
+    """The value received if it cannot be a secret, otherwise its kind."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, type):
@@ -269,7 +290,7 @@ def _got(value: object, kind: Any) -> str:
 
 
 def _is_plain(kind: Any) -> bool:
-    """Whether a string in its place is a wrong number, duration or choice, and no password or connection string."""
+    """Whether a string in place of the kind can only be a wrong number, duration or choice, not a secret."""
     return all(
         option in (*_WORDS, Duration)
         or get_origin(option) is Literal

@@ -2,9 +2,8 @@
 
 AWS refuses a second endpoint of a service with private DNS in a VPC ("private-dns-enabled cannot be set because there
 is already a conflicting DNS domain", terraform-provider-aws issue 17535), and the app may make its own anywhere in its
-tree, before or after the settings. So the whole tree is searched once, when CDK begins to synthesise: an endpoint that
-this library made is taken back where the app has one, settings wait for the endpoint, and settings without one are
-warned of.
+tree, before or after the settings. So the whole tree is searched once, when CDK begins to synthesize: an endpoint of
+this library is removed if the app has one, the settings depend on the endpoint, and settings without one get a warning.
 """
 
 import json
@@ -27,7 +26,7 @@ _SERVICE: Final = re.compile(r'\.secretsmanager"')
 
 
 def add_endpoint(vpc: ec2.IVpc, subnets: ec2.SubnetSelection | None) -> None:
-    """Adds an endpoint to a VPC, once."""
+    """Add an endpoint to a VPC, once."""
     if vpc.node.try_find_child(_OWN) is None:
         endpoint = vpc.add_interface_endpoint(
             _OWN, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER, subnets=subnets, open=False
@@ -50,7 +49,7 @@ def require_endpoint(construct: Construct, vpc: ec2.IVpc) -> None:
 
 
 def wait_for_endpoint(settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:
-    """Lets a resource wait for the VPC's endpoint, once the app is complete; without one, warns ``settings``."""
+    """Make a resource depend on the VPC's endpoint, when the app is complete; without one, warn ``settings``."""
     dependency = _EndpointDependency(settings, resource, vpc)
     Aspects.of(resource).add(dependency)
     settings.node.add_validation(dependency)
@@ -58,7 +57,7 @@ def wait_for_endpoint(settings: Construct, resource: Construct, vpc: ec2.IVpc) -
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """An endpoint with private DNS, and the construct that holds it and its security group."""
+    """An endpoint with private DNS: the construct that has it and its security group."""
 
     construct: IConstruct
     is_own: bool
@@ -66,7 +65,7 @@ class _Endpoint:
 
 @dataclass(frozen=True)
 class _Endpoints:
-    """The endpoints of an app by what tells their VPC."""
+    """The endpoints of an app by their VPC."""
 
     by_vpc: dict[str, list[_Endpoint]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
@@ -79,7 +78,7 @@ def _endpoints(root: IConstruct) -> _Endpoints:
     if root not in _found:
         found = _found[root] = _Endpoints()
         for construct in root.node.find_all():
-            # The applier does not use an endpoint without private DNS, and AWS allows any number of them.
+            # The applier uses no endpoint without private DNS, and AWS allows any number of those.
             if isinstance(construct, ec2.CfnVPCEndpoint) and construct.private_dns_enabled and _serves(construct):
                 scope = construct.node.scope
                 holder = scope if isinstance(scope, ec2.InterfaceVpcEndpoint) else construct
@@ -101,7 +100,7 @@ def _serves(endpoint: ec2.CfnVPCEndpoint) -> bool:
 
 
 def _identity(vpc_id: str) -> str:
-    """The path of the VPC's construct if the app makes it, else the id as it is written."""
+    """The path of the VPC's construct if it is in the app, otherwise the id."""
     for token in Tokenization.reverse_string(vpc_id).tokens:
         if Reference.is_reference(token) and isinstance(token.target, ec2.CfnVPC):  # type: ignore[attr-defined]
             return str(token.target.node.path)  # type: ignore[attr-defined] # a Reference, as was asked
@@ -129,7 +128,7 @@ class _Requirement:
 
 @jsii.implements(IAspect, IValidation)
 class _EndpointDependency:
-    """What becomes of one resource once the app is complete."""
+    """The dependency of one resource on the endpoint, added when the app is complete."""
 
     def __init__(self, settings: Construct, resource: Construct, vpc: ec2.IVpc) -> None:
         self._settings = settings
@@ -138,7 +137,7 @@ class _EndpointDependency:
         self._is_settled = False
 
     def visit(self, node: IConstruct) -> None:  # noqa: ARG002 - the interface's
-        """Called for the resource and for what is below it."""
+        """Called for the resource and its children."""
         if self._is_settled:
             return
         self._is_settled = True
@@ -147,11 +146,11 @@ class _EndpointDependency:
             warn(
                 self._settings,
                 "NoWayToSecretsManager",
-                "the applier runs in isolated subnets of a VPC in which this app made no interface endpoint for "
+                "the applier runs in isolated subnets of a VPC in which this app has no interface endpoint for "
                 "Secrets Manager with private DNS: without one it cannot read the database's secret; add it with "
                 "vpc.add_interface_endpoint("
                 "'SecretsManager', service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER), or acknowledge "
-                "'annotation::cdk-pinsafe:NoWayToSecretsManager' if there is a way",
+                "'annotation::cdk-pinsafe:NoWayToSecretsManager' if it can reach Secrets Manager",
             )
             return
         endpoint = endpoints[0].construct
@@ -168,7 +167,7 @@ class _EndpointDependency:
             )
 
     def validate(self) -> list[str]:
-        """The two endpoints of which AWS refuses one."""
+        """An error if there are two endpoints, of which AWS refuses one."""
         vpc, found = _identity(self._vpc.vpc_id), _endpoints(self._settings.node.root)
         paths = [endpoint.construct.node.path for endpoint in self._own()]
         if len(paths) < 2 or vpc == DUMMY_VPC_ID or vpc in found.reported:
@@ -183,19 +182,19 @@ class _EndpointDependency:
         return _endpoints(self._settings.node.root).by_vpc.get(_identity(self._vpc.vpc_id), [])
 
     def _can_wait_for(self, endpoint: IConstruct) -> bool:
-        """Whether the endpoint's stack can come before the settings'."""
+        """Whether the endpoint's stack can be deployed before the settings'."""
         own, other = Stack.of(self._resource), Stack.of(endpoint)
         if Stage.of(own) != Stage.of(other):
             return False
         if own == other or own.nested_stack_parent or other.nested_stack_parent:
             return True
-        # A stack that refers to a VPC comes after the VPC's.
+        # A stack that refers to a VPC is deployed after the VPC's.
         refers_to_own = _identity(self._vpc.vpc_id) != self._vpc.vpc_id and Stack.of(self._vpc) == own
         return not refers_to_own and not _comes_after(other, own)
 
 
 def _comes_after(stack: Stack, other: Stack) -> bool:
-    """Whether a stack depends on another, directly or not, as far as the app said so itself."""
+    """Whether a stack depends on another, directly or indirectly, by dependencies that the app added itself."""
     seen: list[Stack] = []
     waiting = [stack]
     while waiting:

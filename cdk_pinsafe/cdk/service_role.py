@@ -1,4 +1,4 @@
-"""Roles of AWS services that act for a stack: one service, one action, one resource."""
+"""Roles for AWS services: one service, one action, one resource."""
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
@@ -9,7 +9,7 @@ from . import nag
 
 def service_role(scope: Construct, id: str, service: str, action: str, resource: str) -> iam.Role:
     """A role of one service of this account, for one action on one resource."""
-    # AWS documents no such condition for the roles of EventBridge's rules, which might never meet it.
+    # AWS documents no such condition for roles of EventBridge rules, which may not fulfill it.
     conditions = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
     role = iam.Role(
         scope,

@@ -1,4 +1,4 @@
-"""Settings against the catalogue of the engine's version, at synth."""
+"""Checks settings against the catalogue of the engine's version, at synth."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -12,24 +12,24 @@ from .checks import warn
 from .database import PostgresDatabase
 
 _HINTS: Final[Mapping[WarningKind, str]] = {
-    "UnknownEngineVersion": ": give the version where the engine is named, or acknowledge {id}",
+    "UnknownEngineVersion": ": pass the engine with its version, or acknowledge {id}",
     "UnknownParameter": ": check its spelling, and that its extension is created or preloaded, or acknowledge {id}",
     "CustomParameter": "; the deployment would fail; acknowledge {id} if a library of your server defines it",
     "SuperuserParameter": "; the deployment would fail; acknowledge {id} if your server lets the secret's user set it",
     "MissingExtension": ", or acknowledge {id} if the database has it",
-    "BareNumber": "; acknowledge {id} if it is right as it is",
-    "RoundedValue": ": write the value that is meant, or acknowledge {id}",
-    "HarmfulDefault": ": give it to a role of its own by 'role_settings', or acknowledge {id} if all sessions want it",
+    "BareNumber": "; acknowledge {id} if that is right",
+    "RoundedValue": ": write the value that you mean, or acknowledge {id}",
+    "HarmfulDefault": ": set it for a role by 'role_settings', or acknowledge {id} if all sessions should have it",
 }
-"""What to do about a kind of doubt, behind the messages."""
+"""What to do about each kind of doubt; appended to the messages."""
 
 
 class SettingChecks:
-    """Judges settings for one construct, and keeps what is in doubt until all are judged: one warning a kind.
+    """Checks the settings of one construct, and collects doubts: one warning for each kind.
 
     Args:
-        construct: the construct that is warned.
-        target: the database that gets the settings.
+        construct: the construct that gets the warnings.
+        target: the database of the settings.
         extensions: the extensions that are created with them.
     """
 
@@ -40,16 +40,16 @@ class SettingChecks:
         self._doubts: list[tuple[str, SettingWarning]] = []
 
     def check(self, prop: str, name: str, text: str | list[str]) -> None:
-        """Judge one setting; of a value that is a token, or holds one, the name alone.
+        """Check one setting; if the value is or contains a token, only its name.
 
         Args:
-            prop: where the setting was given: ``settings``, or ``role_settings[reports]``.
-            name: the parameter's.
+            prop: ``settings``, or ``role_settings[reports]``.
+            name: name of the parameter.
             text: its value.
 
         Raises:
-            SettingError: the engine's version has no such parameter or does not take the value, or data would be lost
-                or wrong with it.
+            SettingError: the engine's version has no such parameter or does not take the value, or it would lose or
+                corrupt data.
         """
         value = None if Token.is_unresolved(text) else text
         self._doubts += [(prop, doubt) for doubt in check(name, value, self._major, self._extensions)]
@@ -58,7 +58,7 @@ class SettingChecks:
             self._doubts += [(prop, doubt) for doubt in check_default(name, value, of_role=of_role)]
 
     def warn(self) -> None:
-        """Add the warnings ``cdk-pinsafe:<kind>``, one for each kind of doubt that there is."""
+        """Add the warnings ``cdk-pinsafe:<kind>``, one for each kind of doubt."""
         for kind, hint in _HINTS.items():
             messages = dict.fromkeys(_message(prop, doubt) for prop, doubt in self._doubts if doubt.kind == kind)
             if messages:
@@ -67,5 +67,5 @@ class SettingChecks:
 
 
 def _message(prop: str, doubt: SettingWarning) -> str:
-    """The doubt with the prop, where it is about a setting: ``UnknownEngineVersion`` is about none."""
+    """The warning, with the prop if it is about a setting; ``UnknownEngineVersion`` is not."""
     return doubt.message if doubt.kind == "UnknownEngineVersion" else f"'{prop}': {doubt.message}"

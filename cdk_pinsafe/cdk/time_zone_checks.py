@@ -1,4 +1,4 @@
-"""Time zones among settings, at synth."""
+"""Checks time zones in settings, at synth."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from .checks import warn
 
 
 def check_time_zones(construct: IConstruct, *settings: Mapping[str, str | list[str]]) -> None:
-    """Warns, by ``cdk-pinsafe:UnknownTimeZone``, of names that the time zone database lacks; tokens pass.
+    """Warn, by ``cdk-pinsafe:UnknownTimeZone``, of names that the time zone database lacks; tokens pass.
 
     It is no error, since the server has its own copy of that database, which may be newer.
     """

@@ -1,4 +1,4 @@
-"""Adds what CloudWatch lacks to the policies of topics and their keys. Loaded only where an alarm has an action."""
+"""Adds CloudWatch's permissions to the policies of topics and keys. Loaded only if an alarm has an action."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +15,17 @@ from .checks import warn
 
 
 def let_publish(alarm: cloudwatch.AlarmBase, action_arn: str) -> None:
-    """Let an alarm publish to the topic that one of its actions is, if it is a topic of this app that has a policy."""
+    """Allow an alarm to publish to the topic of one of its actions, if it is a topic of this app with a policy."""
     topic = _target(action_arn)
     if not isinstance(topic, sns.CfnTopic):
         return
     account = Stack.of(alarm).account
     known = None if Token.is_unresolved(account) else account
     documents = _policies_of(topic)
-    if documents and not any(policies.lets_publish(_resolved(topic, one), known, _text) for one in documents):
-        mendable = next((one for one in documents if isinstance(one, iam.PolicyDocument)), None)
-        if mendable:
-            mendable.add_statements(
+    if documents and not any(policies.allows_publish(_resolved(topic, one), known, _text) for one in documents):
+        changeable = next((one for one in documents if isinstance(one, iam.PolicyDocument)), None)
+        if changeable:
+            changeable.add_statements(
                 iam.PolicyStatement(
                     actions=[policies.PUBLISH],
                     resources=[topic.ref],
@@ -37,8 +37,8 @@ def let_publish(alarm: cloudwatch.AlarmBase, action_arn: str) -> None:
             _warn(
                 alarm,
                 topic,
-                f"whose policy does not let it publish: allow {policies.PUBLISH} to the service {policies.SERVICE} in "
-                "the policy",
+                f"whose policy does not allow it to publish: allow {policies.PUBLISH} to the service "
+                f"{policies.SERVICE} in the policy",
             )
     if (topic.kms_master_key_id or "").endswith(policies.AWS_MANAGED_KEY):
         _warn(
@@ -48,9 +48,9 @@ def let_publish(alarm: cloudwatch.AlarmBase, action_arn: str) -> None:
             "with a key of your own, as in sns.Topic(self, 'Topic', master_key=kms.Key(self, 'Key'))",
         )
     key = _key_of(topic)
-    if key and not policies.lets_use_key(_resolved(key, key.key_policy), known, _text):
+    if key and not policies.allows_key_use(_resolved(key, key.key_policy), known, _text):
         if isinstance(key.key_policy, iam.PolicyDocument):
-            # Without a condition, as AWS documents it: EventBridge, for one, does not send aws:SourceAccount to KMS.
+            # Without a condition, as AWS documents it; EventBridge, for example, sends no aws:SourceAccount to KMS.
             key.key_policy.add_statements(
                 iam.PolicyStatement(
                     actions=list(policies.KEY_ACTIONS),
@@ -82,7 +82,7 @@ def _key_of(topic: sns.CfnTopic) -> kms.CfnKey | None:
 
 
 def _policies_of(topic: sns.CfnTopic) -> Sequence[Any]:
-    """The policies of a topic: that of CDK's own construct, or else all that name the topic in its stack."""
+    """The policies of a topic: that of CDK's construct, otherwise all in its stack that name the topic."""
     own = topic.node.scope
     child = own.node.try_find_child("Policy") if isinstance(own, sns.Topic) else None
     if isinstance(child, sns.TopicPolicy):
@@ -97,7 +97,7 @@ def _policies_of(topic: sns.CfnTopic) -> Sequence[Any]:
 
 
 def _target(token: str) -> IConstruct | None:
-    """The resource that a token refers to; None of a literal, or of what no resource of the app is."""
+    """The resource of the app that a token refers to, if any."""
     reference = Tokenization.reverse_string(token).first_token if Token.is_unresolved(token) else None
     return reference.target if isinstance(reference, Reference) else None
 
@@ -107,7 +107,7 @@ def _resolved(scope: IConstruct, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A resolved value as text, as :data:`policies.Text` has it."""
+    """A resolved value as text, for :data:`policies.Text`."""
     match value:
         case str():
             return value

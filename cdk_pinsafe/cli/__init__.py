@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import rds_proxy
 from ..errors import (
     EmulatorError,
     LintError,
@@ -284,10 +285,23 @@ def settings(name: str | None, engine_version: str | None, output_format: str) -
 @click.option("--require-tls", is_flag=True, help="Refuse clients without TLS.")
 @click.option("--legacy", is_flag=True, help="Pin on every Parse message, as before November 2023.")
 @click.option(
-    "--borrow-timeout", default=120.0, show_default=True, help="Seconds that a client waits for a connection."
+    "--borrow-timeout",
+    default=float(rds_proxy.DEFAULT_BORROW_TIMEOUT),
+    show_default=True,
+    help="Seconds that a client waits for a connection.",
 )
-@click.option("--idle-client-timeout", default=1800.0, show_default=True, help="Seconds that a client may be idle.")
-@click.option("--client-lifetime", default=86400.0, show_default=True, help="Seconds that a client may stay connected.")
+@click.option(
+    "--idle-client-timeout",
+    default=float(rds_proxy.DEFAULT_IDLE_CLIENT_TIMEOUT),
+    show_default=True,
+    help="Seconds that a client may be idle.",
+)
+@click.option(
+    "--client-lifetime",
+    default=float(rds_proxy.CLIENT_LIFETIME),
+    show_default=True,
+    help="Seconds that a client may stay connected.",
+)
 @click.option("--log", metavar="FILE", help="Append RDS Proxy's log lines to a file; - writes them to standard output.")
 @click.option("--metrics-port", type=int, help="Serve metrics on this port of 127.0.0.1; 0 takes a free one.")
 @click.option(

@@ -6,9 +6,10 @@ Statements are bytes, as clients sent them. This module knows nothing about sess
 from dataclasses import dataclass
 from typing import Final
 
-from ..pinning.conditions import STATEMENT_LIMIT, Condition, Evidence, condition
+from ..pinning.conditions import Condition, Evidence, condition
 from ..pinning.log_lines import REASON_PARSE, reason_for
 from ..pinning.statements import analyse, digest
+from ..rds_proxy import STATEMENT_LIMIT
 
 __all__ = ["LEGACY", "OVERSIZED", "PinReason", "StatementClassifier"]
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from ..pinning.conditions import STARTUP_PARAMETERS
 from ..protocol import (
     CANCEL_REQUEST,
     GSS_REQUEST,
@@ -23,6 +22,7 @@ from ..protocol import (
     startup_message,
     startup_parameters,
 )
+from ..rds_proxy import STARTUP_PARAMETERS
 from .authentication import SCRAM, ScramError, ScramServer, md5_response
 from .handshake import MAX_AUTH_TOKEN_LENGTH, Handshake, Read, Step
 

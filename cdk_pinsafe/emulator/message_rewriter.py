@@ -6,8 +6,8 @@ This module knows neither sessions nor connections.
 from collections.abc import Callable
 from typing import Final
 
-from ..pinning.conditions import STATEMENT_LIMIT
 from ..protocol import FRONTEND_LIMITS, ProtocolViolation
+from ..rds_proxy import STATEMENT_LIMIT
 
 __all__ = ["MAX_NAME_LENGTH", "MessageRewriter", "can_stream", "object_name", "reject_message", "string_end"]
 

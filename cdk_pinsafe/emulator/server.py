@@ -12,6 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from .. import rds_proxy
 from ..errors import EmulatorError
 from ..protocol import FatalError
 from .backend import DatabaseProtocol, connect
@@ -72,10 +73,10 @@ class EmulatorOptions:
     tls: tuple[Path, Path] | None = None
     require_tls: bool = False
     legacy: bool = False
-    borrow_timeout: float = 120.0
-    idle_client_timeout: float = 1800.0
-    client_lifetime: float = 86_400.0
-    connection_lifetime: float = 86_400.0
+    borrow_timeout: float = float(rds_proxy.DEFAULT_BORROW_TIMEOUT)
+    idle_client_timeout: float = float(rds_proxy.DEFAULT_IDLE_CLIENT_TIMEOUT)
+    client_lifetime: float = float(rds_proxy.CLIENT_LIFETIME)
+    connection_lifetime: float = float(rds_proxy.CONNECTION_LIFETIME)
     idle_connection_timeout: float = 300.0
     endpoint: str = "default"
 

@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
-from ..pinning.conditions import STATEMENT_LIMIT
 from ..protocol import FRONTEND_LIMITS, ProtocolViolation, message, set_application_name
+from ..rds_proxy import STATEMENT_LIMIT
 from .classifier import LEGACY, OVERSIZED, PinReason
 from .connection import DatabaseConnection
 from .events import PinEvent

@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DIMENSION", "NAMESPACE", "PERIOD", "Evaluation", "evaluate", "is_on_proxy"]
+from ..rds_proxy import METRIC_PERIOD, NAMESPACE, PROXY_NAME
 
-NAMESPACE: Final = "AWS/RDS"
-DIMENSION: Final = "ProxyName"
-PERIOD: Final = 60
-"""Seconds between two values of a history."""
+__all__ = ["Evaluation", "evaluate", "is_on_proxy"]
 
 History = Mapping[str, Sequence[float | None]]
-"""Metric name -> one value per minute, the newest last; None where data is missing."""
+"""Metric name -> one value per minute (`METRIC_PERIOD`), the newest last; None where data is missing."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def _metrics(alarm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def is_on_proxy(alarm: Mapping[str, Any], proxy: str) -> bool:
     """Whether all metrics of an alarm are of that proxy as a whole."""
-    dimensions = [{"Name": DIMENSION, "Value": proxy}]
+    dimensions = [{"Name": PROXY_NAME, "Value": proxy}]
     metrics = _metrics(alarm)
     return bool(metrics) and all(
         metric.get("Namespace") == NAMESPACE
@@ -144,9 +141,9 @@ def _values(alarm: Mapping[str, Any], history: History, periods: int) -> Iterato
 def _series(history: History, metric: str, statistic: str, period: int, periods: int) -> Iterator[float | None]:
     """A metric's statistic in each of the last periods."""
     calculate = _STATISTICS.get(statistic)
-    if calculate is None or period < PERIOD or period % PERIOD:
+    if calculate is None or period < METRIC_PERIOD or period % METRIC_PERIOD:
         raise _UnsupportedError
-    minutes = period // PERIOD
+    minutes = period // METRIC_PERIOD
     values = [None] * (minutes * periods) + list(history.get(metric, ()))
     values = values[-minutes * periods :]
     for start in range(0, len(values), minutes):

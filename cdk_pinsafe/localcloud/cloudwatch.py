@@ -18,8 +18,9 @@ from typing import Any, Final
 
 from ..emulator.metrics import NAMES
 from ..pinning.log_lines import parse_line
+from ..rds_proxy import METRIC_DELAY, NAMESPACE, PROXY_NAME
 from . import ministack_adapter as ministack
-from .alarms import DIMENSION, NAMESPACE, evaluate, is_on_proxy
+from .alarms import evaluate, is_on_proxy
 from .ministack_adapter import Created, Handlers, Props
 from .proxies import Minute
 
@@ -27,9 +28,8 @@ __all__ = ["Publication", "alarm_handlers"]
 
 _HISTORY_MINUTES: Final = 24 * 60
 """The longest time that a CloudWatch alarm can evaluate."""
-MINUTES_LATE: Final = 3
-"""RDS's metrics arrive two to three minutes late: prometheus-community/yet-another-cloudwatch-exporter issue 378,
-elastic/beats issue 30915 (measured by others)."""
+MINUTES_LATE: Final = METRIC_DELAY // 60 + 1
+"""The late end of the delay that was measured."""
 
 
 class Publication:
@@ -66,7 +66,7 @@ class Publication:
 
     def _put(self, name: str, value: float, start: int) -> None:
         unit = "Microseconds" if name.endswith("Latency") else "Count"
-        dimensions = {DIMENSION: self._proxy}
+        dimensions = {PROXY_NAME: self._proxy}
         ministack.put_metric(NAMESPACE, name, dimensions, float(start), unit, value, keep=_HISTORY_MINUTES)
 
 

@@ -23,11 +23,11 @@ from ..emulator import EmulatorOptions, ProxyTarget, ThreadedEmulator, run_in_th
 from ..emulator.log import LogWriter
 from ..emulator.metrics import NAMES, Metrics
 from ..emulator.timeline import Recording
+from ..rds_proxy import PINNED
 from .databases import HOST_NAME, Database
 
-__all__ = ["PINNED", "Minute", "Proxies", "recording_of"]
+__all__ = ["Minute", "Proxies", "recording_of"]
 
-PINNED: Final = "DatabaseConnectionsCurrentlySessionPinned"
 _MINUTE: Final = 1.0  # seconds
 _HOST: Final = "127.0.0.1"
 _MAX_LINES: Final = 10_000

@@ -10,19 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from ..errors import UnknownNameError
-
-STATEMENT_LIMIT: Final = 16_384
-"""The longest statement in encoded bytes that does not pin: AWS's "16 KB", with the number from the proxy's log."""
-
-STARTUP_PARAMETERS: Final = (
-    "application_name",
-    "client_encoding",
-    "DateStyle",
-    "TimeZone",
-    "extra_float_digits",
-    "search_path",
-)
-"""Start-up parameters that the proxy accepts without a pin, in any case; for the evidence see :data:`CAVEATS`."""
+from ..rds_proxy import STARTUP_PARAMETERS, STATEMENT_LIMIT
 
 
 class Evidence(StrEnum):

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..errors import SettingError
+from ..rds_proxy import STARTUP_PARAMETERS
 from ..settings.catalogue import Hazard, Suits, check, hazard, rds_denies
 from ._values import Value, same
 from .clients import Sender
-from .conditions import STARTUP_PARAMETERS, Condition
+from .conditions import Condition
 
 TENANT_PAGE: Final = "docs/row-level-security.md"
 

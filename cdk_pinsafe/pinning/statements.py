@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ..rds_proxy import STATEMENT_LIMIT
 from . import _normalised, _parser, _tree
 from ._parser import RefusedError
 from ._values import Value
 from .clients import Sender, recognise
-from .conditions import COMMANDS, CONDITIONS, STATEMENT_LIMIT, Condition, Evidence, condition
+from .conditions import COMMANDS, CONDITIONS, Condition, Evidence, condition
 from .remedies import movable, remedy
 
 __all__ = ["Analysis", "Leak", "NotParsed", "StatementFinding", "StatementNote", "analyse", "digest"]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..pinning.clients import CLIENTS
-from ..pinning.conditions import CONDITIONS, STATEMENT_LIMIT, Condition, Evidence
+from ..pinning.conditions import CONDITIONS, Condition, Evidence
 from ..pinning.statements import analyse
+from ..rds_proxy import STATEMENT_LIMIT
 from .session import WHICH_CONNECTION, Step
 from .verdict import Outcome
 

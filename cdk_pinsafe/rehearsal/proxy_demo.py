@@ -14,10 +14,9 @@ from typing import Any, Final, Literal
 import pg8000.native
 
 from ..errors import RehearsalError
-from ..localcloud.alarms import DIMENSION, NAMESPACE, PERIOD
 from ..localcloud.client import Account, LocalCloud
-from ..localcloud.proxies import PINNED
 from ..pinning.log_lines import LineKind, parse_line
+from ..rds_proxy import MAX_CONNECTIONS, METRIC_PERIOD, NAMESPACE, PINNED, PROXY_NAME, log_group_name
 from .database_client import Login, SettingValue, quoted
 from .report_items import AlarmRow, Note, ProxyUse, Reporter
 from .stack_resources import Alarm, alarms
@@ -132,7 +131,7 @@ class ProxyDemo:
         with step(reporter, "wait for a minute of the proxy's metrics"):
             setting, statement = _session_set(proxy)
             self._wait_until_idle()
-            limit = min(_MAX_CLIENTS, int(max(self._values("MaxDatabaseConnectionsAllowed").values())))
+            limit = min(_MAX_CLIENTS, int(max(self._values(MAX_CONNECTIONS).values())))
             initial = self._alarms()
         expected = [one.definition for one in initial if one.definition is not None and _fires(one.definition, limit)]
         names = {definition["AlarmName"] for definition in expected}
@@ -254,10 +253,10 @@ class ProxyDemo:
         points = self._cloudwatch.get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName=metric,
-            Dimensions=[{"Name": DIMENSION, "Value": self._proxy.name}],
+            Dimensions=[{"Name": PROXY_NAME, "Value": self._proxy.name}],
             StartTime=now - _CLOCK_AHEAD,
             EndTime=now + _CLOCK_AHEAD,
-            Period=PERIOD,
+            Period=METRIC_PERIOD,
             Statistics=["Maximum"],
         )["Datapoints"]
         return {point["Timestamp"]: point["Maximum"] for point in points}
@@ -267,7 +266,7 @@ class ProxyDemo:
 
     def _pin_lines(self, since: datetime) -> list[str]:
         """The log lines about pins; none if enhanced logging is off."""
-        group = f"/aws/rds/proxy/{self._proxy.name}"
+        group = log_group_name(self._proxy.name)
         if not self._logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             return []
         events = self._logs.filter_log_events(logGroupName=group, startTime=int(since.timestamp() * 1000))["events"]
@@ -293,7 +292,7 @@ def _fires(definition: Mapping[str, Any], clients: int) -> bool:
         definition.get("MetricName") == PINNED
         and definition["ComparisonOperator"] in ("GreaterThanThreshold", "GreaterThanOrEqualToThreshold")
         and definition["Threshold"] < clients
-        and definition["Period"] == PERIOD
+        and definition["Period"] == METRIC_PERIOD
         and definition["EvaluationPeriods"] <= _MAX_MINUTES
     )
 

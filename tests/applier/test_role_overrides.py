@@ -80,7 +80,7 @@ def test_hundreds_of_overrides_fit_the_message(database: Database) -> None:
             stack.enter_context(overriding_role(database, "jit = on", name=f"role_{number}_{'x' * 40}"))
         message = database.refuses(lambda: database.create({"jit": "off"}, OnRoleOverride="fail"))
     assert "more" in message
-    assert message.endswith("on_role_override='warn'")
+    assert message.endswith("on_role_override=OnRoleOverride.WARN")
 
 
 @pytest.mark.parametrize("value", ["", "Fail", 5, ["fail"]])

@@ -19,6 +19,10 @@ from aws_cdk import aws_sns as sns
 from cdk_pinsafe import (
     DatabaseSettings,
     EnhancedLogging,
+    EnhancedLoggingOnAlarm,
+    EnhancedLoggingRenewal,
+    OnError,
+    OnRoleOverride,
     PinningAlarms,
     PinningDashboard,
     PinningLogs,
@@ -78,8 +82,8 @@ def new_database(app: App) -> None:
         database_name="orders",
         settings={"timezone": "UTC", "search_path": ["orders", "public"]},
         role_settings={"reporting": {"statement_timeout": "5min"}},
-        on_role_override="fail",
-        recycle=Recycle.IDLE,
+        on_role_override=OnRoleOverride.FAIL,
+        recycle=Recycle.TERMINATE_IDLE,
         drift_check=Duration.hours(1),
         drift_repair=True,
         extensions=["vector"],
@@ -143,9 +147,9 @@ def many_databases(app: App) -> None:
         database_name=["tenant1", "tenant2"],
         settings={"timezone": "UTC"},
         role_settings={"reporting": {"statement_timeout": "5min"}},
-        on_error="continue",
-        on_role_override="fail",
-        recycle=Recycle.IDLE,
+        on_error=OnError.CONTINUE,
+        on_role_override=OnRoleOverride.FAIL,
+        recycle=Recycle.TERMINATE_IDLE,
         drift_check=Duration.minutes(5),
         drift_repair=True,
         secret=cluster.secret,
@@ -172,7 +176,7 @@ def many_databases(app: App) -> None:
         secrets=[cluster.secret, client],
         vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
         security_groups=[ec2.SecurityGroup(stack, "ProxyGroup", vpc=vpc, description="lets clients into the proxy")],
-        proxy_name="tenants",
+        db_proxy_name="tenants",
         iam_auth=False,
         enhanced_logging=EnhancedLogging.ALWAYS,
         log_retention=logs.RetentionDays.ONE_WEEK,
@@ -188,29 +192,31 @@ def many_databases(app: App) -> None:
         PinningAlarms,
         stack,
         "Alarms",
-        proxy_name=proxy.proxy_name,
+        proxy=proxy,
         pinned_threshold=1,
         pinned_ratio_threshold=12.5,
         borrow_latency_threshold=Duration.millis(250),
-        pool_threshold=90,
+        pool_utilization_threshold=90,
         failed_logins_threshold=3,
         evaluation_periods=4,
         datapoints_to_alarm=2,
         actions=[actions.SnsAction(sns.Topic(stack, "Topic", enforce_ssl=True, master_key=log_key))],
     )
-    made(PinningDashboard, stack, "Dashboard", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
-    pins = made(PinningLogs, stack, "Logs", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
+    made(PinningDashboard, stack, "Dashboard", proxy=proxy)
+    pins = made(PinningLogs, stack, "Logs", proxy=proxy)
     pins.metric("cursor").create_alarm(stack, "Cursors", threshold=1, evaluation_periods=1)
     proxy.grant_connect(iam.Role(stack, "App", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com")), "app")
-    imported = PinSafeProxy.from_proxy_attributes(
+    imported = PinSafeProxy.from_database_proxy_attributes(
         stack,
         "Imported",
-        proxy_name="imported",
-        proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123456789abcdef0",
+        db_proxy_name="imported",
+        db_proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123456789abcdef0",
         endpoint="imported.proxy-0123456789ab.eu-west-1.rds.amazonaws.com",
         security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "ImportedGroup", "sg-0123456789abcdef0")],
     )
     imported.log_on_alarm(alarms.pinned)
+    made(EnhancedLoggingRenewal, stack, "Renewal", proxy=imported)
+    made(EnhancedLoggingOnAlarm, stack, "OnAlarm", proxy=proxy.proxy, alarm=alarms.pinned_and_slow)
 
 
 def imported_database(app: App) -> None:

@@ -25,11 +25,11 @@ OWN_ACCOUNT = {"Ref": "AWS::AccountId"}
 
 
 def alarms(stack: Stack, *topics: sns.ITopic, id: str = "Alarms") -> PinningAlarms:
-    return PinningAlarms(stack, id, proxy_name="orders", actions=[actions.SnsAction(topic) for topic in topics])
+    return PinningAlarms(stack, id, proxy="orders", actions=[actions.SnsAction(topic) for topic in topics])
 
 
 def statements(stack: Stack, resource_type: str, document: str) -> list[list[dict[str, Any]]]:
-    """Of each resource, the statements that are for CloudWatch."""
+    """The statements for CloudWatch of each resource."""
     found = Template.from_stack(stack).find_resources(resource_type).values()
     service = {"Service": policies.SERVICE}
     return [
@@ -54,8 +54,8 @@ def warnings(stack: Stack) -> list[str]:
     return [str(one.entry.data) for one in found if "SilentAlarm" in str(one.entry.data)]
 
 
-def test_topic_with_a_policy_lets_alarms_publish(app: App, stack: Stack) -> None:
-    """For the alarms' account alone, once however many alarms notify it, and no rule is broken."""
+def test_topic_policy_allows_alarms_to_publish(app: App, stack: Stack) -> None:
+    """Only for the alarms' account, once for all alarms; no rule is broken."""
     topic = sns.Topic(stack, "Topic", enforce_ssl=True)
     alarms(stack, topic)
     alarms(stack, topic, id="Others")
@@ -69,7 +69,7 @@ def test_topic_with_a_policy_lets_alarms_publish(app: App, stack: Stack) -> None
 
 
 def test_topic_without_a_policy_keeps_the_default(app: App, stack: Stack) -> None:
-    """A policy would replace SNS's own, by which others of the account may publish as well."""
+    """A policy would replace SNS's default, by which other services of the account may publish."""
     alarms(stack, sns.Topic(stack, "Topic"))
     assert rules_of(app) == []
     assert of_topics(stack) == []
@@ -77,10 +77,10 @@ def test_topic_without_a_policy_keeps_the_default(app: App, stack: Stack) -> Non
 
 
 def test_order_of_calls_does_not_matter(app: App, stack: Stack) -> None:
-    """An action of one alarm, a policy and an alarm's topic may come after the alarms."""
-    made = PinningAlarms(stack, "Alarms", proxy_name="orders")
+    """Actions, policies and topics may be added after the alarms."""
+    made = PinningAlarms(stack, "Alarms", proxy="orders")
     topic = sns.Topic(stack, "Topic")
-    made.pool.add_ok_action(actions.SnsAction(topic))
+    made.pool_utilization.add_ok_action(actions.SnsAction(topic))
     topic.add_to_resource_policy(
         iam.PolicyStatement(actions=["sns:Subscribe"], principals=[iam.AnyPrincipal()], resources=[topic.topic_arn])
     )
@@ -95,8 +95,7 @@ def allow_events(topic: sns.ITopic) -> iam.PolicyDocument:
     )
 
 
-def test_policy_that_the_topic_did_not_make(app: App, stack: Stack) -> None:
-    """It is found in the topic's stack, and completed."""
+def test_separate_topic_policy_is_extended(app: App, stack: Stack) -> None:
     topic = sns.Topic(stack, "Topic")
     sns.TopicPolicy(stack, "Policy", topics=[topic], policy_document=allow_events(topic))
     alarms(stack, topic)
@@ -105,8 +104,7 @@ def test_policy_that_the_topic_did_not_make(app: App, stack: Stack) -> None:
     assert warnings(stack) == []
 
 
-def test_policy_that_allows_it_already(stack: Stack) -> None:
-    """Nothing is added."""
+def test_policy_that_already_allows_it(stack: Stack) -> None:
     topic = sns.Topic(stack, "Topic", enforce_ssl=True)
     topic.grant_publish(iam.ServicePrincipal(policies.SERVICE))
     alarms(stack, topic)
@@ -114,18 +112,18 @@ def test_policy_that_allows_it_already(stack: Stack) -> None:
     assert "Condition" not in statement
 
 
-def test_policy_of_plain_json(app: App, stack: Stack) -> None:
-    """It cannot be completed, which is a warning, and an error of the rules."""
+def test_policy_as_json_gets_a_warning(app: App, stack: Stack) -> None:
+    """It cannot be changed; the rules report it as an error."""
     topic = sns.Topic(stack, "Topic")
     sns.CfnTopicPolicy(stack, "Policy", topics=[topic.topic_arn], policy_document={"Statement": []})
     alarms(stack, topic)
     assert rules_of(app) == ["AlarmTopic"]
     [warning] = warnings(stack)
-    assert "it notifies the topic Test/Topic/Resource, whose policy does not let it publish" in warning
+    assert "it notifies the topic Test/Topic/Resource, whose policy does not allow it to publish" in warning
 
 
 def test_topic_of_another_stack(app: App) -> None:
-    """Its policy gets the statement, for the account of the alarms."""
+    """Its policy gets the statement for the alarms' account."""
     topics = Stack(app, "Topics", env=Environment(account="111122223333", region="eu-west-1"))
     watch = Stack(app, "Watch", env=Environment(account="111122223333", region="eu-west-1"))
     alarms(watch, sns.Topic(topics, "Topic", enforce_ssl=True, master_key=kms.Key(topics, "Key")))
@@ -135,8 +133,7 @@ def test_topic_of_another_stack(app: App) -> None:
     [[_]] = of_keys(topics)
 
 
-def test_imported_topic_is_left_alone(app: App, stack: Stack) -> None:
-    """Its policy is its owner's."""
+def test_imported_topic_is_unchanged(app: App, stack: Stack) -> None:
     alarms(stack, sns.Topic.from_topic_arn(stack, "Topic", "arn:aws:sns:eu-west-1:111122223333:alarms"))
     assert rules_of(app) == []
     assert of_topics(stack) == []
@@ -144,8 +141,8 @@ def test_imported_topic_is_left_alone(app: App, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("key", [lambda key: key, lambda key: key.add_alias("alias/topics")], ids=["key", "alias"])
-def test_key_lets_cloudwatch_use_it(app: App, stack: Stack, key: Callable[[kms.Key], kms.IKey]) -> None:
-    """Both actions, without a condition: whether CloudWatch sends the account to KMS is not documented."""
+def test_key_policy_allows_cloudwatch(app: App, stack: Stack, key: Callable[[kms.Key], kms.IKey]) -> None:
+    """Both actions, without a condition: it is not documented whether CloudWatch sends the account to KMS."""
     alarms(stack, sns.Topic(stack, "Topic", master_key=key(kms.Key(stack, "Key"))))
     assert rules_of(app) == []
     [[statement]] = of_keys(stack)
@@ -155,7 +152,7 @@ def test_key_lets_cloudwatch_use_it(app: App, stack: Stack, key: Callable[[kms.K
 
 
 def test_key_of_a_plain_resource(app: App, stack: Stack) -> None:
-    """It is completed if CDK made its policy, and warned of otherwise."""
+    """Its policy is changed if it is CDK's object; otherwise there is a warning."""
     topic = sns.CfnTopic(stack, "Topic", kms_master_key_id=kms.CfnKey(stack, "Key", key_policy={"Statement": []}).ref)
     alarms(stack, sns.Topic.from_topic_arn(stack, "Imported", topic.ref))
     assert rules_of(app) == ["AlarmTopicKey"]
@@ -163,8 +160,8 @@ def test_key_of_a_plain_resource(app: App, stack: Stack) -> None:
     assert "whose key Test/Key CloudWatch may not use: allow kms:Decrypt and kms:GenerateDataKey*" in warning
 
 
-def test_key_of_aws(app: App, stack: Stack) -> None:
-    """Nobody can change its policy, so it is said what to do."""
+def test_aws_managed_key_gets_a_warning(app: App, stack: Stack) -> None:
+    """Nobody can change its policy."""
     alarms(stack, sns.Topic(stack, "Topic", master_key=kms.Alias.from_alias_name(stack, "Alias", "alias/aws/sns")))
     assert rules_of(app) == ["AlarmTopicKey"]
     [warning] = warnings(stack)
@@ -172,26 +169,24 @@ def test_key_of_aws(app: App, stack: Stack) -> None:
     assert "master_key=kms.Key(self, 'Key')" in warning
 
 
-def test_imported_key_is_left_alone(app: App, stack: Stack) -> None:
-    """Its policy is its owner's."""
+def test_imported_key_is_unchanged(app: App, stack: Stack) -> None:
     key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:111122223333:key/1")
     alarms(stack, sns.Topic(stack, "Topic", master_key=key))
     assert rules_of(app) == []
     assert warnings(stack) == []
 
 
-def test_other_actions_are_let_be(app: App, stack: Stack) -> None:
-    """A function is no topic."""
+def test_action_that_is_no_topic(app: App, stack: Stack) -> None:
     function = lambda_.Function(
         stack, "Function", code=lambda_.Code.from_inline("x"), handler="x", runtime=lambda_.Runtime.PYTHON_3_13
     )
-    PinningAlarms(stack, "Alarms", proxy_name="orders").pinned.add_alarm_action(actions.LambdaAction(function))
+    PinningAlarms(stack, "Alarms", proxy="orders").pinned.add_alarm_action(actions.LambdaAction(function))
     assert rules_of(app) == []
     assert warnings(stack) == []
 
 
-def test_drift_guard_does_the_same(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """By the call that docs/alarms.md shows."""
+def test_topic_of_drift_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By the call in docs/alarms.md."""
     settings = add(stack, vpc, instance, drift_check=Duration.hours(1))
     assert settings.drift_guard is not None
     topic = sns.Topic(stack, "Topic", enforce_ssl=True)

@@ -13,9 +13,9 @@ from cdk_pinsafe import PinningAlarms
 from cdk_pinsafe.errors import ConfigurationError
 
 
-def test_every_alarm_reads_each_minute_of_one_proxy_and_takes_missing_data_as_good(stack: Stack) -> None:
-    """Period 60, dimension ProxyName and notBreaching hold for all alarms, and Sum for all but the latency."""
-    PinningAlarms(stack, "Alarms", proxy_name="orders")
+def test_metric_settings_of_all_alarms(stack: Stack) -> None:
+    """Period 60, dimension ProxyName and notBreaching for all; Sum for all except the latency."""
+    PinningAlarms(stack, "Alarms", proxy="orders")
     alarms = Template.from_stack(stack).find_resources("AWS::CloudWatch::Alarm")
     assert len(alarms) == 5
     seen = set()
@@ -45,9 +45,9 @@ def _metrics(properties: dict[str, Any]) -> list[tuple[dict[str, Any], int, str]
     return [(stat["Metric"], stat["Period"], stat["Stat"]) for stat in stats]
 
 
-def test_ratio_has_no_filler(stack: Stack) -> None:
-    """RDS's metrics come late, and a filler would be the newest value until then."""
-    PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_ratio_threshold=12.5)
+def test_ratio_does_not_use_fill(stack: Stack) -> None:
+    """RDS's metrics come late, so the filler would always be the newest value."""
+    PinningAlarms(stack, "Alarms", proxy="orders", pinned_ratio_threshold=12.5)
     template = Template.from_stack(stack)
     template.has_resource_properties(
         "AWS::CloudWatch::Alarm",
@@ -65,17 +65,16 @@ def test_ratio_has_no_filler(stack: Stack) -> None:
         ({"evaluation_periods": 15, "datapoints_to_alarm": 10}, 10, 15),
     ],
 )
-def test_data_points_of_periods(stack: Stack, props: dict[str, int], datapoints: int, periods: int) -> None:
-    """Two fewer than the periods by default."""
-    PinningAlarms(stack, "Alarms", proxy_name="orders", **props)  # type: ignore[arg-type]
+def test_default_data_points(stack: Stack, props: dict[str, int], datapoints: int, periods: int) -> None:
+    """Two fewer than the periods."""
+    PinningAlarms(stack, "Alarms", proxy="orders", **props)  # type: ignore[arg-type]
     Template.from_stack(stack).resource_properties_count_is(
         "AWS::CloudWatch::Alarm", {"DatapointsToAlarm": datapoints, "EvaluationPeriods": periods}, 5
     )
 
 
-def test_composite_needs_pins_and_waiting_together(stack: Stack) -> None:
-    """Pins alone do not hurt, nor does waiting alone come from pins."""
-    alarms = PinningAlarms(stack, "Alarms", proxy_name="orders")
+def test_composite_alarm_rule(stack: Stack) -> None:
+    alarms = PinningAlarms(stack, "Alarms", proxy="orders")
     ratio, latency = (stack.resolve(alarm.alarm_arn) for alarm in (alarms.pinned_ratio, alarms.borrow_latency))
     Template.from_stack(stack).has_resource_properties(
         "AWS::CloudWatch::CompositeAlarm",
@@ -84,17 +83,17 @@ def test_composite_needs_pins_and_waiting_together(stack: Stack) -> None:
 
 
 def test_latency_threshold_is_in_microseconds(stack: Stack) -> None:
-    """The metric counts microseconds, so a threshold in milliseconds is multiplied."""
-    PinningAlarms(stack, "Alarms", proxy_name="orders", borrow_latency_threshold=Duration.millis(250))
+    """As the metric is."""
+    PinningAlarms(stack, "Alarms", proxy="orders", borrow_latency_threshold=Duration.millis(250))
     Template.from_stack(stack).has_resource_properties(
         "AWS::CloudWatch::Alarm", {"MetricName": "DatabaseConnectionsBorrowLatency", "Threshold": 250_000}
     )
 
 
-def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack) -> None:
-    """Whoever is told that it began is told that it is over."""
+def test_actions_of_all_alarms(stack: Stack) -> None:
+    """When an alarm goes off and when it is over."""
     topic = sns.Topic(stack, "Topic")
-    PinningAlarms(stack, "Alarms", proxy_name="orders", actions=[actions.SnsAction(topic)])
+    PinningAlarms(stack, "Alarms", proxy="orders", actions=[actions.SnsAction(topic)])
     template = Template.from_stack(stack)
     told = [stack.resolve(topic.topic_arn)]
     for resource_type, count in (("AWS::CloudWatch::Alarm", 5), ("AWS::CloudWatch::CompositeAlarm", 1)):
@@ -104,10 +103,10 @@ def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack)
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"proxy_name": "bad--name"}, "'proxy_name' should be 1 to 63 letters.*got 'bad--name'"),
+        ({"proxy": "bad--name"}, "'proxy' should be 1 to 63 letters.*got 'bad--name'"),
         ({"pinned_threshold": -1}, "'pinned_threshold' should be between 0 and 1e.06, got -1"),
         ({"pinned_ratio_threshold": 101}, "'pinned_ratio_threshold' should be between 0 and 100 percent, got 101"),
-        ({"pool_threshold": -0.5}, "'pool_threshold' should be between 0 and 100 percent, got -0.5"),
+        ({"pool_utilization_threshold": -0.5}, "'pool_utilization_threshold' should be between 0 and 100.*got -0.5"),
         ({"failed_logins_threshold": -2}, "'failed_logins_threshold'.*got -2"),
         ({"evaluation_periods": 2}, "'evaluation_periods' should be a whole number between 3 and 1440, got 2"),
         ({"evaluation_periods": 3.5}, "'evaluation_periods' should be a whole number, got 3.5"),
@@ -118,15 +117,15 @@ def test_actions_are_taken_at_the_start_and_the_end_of_every_alarm(stack: Stack)
     ],
 )
 def test_bad_number_is_refused(stack: Stack, props: dict[str, Any], message: str) -> None:
-    """A number out of range is refused with the construct's path, the prop, and what it may be."""
+    """With the construct's path, the prop, and the allowed range."""
     with pytest.raises(ConfigurationError, match=f"^Test/Alarms: {message}"):
-        PinningAlarms(stack, "Alarms", **{"proxy_name": "orders", **props})
+        PinningAlarms(stack, "Alarms", **{"proxy": "orders", **props})
 
 
 def test_tokens_reach_threshold_and_description(stack: Stack) -> None:
-    """A threshold that is known at deployment only is a reference in both."""
+    """A threshold that only the deployment knows is a reference in both."""
     limit = CfnParameter(stack, "Limit", type="Number").value_as_number
-    PinningAlarms(stack, "Alarms", proxy_name="orders", pinned_threshold=limit)  # type: ignore[arg-type]
+    PinningAlarms(stack, "Alarms", proxy="orders", pinned_threshold=limit)  # type: ignore[arg-type]
     Template.from_stack(stack).has_resource_properties(
         "AWS::CloudWatch::Alarm",
         {
@@ -136,22 +135,22 @@ def test_tokens_reach_threshold_and_description(stack: Stack) -> None:
     )
 
 
-def test_periods_of_a_token_are_refused(stack: Stack) -> None:
+def test_token_of_periods_is_refused(stack: Stack) -> None:
     limit = CfnParameter(stack, "Limit", type="Number").value_as_number
     with pytest.raises(ConfigurationError, match="'evaluation_periods' should be known at synth, got a token"):
-        PinningAlarms(stack, "Alarms", proxy_name="orders", evaluation_periods=limit)  # type: ignore[arg-type]
+        PinningAlarms(stack, "Alarms", proxy="orders", evaluation_periods=limit)  # type: ignore[arg-type]
 
 
-def test_a_latency_of_a_token_is_refused(stack: Stack) -> None:
-    """It would have to be multiplied, which CloudFormation cannot."""
+def test_token_of_latency_is_refused(stack: Stack) -> None:
+    """CloudFormation cannot multiply it."""
     limit = CfnParameter(stack, "Limit", type="Number").value_as_number
     with pytest.raises(ConfigurationError, match="'borrow_latency_threshold' should be known at synth, got a token"):
-        PinningAlarms(stack, "Alarms", proxy_name="orders", borrow_latency_threshold=Duration.millis(limit))
+        PinningAlarms(stack, "Alarms", proxy="orders", borrow_latency_threshold=Duration.millis(limit))
 
 
-def test_alarms_can_be_acted_on_one_by_one(stack: Stack) -> None:
-    """Each alarm is an attribute, to which an app adds an action of its own."""
-    alarms = PinningAlarms(stack, "Alarms", proxy_name="orders")
-    each = [alarms.pinned, alarms.pinned_ratio, alarms.borrow_latency, alarms.pool, alarms.failed_logins]
+def test_alarms_are_attributes(stack: Stack) -> None:
+    """So that an app can add an action to one of them."""
+    alarms = PinningAlarms(stack, "Alarms", proxy="orders")
+    each = [alarms.pinned, alarms.pinned_ratio, alarms.borrow_latency, alarms.pool_utilization, alarms.failed_logins]
     assert len({alarm.node.path for alarm in each}) == 5
-    assert isinstance(alarms.hurting, cloudwatch.CompositeAlarm)
+    assert isinstance(alarms.pinned_and_slow, cloudwatch.CompositeAlarm)

@@ -34,20 +34,20 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_package_is_small(package: Path) -> None:
-    """At most 1.5 MB unzipped, so that a cold start stays short."""
+    """At most 1.5 MB unzipped, which keeps cold starts short."""
     assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) <= 1_500_000
 
 
-def test_package_has_nothing_of_one_machine_only(package: Path) -> None:
-    """No bytecode, nothing compiled, nothing that an installer wrote, no constructs and no catalogue."""
+def test_package_has_portable_files_only(package: Path) -> None:
+    """No bytecode, compiled code, installers' files, constructs or catalogue."""
     names = {path.name for path in package.rglob("*")}
     assert not {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json"} & names
     assert not {"cdk", "localpg", "localcloud", "rehearsal", "catalogue"} & names
     assert not [name for name in names if name.endswith((".pyc", ".so", ".pyd"))]
 
 
-def test_package_is_the_same_to_the_byte(tmp_path: Path) -> None:
-    """Another directory, other dates and modes, and bytecode beside the sources give the same archive."""
+def test_package_is_reproducible(tmp_path: Path) -> None:
+    """Another directory, other dates and modes, and bytecode give the same archive."""
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(ROOT / "cdk_pinsafe", elsewhere / "cdk_pinsafe")
     (elsewhere / "cdk_pinsafe" / "applier" / "__pycache__").mkdir(exist_ok=True)
@@ -72,8 +72,8 @@ def test_package_is_the_same_to_the_byte(tmp_path: Path) -> None:
     assert digest == hashlib.sha256(asset.archive(BUNDLE)).hexdigest()
 
 
-def test_package_runs_alone(package: Path) -> None:
-    """The handler that Lambda is told to call is there, with everything it imports but boto3."""
+def test_package_runs_by_itself(package: Path) -> None:
+    """It has Lambda's handler, and all that it imports except boto3."""
     module, function = applier_function.HANDLER.rsplit(".", 1)
     code = (
         f"import sys; sys.path.insert(0, {str(package)!r}); import {module} as m; "
@@ -84,8 +84,8 @@ def test_package_runs_alone(package: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["prop", "variable"])
-def test_other_authorities_replace_rds_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    """A bundle that a prop or the environment names travels in the package instead of RDS's."""
+def test_other_authorities_replace_those_of_rds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """The bundle that the prop or the environment variable names."""
     own = tmp_path / "own.pem"
     own.write_text("-----BEGIN CERTIFICATE-----\nown\n")
     if by == "variable":
@@ -110,10 +110,10 @@ def test_other_authorities_replace_rds_ones(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("nothing", "which has none")])
-def test_bad_authorities_are_refused_by_the_variables_name(
+def test_bad_authorities_name_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, message: str
 ) -> None:
-    """A file that is missing or no PEM is refused at synth, naming the environment variable."""
+    """A missing file, or a file that is not PEM."""
     path = tmp_path / "own.pem"
     if content is not None:
         path.write_text(content)
@@ -123,7 +123,7 @@ def test_bad_authorities_are_refused_by_the_variables_name(
 
 
 def test_compiled_dependency_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dependency built for one architecture does not get into a package for all."""
+    """It would work on one of Lambda's architectures only."""
     distribution = importlib.metadata.distribution("six")
     real = importlib.metadata.distribution
 
@@ -142,7 +142,7 @@ def test_compiled_dependency_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_synth_without_a_network(tmp_path: Path) -> None:
-    """The package is made from what is installed, where no address can be reached and there is no Docker."""
+    """And without Docker."""
     unshare = shutil.which("unshare")
     command = [sys.executable, "examples/app.py"]
     if unshare and subprocess.run([unshare, "-rn", "true"], check=False, capture_output=True).returncode == 0:

@@ -22,7 +22,7 @@ def add(scope: Construct, id: str, database: Any, vpc: ec2.IVpc, **props: Any) -
 
 
 def imported(stack: Stack, host: str, id: str = "Orders") -> PostgresDatabase:
-    """A database that is of no stack of the app."""
+    """A database that is in no stack of the app."""
     return PostgresDatabase.from_instance_attributes(
         stack,
         id,
@@ -35,7 +35,7 @@ def imported(stack: Stack, host: str, id: str = "Orders") -> PostgresDatabase:
 
 
 def errors(app: App) -> str:
-    """What synth says, in one text."""
+    """The errors of synth as one text."""
     with pytest.raises(RuntimeError, match="Validation failed") as caught:
         app.synth()
     return str(caught.value)
@@ -54,7 +54,7 @@ def errors(app: App) -> str:
         (
             {"database_name": ["a", "b"]},
             {"database_name": ["b", "a", "c"]},
-            "got 'work_mem' in database 'b' (likewise 1 more), which",
+            "got 'work_mem' in database 'b' (and 1 more), which",
         ),
         (
             {"settings": {"jit": False}, "role_settings": {"reports": {"work_mem": "1GB"}}},
@@ -74,7 +74,7 @@ def test_same_parameter_of_the_same_database(
     second: dict[str, Any],
     said: str,
 ) -> None:
-    """The error is the later construct's, and names the earlier one, the parameter and the database."""
+    """The later construct has the error, which names the earlier one, the parameter and the database."""
     add(stack, "First", instance, vpc, **first)
     add(stack, "Second", instance, vpc, **second)
     text = errors(app)
@@ -97,7 +97,7 @@ def test_same_parameter_of_the_same_database(
     ],
     ids=["parameter", "database", "case of the database", "role and database", "case of the role"],
 )
-def test_what_differs_is_no_error(
+def test_different_targets_are_no_conflict(
     app: App,
     stack: Stack,
     vpc: ec2.Vpc,
@@ -139,7 +139,7 @@ def test_imported_twice(app: App) -> None:
 
 
 def test_imported_by_another_token(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
-    """Two tokens of one stack that resolve to the same are one server."""
+    """Two tokens of a stack that resolve to the same value are one server."""
     add(stack, "First", imported(stack, Fn.import_value("Host"), "One"), vpc)
     add(stack, "Second", imported(stack, Fn.import_value("Host"), "Two"), vpc)
     add(stack, "Third", imported(stack, Fn.import_value("AnotherHost"), "Three"), vpc)
@@ -149,7 +149,7 @@ def test_imported_by_another_token(app: App, stack: Stack, vpc: ec2.Vpc) -> None
 
 
 def test_in_nested_stages(app: App) -> None:
-    """Stages with databases of their own are no conflict; the same server in two of them, and stages within, is one."""
+    """A server in two stages is a conflict; a server for each stage is none."""
     for name in ("Beta", "Prod"):
         stage = Stage(Stage(app, name), "Region")
         stack = Stack(stage, "Chat")
@@ -164,8 +164,8 @@ def test_in_nested_stages(app: App) -> None:
         app.synth(force=True)
 
 
-def test_removed_construct_sets_nothing(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A construct that was taken out of the tree again, by itself or with its scope, is no part of the app."""
+def test_removed_construct_is_ignored(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Removed by itself, or with its scope."""
     add(stack, "First", instance, vpc)
     scope = Construct(stack, "Scope")
     add(scope, "Second", instance, vpc, settings={"jit": False})
@@ -176,11 +176,11 @@ def test_removed_construct_sets_nothing(app: App, stack: Stack, vpc: ec2.Vpc, in
 
 
 def test_many_settings_of_many_databases(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Each error is one line, however many parameters and databases two constructs share."""
+    """One line for two constructs, however many parameters and databases they share."""
     names = [f"tenant_{number}" for number in range(200)]
     settings = {"work_mem": "64MB", "jit": False, "timezone": "UTC"}
     for name in ("First", "Second", "Third"):
         add(stack, name, instance, vpc, database_name=names, settings=settings)
     lines = [line for line in errors(app).splitlines() if "should not set what another" in line]
     assert [line.strip().split("]")[0] for line in lines] == ["[Test/Second", "[Test/Third"]
-    assert all("(likewise 599 more), which Test/First sets as well" in line for line in lines)
+    assert all("(and 599 more), which Test/First sets as well" in line for line in lines)

@@ -7,7 +7,6 @@ import pytest
 from aws_cdk import App, CfnParameter, Environment, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_logs as logs
 from aws_cdk.assertions import Template
 
 from cdk_pinsafe import PinningDashboard, PinSafePostgres
@@ -20,7 +19,7 @@ def stack(app: App) -> Stack:
 
 
 def body_of(stack: Stack) -> dict[str, Any]:
-    """The dashboard's body, with what CloudFormation fills in as its name."""
+    """The dashboard's body; references are replaced by their names."""
     [dashboard] = Template.from_stack(stack).find_resources("AWS::CloudWatch::Dashboard").values()
     assert "DashboardName" not in dashboard["Properties"]
     text = dashboard["Properties"]["DashboardBody"]
@@ -30,16 +29,15 @@ def body_of(stack: Stack) -> dict[str, Any]:
     return body
 
 
-def own_log_group(stack: Stack) -> logs.ILogGroup:
-    return logs.LogGroup.from_log_group_name(stack, "LogGroup", "/aws/rds/proxy/orders")
+def graphs_of(stack: Stack) -> list[dict[str, Any]]:
+    return [widget for widget in body_of(stack)["widgets"] if widget["type"] == "metric"]
 
 
-def test_every_metric_is_of_the_proxy_each_minute(stack: Stack) -> None:
-    """Namespace, dimension, period and statistic are those that the alarms use."""
-    PinningDashboard(stack, "Dashboard", proxy_name="orders")
+def test_metric_settings_of_all_graphs(stack: Stack) -> None:
+    """Namespace, dimension, period and statistic as in the alarms."""
+    PinningDashboard(stack, "Dashboard", proxy="orders")
     seen = set()
-    for widget in body_of(stack)["widgets"][1:]:
-        assert widget["type"] == "metric"
+    for widget in graphs_of(stack):
         assert widget["properties"]["period"] == 60
         for metric in widget["properties"]["metrics"]:
             if "expression" not in metric[0]:
@@ -58,11 +56,11 @@ def test_every_metric_is_of_the_proxy_each_minute(stack: Stack) -> None:
     }
 
 
-def test_expressions_read_only_what_their_widget_has(stack: Stack) -> None:
-    """Every id in metric math is that of a metric in the same widget, and each id is there once."""
-    PinningDashboard(stack, "Dashboard", proxy_name="orders")
+def test_expressions_use_ids_of_their_widget(stack: Stack) -> None:
+    """Each id exists once."""
+    PinningDashboard(stack, "Dashboard", proxy="orders")
     shown = 0
-    for widget in body_of(stack)["widgets"][1:]:
+    for widget in graphs_of(stack):
         options = [metric[-1] for metric in widget["properties"]["metrics"]]
         ids = [option["id"] for option in options if "id" in option]
         assert len(ids) == len(set(ids))
@@ -76,8 +74,8 @@ def test_expressions_read_only_what_their_widget_has(stack: Stack) -> None:
 
 
 def test_widgets_fill_the_grid_without_overlap(stack: Stack) -> None:
-    """CloudWatch's grid is 24 wide; every cell of the dashboard belongs to one widget."""
-    PinningDashboard(stack, "Dashboard", proxy_name="orders", log_group=own_log_group(stack))
+    """CloudWatch's grid has 24 columns; each cell belongs to one widget."""
+    PinningDashboard(stack, "Dashboard", proxy="orders")
     cells = [
         (x, y)
         for widget in body_of(stack)["widgets"]
@@ -88,9 +86,9 @@ def test_widgets_fill_the_grid_without_overlap(stack: Stack) -> None:
     assert sorted(cells) == [(x, y) for x in range(24) for y in range(bottom)]
 
 
-def test_log_group_adds_two_queries(stack: Stack) -> None:
-    """With a log group there is a table of what pinned and a chart of conditions, both of that log group."""
-    PinningDashboard(stack, "Dashboard", proxy_name="orders", log_group=own_log_group(stack))
+def test_log_widgets_read_the_proxys_log_group(stack: Stack) -> None:
+    """A chart of the conditions over time, and a table of the SQL that pinned."""
+    PinningDashboard(stack, "Dashboard", proxy="orders")
     chart, table = (widget["properties"] for widget in body_of(stack)["widgets"] if widget["type"] == "log")
     assert (chart["view"], chart["stacked"], table["view"]) == ("timeSeries", True, "table")
     for properties in (chart, table):
@@ -101,32 +99,31 @@ def test_log_group_adds_two_queries(stack: Stack) -> None:
 
 
 def test_widgets_can_be_added_below(stack: Stack) -> None:
-    """CDK's own dashboard is there to be added to, and places what is added under the rest."""
-    dashboard = PinningDashboard(stack, "Dashboard", proxy_name="orders").dashboard
+    """CDK's dashboard places added widgets below the others."""
+    dashboard = PinningDashboard(stack, "Dashboard", proxy="orders").dashboard
     dashboard.add_widgets(cloudwatch.TextWidget(markdown="ours"))
     *own, added = body_of(stack)["widgets"]
     assert added["properties"]["markdown"] == "ours"
     assert added["y"] == max(widget["y"] + widget["height"] for widget in own)
 
 
-def test_name_of_a_token_reaches_the_body(stack: Stack) -> None:
-    """A proxy's name that is known at deployment only is a reference in the body."""
+def test_token_of_a_name_is_a_reference(stack: Stack) -> None:
     name = CfnParameter(stack, "Name").value_as_string
-    PinningDashboard(stack, "Dashboard", proxy_name=name)
+    PinningDashboard(stack, "Dashboard", proxy=name)
     assert body_of(stack)["widgets"][1]["properties"]["metrics"][0][3] == "Name"
 
 
 def test_bad_name_is_refused(stack: Stack) -> None:
-    """A name that RDS does not take would show an empty dashboard."""
-    with pytest.raises(ConfigurationError, match="^Test/Dashboard: 'proxy_name' should be 1 to 63 letters"):
-        PinningDashboard(stack, "Dashboard", proxy_name="bad--name")
+    """RDS does not take it, so the dashboard would be empty."""
+    with pytest.raises(ConfigurationError, match="^Test/Dashboard: 'proxy' should be 1 to 63 letters"):
+        PinningDashboard(stack, "Dashboard", proxy="bad--name")
 
 
-def test_postgres_has_one_of_its_own_proxy_unless_declined(stack: Stack) -> None:
-    """The construct of everything brings a dashboard, which costs money, and does not where it is declined."""
+def test_dashboard_of_postgres(stack: Stack) -> None:
+    """It is optional, since it costs money."""
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     with_it = PinSafePostgres(stack, "With", vpc=vpc)
     without = PinSafePostgres(stack, "Without", vpc=vpc, dashboard=False)
     assert with_it.dashboard is not None
     assert without.dashboard is None
-    assert body_of(stack)["widgets"][1]["properties"]["metrics"][0][3] == with_it.proxy.proxy_name
+    assert body_of(stack)["widgets"][1]["properties"]["metrics"][0][3] == with_it.proxy.db_proxy_name

@@ -1,4 +1,4 @@
-"""DatabaseSettings and the applier that stands behind it."""
+"""DatabaseSettings and its applier."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 
-from cdk_pinsafe import DatabaseSettings, PostgresDatabase, Recycle
+from cdk_pinsafe import DatabaseSettings, OnError, OnRoleOverride, PostgresDatabase, Recycle
 from cdk_pinsafe.contract import RECYCLE
 from cdk_pinsafe.errors import ConfigurationError, SettingError
 
@@ -34,10 +34,8 @@ def settings_of(stack: Stack) -> Any:
     return resource["Properties"]["Settings"]
 
 
-def test_resource_has_the_properties_that_the_applier_reads(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """Host and port are the instance's, the secret its own, the settings text in the order of their names."""
+def test_properties_of_the_resource(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Host, port and secret of the instance; settings as text, sorted by name."""
     settings = add(
         stack,
         vpc,
@@ -76,10 +74,10 @@ def test_resource_has_the_properties_that_the_applier_reads(
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_one_pair_of_functions_serves_all(
+def test_settings_share_one_pair_of_functions(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, count: int
 ) -> None:
-    """Ten DatabaseSettings of a stack and network placement share two Lambda functions and one pair of rules."""
+    """Ten DatabaseSettings with the same stack and subnets; they share the security group rules too."""
     for index in range(count):
         add(stack, vpc, instance, f"Settings{index}", database_name=f"app{index}")
     template = Template.from_stack(stack)
@@ -89,17 +87,15 @@ def test_one_pair_of_functions_serves_all(
     template.resource_count_is("AWS::EC2::SecurityGroupEgress", 1)
 
 
-def test_another_placement_has_its_own_functions(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """What runs in other subnets is another function, and the first keeps its logical ids."""
+def test_other_subnets_have_other_functions(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The first functions keep their logical ids."""
     add(stack, vpc, instance)
     add(stack, vpc, instance, "Again", vpc_subnets=ec2.SubnetSelection(subnets=[vpc.private_subnets[0]]))
     Template.from_stack(stack).resource_count_is("AWS::Lambda::Function", 4)
 
 
-def test_applier_may_read_the_secret_and_nothing_else(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """No statement of any policy names all resources, and the applier's own names one secret."""
+def test_permissions_of_the_applier(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """No policy names all resources; the applier's own names one secret."""
     add(stack, vpc, instance)
     policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
     statements = [
@@ -127,10 +123,8 @@ def test_applier_may_read_the_secret_and_nothing_else(
     assert reading["Resource"] == stack.resolve(instance.secret.secret_arn)
 
 
-def test_applier_reaches_the_database_and_https_only(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """The applier's security group has two ways out and the database's one way in."""
+def test_security_group_of_the_applier(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It may connect to HTTPS and the database, whose group gets one rule."""
     add(stack, vpc, instance)
     template = Template.from_stack(stack)
     [group_id] = [
@@ -166,8 +160,7 @@ def test_applier_reaches_the_database_and_https_only(
     )
 
 
-def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """The rules and the permission are there before the settings are applied, and still there when they go."""
+def test_settings_depend_on_rules_and_permission(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     add(stack, vpc, instance)
     template = Template.from_stack(stack)
     [resource] = template.find_resources(RESOURCE).values()
@@ -180,8 +173,8 @@ def test_settings_wait_for_the_way_to_the_database(stack: Stack, vpc: ec2.Vpc, i
     assert {*rules, policy} <= set(resource["DependsOn"])
 
 
-def test_settings_of_another_stacks_instance(app: App) -> None:
-    """Settings in their own stack leave the database's stack as it was, but for what it exports."""
+def test_instance_of_another_stack(app: App) -> None:
+    """Its stack is unchanged, except for exports."""
     data = Stack(app, "Data")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2)
     instance = plain_instance(data, vpc)
@@ -195,14 +188,14 @@ def test_settings_of_another_stacks_instance(app: App) -> None:
 
 
 def test_settings_in_a_nested_stack(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A nested stack has its own pair of functions."""
+    """It has its own functions."""
     nested = NestedStack(stack, "Nested")
     add(nested, vpc, instance)
     Template.from_stack(nested).resource_count_is("AWS::Lambda::Function", 2)
 
 
-def test_settings_of_an_aurora_cluster_wait_for_its_writer(stack: Stack, vpc: ec2.Vpc) -> None:
-    """A cluster's endpoint answers once it has an instance."""
+def test_settings_depend_on_the_cluster_writer(stack: Stack, vpc: ec2.Vpc) -> None:
+    """A cluster's endpoint works when it has an instance."""
     cluster = rds.DatabaseCluster(
         stack,
         "Cluster",
@@ -217,8 +210,8 @@ def test_settings_of_an_aurora_cluster_wait_for_its_writer(stack: Stack, vpc: ec
     assert set(template.find_resources("AWS::RDS::DBInstance")) <= set(resource["DependsOn"])
 
 
-def test_settings_of_an_imported_instance_with_a_managed_secret(stack: Stack, vpc: ec2.Vpc) -> None:
-    """An imported instance brings its group, secret and port."""
+def test_imported_instance_with_managed_secret(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Its group, secret and port are used."""
     database = PostgresDatabase.from_instance_attributes(
         stack,
         "Database",
@@ -246,8 +239,8 @@ def test_settings_of_an_imported_instance_with_a_managed_secret(stack: Stack, vp
     )
 
 
-def test_a_secret_with_its_own_key_can_be_decrypted(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A secret under a customer's key needs the key, too."""
+def test_secret_under_a_customer_key(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The applier may decrypt with the key."""
     secret = secretsmanager.Secret(stack, "Secret", encryption_key=kms.Key(stack, "Key"))
     add(stack, vpc, instance, secret=secret)
     assert secret.encryption_key is not None
@@ -269,10 +262,8 @@ def test_a_secret_with_its_own_key_can_be_decrypted(stack: Stack, vpc: ec2.Vpc, 
     )
 
 
-def test_a_secret_that_is_imported_by_name_can_be_read(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """The ARN of such a secret lacks its last six characters, which the permission has to allow for."""
+def test_secret_imported_by_name(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Its ARN lacks the last six characters, which the permission has as wildcards."""
     add(stack, vpc, instance, secret=secretsmanager.Secret.from_secret_name_v2(stack, "Secret", "orders/master"))
     template = Template.from_stack(stack)
     [policy] = [policy for name, policy in template.find_resources("AWS::IAM::Policy").items() if "ReadSecret" in name]
@@ -281,8 +272,8 @@ def test_a_secret_that_is_imported_by_name_can_be_read(
     assert statement["Resource"]["Fn::Join"][1][-1] == ":secret:orders/master-??????"
 
 
-def test_a_secret_with_its_own_key_in_another_stack(app: App) -> None:
-    """The key's policy is of its own stack and must not name the applier, or the two stacks would be a circle."""
+def test_secret_under_a_key_of_another_stack(app: App) -> None:
+    """The key's policy must not name the applier, or the stacks would depend on each other."""
     data = Stack(app, "Data")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2)
     secret = secretsmanager.Secret(data, "Secret", encryption_key=kms.Key(data, "Key"))
@@ -295,8 +286,8 @@ def test_a_secret_with_its_own_key_in_another_stack(app: App) -> None:
     )
 
 
-def test_each_settings_permission_is_its_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """When one of two is removed, its permission is deleted after it, not taken out of a policy that stays."""
+def test_each_construct_has_its_own_permission(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """So that its permission is deleted after its settings."""
     other = secretsmanager.Secret(stack, "Other")
     add(stack, vpc, instance)
     add(stack, vpc, instance, "Second", database_name="second", secret=other)
@@ -312,8 +303,8 @@ def test_each_settings_permission_is_its_own(stack: Stack, vpc: ec2.Vpc, instanc
 
 
 @pytest.mark.parametrize("selected", [False, True])
-def test_another_availability_zone_is_the_same_placement(selected: bool) -> None:
-    """CloudFormation refuses to hand a custom resource over to another function, so the function must not change."""
+def test_new_availability_zone_keeps_the_functions(selected: bool) -> None:
+    """CloudFormation refuses to move a custom resource to another function."""
     tokens = []
     for zones in (2, 3):
         stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
@@ -325,8 +316,8 @@ def test_another_availability_zone_is_the_same_placement(selected: bool) -> None
     assert tokens[0] == tokens[1]
 
 
-def test_two_deployments_of_one_app_are_two_owners() -> None:
-    """The same code as two stacks must not pass for one in a database that they share."""
+def test_stack_name_is_part_of_the_owner() -> None:
+    """Two stacks of the same code may share a database."""
     seen = []
     for name in ("blue", "green"):
         stack = Stack(App(), "Test", stack_name=name)
@@ -338,8 +329,8 @@ def test_two_deployments_of_one_app_are_two_owners() -> None:
     assert seen[0][0] == "Test/Settings (stack blue)"
 
 
-def test_a_nested_stacks_owner_is_known_at_synth(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A nested stack gets its name at deployment; the outermost one's stands in the owner's."""
+def test_owner_in_a_nested_stack(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The outermost stack's name, since the nested one's is not known at synth."""
     nested = NestedStack(stack, "Nested")
     add(nested, vpc, instance)
     [resource] = Template.from_stack(nested).find_resources(RESOURCE).values()
@@ -347,8 +338,8 @@ def test_a_nested_stacks_owner_is_known_at_synth(stack: Stack, vpc: ec2.Vpc, ins
 
 
 @pytest.mark.parametrize("kind", [Duration, Size])
-def test_an_amount_of_a_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, kind: Any) -> None:
-    """CDK cannot convert it, and its encoded form would be taken for a number."""
+def test_amount_of_a_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, kind: Any) -> None:
+    """CDK cannot convert it."""
     number = CfnParameter(stack, "Number", type="Number").value_as_number
     amount = Duration.millis(number) if kind is Duration else Size.bytes(number)
     with pytest.raises(ConfigurationError, match="^Test/Settings: 'settings' should give 'work_mem' an amount that is"):
@@ -356,7 +347,7 @@ def test_an_amount_of_a_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: r
 
 
 def test_public_subnets_are_refused(stack: Stack) -> None:
-    """A function in a public subnet has no way out, whatever the route table says."""
+    """A function in a public subnet has no route to the internet."""
     vpc = ec2.Vpc(
         stack,
         "Public",
@@ -371,8 +362,8 @@ def test_public_subnets_are_refused(stack: Stack) -> None:
         add(stack, vpc, instance, "Other", vpc_subnets=selection)
 
 
-def test_tokens_pass_through(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Strings, numbers and list elements that are known at deployment only reach the template as references."""
+def test_tokens_become_references(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Strings, numbers and list elements."""
     number = CfnParameter(stack, "Number", type="Number").value_as_number
     text = CfnParameter(stack, "Text").value_as_string
     add(
@@ -393,15 +384,14 @@ def test_tokens_pass_through(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseI
     ]
 
 
-def test_a_list_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A list of unknown length cannot be quoted one by one at synth."""
+def test_list_token_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Its elements cannot be quoted at synth."""
     names = Fn.split(",", Fn.import_value("Schemas"))
     with pytest.raises(ConfigurationError, match=r"got a list token; pass a list of tokens, as in \[Fn.select"):
         add(stack, vpc, instance, settings={"search_path": names})
 
 
-def test_the_order_of_settings_does_not_matter(app: App) -> None:
-    """Two programs that name the same settings in another order have the same template."""
+def test_order_of_settings_does_not_matter(app: App) -> None:
     templates = []
     for settings in ({"jit": False, "work_mem": "1MB"}, {"work_mem": "1MB", "jit": False}):
         stack = Stack(App(), "Test")
@@ -428,7 +418,7 @@ def test_the_order_of_settings_does_not_matter(app: App) -> None:
         ({"ca_bundle": conftest.__file__}, ConfigurationError, "which has none"),
     ],
 )
-def test_bad_props_are_refused_with_the_constructs_path(
+def test_bad_props_are_refused(
     stack: Stack,
     vpc: ec2.Vpc,
     instance: rds.DatabaseInstance,
@@ -436,13 +426,12 @@ def test_bad_props_are_refused_with_the_constructs_path(
     error: type[Exception],
     message: str,
 ) -> None:
-    """What cannot work is refused before anything is deployed."""
+    """With the construct's path."""
     with pytest.raises(error, match=f"^Test/Settings: .*{message}"):
         add(stack, vpc, instance, **props)
 
 
 def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
-    """ALTER DATABASE … SET is PostgreSQL's."""
     mysql = rds.DatabaseInstance(
         stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
     )
@@ -450,8 +439,7 @@ def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
         add(stack, vpc, mysql)
 
 
-def test_a_database_without_secret_or_group_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Without a secret the applier has no password, without a group it cannot be let in."""
+def test_database_without_secret_or_group_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
     engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16)
     group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
 
@@ -472,16 +460,15 @@ def test_a_database_without_secret_or_group_is_refused(stack: Stack, vpc: ec2.Vp
         add(stack, vpc, imported("B", []), "Other")
 
 
-def test_retain_leaves_the_settings_in_place(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """With RETAIN CloudFormation never asks the applier to take them away."""
+def test_retain_keeps_the_settings(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     add(stack, vpc, instance, removal_policy=RemovalPolicy.RETAIN)
     [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert resource["DeletionPolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("with_endpoint", [False, True])
-def test_isolated_subnets_without_an_endpoint_are_warned_of(stack: Stack, with_endpoint: bool) -> None:
-    """In isolated subnets the applier needs an interface endpoint, which it cannot make in somebody's VPC."""
+def test_isolated_subnets_without_endpoint_get_a_warning(stack: Stack, with_endpoint: bool) -> None:
+    """The applier needs an interface endpoint for Secrets Manager."""
     vpc = ec2.Vpc(
         stack,
         "Vpc",
@@ -504,8 +491,8 @@ def test_isolated_subnets_without_an_endpoint_are_warned_of(stack: Stack, with_e
 
 
 @pytest.mark.parametrize(("region", "warnings"), [("eu-west-1", 0), ("us-east-1", 0), ("il-central-1", 1)])
-def test_a_region_without_known_authorities_is_warned_of(app: App, region: str, warnings: int) -> None:
-    """Where RDS's certificates come from an authority that does not travel along, another bundle is asked for."""
+def test_region_without_authority_gets_a_warning(app: App, region: str, warnings: int) -> None:
+    """RDS's certificates there need another bundle."""
     stack = Stack(app, "Test", env=Environment(account="111122223333", region=region))
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     add(stack, vpc, plain_instance(stack, vpc))
@@ -516,7 +503,7 @@ def test_a_region_without_known_authorities_is_warned_of(app: App, region: str, 
 def test_one_stack_trusts_one_set_of_authorities(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, tmp_path: Any
 ) -> None:
-    """Two DatabaseSettings that share a function cannot trust different authorities."""
+    """DatabaseSettings that share a function must have the same bundle."""
     bundle = tmp_path / "own.pem"
     bundle.write_text("-----BEGIN CERTIFICATE-----\n")
     add(stack, vpc, instance)
@@ -531,8 +518,8 @@ def test_overridden_names_are_an_attribute(stack: Stack, vpc: ec2.Vpc, instance:
     assert stack.resolve(settings.overridden_by_role) == {"Fn::GetAtt": [resource_id, "OverriddenByRole"]}
 
 
-def test_role_settings_are_a_property_of_their_own(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """By role, in the order of names, with the same values as the database's; without them there is no property."""
+def test_role_settings_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By role, sorted by name; absent without role settings."""
     reports = {"work_mem": Size.mebibytes(64), "jit": False, "search_path": ["a", "b"]}
     add(stack, vpc, instance, role_settings={"reports": reports, "App": {"jit": True}})
     add(stack, vpc, instance, "Without", role_settings={})
@@ -555,52 +542,47 @@ def test_role_settings_are_a_property_of_their_own(stack: Stack, vpc: ec2.Vpc, i
         ({"app": {"search_path": "a, b"}}, "expects a list"),
     ],
 )
-def test_role_settings_that_cannot_work_are_refused(
+def test_bad_role_settings_are_refused(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, roles: Any, expected: str
 ) -> None:
-    """What is refused for a database is refused for a role, and what cannot be a role's name."""
     with pytest.raises((ConfigurationError, SettingError)) as caught:
         add(stack, vpc, instance, role_settings=roles)
     assert str(caught.value).startswith("Test/Settings: ")
     assert expected in str(caught.value)
 
 
-def test_a_role_name_may_not_be_a_token(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """It is a key of the property's JSON text."""
+def test_token_of_a_role_name_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It is a key in JSON text."""
     with pytest.raises(ConfigurationError, match="known at synth"):
         add(stack, vpc, instance, role_settings={CfnParameter(stack, "Role").value_as_string: {"jit": True}})
 
 
-def test_on_role_override_is_a_property_only_if_it_fails(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """What is deployed already does not change by an option that is not used; another word is refused."""
+def test_on_role_override_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Absent by default, so that deployed resources do not change."""
     add(stack, vpc, instance)
-    add(stack, vpc, instance, "Strict", on_role_override="fail")
+    add(stack, vpc, instance, "Strict", on_role_override=OnRoleOverride.FAIL)
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert "OnRoleOverride" not in first["Properties"]
     assert second["Properties"]["OnRoleOverride"] == "fail"
-    with pytest.raises(ConfigurationError, match="'on_role_override' should be 'warn' or 'fail', got 'error'"):
-        add(stack, vpc, instance, "Bad", on_role_override="error")
+    with pytest.raises(
+        ConfigurationError, match="'on_role_override' should be OnRoleOverride.WARN or OnRoleOverride.F.*got 'fail'"
+    ):
+        add(stack, vpc, instance, "Bad", on_role_override="fail")
 
 
-def test_recycle_is_a_property_only_where_it_is_asked_for(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """What is deployed already does not change by an option that is not used."""
+def test_recycle_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Absent by default, so that deployed resources do not change."""
     add(stack, vpc, instance)
-    add(stack, vpc, instance, "Recycling", recycle=Recycle.IDLE)
+    add(stack, vpc, instance, "Recycling", recycle=Recycle.TERMINATE_IDLE)
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert "Recycle" not in first["Properties"]
     assert second["Properties"]["Recycle"] == "idle"
 
 
-def test_a_list_of_databases_is_a_property_of_its_own(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """In the order given; a list of one is a list; what fails is an attribute."""
+def test_databases_property(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """In the given order, also for a list of one; failed databases are an attribute."""
     parameter = CfnParameter(stack, "Name").value_as_string
-    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error="continue")
+    settings = add(stack, vpc, instance, database_name=["b", "a", parameter], on_error=OnError.CONTINUE)
     add(stack, vpc, instance, "One", database_name=("app",))
     first, second = Template.from_stack(stack).find_resources(RESOURCE).values()
     assert first["Properties"]["Databases"] == ["b", "a", {"Ref": "Name"}]
@@ -621,20 +603,17 @@ def test_a_list_of_databases_is_a_property_of_its_own(
         (Fn.split(",", Fn.ref("Names")), "got a list token"),
     ],
 )
-def test_lists_of_databases_that_cannot_work_are_refused(
+def test_bad_lists_of_databases_are_refused(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, names: Any, expected: str
 ) -> None:
-    """What cannot be told apart at deployment is refused at synth."""
     with pytest.raises(ConfigurationError) as caught:
         add(stack, vpc, instance, database_name=names)
     assert str(caught.value).startswith("Test/Settings: 'database_name' should")
     assert expected in str(caught.value)
 
 
-def test_a_drift_check_runs_the_applier_on_a_schedule(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """It is told where to look and which settings to find, but no value; it comes after them, and goes before."""
+def test_schedule_of_drift_checks(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The event has the database and the settings' names, but no values; it is created after the settings."""
     add(
         stack,
         vpc,
@@ -683,8 +662,8 @@ def test_a_drift_check_runs_the_applier_on_a_schedule(
     }
 
 
-def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """One on drift, one on checks that fail or do not come; both of the metrics that the applier publishes."""
+def test_alarms_of_drift_checks(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """On drift, and on checks that fail or stop; the metrics are the applier's."""
     settings = add(stack, vpc, instance, drift_check=Duration.minutes(10), drift_repair=True)
     template = Template.from_stack(stack)
     assert settings.drift_guard is not None
@@ -718,28 +697,27 @@ def test_a_drift_check_has_two_alarms(stack: Stack, vpc: ec2.Vpc, instance: rds.
         ({"drift_repair": True}, "'drift_repair' should come with 'drift_check'"),
     ],
 )
-def test_drift_checks_that_cannot_work_are_refused(
+def test_bad_drift_checks_are_refused(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], expected: str
 ) -> None:
-    """Each with the prop and what was received."""
     with pytest.raises(ConfigurationError) as caught:
         add(stack, vpc, instance, **props)
     assert expected in str(caught.value)
 
 
-def test_new_interval_makes_a_new_alarm(app: App, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """The old one would look for checks where the slower schedule had none."""
+def test_new_interval_creates_a_new_alarm(app: App, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The old alarm would expect checks at the new interval in the past."""
     ids = []
     for minutes in (60, 5):
         stack = Stack(app, f"Other{minutes}")
         settings = add(stack, vpc, instance, drift_check=Duration.minutes(minutes))
         assert settings.drift_guard is not None
-        guard_alarms = (settings.drift_guard.drifted, settings.drift_guard.unchecked)
+        guard_alarms = (settings.drift_guard.drifted, settings.drift_guard.check_failed)
         ids.append([alarm.node.id for alarm in guard_alarms])
-    assert ids == [["Drifted", "Unchecked60"], ["Drifted", "Unchecked5"]]
+    assert ids == [["Drifted", "CheckFailed60"], ["Drifted", "CheckFailed5"]]
 
 
-def test_without_a_drift_check_nothing_is_published(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+def test_no_drift_check_by_default(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     """A custom metric costs money."""
     add(stack, vpc, instance)
     [resource] = Template.from_stack(stack).find_resources(RESOURCE).values()

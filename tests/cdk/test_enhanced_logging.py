@@ -24,7 +24,7 @@ def only(template: Template, resource_type: str) -> dict[str, Any]:
 
 
 def test_alarm_switches_logging_on(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The pinning alarm starts a state machine that calls RDS for this proxy, without a function of its own."""
+    """The alarm starts a state machine that calls RDS for this proxy, without a function."""
     database = PinSafePostgres(stack, "Database", vpc=vpc, enhanced_logging=ON_ALARM)
     template = Template.from_stack(stack)
     template.has_resource_properties("AWS::RDS::DBProxy", {"DebugLogging": False})
@@ -43,19 +43,19 @@ def test_alarm_switches_logging_on(stack: Stack, vpc: ec2.Vpc) -> None:
     definition = json.loads(f"{prefix}aws{suffix}")
     step = definition["States"][definition["StartAt"]]
     assert step["Resource"] == "arn:aws:states:::aws-sdk:rds:modifyDBProxy"
-    assert step["Parameters"] == {"DbProxyName": database.proxy.proxy_name, "DebugLogging": True}
+    assert step["Parameters"] == {"DbProxyName": database.proxy.db_proxy_name, "DebugLogging": True}
     assert step["End"] is True
     assert step["Retry"]
 
 
-def test_each_role_may_do_one_thing(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Step Functions may modify this proxy, EventBridge may start this state machine, and neither anything else."""
+def test_permissions_of_the_roles(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Step Functions may modify this proxy, EventBridge may start this state machine."""
     database = PinSafePostgres(stack, "Database", vpc=vpc, enhanced_logging=ON_ALARM)
     template = Template.from_stack(stack)
     machine, rule = only(template, "AWS::StepFunctions::StateMachine"), only(template, "AWS::Events::Rule")
     roles = template.find_resources("AWS::IAM::Role")
     for reference, service, action, resource in (
-        (machine["RoleArn"], "states", "rds:ModifyDBProxy", stack.resolve(database.proxy.proxy_arn)),
+        (machine["RoleArn"], "states", "rds:ModifyDBProxy", stack.resolve(database.proxy.db_proxy_arn)),
         (rule["Targets"][0]["RoleArn"], "events", "states:StartExecution", {"Ref": machine["LogicalId"]}),
     ):
         role = roles[reference["Fn::GetAtt"][0]]["Properties"]
@@ -67,60 +67,57 @@ def test_each_role_may_do_one_thing(stack: Stack, vpc: ec2.Vpc) -> None:
         assert "ManagedPolicyArns" not in role
 
 
-def test_alarms_of_another_stack(app: App) -> None:
-    """What switches it on stands with the alarm, so that only the alarm's stack depends on the proxy's."""
+def test_alarm_of_another_stack(app: App) -> None:
+    """The resources are in the alarm's stack, so only that depends on the other."""
     data, monitoring = Stack(app, "Data"), Stack(app, "Monitoring")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2)
     proxy = PinSafeProxy(data, "Proxy", target=plain_instance(data, vpc), vpc=vpc, enhanced_logging=ON_ALARM)
-    alarms = PinningAlarms(monitoring, "Alarms", proxy_name=proxy.proxy_name)
+    alarms = PinningAlarms(monitoring, "Alarms", proxy=proxy)
     proxy.log_on_alarm(alarms.pinned)
-    proxy.log_on_alarm(alarms.hurting)
+    proxy.log_on_alarm(alarms.pinned_and_slow)
     Template.from_stack(monitoring).resource_count_is("AWS::Events::Rule", 2)
     Template.from_stack(data).resource_count_is("AWS::Events::Rule", 0)
     assert [stack.stack_name for stack in monitoring.dependencies] == ["Data"]
 
 
 def test_one_alarm_for_two_proxies(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """An alarm may switch on the logging of several proxies."""
     proxies = [
         PinSafeProxy(stack, name, target=instance, vpc=vpc, enhanced_logging=ON_ALARM) for name in ("One", "Two")
     ]
-    alarm = PinningAlarms(stack, "Alarms", proxy_name=proxies[0].proxy_name).pinned
+    alarm = PinningAlarms(stack, "Alarms", proxy=proxies[0]).pinned
     for proxy in proxies:
         proxy.log_on_alarm(alarm)
     Template.from_stack(stack).resource_count_is("AWS::StepFunctions::StateMachine", 2)
 
 
-def test_a_proxy_without_its_alarm_fails_the_synth(
+def test_on_alarm_without_an_alarm_fails_synth(
     app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
 ) -> None:
-    """A proxy that was to log on an alarm would never log without one."""
     PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=ON_ALARM)
-    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'enhanced_logging' ON_ALARM should be given the alarm"):
+    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'enhanced_logging' ON_ALARM should come with an alarm"):
         app.synth()
 
 
-def test_an_alarm_for_another_mode_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Logging that is on, or is never to be on, is not switched on by an alarm."""
+def test_alarm_for_another_mode_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=EnhancedLogging.OFF)
-    alarm = PinningAlarms(stack, "Alarms", proxy_name=proxy.proxy_name).pinned
+    alarm = PinningAlarms(stack, "Alarms", proxy=proxy).pinned
     with pytest.raises(
         ConfigurationError,
-        match="^Test/Proxy: 'enhanced_logging' should be EnhancedLogging.ON_ALARM .* got EnhancedLogging.OFF",
+        match="^Test/Proxy: 'enhanced_logging' should be EnhancedLogging.ON_ALARM.* got EnhancedLogging.OFF",
     ):
         proxy.log_on_alarm(alarm)
     Template.from_stack(stack).resource_count_is("AWS::Events::Rule", 0)
 
 
 def test_imported_proxy_and_alarm() -> None:
-    """A proxy and an alarm of other apps can be joined, and the SQL in the log is warned of."""
+    """They work, and the warning of SQL in the log is given."""
     stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
     arn = "arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123"
-    proxy = PinSafeProxy.from_proxy_attributes(
+    proxy = PinSafeProxy.from_database_proxy_attributes(
         stack,
         "Proxy",
-        proxy_name="orders",
-        proxy_arn=arn,
+        db_proxy_name="orders",
+        db_proxy_arn=arn,
         endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
         security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
     )
@@ -135,7 +132,7 @@ def test_imported_proxy_and_alarm() -> None:
     Annotations.from_stack(stack).has_warning("/Test/Proxy", Match.string_like_regexp("SqlInProxyLogs"))
 
 
-def test_sql_in_the_log_is_warned_of(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Logging that is off for now is warned of like logging that is on."""
+def test_sql_in_the_log_gets_a_warning(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Also if logging is off for now."""
     PinSafePostgres(stack, "Database", vpc=vpc, enhanced_logging=ON_ALARM)
     Annotations.from_stack(stack).has_warning("/Test/Database/Proxy", Match.string_like_regexp("SqlInProxyLogs"))

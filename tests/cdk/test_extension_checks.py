@@ -41,10 +41,10 @@ def add(stack: Stack, vpc: ec2.Vpc, extensions: Sequence[str], major: int | None
         (["postgis", "postgis_topology"], 18, "'postgis_topology' is offered by RDS for PostgreSQL 14 to 17, not 18"),
     ],
 )
-def test_an_extension_that_rds_lacks_warns(
+def test_extension_that_rds_lacks(
     stack: Stack, vpc: ec2.Vpc, extensions: list[str], major: int | None, message: str
 ) -> None:
-    """One warning, which names what is meant; it can be acknowledged, as the server may have more than the list."""
+    """One warning, with the name that may be meant; it can be acknowledged, since the server may have more."""
     add(stack, vpc, extensions, major)
     (warning,) = warnings(stack, "ExtensionNotOnRds")
     assert Match.string_like_regexp(message).test(warning).is_success
@@ -55,16 +55,14 @@ def test_an_extension_that_rds_lacks_warns(
     ("extensions", "major"),
     [(["vector", "uuid-ossp", "h3_postgis"], 17), (["postgis_topology"], None), ([Token.as_string({"Ref": "X"})], 17)],
 )
-def test_what_rds_has_or_may_have_does_not_warn(
-    stack: Stack, vpc: ec2.Vpc, extensions: list[str], major: int | None
-) -> None:
-    """An engine without a version has what any version has; of a token nothing is known."""
+def test_extensions_without_a_warning(stack: Stack, vpc: ec2.Vpc, extensions: list[str], major: int | None) -> None:
+    """An engine without a version may have all versions' extensions; tokens are unknown."""
     add(stack, vpc, extensions, major)
     assert warnings(stack, "ExtensionNotOnRds") == []
 
 
 def test_aurora_has_other_extensions(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The list is of RDS for PostgreSQL, and says nothing of Aurora."""
+    """The list is RDS for PostgreSQL's."""
     engine = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_6)
     cluster = rds.DatabaseCluster(stack, "C", engine=engine, vpc=vpc, writer=rds.ClusterInstance.serverless_v2("W"))
     DatabaseSettings(
@@ -87,7 +85,7 @@ def test_aurora_has_other_extensions(stack: Stack, vpc: ec2.Vpc) -> None:
     ],
 )
 def test_time_zones(stack: Stack, vpc: ec2.Vpc, zone: str, meant: str | None) -> None:
-    """A name that the time zone database lacks warns; offsets, rules and other spellings do not."""
+    """A name that the time zone database lacks gets a warning; offsets, rules and other spellings do not."""
     add(stack, vpc, [], TimeZone=zone)
     found = warnings(stack, "UnknownTimeZone")
     assert len(found) == (meant is not None)

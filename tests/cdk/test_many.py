@@ -47,9 +47,9 @@ def add_two_of_each(stack: Stack) -> None:
                 drift_check=Duration.hours(1),
             )
         proxy = PinSafeProxy(stack, f"Proxy{number}", target=instance, vpc=vpc)
-        PinningAlarms(stack, f"Alarms{number}", proxy_name=proxy.proxy_name)
-        PinningDashboard(stack, f"Dashboard{number}", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
-        PinningLogs(stack, f"Logs{number}", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
+        PinningAlarms(stack, f"Alarms{number}", proxy=proxy)
+        PinningDashboard(stack, f"Dashboard{number}", proxy=proxy)
+        PinningLogs(stack, f"Logs{number}", proxy=proxy)
 
 
 def resources(stack: Stack) -> Mapping[str, Mapping[str, Any]]:
@@ -58,7 +58,7 @@ def resources(stack: Stack) -> Mapping[str, Mapping[str, Any]]:
 
 
 def physical_names(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Type and name of every resource that is given one at synth."""
+    """Type and name of every resource with a fixed name."""
     for resource in resources(stack).values():
         for prop in PHYSICAL_NAMES:
             name = resource.get("Properties", {}).get(prop)
@@ -71,7 +71,7 @@ def twice(names: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def test_two_of_each_construct_in_a_stack(stack: Stack) -> None:
-    """They share the applier and nothing else: no name is taken twice, and each resource of settings is its own."""
+    """They share only the applier; no name is used twice."""
     add_two_of_each(stack)
     found = resources(stack)
     types = Counter(resource["Type"] for resource in found.values())
@@ -88,7 +88,7 @@ def test_two_of_each_construct_in_a_stack(stack: Stack) -> None:
 
 
 def test_twenty_stacks_in_an_app(app: App) -> None:
-    """In one account, region and VPC no name is taken twice, and every stack has its own applier."""
+    """In one account, region and VPC no name is used twice, and each stack has its applier."""
     network = Stack(app, "Network")
     vpc = ec2.Vpc(network, "Vpc", max_azs=2)
     stacks = [Stack(app, f"Tenant{number}") for number in range(20)]
@@ -105,7 +105,7 @@ def test_twenty_stacks_in_an_app(app: App) -> None:
 
 
 def test_three_stages_of_one_app(app: App) -> None:
-    """Default stack names: no name is taken twice in an account. The same stack name: the templates are alike."""
+    """No name is used twice in an account; with the same stack names, the templates are the same."""
     default, same = [], []
     for number, name in enumerate(("Dev", "Staging", "Prod"), 1):
         stage = Stage(app, name)

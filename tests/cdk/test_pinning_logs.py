@@ -28,7 +28,7 @@ PUBLISHED = (
 
 
 def matches(pattern: str, line: str) -> bool:
-    """Whether a filter pattern of quoted terms matches, as CloudWatch documents it: all terms, none with a minus."""
+    """Whether a filter pattern of quoted terms matches: all terms, and none that begins with a minus."""
     terms = re.findall(r'(-?)"((?:[^"\\]|\\.)*)"', pattern)
     assert " ".join(f'{minus}"{term}"' for minus, term in terms) == pattern
     return all((re.sub(r"\\(.)", r"\1", term) in line) is (minus == "") for minus, term in terms)
@@ -39,7 +39,7 @@ def conditions_of(line: str) -> list[str]:
 
 
 def lines_for(one: Condition, sql: str) -> list[str]:
-    """The lines that the proxy would write for a statement, by the simple and by the extended protocol."""
+    """The proxy's log lines for a statement, by the simple and the extended protocol."""
     reason = log_lines.reason_for(one)
     if one.id == "oversized":
         return [log_lines.pinned(WHEN, 1, 2, reason)]
@@ -51,39 +51,35 @@ EXAMPLES = [(one, sql) for one in CONDITIONS for sql in one.pinning_examples]
 
 
 @pytest.mark.parametrize(("one", "sql"), EXAMPLES, ids=[f"{one.id}-{sql[:40]}" for one, sql in EXAMPLES])
-def test_line_is_counted_once_for_its_condition(one: Condition, sql: str) -> None:
-    """Each example of each condition gives lines that one filter takes, which is that condition's."""
+def test_line_matches_one_filter(one: Condition, sql: str) -> None:
+    """That of its condition, for each example of each condition."""
     for line in lines_for(one, sql):
         assert conditions_of(line) == [one.id]
 
 
-def test_every_condition_is_told_by_the_log() -> None:
-    """No condition of the table is forgotten, and none is made up."""
+def test_every_condition_has_a_filter() -> None:
     assert {sign.condition for sign in log_text.SIGNS} == {one.id for one in CONDITIONS}
 
 
-def test_published_line_is_counted_and_others_are_not() -> None:
-    """A line as it was published counts for its condition; a client that connects counts for none."""
+def test_published_lines() -> None:
     assert conditions_of(PUBLISHED) == ["set"]
     assert conditions_of(log_lines.connected(WHEN, 1, "10.0.0.1:5432")) == []
     assert conditions_of(log_lines.pinned(WHEN, 1, 2, "Running a prepared statement")) == ["sql-prepare"]
     assert conditions_of(log_lines.pinned(WHEN, 1, 2, "Something new")) == []
 
 
-def test_pin_phrase_is_of_both_kinds_of_lines() -> None:
-    """The phrase that all filters want stands in the line of a pin and in that of a statement that will pin."""
+def test_pin_phrase_is_in_both_kinds_of_lines() -> None:
     assert log_text.PIN in log_lines.PINNED_START
     assert log_text.PIN in log_lines.MAY_PIN_START
 
 
-def test_filters_stay_within_cloudwatchs_limits() -> None:
-    """Up to 100 filters a log group and 1,024 characters a pattern are documented; no regular expression is used."""
+def test_limits_of_cloudwatch() -> None:
+    """100 filters for a log group and 1,024 characters for a pattern; no regular expressions."""
     assert len(log_text.SIGNS) <= 100
     assert all(len(sign.pattern) <= 1024 and "%" not in sign.pattern for sign in log_text.SIGNS)
 
 
-def test_over_time_counts_what_the_filters_count() -> None:
-    """The expression of Logs Insights gives 1 for the lines that the filter takes, and 0 for others."""
+def test_query_over_time_counts_like_the_filters() -> None:
     lines = [PUBLISHED, *(line for one, sql in EXAMPLES for line in lines_for(one, sql))]
 
     def strcontains(line: str) -> Callable[[str, str], int]:
@@ -98,8 +94,7 @@ def test_over_time_counts_what_the_filters_count() -> None:
 
 
 @pytest.mark.parametrize("query", [log_text.BY_REASON, log_text.BY_DIGEST, log_text.BY_CLIENT_CONNECTION])
-def test_query_finds_its_field_in_a_published_line(query: str) -> None:
-    """What a query's `parse` looks for stands in a line as it was published."""
+def test_query_parses_a_published_line(query: str) -> None:
     [phrase] = re.findall(r"^filter @message like '([^']+)'$", query, re.MULTILINE)
     assert phrase in PUBLISHED
     found = {}
@@ -119,10 +114,10 @@ def test_query_finds_its_field_in_a_published_line(query: str) -> None:
     assert found == {name: expected[name] for name in found}
 
 
-def test_queries_and_filters_are_of_the_log_group(stack: Stack) -> None:
-    """All read the given log group; the metrics are the proxy's, without dimensions and without a default value."""
+def test_queries_and_filters_use_the_log_group(stack: Stack) -> None:
+    """The metrics have no dimensions and no default value."""
     group = logs.LogGroup.from_log_group_name(stack, "LogGroup", "/aws/rds/proxy/orders")
-    watched = PinningLogs(stack, "Logs", proxy_name="orders", log_group=group)
+    watched = PinningLogs(stack, "Logs", proxy="orders", log_group=group)
     metric = watched.metric("cursor")
     assert (metric.namespace, metric.metric_name, metric.statistic) == ("cdk-pinsafe/orders", "cursor", "Sum")
     assert metric.dimensions in (None, {})
@@ -155,10 +150,10 @@ def test_queries_and_filters_are_of_the_log_group(stack: Stack) -> None:
 
 
 def test_unknown_condition_is_refused(stack: Stack) -> None:
-    """A metric of a condition that the log does not tell of would be empty for ever."""
+    """Its metric would always be empty."""
     group = logs.LogGroup(stack, "LogGroup")
-    watched = PinningLogs(stack, "Logs", proxy_name="orders", log_group=group)
+    watched = PinningLogs(stack, "Logs", proxy="orders", log_group=group)
     with pytest.raises(ConfigurationError, match="^Test/Logs: 'condition' should be one of advisory-lock, .*'curser'"):
         watched.metric("curser")
-    with pytest.raises(ConfigurationError, match="'proxy_name' should be 1 to 63"):
-        PinningLogs(stack, "Bad", proxy_name="1", log_group=group)
+    with pytest.raises(ConfigurationError, match="'proxy' should be 1 to 63"):
+        PinningLogs(stack, "Bad", proxy="1", log_group=group)

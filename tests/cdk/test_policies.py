@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdk_pinsafe.cdk.policies import lets_publish, lets_use_key
+from cdk_pinsafe.cdk.policies import allows_key_use, allows_publish
 
 ACCOUNT = "111122223333"
 OTHER = "999988887777"
@@ -70,9 +70,9 @@ def equal(key: str, value: Any, operator: str = "StringEquals") -> dict[str, Any
     ],
     ids=str,
 )
-def test_statement_that_lets_publish(statement: dict[str, Any]) -> None:
-    """Beside a denial that is not about CloudWatch."""
-    assert lets_publish({"Statement": [ONLY_TLS, statement]}, ACCOUNT, text)
+def test_statement_that_allows_publish(statement: dict[str, Any]) -> None:
+    """Next to a denial that does not concern CloudWatch."""
+    assert allows_publish({"Statement": [ONLY_TLS, statement]}, ACCOUNT, text)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_statement_that_lets_publish(statement: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_statement_that_does_not(statement: dict[str, Any]) -> None:
-    """By itself, as the only one of the policy."""
-    assert not lets_publish({"Statement": [statement]}, ACCOUNT, text)
-    assert not lets_publish({"Statement": statement}, ACCOUNT, text)
+def test_statement_that_does_not_allow_it(statement: dict[str, Any]) -> None:
+    """As the only statement of the policy."""
+    assert not allows_publish({"Statement": [statement]}, ACCOUNT, text)
+    assert not allows_publish({"Statement": statement}, ACCOUNT, text)
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,16 @@ def test_statement_that_does_not(statement: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_denial_of_everybody(denial: dict[str, Any]) -> None:
-    """It beats what another statement allows."""
-    assert not lets_publish({"Statement": [publish(), denial]}, ACCOUNT, text)
+def test_denial_overrides_a_permission(denial: dict[str, Any]) -> None:
+    assert not allows_publish({"Statement": [publish(), denial]}, ACCOUNT, text)
 
 
-def test_policy_as_a_whole() -> None:
-    """An empty one allows nothing; one that CloudFormation decides has the benefit of the doubt."""
-    assert not lets_publish({"Statement": []}, ACCOUNT, text)
-    assert lets_publish({"Ref": "Policy"}, ACCOUNT, text)
-    assert lets_publish('{"Statement": []}', ACCOUNT, text)
-    assert lets_publish({"Statement": [publish(**equal("aws:SourceAccount", OTHER))]}, None, text)
+def test_whole_policy() -> None:
+    """An empty one allows nothing; one that only the deployment knows counts as allowing it."""
+    assert not allows_publish({"Statement": []}, ACCOUNT, text)
+    assert allows_publish({"Ref": "Policy"}, ACCOUNT, text)
+    assert allows_publish('{"Statement": []}', ACCOUNT, text)
+    assert allows_publish({"Statement": [publish(**equal("aws:SourceAccount", OTHER))]}, None, text)
 
 
 KEY = {"Effect": "Allow", "Principal": SERVICE, "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}
@@ -145,6 +144,6 @@ ROOT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
         ([ROOT, {**KEY, **equal("aws:SourceAccount", OTHER)}], False),
     ],
 )
-def test_key(statements: list[dict[str, Any]], lets: bool) -> None:
-    """CloudWatch needs both actions, by its own name."""
-    assert lets_use_key({"Statement": statements}, ACCOUNT, text) is lets
+def test_key_policy(statements: list[dict[str, Any]], lets: bool) -> None:
+    """CloudWatch needs both actions."""
+    assert allows_key_use({"Statement": statements}, ACCOUNT, text) is lets

@@ -33,7 +33,7 @@ def isolated_vpc(stack: Stack) -> ec2.Vpc:
 
 
 def test_instance_has_safe_defaults(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Encrypted, redundant, backed up, protected, with TLS forced and IAM on, without a word from the user."""
+    """Encrypted, redundant, backed up, protected, with TLS required and IAM on."""
     PinSafePostgres(stack, "Database", vpc=vpc)
     template = Template.from_stack(stack)
     template.has_resource(
@@ -60,8 +60,8 @@ def test_instance_has_safe_defaults(stack: Stack, vpc: ec2.Vpc) -> None:
     template.resource_count_is("AWS::Lambda::Function", 2)
 
 
-def test_choices_reach_the_instance(stack: Stack, vpc: ec2.Vpc) -> None:
-    """What is given is what RDS gets, but TLS stays forced."""
+def test_props_of_the_instance(stack: Stack, vpc: ec2.Vpc) -> None:
+    """TLS is still required."""
     PinSafePostgres(
         stack,
         "Database",
@@ -100,8 +100,8 @@ def test_choices_reach_the_instance(stack: Stack, vpc: ec2.Vpc) -> None:
     template.has_resource_properties("AWS::RDS::DBProxy", {"Auth": [Match.object_like({"IAMAuth": "DISABLED"})]})
 
 
-def test_the_pool_waits_for_the_settings(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The proxy opens no database connection before the settings are there."""
+def test_pool_depends_on_the_settings(stack: Stack, vpc: ec2.Vpc) -> None:
+    """So that the first database connections have them."""
     PinSafePostgres(stack, "Database", vpc=vpc, settings={"timezone": "UTC"})
     template = Template.from_stack(stack)
     [settings_id] = template.find_resources("Custom::PinSafeDatabaseSettings")
@@ -109,8 +109,7 @@ def test_the_pool_waits_for_the_settings(stack: Stack, vpc: ec2.Vpc) -> None:
     assert settings_id in group["DependsOn"]
 
 
-def test_alarms_are_of_its_own_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The alarms watch the proxy that the construct made."""
+def test_alarms_watch_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
     database = PinSafePostgres(stack, "Database", vpc=vpc)
     template = Template.from_stack(stack)
     [proxy] = template.find_resources("AWS::RDS::DBProxy").values()
@@ -121,11 +120,11 @@ def test_alarms_are_of_its_own_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
             "Dimensions": [{"Name": "ProxyName", "Value": proxy["Properties"]["DBProxyName"]}],
         },
     )
-    assert database.proxy.proxy_name == proxy["Properties"]["DBProxyName"]
+    assert database.proxy.db_proxy_name == proxy["Properties"]["DBProxyName"]
 
 
-def test_isolated_subnets_get_one_endpoint_for_secrets_manager(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """Two databases in one VPC share the endpoint that the first one adds, and nothing warns."""
+def test_isolated_subnets_get_an_endpoint(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Two databases in a VPC share it, and there is no warning."""
     for name in ("First", "Second"):
         PinSafePostgres(stack, name, vpc=isolated_vpc)
     template = Template.from_stack(stack)
@@ -170,7 +169,7 @@ def test_endpoint_is_open_to_the_vpc_alone(stack: Stack, addresses: ec2.IIpAddre
 
 
 def own_endpoint(scope: Construct, vpc: ec2.IVpc, id: str = "Own", **props: Any) -> ec2.InterfaceVpcEndpoint:
-    """An endpoint that the app makes itself."""
+    """An endpoint that the app itself creates."""
     service = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
     return ec2.InterfaceVpcEndpoint(scope, id, **{"vpc": vpc, "service": service, **props})
 
@@ -189,14 +188,14 @@ def endpoint_by_its_properties(scope: Construct, vpc: ec2.IVpc) -> None:
 @pytest.mark.parametrize("is_made_first", [True, False])
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("make", [own_endpoint, endpoint_by_its_properties])
-def test_the_apps_own_endpoint_is_the_only_one(
+def test_endpoint_of_the_app_is_used(
     stack: Stack,
     isolated_vpc: ec2.Vpc,
     is_made_first: bool,
     depth: int,
     make: Callable[[Construct, ec2.IVpc], object],
 ) -> None:
-    """Wherever it is, and whether it is made before or after, the settings wait for it."""
+    """Wherever it is and whenever it is created; the settings depend on it."""
     scope: Construct = stack
     for _ in range(depth):
         scope = Construct(scope, "Network")
@@ -214,8 +213,7 @@ def test_the_apps_own_endpoint_is_the_only_one(
     assert Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("Endpoint|NoWay")) == []
 
 
-def test_the_endpoint_that_is_added_has_the_apps_tags(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """It is made before the aspects run."""
+def test_added_endpoint_has_the_tags(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
     Tags.of(app).add("team", "data")
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     Template.from_stack(stack).has_resource_properties(
@@ -230,15 +228,15 @@ def test_the_endpoint_that_is_added_has_the_apps_tags(app: App, stack: Stack, is
         {"service": ec2.InterfaceVpcEndpointService("com.amazonaws.eu-west-1.secretsmanager-fips")},
     ],
 )
-def test_endpoint_under_another_name_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+def test_endpoint_without_private_dns(stack: Stack, isolated_vpc: ec2.Vpc, props: dict[str, Any]) -> None:
     """The applier uses the default host name of Secrets Manager."""
     own_endpoint(stack, isolated_vpc, **props)
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 2)
 
 
-def test_two_endpoints_of_one_vpc_are_refused_by_name(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """Once for a VPC, however many databases are in it."""
+def test_two_endpoints_of_a_vpc_are_refused(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Once for a VPC, however many databases it has."""
     own_endpoint(Construct(stack, "Network"), isolated_vpc)
     for name in ("First", "Second"):
         PinSafePostgres(stack, name, vpc=isolated_vpc)
@@ -252,7 +250,7 @@ def test_two_endpoints_of_one_vpc_are_refused_by_name(stack: Stack, isolated_vpc
 
 @pytest.mark.parametrize("vpc_id", ["vpc-1", "vpc-12345"])
 def test_two_endpoints_of_an_imported_vpc(stack: Stack, vpc_id: str) -> None:
-    """One VPC imported twice is one; before they are looked up, all VPCs have the same id, which says nothing."""
+    """A VPC that was imported twice is one; VPCs that were not looked up yet have the same id."""
     vpcs = [
         ec2.Vpc.from_vpc_attributes(
             stack,
@@ -274,8 +272,8 @@ def test_two_endpoints_of_an_imported_vpc(stack: Stack, vpc_id: str) -> None:
             Template.from_stack(stack)
 
 
-def test_an_endpoint_of_another_stack_comes_first(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """The stack of the settings waits for the stack of the endpoint."""
+def test_endpoint_of_another_stack(app: App, stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """The stack of the settings depends on that of the endpoint."""
     endpoints = Stack(app, "Endpoints")
     own_endpoint(endpoints, isolated_vpc)
     data = Stack(app, "Data")
@@ -286,8 +284,7 @@ def test_an_endpoint_of_another_stack_comes_first(app: App, stack: Stack, isolat
 
 
 @pytest.mark.parametrize("is_said", [True, False])
-def test_an_endpoint_that_comes_later_is_warned_of(app: App, is_said: bool) -> None:
-    """A stack that has to come after the settings' cannot be waited for."""
+def test_endpoint_of_a_later_stack_gets_a_warning(app: App, is_said: bool) -> None:
     data = Stack(app, "Data")
     network = Stack(app, "Network") if is_said else data
     vpc = ec2.Vpc(
@@ -306,8 +303,8 @@ def test_an_endpoint_that_comes_later_is_warned_of(app: App, is_said: bool) -> N
     )
 
 
-def test_an_endpoint_in_a_nested_stack(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """The settings wait for the nested stack."""
+def test_endpoint_in_a_nested_stack(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """The settings depend on the nested stack."""
     own_endpoint(NestedStack(stack, "Nested"), isolated_vpc)
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     template = Template.from_stack(stack)
@@ -318,7 +315,6 @@ def test_an_endpoint_in_a_nested_stack(stack: Stack, isolated_vpc: ec2.Vpc) -> N
 
 
 def test_each_stage_has_its_own_endpoint(app: App) -> None:
-    """Two VPCs of two stages are not the same."""
     stacks = []
     for name in ("One", "Two"):
         stack = Stack(Stage(app, name), "Data")
@@ -345,8 +341,8 @@ def test_each_stage_has_its_own_endpoint(app: App) -> None:
         ["PRIVATE_ISOLATED"],
     ],
 )
-def test_settings_beside_share_the_functions(stack: Stack, types: list[str], is_settings_first: bool) -> None:
-    """Both on defaults in one VPC: one applier, whose name stays when the VPC gets a zone."""
+def test_separate_settings_share_the_functions(stack: Stack, types: list[str], is_settings_first: bool) -> None:
+    """With default subnets in one VPC; the functions stay if the VPC gets an availability zone."""
     vpc = ec2.Vpc(
         stack,
         "Vpc",
@@ -376,16 +372,16 @@ def test_settings_beside_share_the_functions(stack: Stack, types: list[str], is_
     assert len({json.dumps(resource["Properties"]["ServiceToken"]) for resource in resources}) == 1
 
 
-def test_another_vpcs_or_services_endpoint_does_not_count(stack: Stack, isolated_vpc: ec2.Vpc, vpc: ec2.Vpc) -> None:
-    """Only Secrets Manager's endpoint in this very VPC is a way."""
+def test_other_endpoints_do_not_count(stack: Stack, isolated_vpc: ec2.Vpc, vpc: ec2.Vpc) -> None:
+    """Of another VPC or another service."""
     ec2.InterfaceVpcEndpoint(stack, "A", vpc=vpc, service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
     ec2.InterfaceVpcEndpoint(stack, "B", vpc=isolated_vpc, service=ec2.InterfaceVpcEndpointAwsService.SQS)
     PinSafePostgres(stack, "Database", vpc=isolated_vpc)
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 3)
 
 
-def test_the_endpoint_can_be_declined(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
-    """Who declines it is warned, since the applier may have no way to its secret."""
+def test_endpoint_can_be_declined(stack: Stack, isolated_vpc: ec2.Vpc) -> None:
+    """Then there is a warning."""
     PinSafePostgres(stack, "Database", vpc=isolated_vpc, secrets_manager_endpoint=False)
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
     Annotations.from_stack(stack).has_warning(
@@ -394,7 +390,7 @@ def test_the_endpoint_can_be_declined(stack: Stack, isolated_vpc: ec2.Vpc) -> No
 
 
 def test_private_subnets_need_no_endpoint(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Where there is a NAT gateway there is a way."""
+    """They have a NAT gateway."""
     PinSafePostgres(stack, "Database", vpc=vpc)
     Template.from_stack(stack).resource_count_is("AWS::EC2::VPCEndpoint", 0)
 
@@ -410,15 +406,15 @@ def imported_vpc(stack: Stack) -> ec2.IVpc:
     )
 
 
-def test_an_imported_vpc_needs_a_word_about_its_endpoint(stack: Stack) -> None:
-    """Synth cannot see whether there is one, and a wrong guess either way fails the first deployment."""
+def test_imported_vpc_needs_secrets_manager_endpoint_prop(stack: Stack) -> None:
+    """Synth cannot see whether there is an endpoint, and a wrong guess fails the first deployment."""
     PinSafePostgres(stack, "Database", vpc=imported_vpc(stack))
     with pytest.raises(RuntimeError, match=r"\[Test/Database\] 'secrets_manager_endpoint' should be .*, got None"):
         Template.from_stack(stack)
 
 
-def test_an_endpoint_of_the_app_is_word_enough(stack: Stack) -> None:
-    """It may be made after the database, in the imported VPC."""
+def test_endpoint_of_the_app_in_an_imported_vpc(stack: Stack) -> None:
+    """It may be created after the database."""
     vpc = imported_vpc(stack)
     PinSafePostgres(stack, "Database", vpc=vpc)
     vpc.add_interface_endpoint("Own", service=ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER)
@@ -427,8 +423,8 @@ def test_an_endpoint_of_the_app_is_word_enough(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("is_added", [True, False])
-def test_the_word_about_an_imported_vpc_settles_it(stack: Stack, is_added: bool) -> None:
-    """True adds an endpoint, on which the settings wait; False adds none, and nothing warns."""
+def test_secrets_manager_endpoint_of_an_imported_vpc(stack: Stack, is_added: bool) -> None:
+    """True adds an endpoint, on which the settings depend; False adds none; there is no warning."""
     PinSafePostgres(stack, "Database", vpc=imported_vpc(stack), secrets_manager_endpoint=is_added)
     template = Template.from_stack(stack)
     endpoints = template.find_resources("AWS::EC2::VPCEndpoint")
@@ -449,7 +445,7 @@ def test_the_word_about_an_imported_vpc_settles_it(stack: Stack, is_added: bool)
 def test_extensions_that_need_a_library(
     stack: Stack, vpc: ec2.Vpc, libraries: str | None, expected: str | None
 ) -> None:
-    """An extension that the parameter group makes fail is a warning with the parameter to pass."""
+    """An extension whose library is not preloaded gets a warning with the parameter to pass."""
     parameters = {"shared_preload_libraries": libraries} if libraries else {}
     PinSafePostgres(stack, "Database", vpc=vpc, extensions=["vector", "pg_cron"], parameters=parameters)
     found = Annotations.from_stack(stack).find_warning("/Test/Database", Match.string_like_regexp("pg_cron"))
@@ -457,8 +453,7 @@ def test_extensions_that_need_a_library(
     assert bool(found) == bool(expected)
 
 
-def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The construct's own endpoint, connections and grant are the proxy's."""
+def test_endpoint_connections_and_grant_of_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
     database = PinSafePostgres(stack, "Database", vpc=vpc)
     database.grant_connect(iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal()), "app")
     client = ec2.SecurityGroup(stack, "Client", vpc=vpc)
@@ -504,13 +499,13 @@ def test_grant_connect_is_to_the_proxy(stack: Stack, vpc: ec2.Vpc) -> None:
     ],
 )
 def test_bad_props_are_refused(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any], message: str) -> None:
-    """What cannot work is refused, saying what to pass."""
+    """With what to pass instead."""
     with pytest.raises(ConfigurationError, match=f"^Test/Database(/Settings)?: {message}"):
         PinSafePostgres(stack, "Database", **{"vpc": vpc, **props})
 
 
 def test_other_authorities_reach_the_applier(tmp_path: Path) -> None:
-    """In a region whose authorities do not travel along, the bundle that is passed settles the warning."""
+    """In a region that is not in the default bundle, there is no warning if a bundle is passed."""
     bundle = tmp_path / "il-central-1-bundle.pem"
     bundle.write_text("-----BEGIN CERTIFICATE-----\n")
     for ca_bundle, warnings in ((None, 1), (str(bundle), 0)):
@@ -520,8 +515,7 @@ def test_other_authorities_reach_the_applier(tmp_path: Path) -> None:
         assert len(found) == warnings
 
 
-def test_public_subnets_only_are_refused(stack: Stack) -> None:
-    """A database does not belong into public subnets, and a function there has no way out."""
+def test_vpc_with_public_subnets_only_is_refused(stack: Stack) -> None:
     vpc = ec2.Vpc(
         stack,
         "Public",
@@ -532,8 +526,7 @@ def test_public_subnets_only_are_refused(stack: Stack) -> None:
         PinSafePostgres(stack, "Database", vpc=vpc)
 
 
-def test_alarms_on_drift_act_as_the_others(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Whoever is told of pins is told of drift."""
+def test_drift_alarms_have_the_same_actions(stack: Stack, vpc: ec2.Vpc) -> None:
     topic = sns.Topic(stack, "Topic")
     PinSafePostgres(
         stack,

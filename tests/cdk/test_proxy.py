@@ -17,22 +17,27 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Annotations, Match, Template
 from constructs import Construct
 
-from cdk_pinsafe import EnhancedLogging, PinningLogs, PinSafePostgres, PinSafeProxy, PostgresDatabase
+from cdk_pinsafe import (
+    EnhancedLogging,
+    EnhancedLoggingOnAlarm,
+    PinningLogs,
+    PinSafePostgres,
+    PinSafeProxy,
+    PostgresDatabase,
+)
 from cdk_pinsafe.errors import ConfigurationError
 
 from .conftest import plain_instance
 
 
-def test_log_group_has_the_proxys_name_an_expiry_and_comes_first(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """RDS would otherwise make the group itself, without an expiry."""
+def test_log_group_of_the_proxy(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It has an expiry, and the proxy depends on it."""
     proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, log_retention=logs.RetentionDays.ONE_WEEK)
     template = Template.from_stack(stack)
     [(group_id, group)] = template.find_resources("AWS::Logs::LogGroup").items()
     [resource] = template.find_resources("AWS::RDS::DBProxy").values()
     name = resource["Properties"]["DBProxyName"]
-    assert name == proxy.proxy_name == name.lower()
+    assert name == proxy.db_proxy_name == name.lower()
     assert group["Properties"] == {"LogGroupName": f"/aws/rds/proxy/{name}", "RetentionInDays": 7}
     assert group_id in resource["DependsOn"]
 
@@ -44,7 +49,7 @@ def test_log_group_has_the_proxys_name_an_expiry_and_comes_first(
 def test_enhanced_logging_modes(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, mode: EnhancedLogging, debug: bool, schedules: int
 ) -> None:
-    """ALWAYS renews what AWS switches off after a day; ONE_DAY does not; OFF never switches it on."""
+    """ALWAYS has a schedule; ONE_DAY and OFF have none."""
     PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=mode)
     template = Template.from_stack(stack)
     template.has_resource_properties("AWS::RDS::DBProxy", {"DebugLogging": debug})
@@ -52,32 +57,26 @@ def test_enhanced_logging_modes(
     template.resource_count_is("AWS::Lambda::Function", 0)
 
 
-def test_renewal_may_modify_this_proxy_and_nothing_else(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """The schedule's role is the scheduler's of this account, for one action on one proxy."""
+def test_renewal_of_enhanced_logging(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The scheduler's role may modify only this proxy."""
     proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
     template = Template.from_stack(stack)
     [schedule] = template.find_resources("AWS::Scheduler::Schedule").values()
     role_id = schedule["Properties"]["Target"]["RoleArn"]["Fn::GetAtt"][0]
     role = template.find_resources("AWS::IAM::Role")[role_id]["Properties"]
     [statement] = role["Policies"][0]["PolicyDocument"]["Statement"]
-    assert (statement["Action"], statement["Resource"]) == ("rds:ModifyDBProxy", stack.resolve(proxy.proxy_arn))
+    assert (statement["Action"], statement["Resource"]) == ("rds:ModifyDBProxy", stack.resolve(proxy.db_proxy_arn))
     [trust] = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     target = schedule["Properties"]["Target"]
     assert target["Arn"]["Fn::Join"][1][-1] == ":scheduler:::aws-sdk:rds:modifyDBProxy"
-    prefix, reference, suffix = target["Input"]["Fn::Join"][1]
-    assert json.loads(f"{prefix}NAME{suffix}") == {"DbProxyName": "NAME", "DebugLogging": True}
-    assert reference == stack.resolve(proxy.proxy.db_proxy_name)
+    assert json.loads(target["Input"]) == {"DbProxyName": proxy.db_proxy_name, "DebugLogging": True}
     assert schedule["Properties"]["ScheduleExpression"] == "rate(6 hours)"
 
 
-def test_tls_is_required_and_iam_is_on_unless_declined(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """No prop gives up TLS; passwords are a choice."""
+def test_tls_and_iam_authentication(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """TLS is always required; IAM can be switched off."""
     PinSafeProxy(stack, "Iam", target=instance, vpc=vpc)
     PinSafeProxy(stack, "Passwords", target=instance, vpc=vpc, iam_auth=False)
     proxies = Template.from_stack(stack).find_resources("AWS::RDS::DBProxy").values()
@@ -85,8 +84,7 @@ def test_tls_is_required_and_iam_is_on_unless_declined(
     assert sorted(proxy["Properties"]["Auth"][0]["IAMAuth"] for proxy in proxies) == ["DISABLED", "REQUIRED"]
 
 
-def test_pool_numbers_reach_the_target_group(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """What was given is what RDS gets."""
+def test_props_of_the_pool(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     PinSafeProxy(
         stack,
         "Proxy",
@@ -148,26 +146,25 @@ def test_pool_numbers_reach_the_target_group(stack: Stack, vpc: ec2.Vpc, instanc
             {"max_idle_connections_percent": 20},
             "'max_connections_percent' should be given together with 'max_idle_connections_percent'",
         ),
-        ({"proxy_name": "bad--name-"}, "'proxy_name' should be 1 to 63 letters.*got 'bad--name-'"),
-        ({"proxy_name": "1st"}, "'proxy_name'.*got '1st'"),
-        ({"proxy_name": "x" * 64}, "'proxy_name'"),
+        ({"db_proxy_name": "bad--name-"}, "'db_proxy_name' should be 1 to 63 letters.*got 'bad--name-'"),
+        ({"db_proxy_name": "1st"}, "'db_proxy_name'.*got '1st'"),
+        ({"db_proxy_name": "x" * 64}, "'db_proxy_name'"),
         (
             {"session_pinning_filters": [rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS]},
             r"'session_pinning_filters' should be left out for PostgreSQL, got \['EXCLUDE_VARIABLE_SETS'\]",
         ),
     ],
 )
-def test_what_rds_would_refuse_is_refused(
+def test_values_that_rds_refuses(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], message: str
 ) -> None:
-    """A prop that RDS refuses at deployment is refused at synth, with what it may be."""
+    """They are refused at synth, with what is allowed."""
     with pytest.raises(ConfigurationError, match=f"^Test/Proxy: {message}"):
         PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, **props)
 
 
 @pytest.mark.parametrize("as_target", [False, True])
 def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc, as_target: bool) -> None:
-    """A MySQL engine is refused by its family, however it was given."""
     mysql = rds.DatabaseInstance(
         stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
     )
@@ -177,8 +174,7 @@ def test_mysql_is_refused(stack: Stack, vpc: ec2.Vpc, as_target: bool) -> None:
         PinSafeProxy(stack, "Proxy", target=target, vpc=vpc, secrets=[secret])
 
 
-def test_a_proxy_without_a_secret_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
-    """A proxy needs a user to log in as."""
+def test_proxy_without_a_secret_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
     instance = rds.DatabaseInstance.from_database_instance_attributes(
         stack,
         "Imported",
@@ -193,7 +189,7 @@ def test_a_proxy_without_a_secret_is_refused(stack: Stack, vpc: ec2.Vpc) -> None
 
 
 def test_cluster_without_endpoint_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
-    """A cluster that was imported by its name alone cannot be connected to."""
+    """It was imported by its name only."""
     cluster = rds.DatabaseCluster.from_database_cluster_attributes(
         stack,
         "Imported",
@@ -205,9 +201,9 @@ def test_cluster_without_endpoint_is_refused(stack: Stack, vpc: ec2.Vpc) -> None
 
 
 def test_import_without_engine_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
-    """An import that does not say what it is cannot be trusted to be PostgreSQL."""
+    """It may not be PostgreSQL."""
     cluster = rds.DatabaseCluster.from_database_cluster_attributes(stack, "Imported", cluster_identifier="orders")
-    with pytest.raises(ConfigurationError, match="family unknown: give its engine where it is imported"):
+    with pytest.raises(ConfigurationError, match="family unknown: pass its engine when you import it"):
         PinSafeProxy(stack, "Proxy", target=cluster, vpc=vpc)
 
 
@@ -219,24 +215,20 @@ def test_import_without_engine_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
         ({"borrow_timeout": Duration.seconds(0)}, "NoBorrowTimeout"),
     ],
 )
-def test_hazards_are_warned_of(
+def test_warnings(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, props: dict[str, Any], warning: str
 ) -> None:
-    """What works but hurts is a warning with an id that can be acknowledged."""
     PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, **props)
     Annotations.from_stack(stack).has_warning("/Test/Proxy", Match.string_like_regexp(f"cdk-pinsafe:{warning}"))
 
 
-def test_enhanced_logging_off_warns_of_nothing(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Without SQL in the logs there is nothing to warn of."""
+def test_no_warning_without_enhanced_logging(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
     PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, enhanced_logging=EnhancedLogging.OFF)
     assert Annotations.from_stack(stack).find_warning("*", Match.any_value()) == []
 
 
-def test_grant_connect_lets_the_function_in_and_names_the_user(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """A grantee gets the IAM permission for one user, and its way through the security groups."""
+def test_grant_connect(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The grantee gets the IAM permission for one user, and access by security group."""
     proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
     function = lambda_.Function(
         stack,
@@ -268,7 +260,7 @@ def test_grant_connect_lets_the_function_in_and_names_the_user(
 
 
 def test_grant_connect_defaults_to_the_secrets_user(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """With one secret it is known who logs in; with two it has to be said."""
+    """If there is one secret; with two, the user has to be given."""
     role = iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal())
     PinSafeProxy(stack, "One", target=instance, vpc=vpc).grant_connect(role)
     assert instance.secret is not None
@@ -284,8 +276,8 @@ def test_grant_connect_defaults_to_the_secrets_user(stack: Stack, vpc: ec2.Vpc, 
     assert ":SecretString:username::}}" in json.dumps(policy["Resource"])
 
 
-def test_a_percentage_of_a_token_is_left_alone(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """What is known at deployment only cannot be compared at synth."""
+def test_token_of_a_percentage_passes(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """It cannot be compared at synth."""
     most: Any = CfnParameter(stack, "Most", type="Number").value_as_number
     PinSafeProxy(
         stack, "Proxy", target=instance, vpc=vpc, max_connections_percent=most, max_idle_connections_percent=30
@@ -301,10 +293,8 @@ def test_a_percentage_of_a_token_is_left_alone(stack: Stack, vpc: ec2.Vpc, insta
     )
 
 
-def test_grant_connect_to_a_function_outside_a_vpc_is_refused(
-    stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance
-) -> None:
-    """A proxy is reached from its VPC only, so the permission alone would be of no use."""
+def test_grant_connect_outside_a_vpc_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """A proxy can be reached only from its VPC."""
     proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
     function = lambda_.Function(
         stack,
@@ -317,8 +307,8 @@ def test_grant_connect_to_a_function_outside_a_vpc_is_refused(
         proxy.grant_connect(function, "app")
 
 
-def test_secret_under_a_customers_key_in_another_stack(app: App) -> None:
-    """The key's policy is of its own stack and must not name the proxy's role, or the two stacks would be a circle."""
+def test_secret_under_a_key_of_another_stack(app: App) -> None:
+    """The key's policy must not name the proxy's role, or the stacks would depend on each other."""
     data = Stack(app, "Data")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2)
     secret = secretsmanager.Secret(data, "Secret", encryption_key=kms.Key(data, "Key"))
@@ -331,15 +321,15 @@ def test_secret_under_a_customers_key_in_another_stack(app: App) -> None:
 
 
 def test_proxy_in_a_nested_stack(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A nested stack's proxy opens its parent's database by a rule of its own."""
+    """The rule for the parent's database is in the nested stack."""
     nested = NestedStack(stack, "Nested")
     PinSafeProxy(nested, "Proxy", target=instance, vpc=vpc)
     Template.from_stack(nested).resource_count_is("AWS::EC2::SecurityGroupIngress", 1)
     Template.from_stack(stack).resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
 
 
-def test_proxy_of_another_stacks_instance(app: App) -> None:
-    """A proxy in its own stack opens the instance's security group without making the two stacks a circle."""
+def test_instance_of_another_stack(app: App) -> None:
+    """The rule is in the proxy's stack, so the stacks do not depend on each other."""
     data = Stack(app, "Data")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2)
     instance = plain_instance(data, vpc)
@@ -353,8 +343,8 @@ def test_proxy_of_another_stacks_instance(app: App) -> None:
     Template.from_stack(data).resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
 
 
-def test_proxy_of_an_aurora_cluster_waits_for_its_members(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The target is the cluster, and its pool comes after the cluster's instances."""
+def test_pool_depends_on_the_cluster_instances(stack: Stack, vpc: ec2.Vpc) -> None:
+    """The target is the cluster."""
     cluster = rds.DatabaseCluster(
         stack,
         "Cluster",
@@ -371,7 +361,6 @@ def test_proxy_of_an_aurora_cluster_waits_for_its_members(stack: Stack, vpc: ec2
 
 @pytest.mark.parametrize("kind", ["instance", "cluster"])
 def test_imported_database_keeps_its_groups_and_secret(stack: Stack, vpc: ec2.Vpc, kind: str) -> None:
-    """An imported database's group is opened to the proxy, and its secret is the proxy's."""
     secret = secretsmanager.Secret.from_secret_complete_arn(
         stack, "Secret", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders-AbCdEf"
     )
@@ -406,14 +395,14 @@ def test_imported_database_keeps_its_groups_and_secret(stack: Stack, vpc: ec2.Vp
     )
 
 
-def test_imported_proxy_keeps_its_groups_and_has_metrics() -> None:
-    """An imported proxy can be connected to, granted and watched."""
+def test_imported_proxy() -> None:
+    """It has connections, grants and metrics."""
     stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
-    proxy = PinSafeProxy.from_proxy_attributes(
+    proxy = PinSafeProxy.from_database_proxy_attributes(
         stack,
         "Proxy",
-        proxy_name="orders",
-        proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
+        db_proxy_name="orders",
+        db_proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
         endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
         security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
     )
@@ -437,9 +426,9 @@ def test_imported_proxy_keeps_its_groups_and_has_metrics() -> None:
     )
 
 
-def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Every metric method reads the proxy by its name, each minute."""
-    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name="orders")
+def test_defaults_of_metrics(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The proxy's name as dimension, over one minute."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, db_proxy_name="orders")
     plain = [
         proxy.metric_pinned(),
         proxy.metric_borrowed(),
@@ -453,9 +442,45 @@ def test_metrics_are_of_one_proxy_and_one_minute(stack: Stack, vpc: ec2.Vpc, ins
     assert len({metric.metric_name for metric in plain}) == len(plain)
     assert {metric.period.to_seconds() for metric in plain} == {60}
     assert all(metric.dimensions == {"ProxyName": "orders"} for metric in plain)
-    for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilisation()):
+    for ratio in (proxy.metric_pinned_ratio(), proxy.metric_pool_utilization()):
         assert ratio.period.to_seconds() == 60
         assert set(ratio.using_metrics) == {"part", "whole"}
+
+
+def test_metrics_take_cdks_options() -> None:
+    """Instead of the defaults; None is the default."""
+    stack = Stack(App(), "Test", env=Environment(account="111122223333", region="eu-west-1"))
+    proxy = PinSafeProxy.from_database_proxy_attributes(
+        stack,
+        "Proxy",
+        db_proxy_name="orders",
+        db_proxy_arn="arn:aws:rds:eu-west-1:111122223333:db-proxy:prx-0123",
+        endpoint="orders.proxy-x.eu-west-1.rds.amazonaws.com",
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-12345678")],
+    )
+    role = {"ProxyName": "orders", "TargetGroup": "default", "TargetRole": "READ_WRITE"}
+    metric = proxy.metric_pinned(
+        period=Duration.minutes(5), statistic="Maximum", label="pins", dimensions_map=role, region=None
+    )
+    assert (metric.period.to_seconds(), metric.statistic, metric.label) == (300, "Maximum", "pins")
+    assert metric.dimensions == role
+    assert proxy.metric("QueryResponseLatency").statistic == "Average"
+    assert proxy.metric("NewMetric", period=None, statistic=None).statistic == "Sum"
+    ratio = proxy.metric_pinned_ratio(period=Duration.hours(1), label="share")
+    assert (ratio.period.to_seconds(), ratio.label) == (3600, "share")
+    # As for CDK's own constructs: an alarm in another region reads the metric from the proxy's.
+    other = Stack(stack.node.scope, "Other", env=Environment(account="444455556666", region="eu-west-1"))  # type: ignore[arg-type]
+    proxy.metric_pinned().create_alarm(other, "Alarm", threshold=5, evaluation_periods=5)
+    Template.from_stack(other).has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"Metrics": [Match.object_like({"AccountId": "111122223333"})]}
+    )
+
+
+def test_period_that_cloudwatch_lacks_is_refused(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc)
+    with pytest.raises(ConfigurationError, match="^Test/Proxy: 'period' should be 1, 5, .* got 90 seconds"):
+        proxy.metric_pinned_ratio(period=Duration.seconds(90))
+    assert proxy.metric_pinned(period=Duration.seconds(30)).period.to_seconds() == 30
 
 
 PRIVATE = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
@@ -471,14 +496,14 @@ def imported_vpc(stack: Stack, *subnets: str, id: str = "Vpc") -> ec2.IVpc:
 def name_of(
     make_vpc: Callable[[Stack], ec2.IVpc], scope: Callable[[App], Stack] = lambda app: Stack(app, "Test"), **props: Any
 ) -> str:
-    """The default name of a proxy in the VPC."""
+    """The default name of a proxy in a VPC."""
     stack = scope(App())
     vpc = make_vpc(stack)
-    return PinSafeProxy(stack, "Proxy", target=plain_instance(stack, vpc), vpc=vpc, **props).proxy_name
+    return PinSafeProxy(stack, "Proxy", target=plain_instance(stack, vpc), vpc=vpc, **props).db_proxy_name
 
 
-def test_default_name_follows_what_is_create_only() -> None:
-    """Another set of subnets is another name; a change of the VPC that leaves its subnets alone is not."""
+def test_default_name_follows_create_only_properties() -> None:
+    """Other subnets give another name; other changes of the VPC do not."""
     names = [
         name_of(lambda stack: ec2.Vpc(stack, "Vpc", max_azs=2)),
         name_of(lambda stack: ec2.Vpc(stack, "Vpc", availability_zones=["eu-west-1a", "eu-west-1b"])),
@@ -508,8 +533,8 @@ def test_default_name_follows_what_is_create_only() -> None:
     assert len({re.sub("-[0-9a-f]{8}$", "", name) for name in names}) == 1
 
 
-def test_default_name_of_subnets_that_only_deployment_knows() -> None:
-    """A list that is imported as a whole is told by where it comes from and by how many zones there are."""
+def test_default_name_of_imported_subnets() -> None:
+    """The export and the number of zones identify the list."""
 
     def imported(stack: Stack, export: str, zones: int) -> ec2.IVpc:
         ids = [Fn.select(number, Fn.split(",", Fn.import_value(export))) for number in range(zones)]
@@ -526,7 +551,7 @@ def test_default_name_of_subnets_that_only_deployment_knows() -> None:
     assert name_of(lambda stack: imported(stack, "subnets", 2)) == two
 
 
-def test_default_name_of_a_list_of_subnets_without_a_known_length() -> None:
+def test_default_name_of_a_subnet_list_token() -> None:
     """CDK takes such a list, with a warning."""
 
     def imported(stack: Stack, export: str) -> ec2.IVpc:
@@ -540,7 +565,7 @@ def test_default_name_of_a_list_of_subnets_without_a_known_length() -> None:
 
 
 def test_default_name_of_a_vpc_in_a_nested_stack() -> None:
-    """Two nested stacks have two VPCs, though all logical ids are the same."""
+    """Two nested stacks have two VPCs with the same logical ids."""
     names = [
         name_of(lambda stack, nested=nested: ec2.Vpc(NestedStack(stack, nested), "Vpc", max_azs=2))  # type: ignore[misc]
         for nested in ("One", "One", "Two")
@@ -548,8 +573,8 @@ def test_default_name_of_a_vpc_in_a_nested_stack() -> None:
     assert names[0] == names[1] != names[2]
 
 
-def test_default_name_of_a_vpc_that_is_still_looked_up() -> None:
-    """CDK's first run has made-up subnets and must not fail; the run that is deployed has another name."""
+def test_default_name_before_the_vpc_lookup() -> None:
+    """CDK's first run has dummy subnets, and must not fail."""
 
     def scope(app: App) -> Stack:
         return Stack(app, "Test", env=Environment(account="111122223333", region="eu-west-1"))
@@ -559,39 +584,39 @@ def test_default_name_of_a_vpc_that_is_still_looked_up() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 6])
-def test_default_name_is_valid_however_deep(depth: int) -> None:
-    """RDS takes 63 letters, digits and hyphens, and the log group has the same name in lower case."""
+def test_default_name_is_valid(depth: int) -> None:
+    """However deep the construct is."""
     stack = Stack(App(), "A-Stack-With-A-Long-Name")
     scope: Construct = stack
     for _ in range(depth):
         scope = Construct(scope, "AConstructWithALongName")
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     instance = plain_instance(stack, vpc)
-    names = [PinSafeProxy(scope, name, target=instance, vpc=vpc).proxy_name for name in ("One", "Two")]
+    names = [PinSafeProxy(scope, name, target=instance, vpc=vpc).db_proxy_name for name in ("One", "Two")]
     assert len(set(names)) == 2
     assert all(re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name) and len(name) <= 63 for name in names)
 
 
-def test_all_that_has_the_name_follows_it() -> None:
-    """Whatever of the old name is left in the template would watch, log or renew a proxy that is gone."""
+def test_all_uses_of_the_name_follow_it() -> None:
+    """An old name would watch, log or renew a proxy that is gone."""
     templates = []
     for zones in (2, 3):
         stack = Stack(App(), "Test")
         vpc = ec2.Vpc(stack, "Vpc", availability_zones=[f"eu-west-1{zone}" for zone in "abc"[:zones]])
         database = PinSafePostgres(stack, "Database", vpc=vpc)
-        PinningLogs(stack, "Logs", proxy_name=database.proxy.proxy_name, log_group=database.proxy.log_group)
-        database.proxy._switch_on(database.alarms.pinned)
-        templates.append((database.proxy.proxy_name, json.dumps(Template.from_stack(stack).to_json())))
+        PinningLogs(stack, "Logs", proxy=database.proxy)
+        EnhancedLoggingOnAlarm(stack, "OnAlarm", proxy=database.proxy, alarm=database.alarms.pinned)
+        templates.append((database.proxy.db_proxy_name, json.dumps(Template.from_stack(stack).to_json())))
     (name, template), (new_name, new_template) = templates
     assert name != new_name
     assert template.count(name) == new_template.count(new_name) > 10
     assert name not in new_template
 
 
-def test_name_of_ones_own_is_left_alone() -> None:
-    """It stays whatever the subnets are, and may be upper case."""
+def test_given_name_is_unchanged() -> None:
+    """It may have upper-case letters."""
     names = {
-        name_of(lambda stack, zones=zones: ec2.Vpc(stack, "Vpc", max_azs=zones), proxy_name="Orders")  # type: ignore[misc]
+        name_of(lambda stack, zones=zones: ec2.Vpc(stack, "Vpc", max_azs=zones), db_proxy_name="Orders")  # type: ignore[misc]
         for zones in (1, 2)
     }
     assert names == {"Orders"}
@@ -606,14 +631,14 @@ def test_name_of_ones_own_is_left_alone() -> None:
         ("vpc_subnet_ids", ["subnet-1", "subnet-2"]),
     ],
 )
-def test_a_later_change_of_what_is_create_only_wants_a_name(
+def test_later_create_only_change_needs_a_name(
     stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, name: str, value: Any, given: str | None
 ) -> None:
-    """The default name is made before, and would stay where CloudFormation replaces the proxy."""
-    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name=given)
+    """The default name was computed before the change."""
+    proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, db_proxy_name=given)
     setattr(proxy.proxy.node.default_child, name, value)
     if given:
         Template.from_stack(stack)
         return
-    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'proxy_name' should be given where \w+ is changed"):
+    with pytest.raises(RuntimeError, match=r"\[Test/Proxy\] 'db_proxy_name' should be given if \w+ is changed"):
         Template.from_stack(stack)

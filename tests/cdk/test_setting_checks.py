@@ -27,7 +27,7 @@ def add(
 
 
 def warnings(stack: Stack, text: str = UNKNOWN) -> list[str]:
-    """The warnings of the settings that match."""
+    """The warnings that match."""
     found = Annotations.from_stack(stack).find_warning("/Test/Settings", Match.string_like_regexp(text))
     return [str(message.entry.data) for message in found]
 
@@ -45,24 +45,21 @@ def warnings(stack: Stack, text: str = UNKNOWN) -> list[str]:
         ({"random_page_cost": True}, "got 'on': expected a number of at least 0"),
     ],
 )
-def test_setting_that_the_version_refuses_is_an_error(
-    stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], message: str
-) -> None:
-    """The error begins with the construct's path and has the catalogue's reason."""
+def test_setting_that_the_version_refuses(stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], message: str) -> None:
+    """The error has the construct's path and the catalogue's reason."""
     with pytest.raises(SettingError, match=message) as caught:
         add(stack, vpc, settings)
     assert str(caught.value).startswith(f"Test/Settings: setting {next(iter(settings))!r} ")
 
 
-def test_version_is_the_engines(stack: Stack, vpc: ec2.Vpc) -> None:
-    """What one version takes another refuses."""
+def test_version_of_the_engine(stack: Stack, vpc: ec2.Vpc) -> None:
     settings = {"force_parallel_mode": "off"}
     add(stack, vpc, settings, POSTGRES_14)
     assert warnings(stack) == []
 
 
-def test_cluster_has_a_version_too(stack: Stack, vpc: ec2.Vpc) -> None:
-    """An Aurora cluster's engine tells PostgreSQL's version, and Aurora's own parameters pass with a warning."""
+def test_version_of_a_cluster(stack: Stack, vpc: ec2.Vpc) -> None:
+    """Aurora's own parameters pass with a warning."""
     cluster = rds.DatabaseCluster(
         stack, "Cluster", engine=AURORA_16, vpc=vpc, writer=rds.ClusterInstance.serverless_v2("Writer")
     )
@@ -78,7 +75,7 @@ def test_cluster_has_a_version_too(stack: Stack, vpc: ec2.Vpc) -> None:
 
 
 def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
-    """A value that is known at deployment only is left to the server, its name is not."""
+    """The value is not checked; the name is."""
     number = CfnParameter(stack, "Number", type="Number").value_as_number
     text = CfnParameter(stack, "Text").value_as_string
     add(
@@ -108,18 +105,17 @@ def test_tokens_pass(stack: Stack, vpc: ec2.Vpc) -> None:
         (None, "an unknown version"),
     ],
 )
-def test_unknown_version_is_one_warning(
+def test_unknown_version_gets_one_warning(
     stack: Stack, vpc: ec2.Vpc, version: rds.PostgresEngineVersion | None, name: str
 ) -> None:
-    """Settings of a version that the catalogue does not know pass with one warning for all."""
     engine = rds.DatabaseInstanceEngine.postgres(version=version) if version else rds.DatabaseInstanceEngine.POSTGRES
     add(stack, vpc, {"work_mem": "lots", "new_parameter": 1}, engine)
     [message] = warnings(stack)
     assert f"the database is of {name}" in message
 
 
-def test_what_is_in_doubt_is_one_warning_a_kind(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Unknown extensions' names are in one warning, values that would be rounded in another; each says what to do."""
+def test_one_warning_for_each_kind_of_doubt(stack: Stack, vpc: ec2.Vpc) -> None:
+    """With what to do."""
     settings = {"pgaudit.log": "ddl", "pg_hint_plan.debug_print": "on", "tcp_keepalives_idle": Duration.millis(1500)}
     add(stack, vpc, settings)
     rounded, unknown = sorted(warnings(stack), key=lambda message: "rounds" not in message)
@@ -131,7 +127,7 @@ def test_what_is_in_doubt_is_one_warning_a_kind(stack: Stack, vpc: ec2.Vpc) -> N
 
 
 def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
-    """Who knows better acknowledges the id that the warning names."""
+    """By the id that it names."""
     settings = add(stack, vpc, {"app.tenant": "x"})
     Validations.of(settings).acknowledge(
         Acknowledgment(id="annotation::cdk-pinsafe:CustomParameter", reason="granted by the DBA")
@@ -147,7 +143,7 @@ def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
             "BareNumber",
             "'settings': setting 'statement_timeout' got '30' without a unit, which PostgreSQL reads as 30ms; write "
             "'30ms' or Duration.millis(30), or '30s' or Duration.seconds(30) if that was meant; acknowledge "
-            "'annotation::cdk-pinsafe:BareNumber' if it is right as it is",
+            "'annotation::cdk-pinsafe:BareNumber' if that is right",
         ),
         (
             {"log_min_messages": "error"},
@@ -182,7 +178,7 @@ def test_warning_can_be_acknowledged(stack: Stack, vpc: ec2.Vpc) -> None:
 def test_doubt_can_be_acknowledged(
     stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], kind: str, message: str
 ) -> None:
-    """The one warning names the prop, the parameter, what to do instead, and the id that silences it."""
+    """The warning names the prop, the parameter, what to do, and the id."""
     added = add(stack, vpc, settings)
     [warning] = warnings(stack)
     assert message in warning
@@ -191,7 +187,7 @@ def test_doubt_can_be_acknowledged(
 
 
 def test_doubts_of_role_settings(stack: Stack, vpc: ec2.Vpc) -> None:
-    """The warning says which role's setting it is about."""
+    """The warning names the role."""
     add(
         stack,
         vpc,
@@ -204,7 +200,7 @@ def test_doubts_of_role_settings(stack: Stack, vpc: ec2.Vpc) -> None:
     assert "idle_session_timeout" not in warning
 
 
-def test_what_nobody_misreads_is_no_warning(stack: Stack, vpc: ec2.Vpc) -> None:
+def test_values_that_get_no_warning(stack: Stack, vpc: ec2.Vpc) -> None:
     """Units, CDK's amounts, off, and numbers of parameters without a unit."""
     settings = {
         "statement_timeout": Duration.seconds(30),
@@ -233,8 +229,8 @@ def test_what_nobody_misreads_is_no_warning(stack: Stack, vpc: ec2.Vpc) -> None:
         ("pgtrgm", "pg_trgm"),
     ],
 )
-def test_mistaken_extension_is_an_error(stack: Stack, vpc: ec2.Vpc, extension: str, right: str) -> None:
-    """What an extension is often called, with the name that CREATE EXTENSION takes."""
+def test_common_name_of_an_extension_is_refused(stack: Stack, vpc: ec2.Vpc, extension: str, right: str) -> None:
+    """With the name that CREATE EXTENSION takes."""
     with pytest.raises(ConfigurationError) as caught:
         add(stack, vpc, {}, extensions=["citext", extension])
     assert str(caught.value) == (
@@ -242,14 +238,14 @@ def test_mistaken_extension_is_an_error(stack: Stack, vpc: ec2.Vpc, extension: s
     )
 
 
-def test_library_is_no_extension(stack: Stack, vpc: ec2.Vpc) -> None:
+def test_library_without_extension_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
     with pytest.raises(ConfigurationError, match="'auto_explain', which is a library .* shared_preload_libraries in a"):
         add(stack, vpc, {}, extensions=["auto_explain"])
 
 
 @pytest.mark.parametrize("props", [{}, {"role_settings": {"reports": {}}}], ids=str)
 def test_nothing_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
-    """No setting, no role's setting and no extension."""
+    """No setting, no role setting and no extension."""
     add(stack, vpc, {}, **props)
     [warning] = warnings(stack)
     assert warning.startswith("'settings' should name a parameter, got an empty dict")
@@ -257,7 +253,7 @@ def test_nothing_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("props", [{"extensions": ["vector"]}, {"role_settings": {"reports": {"jit": False}}}], ids=str)
-def test_no_settings_beside_something_to_do(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
+def test_extensions_without_settings(stack: Stack, vpc: ec2.Vpc, props: dict[str, Any]) -> None:
     add(stack, vpc, {}, **props)
     assert warnings(stack) == []
 
@@ -273,13 +269,13 @@ def test_no_settings_beside_something_to_do(stack: Stack, vpc: ec2.Vpc, props: d
     ids=str,
 )
 def test_default_that_loses_data_is_refused(stack: Stack, vpc: ec2.Vpc, settings: dict[str, Any], message: str) -> None:
-    """It is an error that nobody can acknowledge."""
+    """It cannot be acknowledged."""
     with pytest.raises(SettingError, match=f"^Test/Settings: setting .* is no default: .*{message}"):
         add(stack, vpc, settings)
 
 
-def test_harmful_default_is_a_warning(stack: Stack, vpc: ec2.Vpc) -> None:
-    """One warning for all of them, none of a role's own settings, and it can be acknowledged."""
+def test_harmful_default_gets_a_warning(stack: Stack, vpc: ec2.Vpc) -> None:
+    """One warning for all; none for a role's settings; it can be acknowledged."""
     database = rds.DatabaseInstance(stack, "Instance", engine=POSTGRES_18, vpc=vpc)
     harmful: dict[str, Any] = {
         "row_security": False,
@@ -306,8 +302,7 @@ def test_harmful_default_is_a_warning(stack: Stack, vpc: ec2.Vpc) -> None:
     assert warnings(stack, "HarmfulDefault") == []
 
 
-def test_no_role_may_have_what_nobody_may(stack: Stack, vpc: ec2.Vpc) -> None:
-    """A role of its own is no way to lose data."""
+def test_role_setting_that_loses_data_is_refused(stack: Stack, vpc: ec2.Vpc) -> None:
     database = rds.DatabaseInstance(stack, "Instance", engine=POSTGRES_18, vpc=vpc)
     with pytest.raises(SettingError, match="destroys all rows"):
         DatabaseSettings(

@@ -1,12 +1,11 @@
 """What each construct adds to a stack, as it was when it was last looked at."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
@@ -24,41 +23,45 @@ from cdk_pinsafe.testing import masked_template
 
 from .conftest import plain_instance
 
-Parts = tuple[Stack, ec2.Vpc, rds.DatabaseInstance]
+
+class Parts(NamedTuple):
+    """What a construct is added to."""
+
+    stack: Stack
+    vpc: ec2.Vpc
+    instance: rds.DatabaseInstance
 
 
 def alarms(parts: Parts) -> None:
-    PinningAlarms(parts[0], "Alarms", proxy_name="orders")
+    PinningAlarms(parts.stack, "Alarms", proxy="orders")
 
 
 def dashboard(parts: Parts) -> None:
-    PinningDashboard(parts[0], "Dashboard", proxy_name="orders", log_group=orders_log(parts[0]))
+    PinningDashboard(parts.stack, "Dashboard", proxy="orders")
 
 
 def pinning_logs(parts: Parts) -> None:
-    PinningLogs(parts[0], "Logs", proxy_name="orders", log_group=orders_log(parts[0]))
-
-
-def orders_log(stack: Stack) -> logs.ILogGroup:
-    return logs.LogGroup.from_log_group_name(stack, "LogGroup", "/aws/rds/proxy/orders")
+    PinningLogs(parts.stack, "Logs", proxy="orders")
 
 
 def log_on_alarm(parts: Parts) -> None:
-    proxy = PinSafeProxy(parts[0], "Proxy", target=parts[2], vpc=parts[1], enhanced_logging=EnhancedLogging.ON_ALARM)
-    proxy.log_on_alarm(proxy.metric_pinned().create_alarm(parts[0], "Alarm", threshold=5, evaluation_periods=5))
+    proxy = PinSafeProxy(
+        parts.stack, "Proxy", target=parts.instance, vpc=parts.vpc, enhanced_logging=EnhancedLogging.ON_ALARM
+    )
+    proxy.log_on_alarm(proxy.metric_pinned().create_alarm(parts.stack, "Alarm", threshold=5, evaluation_periods=5))
 
 
 def proxy(parts: Parts) -> None:
-    PinSafeProxy(parts[0], "Proxy", target=parts[2], vpc=parts[1])
+    PinSafeProxy(parts.stack, "Proxy", target=parts.instance, vpc=parts.vpc)
 
 
 def plain_proxy(parts: Parts) -> None:
     PinSafeProxy(
-        parts[0],
+        parts.stack,
         "Proxy",
-        target=parts[2],
-        vpc=parts[1],
-        proxy_name="orders",
+        target=parts.instance,
+        vpc=parts.vpc,
+        db_proxy_name="orders",
         iam_auth=False,
         enhanced_logging=EnhancedLogging.OFF,
         borrow_timeout=Duration.seconds(10),
@@ -69,12 +72,17 @@ def plain_proxy(parts: Parts) -> None:
 
 def settings(parts: Parts) -> None:
     DatabaseSettings(
-        parts[0], "Settings", database=parts[2], vpc=parts[1], database_name="app", settings={"timezone": "UTC"}
+        parts.stack,
+        "Settings",
+        database=parts.instance,
+        vpc=parts.vpc,
+        database_name="app",
+        settings={"timezone": "UTC"},
     )
 
 
 def postgres(parts: Parts) -> None:
-    PinSafePostgres(parts[0], "Database", vpc=parts[1], settings={"timezone": "UTC"})
+    PinSafePostgres(parts.stack, "Database", vpc=parts.vpc, settings={"timezone": "UTC"})
 
 
 CONSTRUCTS: Sequence[Callable[[Parts], None]] = [
@@ -92,16 +100,16 @@ CONSTRUCTS: Sequence[Callable[[Parts], None]] = [
 def stack_and_parts(app: App | None = None, id: str = "Test") -> Parts:
     stack = Stack(app or App(), id)
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
-    return stack, vpc, plain_instance(stack, vpc)
+    return Parts(stack, vpc, plain_instance(stack, vpc))
 
 
 @pytest.mark.parametrize("make", CONSTRUCTS)
 def test_construct(make: Callable[[Parts], None], snapshot: SnapshotAssertion) -> None:
-    """The resources that a construct adds, and how it changes those that were there."""
-    before = masked_template(stack_and_parts()[0])["Resources"]
+    """The resources that a construct adds or changes."""
+    before = masked_template(stack_and_parts().stack)["Resources"]
     parts = stack_and_parts()
     make(parts)
-    after: dict[str, Any] = masked_template(parts[0])["Resources"]
+    after: dict[str, Any] = masked_template(parts.stack)["Resources"]
     added = {name: resource for name, resource in after.items() if before.get(name) != resource}
     assert before.keys() <= after.keys()
     assert added == snapshot.use_extension(JSONSnapshotExtension)

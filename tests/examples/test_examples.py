@@ -23,8 +23,8 @@ CONTEXT = json.loads((EXAMPLES.parent / "cdk.json").read_text())["context"]
 NAMES = ["app", "existing_database"]
 
 
-def synthesise(name: str, directory: Path, *, code: str = "") -> dict[str, Any]:
-    """Runs an example as `cdk synth` does, with CDK's built-in validation, and gives its report."""
+def synthesize(name: str, directory: Path, *, code: str = "") -> dict[str, Any]:
+    """Run an example like `cdk synth`, with CDK's validation; returns the report."""
     ran = subprocess.run(
         [sys.executable, "-W", "error", *(["-c", code] if code else [str(EXAMPLES / f"{name}.py")])],
         check=False,
@@ -46,30 +46,30 @@ def synthesise(name: str, directory: Path, *, code: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_has_no_warnings_and_no_findings(name: str, tmp_path: Path) -> None:
-    """CDK's validation ran and found nothing, and no construct warns."""
-    report = synthesise(name, tmp_path)
+    """CDK's validation finds nothing, and no construct has a warning."""
+    report = synthesize(name, tmp_path)
     assert report["pluginReports"] == []
     for manifest in [tmp_path / "manifest.json", *tmp_path.glob("*.metadata.json")]:
         assert "aws:cdk:warning" not in manifest.read_text()
         assert "aws:cdk:error" not in manifest.read_text()
 
 
-def test_validation_would_find_something(tmp_path: Path) -> None:
-    """The check above can fail: the same example without its acknowledgment has a finding."""
+def test_validation_can_fail(tmp_path: Path) -> None:
+    """Without its acknowledgment, the same example has a finding."""
     code = (
         "import app, aws_cdk\n"
         "aws_cdk.Validations.acknowledge = lambda *_: None\n"
         "a = aws_cdk.App()\napp.ChatStack(a, 'Chat')\na.synth()\n"
     )
-    report = synthesise("app", tmp_path, code=code)
+    report = synthesize("app", tmp_path, code=code)
     assert "SqlInProxyLogs" in json.dumps(report) + (tmp_path / "manifest.json").read_text() + "".join(
         path.read_text() for path in tmp_path.glob("*.metadata.json")
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_example_is_the_same_everywhere(name: str, tmp_path: Path) -> None:
-    """Another directory, another time and another hash seed give the same templates and assets to the letter."""
+def test_example_is_reproducible(name: str, tmp_path: Path) -> None:
+    """Another directory, time and hash seed give the same templates and assets."""
     seen = []
     for seed in ("1", "2"):
         directory = tmp_path / seed / "out"
@@ -98,7 +98,7 @@ def json_snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 @pytest.mark.parametrize("stack", ["Data", "PinSafe"])
 def test_existing_database_template(stack: str, json_snapshot: SnapshotAssertion) -> None:
-    """The whole template is as it was when it was last looked at; examples/test_app.py holds the other example's."""
+    """As reviewed; examples/test_app.py has the other example's."""
     module = runpy.run_path(str(EXAMPLES / "existing_database.py"))
     app = App(context=CONTEXT)
     data = module["DataStack"](app, "Data")

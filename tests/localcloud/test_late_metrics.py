@@ -9,8 +9,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk.assertions import Template
 
-from cdk_pinsafe import PinningAlarms
-from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe import PinningAlarms, rds_proxy
 from cdk_pinsafe.localcloud import ministack_adapter as ministack
 from cdk_pinsafe.localcloud.alarms import evaluate
 from cdk_pinsafe.localcloud.cloudwatch import MINUTES_LATE, Publication, alarm_handlers
@@ -18,21 +17,21 @@ from cdk_pinsafe.localcloud.proxies import Minute
 
 Definition = dict[str, Any]
 BAD: Mapping[str, dict[str, float]] = {
-    "pinned": {metrics.PINNED: 6, metrics.CONNECTIONS: 50},
-    "pinned_ratio": {metrics.PINNED: 3, metrics.CONNECTIONS: 5},
-    "borrow_latency": {metrics.BORROW_LATENCY: 100_001},
-    "pool": {metrics.CONNECTIONS: 81, metrics.MAX_CONNECTIONS: 100},
-    "failed_logins": {metrics.FAILED_LOGINS: 11},
-    "hurting": {metrics.PINNED: 3, metrics.CONNECTIONS: 5, metrics.BORROW_LATENCY: 100_001},
+    "pinned": {rds_proxy.PINNED: 6, rds_proxy.CONNECTIONS: 50},
+    "pinned_ratio": {rds_proxy.PINNED: 3, rds_proxy.CONNECTIONS: 5},
+    "borrow_latency": {rds_proxy.BORROW_LATENCY: 100_001},
+    "pool_utilization": {rds_proxy.CONNECTIONS: 81, rds_proxy.MAX_CONNECTIONS: 100},
+    "failed_logins": {rds_proxy.FAILED_LOGINS: 11},
+    "pinned_and_slow": {rds_proxy.PINNED: 3, rds_proxy.CONNECTIONS: 5, rds_proxy.BORROW_LATENCY: 100_001},
 }
 QUIET: Mapping[str, dict[str, float]] = {
     # A proxy that has no client: some metrics are 0, the pinned one and the latency are absent.
-    "idle": {metrics.CONNECTIONS: 0, metrics.MAX_CONNECTIONS: 100, metrics.FAILED_LOGINS: 0},
+    "idle": {rds_proxy.CONNECTIONS: 0, rds_proxy.MAX_CONNECTIONS: 100, rds_proxy.FAILED_LOGINS: 0},
     "busy": {
-        metrics.CONNECTIONS: 10,
-        metrics.MAX_CONNECTIONS: 100,
-        metrics.BORROW_LATENCY: 9,
-        metrics.FAILED_LOGINS: 1,
+        rds_proxy.CONNECTIONS: 10,
+        rds_proxy.MAX_CONNECTIONS: 100,
+        rds_proxy.BORROW_LATENCY: 9,
+        rds_proxy.FAILED_LOGINS: 1,
     },
     "silent": {},
 }
@@ -42,7 +41,7 @@ OLD_RATIO = "IF(FILL(whole, 0) > 0, 100 * FILL(part, 0) / FILL(whole, 1), 0)"
 @pytest.fixture(scope="module")
 def template() -> Template:
     stack = Stack(App(), "Test")
-    PinningAlarms(stack, "Alarms", proxy_name="orders")
+    PinningAlarms(stack, "Alarms", proxy="orders")
     return Template.from_stack(stack)
 
 
@@ -62,17 +61,17 @@ def deploy(template: Template) -> Iterator[Callable[..., dict[str, str]]]:
     def make(**changes: Any) -> dict[str, str]:
         arns = {}
         for attribute in BAD:
-            if attribute != "hurting":
+            if attribute != "pinned_and_slow":
                 logical_id, properties = named(template.find_resources("AWS::CloudWatch::Alarm"), attribute)
                 names[attribute], attributes = ministack.create_metric_alarm(
                     logical_id, {**properties, **changes}, "Test"
                 )
                 arns[logical_id] = attributes["Arn"]
-        logical_id, properties = named(template.find_resources("AWS::CloudWatch::CompositeAlarm"), "hurting")
+        logical_id, properties = named(template.find_resources("AWS::CloudWatch::CompositeAlarm"), "pinned_and_slow")
         parts = properties["AlarmRule"]["Fn::Join"][1]
         rule = "".join(part if isinstance(part, str) else arns[part["Fn::GetAtt"][0]] for part in parts)
         create = handlers["AWS::CloudWatch::CompositeAlarm"]["create"]
-        names["hurting"], _ = create(logical_id, {**properties, "AlarmRule": rule}, "Test")
+        names["pinned_and_slow"], _ = create(logical_id, {**properties, "AlarmRule": rule}, "Test")
         return names
 
     yield make
@@ -140,8 +139,8 @@ def history(minutes: int, *, part_late: int, whole_late: int) -> dict[str, list[
     part = [None] * 10 + [8.0] * minutes
     whole = [10.0] * len(part)
     return {
-        metrics.PINNED: [*part[: len(part) - part_late], *[None] * part_late],
-        metrics.CONNECTIONS: [*whole[: len(whole) - whole_late], *[None] * whole_late],
+        rds_proxy.PINNED: [*part[: len(part) - part_late], *[None] * part_late],
+        rds_proxy.CONNECTIONS: [*whole[: len(whole) - whole_late], *[None] * whole_late],
     }
 
 
@@ -171,8 +170,8 @@ def test_filled_ratio_never_alarms(template: Template, expression: str, changes:
 def test_breaching_filler_keeps_the_alarm(template: Template) -> None:
     definition = with_expression(ratio(template, EvaluationPeriods=1, DatapointsToAlarm=None), "FILL(part, 100)")
     late: dict[str, list[float | None]] = {
-        metrics.PINNED: [0.0] * 30 + [None] * 2,
-        metrics.CONNECTIONS: [10.0] * 32,
+        rds_proxy.PINNED: [0.0] * 30 + [None] * 2,
+        rds_proxy.CONNECTIONS: [10.0] * 32,
     }
     assert state(definition, late) == "ALARM"
 

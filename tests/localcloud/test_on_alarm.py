@@ -36,11 +36,11 @@ def switch_resources(proxy_arn: str) -> dict[str, Any]:
         env=Environment(account=ACCOUNT.number, region=ACCOUNT.region),
         synthesizer=LegacyStackSynthesizer(),
     )
-    proxy = PinSafeProxy.from_proxy_attributes(
+    proxy = PinSafeProxy.from_database_proxy_attributes(
         stack,
         "Proxy",
-        proxy_name="orders",
-        proxy_arn=proxy_arn,
+        db_proxy_name="orders",
+        db_proxy_arn=proxy_arn,
         endpoint="orders.example.com",
         security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")],
     )

@@ -7,8 +7,9 @@ import pytest
 
 from cdk_pinsafe.errors import UnknownNameError
 from cdk_pinsafe.pinning.clients import PARAMETER_STATUS_CAVEAT
-from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS, STARTUP_PARAMETERS, Caveat, Condition, condition
+from cdk_pinsafe.pinning.conditions import CAVEATS, CONDITIONS, Caveat, Condition, condition
 from cdk_pinsafe.pinning.statements import analyse
+from cdk_pinsafe.rds_proxy import STARTUP_PARAMETERS
 
 PINNING = [pytest.param(one, sql, id=f"{one.id}-{sql[:60]}") for one in CONDITIONS for sql in one.pinning_examples]
 SAFE = [pytest.param(sql, id=f"{one.id}-{sql[:60]}") for one in CONDITIONS for sql in one.safe_examples]

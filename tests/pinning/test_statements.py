@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdk_pinsafe.pinning.clients import CLIENTS
-from cdk_pinsafe.pinning.conditions import CONDITIONS, STATEMENT_LIMIT, Evidence
+from cdk_pinsafe.pinning.conditions import CONDITIONS, Evidence
 from cdk_pinsafe.pinning.statements import Analysis, analyse, digest
+from cdk_pinsafe.rds_proxy import STATEMENT_LIMIT
 
 
 def spans(sql: str) -> list[tuple[str, str]]:

@@ -238,9 +238,9 @@ DatabaseSettings(
     stack, "Second", database=instance, vpc=vpc, database_name="postgres", settings={"application_name": "it's"}
 )
 proxy = PinSafeProxy(
-    stack, "Proxy", target=cluster, vpc=vpc, proxy_name="other", iam_auth=False, enhanced_logging=EnhancedLogging.OFF
+    stack, "Proxy", target=cluster, vpc=vpc, db_proxy_name="other", iam_auth=False, enhanced_logging=EnhancedLogging.OFF
 )
-PinningAlarms(stack, "Alarms", proxy_name=proxy.proxy_name, pinned_threshold=14, evaluation_periods=3)
+PinningAlarms(stack, "Alarms", proxy=proxy, pinned_threshold=14, evaluation_periods=3)
 app.synth()
 """
 

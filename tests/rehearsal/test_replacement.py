@@ -34,10 +34,10 @@ instance = rds.DatabaseInstance(
     vpc=vpc,
     removal_policy=RemovalPolicy.DESTROY,
 )
-proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, proxy_name=name)
-PinningAlarms(stack, "Alarms", proxy_name=proxy.proxy_name)
-PinningDashboard(stack, "Dashboard", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
-PinningLogs(stack, "Logs", proxy_name=proxy.proxy_name, log_group=proxy.log_group)
+proxy = PinSafeProxy(stack, "Proxy", target=instance, vpc=vpc, db_proxy_name=name)
+PinningAlarms(stack, "Alarms", proxy=proxy)
+PinningDashboard(stack, "Dashboard", proxy=proxy)
+PinningLogs(stack, "Logs", proxy=proxy, log_group=proxy.log_group)
 CfnOutput(stack, "Endpoint", value=proxy.endpoint)
 app.synth()
 """

@@ -63,7 +63,7 @@ for number, name in enumerate(("dev", "staging", "prod"), 1):
     stage = Stage(app, name, env=env)
     settings(chat := data(stage, "Chat", stack_name="Chat"), chat, number)
     if EXPLICIT:
-        PinSafeProxy(chat, "Proxy", target=chat.database, vpc=chat.node.find_child("Vpc"), proxy_name="chat")
+        PinSafeProxy(chat, "Proxy", target=chat.database, vpc=chat.node.find_child("Vpc"), db_proxy_name="chat")
 app.synth()
 """
 

@@ -1,11 +1,12 @@
-"""Rules that any CDK app with RDS Proxy for PostgreSQL can be held to.
+"""Rules for any CDK app with RDS Proxy for PostgreSQL.
 
     templates   an app's templates, and which of their values are the same name
-    alarms      what an alarm watches, and what is wrong with that
+    alarms      checks an alarm's metrics
+    topics      finds the topics that alarms notify
     rules       the rules: data, with a function each
     plugin      the validation plugin that CDK runs
 
-All but ``plugin`` know CloudFormation alone, and nothing of CDK.
+Only ``plugin`` knows CDK; the others know CloudFormation.
 """
 
 from .plugin import PinSafeChecks

@@ -23,28 +23,28 @@ from .rules import RULES, Finding, Rule
 from .templates import Template, Templates
 
 _NAME: Final = "PinSafe"
-"""What stands before a rule's id where it is acknowledged."""
+"""Prefix of a rule's id in acknowledgments."""
 
 
 @jsii.implements(IPolicyValidationPlugin)
 class PinSafeChecks:
-    """Holds every RDS Proxy for PostgreSQL of an app to the rules of this library, whatever construct made it.
+    """Checks every RDS Proxy for PostgreSQL of an app by this library's rules, whatever construct created it.
 
-    Use it as any of CDK's validation plugins::
+    Use it like any of CDK's validation plugins::
 
         Validations.of(app).add_plugins(PinSafeChecks(app))
 
-    It reads the synthesised templates, so plain ``rds.DatabaseProxy`` and ``rds.CfnDBProxy`` are checked as well as
-    :class:`PinSafeProxy`, and so are templates that were included. An error fails the synth, a warning is shown; both
-    are acknowledged at the construct or above it::
+    It reads the synthesized templates, so it also checks ``rds.DatabaseProxy``, ``rds.CfnDBProxy`` and included
+    templates. An error fails the synth, a warning is shown; acknowledge either at the construct or above it::
 
         Validations.of(proxy).acknowledge(Acknowledgment(id="PinSafe::NoPinningAlarm", reason="..."))
 
-    It cannot see what another app deployed, such as an alarm or a log group: acknowledge the rule there. Where a value
-    is decided at deployment, by a parameter say, nothing is reported.
+    It cannot see what another app deployed, such as an alarm or a log group: acknowledge the rule then. If only the
+    deployment knows a value, for example a parameter's, nothing is reported.
 
     Args:
-        scope: the app, as other plugins take it. Which templates are checked depends on where the plugin is added.
+        scope: the app, as for other plugins. It is ignored: the plugin checks the templates of the app or stage to
+            which it was added.
     """
 
     @checked
@@ -53,7 +53,7 @@ class PinSafeChecks:
 
     @property
     def name(self) -> str:
-        """What the report calls the plugin."""
+        """The plugin's name in the report."""
         return _NAME
 
     @property
@@ -63,11 +63,11 @@ class PinSafeChecks:
 
     @property
     def rule_ids(self) -> list[str]:
-        """The rules."""
+        """The rules' ids."""
         return [rule.id for rule in RULES]
 
     def validate(self, context: IPolicyValidationContext) -> PolicyValidationPluginReport:
-        """The rules that the app breaks."""
+        """Check the app by all rules."""
         app = _templates(context)
         violations = [_violation(rule, detail, found) for rule in RULES for detail, found in _by_detail(rule, app)]
         return PolicyValidationPluginReport(
@@ -106,14 +106,14 @@ def _templates(context: IPolicyValidationContext) -> Templates:
     for stack in context.stack_templates:
         template = app.add(stack.template_path, _load(Path(stack.template_path)), stack.account_id, stack.region)
         by_file[Path(stack.template_path).name] = template
-    # Nested stacks' templates are assets, which CDK does not list; the tree is asked only where there are any.
+    # CDK does not list nested stacks' templates, which are assets. The tree is searched only if there are any.
     if next(app.resources("AWS::CloudFormation::Stack"), None):
         _add_nested(app, by_file, context.app_construct)
     return app
 
 
 def _add_nested(app: Templates, by_file: dict[str, Template], root: IConstruct) -> None:
-    # From the top down: a nested stack in a nested stack needs its parent's template.
+    # From the top, since a nested stack needs its parent's template.
     for construct in root.node.find_all():
         if not isinstance(construct, NestedStack) or construct.nested_stack_parent is None:
             continue
@@ -131,7 +131,7 @@ def _load(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ConfigurationError(
-            f"{path.name} should be nested some hundred levels deep at most, to be read, got a template that is nested "
-            "deeper; find the property that is, or check the app's other stacks in an app of their own"
+            f"{path.name} should be nested at most some hundred levels deep, got a template that is too deep to read; "
+            "find the property, or check the app's other stacks in an app of their own"
         ) from None
     return content

@@ -1,9 +1,9 @@
-"""The rules: what each finds, why it is bad, what to do instead, how well that is known, and an example of both.
+"""The rules: what each finds, why it is bad, what to do instead, the evidence, and two examples.
 
-The examples are Python of a CDK app, run by the tests: ``bad`` breaks the rule and no other, ``good`` breaks none. They
-see ``stack``, ``vpc``, ``database`` and ``safe`` (a :class:`PinSafeProxy` that breaks no rule), besides CDK's modules.
+The examples are Python code of a CDK app, which the tests run: ``bad`` breaks only this rule, ``good`` breaks none.
+They can use ``stack``, ``vpc``, ``database``, ``safe`` (a :class:`PinSafeProxy` that breaks no rule) and CDK's modules.
 
-Where CloudFormation decides a value at deployment, a rule gives the benefit of the doubt.
+If only the deployment knows a value, a rule assumes that the value is right.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ...pinning.conditions import Evidence
 from ...pinning.remedies import harmful, movable
+from ...rds_proxy import LOG_GROUP_PREFIX, log_group_name
 from ...settings import DENIED
 from ...settings.catalogue import Suits
 from ..checks import DUMMY_VPC_ID
@@ -32,8 +33,8 @@ class Finding:
 
     Attributes:
         resource: the resource.
-        location: of the property, as ``Properties/RequireTLS``.
-        detail: what was found there.
+        location: path of the property, such as ``Properties/RequireTLS``.
+        detail: what was found.
     """
 
     resource: Resource
@@ -46,15 +47,15 @@ class Rule:
     """A rule.
 
     Attributes:
-        id: its name; it is acknowledged as ``PinSafe::<id>``.
+        id: name of the rule, which is acknowledged as ``PinSafe::<id>``.
         severity: an ``error`` fails the synth, a ``warning`` is shown.
-        finds: what breaks it.
+        finds: what breaks the rule.
         why: why that is bad.
         instead: what to do.
         evidence: how well ``why`` is known.
-        bad: an example that breaks it.
-        good: the same put right.
-        find: the places in an app that break it.
+        bad: an example that breaks the rule.
+        good: the corrected example.
+        find: finds the places in an app that break the rule.
     """
 
     id: str
@@ -107,7 +108,8 @@ _SET: Final = re.compile(
 def _init_query(app: Templates) -> Iterator[Finding]:
     for group, location in _pools(app):
         query = group.text(_POOL, "InitQuery") or ""
-        # Not parsed, as PostgreSQL's parser is no part of the base install: a SET at the start of a statement will do.
+        # Not parsed, because PostgreSQL's parser is not in the base install: a SET at the start of a statement
+        # suffices.
         found = [match for match in map(_SET.match, query.split(";")) if match]
         names = [match["name"].strip('"') if match["name"] else str(match.lastgroup) for match in found]
         values = [(match["value"] or "").strip("'") or None for match in found]
@@ -117,7 +119,7 @@ def _init_query(app: Templates) -> Iterator[Finding]:
         for name, value in known.items():
             against = None if name.lower() in DENIED else harmful(name.lower(), value)
             if against is not None and against.suits is not Suits.ONE_SESSION:
-                detail = f"it sets {name}, which harms sessions that did not ask for it: {against.reason}"
+                detail = f"it sets {name}, which harms other sessions: {against.reason}"
                 yield Finding(group, f"{location}/InitQuery", detail)
 
 
@@ -131,13 +133,13 @@ def _no_pinning_alarm(app: Templates) -> Iterator[Finding]:
     proxies = list(_proxies(app))
     names = {name for _, name in proxies}
     for proxy, name in proxies:
-        # An alarm on a proxy whose name is known at deployment only may be this one's.
+        # An alarm on a name that only the deployment knows may be this proxy's.
         watched = any(
             together(proxy, alarm) and (other == name or (other and other not in names and not is_known(other)))
             for alarm, other in watching
         )
         if not watched and not any(together(proxy, alarm) for alarm in everywhere):
-            yield Finding(proxy, "Properties/DBProxyName", "nothing tells when clients pin its connections")
+            yield Finding(proxy, "Properties/DBProxyName", "no alarm goes off when clients pin its connections")
 
 
 def _pinning_alarm(app: Templates) -> Iterator[Finding]:
@@ -182,7 +184,7 @@ def _counted(first: Resource, all_: Sequence[object]) -> str:
 
 
 _CALLERS: Final = ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "AWS::Events::Rule")
-"""What can call RDS; a rule does by the function of CDK's ``targets.AwsApi``, which is told the call."""
+"""Resources that can call RDS; a rule does by the function of CDK's ``targets.AwsApi``."""
 
 
 def _debug_logging(app: Templates) -> Iterator[Finding]:
@@ -200,7 +202,7 @@ def _debug_logging(app: Templates) -> Iterator[Finding]:
 
 
 def _leaves(properties: object) -> Iterator[object]:
-    """The values within properties that CloudFormation makes one text of each, in the order they are written."""
+    """The values in properties that are each one text for CloudFormation, in their order."""
     waiting = [properties]
     while waiting:
         value = waiting.pop()
@@ -222,12 +224,12 @@ def _require_tls(app: Templates) -> Iterator[Finding]:
 def _log_group(app: Templates) -> Iterator[Finding]:
     groups = [(group, group.text("LogGroupName")) for group in app.resources(*_LOG_GROUPS)]
     for proxy, name in _proxies(app):
-        own = [group for group, text in groups if text == f"/aws/rds/proxy/{name}" and together(proxy, group)]
-        unknown = any(text and text.startswith("/aws/rds/proxy/") and not is_known(text) for _, text in groups)
+        own = [group for group, text in groups if text == log_group_name(name) and together(proxy, group)]
+        unknown = any(text and text.startswith(LOG_GROUP_PREFIX) and not is_known(text) for _, text in groups)
         if not own:
             if not unknown:
                 yield Finding(
-                    proxy, "Properties/DBProxyName", f"the app has no log group /aws/rds/proxy/{_shown(name)}"
+                    proxy, "Properties/DBProxyName", f"the app has no log group {log_group_name(_shown(name))}"
                 )
             continue
         group = own[0]
@@ -235,7 +237,13 @@ def _log_group(app: Templates) -> Iterator[Finding]:
             yield Finding(group, "Properties/RetentionInDays", "the proxy's log group never expires")
         is_retention = group.type == "Custom::LogRetention"
         if not is_retention and group.template is proxy.template and group.logical_id not in proxy.depends_on:
-            yield Finding(proxy, "DependsOn", "it does not wait for its log group, which RDS may make before")
+            by_reference = not isinstance(group.get("LogGroupName"), str)
+            reason = (
+                "its log group has a name that refers to the proxy, so RDS may create the group first"
+                if by_reference
+                else "it does not depend on its log group, so RDS may create the group first"
+            )
+            yield Finding(proxy, "DependsOn", reason)
 
 
 def _shown(name: str) -> str:
@@ -264,11 +272,11 @@ def _private_dns(app: Templates) -> Iterator[Finding]:
     first: dict[tuple[str, str], list[Resource]] = {}
     for endpoint in app.resources("AWS::EC2::VPCEndpoint"):
         vpc, service = endpoint.text("VpcId"), endpoint.text("ServiceName")
-        # Before CDK has looked VPCs up, all have the same id.
+        # All VPCs that CDK has not looked up yet have the same id.
         if not vpc or not service or vpc == DUMMY_VPC_ID or as_bool(endpoint.get("PrivateDnsEnabled")) is not True:
             continue
         others = first.setdefault((vpc, service), [])
-        # Of two with conditions of their own, CloudFormation may make one only.
+        # If both have different conditions, perhaps only one is created.
         both = [
             other
             for other in others
@@ -276,7 +284,7 @@ def _private_dns(app: Templates) -> Iterator[Finding]:
             and (other.condition == endpoint.condition or None in (other.condition, endpoint.condition))
         ]
         if both:
-            found = f"its VPC has {both[0].logical_id} for {_service(service)} already"
+            found = f"its VPC already has {both[0].logical_id} for {_service(service)}"
             yield Finding(endpoint, "Properties/PrivateDnsEnabled", found)
         others.append(endpoint)
 
@@ -298,7 +306,11 @@ _NOTIFY: Final = (
 _PLAIN_PROXY: Final = (
     "proxy = rds.DatabaseProxy(stack, 'Proxy', db_proxy_name='plain', vpc=vpc, secrets=[database.secret], "
     "proxy_target=rds.ProxyTarget.from_instance(database))\n"
-    "PinningAlarms(stack, 'Alarms', proxy_name='plain')"
+    "PinningAlarms(stack, 'Alarms', proxy=proxy)"
+)
+
+_DEBUG_LOGGING: Final = _PLAIN_PROXY.replace("vpc=vpc", "vpc=vpc, debug_logging=True") + (
+    "\nproxy.node.add_dependency(logs.LogGroup(stack, 'LogGroup', log_group_name='/aws/rds/proxy/plain'))"
 )
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -310,20 +322,19 @@ RULES: Final[tuple[Rule, ...]] = (
         instead="leave them out; set the parameters in the database with DatabaseSettings, and take the SET out of the "
         "client",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'sessionPinningFilters': ['EXCLUDE_VARIABLE_SETS']})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default')",
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default')",
         find=_pinning_filters,
     ),
     Rule(
         id="InitQuery",
         severity="warning",
         finds="a proxy whose initialization query sets what a database can set",
-        why="it stops no client from sending its own SET, which still pins, and a client's RESET ALL or DISCARD ALL "
-        "undoes it",
+        why="clients still send their own SETs, which pin, and a client's RESET ALL or DISCARD ALL undoes it",
         instead="set it in the database with DatabaseSettings, or for one role by its role_settings",
         evidence=Evidence.LOCAL,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'initQuery': \"SET timezone = 'UTC'\"})",
         good="DatabaseSettings(stack, 'Settings', database=database, vpc=vpc, database_name='app', "
         "settings={'timezone': 'UTC'})",
@@ -333,22 +344,22 @@ RULES: Final[tuple[Rule, ...]] = (
         id="NoPinningAlarm",
         severity="error",
         finds="a proxy without an alarm on DatabaseConnectionsCurrentlySessionPinned",
-        why="pins are silent: the proxy works on, and pools nothing",
-        instead="add PinningAlarms with the proxy's name, or an alarm of your own on the metric",
+        why="nobody notices pins: the proxy still works, but does not pool",
+        instead="add PinningAlarms with the proxy or its name, or an alarm of your own on the metric",
         evidence=Evidence.DOCUMENTED,
         bad="PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)",
         good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        "PinningAlarms(stack, 'Alarms', proxy=proxy)",
         find=_no_pinning_alarm,
     ),
     Rule(
         id="PinningAlarm",
         severity="error",
         finds="an alarm on that metric with a period other than 60 seconds, a statistic other than Sum, dimensions "
-        "that RDS does not publish, or missing data not taken as good",
+        "that RDS does not publish, or missing data that does not count as good",
         why="each node of a proxy publishes once a minute, by the dimension ProxyName, and nothing while nothing is "
         "pinned: such an alarm counts wrongly, never goes off, or never ends",
-        instead="take PinningAlarms, or proxy.metric_pinned() with TreatMissingData.NOT_BREACHING",
+        instead="use PinningAlarms, or proxy.metric_pinned() with TreatMissingData.NOT_BREACHING",
         evidence=Evidence.INFERRED,
         bad="cloudwatch.Metric(namespace='AWS/RDS', metric_name='DatabaseConnectionsCurrentlySessionPinned', "
         "dimensions_map={'ProxyName': 'orders'}, statistic='Sum', period=Duration.minutes(1))"
@@ -360,7 +371,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="FilledAlarm",
         severity="warning",
-        finds="an alarm on RDS's metrics that fills missing values by FILL, and needs the newest minutes to be bad",
+        finds="an alarm on RDS's metrics that fills missing values by FILL, and needs the newest minutes to breach",
         why="RDS's metrics come two to three minutes late, and until then the newest values are the filler: the alarm "
         "may never go off, or never end",
         instead="leave FILL out, as in 100 * part / whole, where a missing value counts as 0; and let "
@@ -373,9 +384,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="AlarmTopic",
         severity="error",
-        finds="a topic that alarms of the app notify, and whose policy does not let CloudWatch publish",
-        why="a topic's own policy replaces the one by which SNS lets the account's alarms publish, and a policy that "
-        "only denies, as enforce_ssl makes it, allows nothing: the alarm goes off and nobody is notified",
+        finds="a topic that alarms of the app notify, and whose policy does not allow CloudWatch to publish",
+        why="a topic's own policy replaces SNS's default, which allows the account's alarms to publish, and a policy "
+        "that only denies, as enforce_ssl creates, allows nothing: the alarm goes off and nobody is notified",
         instead="allow sns:Publish to the service cloudwatch.amazonaws.com in the topic's policy, with the condition "
         "aws:SourceAccount",
         evidence=Evidence.DOCUMENTED,
@@ -390,8 +401,8 @@ RULES: Final[tuple[Rule, ...]] = (
         id="AlarmTopicKey",
         severity="error",
         finds="a topic that alarms of the app notify, and whose key CloudWatch cannot use",
-        why="CloudWatch encrypts what it publishes with the topic's key: alias/aws/sns lets no other service use it, "
-        "and a key of your own only those whom its policy names; the alarm goes off and nobody is notified",
+        why="CloudWatch encrypts what it publishes with the topic's key: no other service can use alias/aws/sns, and "
+        "your own key can be used only by those that its policy names; the alarm goes off and nobody is notified",
         instead="encrypt the topic with a key of your own, and allow kms:Decrypt and kms:GenerateDataKey* to the "
         "service cloudwatch.amazonaws.com in its policy",
         evidence=Evidence.DOCUMENTED,
@@ -405,20 +416,19 @@ RULES: Final[tuple[Rule, ...]] = (
         id="DebugLogging",
         severity="warning",
         finds="a proxy with DebugLogging that nothing renews",
-        why="AWS switches it off 24 hours after activation, and the template keeps saying that it is on",
-        instead="use EnhancedLogging.ALWAYS, which renews it, or ON_ALARM, which switches it on when it is needed",
+        why="AWS switches it off 24 hours after activation, while the template still has it on",
+        instead="add an EnhancedLoggingRenewal for the proxy, as PinSafeProxy does by default; or leave "
+        "DebugLogging out, and let an EnhancedLoggingOnAlarm switch it on when pins set an alarm off",
         evidence=Evidence.DOCUMENTED,
-        bad="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ONE_DAY)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
-        good="proxy = PinSafeProxy(stack, 'Proxy', target=database, vpc=vpc, enhanced_logging=EnhancedLogging.ALWAYS)\n"
-        "PinningAlarms(stack, 'Alarms', proxy_name=proxy.proxy_name)",
+        bad=_DEBUG_LOGGING,
+        good=f"{_DEBUG_LOGGING}\nEnhancedLoggingRenewal(stack, 'Logging', proxy=proxy)",
         find=_debug_logging,
     ),
     Rule(
         id="RequireTls",
         severity="error",
         finds="a proxy that does not require TLS",
-        why="clients may send passwords and rows in the clear; CloudFormation's default is not to require it",
+        why="clients may send passwords and rows unencrypted; CloudFormation's default is not to require TLS",
         instead="set RequireTLS, as PinSafeProxy and CDK's rds.DatabaseProxy do by default",
         evidence=Evidence.DOCUMENTED,
         bad="safe.proxy.node.default_child.add_property_override('RequireTLS', False)",
@@ -428,10 +438,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         id="LogGroup",
         severity="warning",
-        finds="a proxy without a log group of the app that has its name and an expiry and is made before it",
-        why="RDS makes the group itself otherwise, without an expiry or tags",
-        instead="use PinSafeProxy, or make the log group /aws/rds/proxy/<name> with a retention and let the proxy "
-        "depend on it",
+        finds="a proxy without a log group in the app that has its name and an expiry and is created before it",
+        why="otherwise RDS creates the group, without an expiry or tags",
+        instead="use PinSafeProxy; or define the log group /aws/rds/proxy/<name> with a retention, and let the proxy "
+        "depend on it. Write the name as a literal: with a reference to the proxy, the dependency would be a cycle. "
+        "For a proxy that is deployed, RDS has created the group: import it with cdk import, delete it first, or use "
+        "CDK's logs.LogRetention, which works in all of these cases",
         evidence=Evidence.DOCUMENTED,
         bad=_PLAIN_PROXY,
         good=f"{_PLAIN_PROXY}\n"
@@ -442,12 +454,12 @@ RULES: Final[tuple[Rule, ...]] = (
         id="BorrowTimeout",
         severity="warning",
         finds="a proxy with a borrow timeout of 0",
-        why="a client fails at once while no connection is free, where it could have waited for a moment",
+        why="a client fails at once if no connection is free, instead of waiting for a moment",
         instead="leave it at RDS's default of 120 seconds, or give it a few seconds",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'connectionBorrowTimeout': 0})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'connectionBorrowTimeout': 5})",
         find=_borrow_timeout,
     ),
@@ -456,11 +468,11 @@ RULES: Final[tuple[Rule, ...]] = (
         severity="error",
         finds="a proxy with MaxIdleConnectionsPercent over, or without, MaxConnectionsPercent",
         why="RDS refuses it at deployment",
-        instead="give both, the idle ones as the smaller share",
+        instead="give both, with the idle ones as the smaller share",
         evidence=Evidence.DOCUMENTED,
-        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        bad="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 10, 'maxIdleConnectionsPercent': 90})",
-        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.proxy_name, target_group_name='default', "
+        good="rds.CfnDBProxyTargetGroup(stack, 'Group', db_proxy_name=safe.db_proxy_name, target_group_name='default', "
         "connection_pool_configuration_info={'maxConnectionsPercent': 90, 'maxIdleConnectionsPercent': 10})",
         find=_idle_over_max,
     ),
@@ -468,7 +480,7 @@ RULES: Final[tuple[Rule, ...]] = (
         id="PrivateDnsConflict",
         severity="error",
         finds="two interface endpoints of one service with private DNS in one VPC",
-        why="AWS refuses the second, as the service's domain is taken in that VPC, and the deployment fails",
+        why="AWS refuses the second, since the service's domain exists in that VPC, and the deployment fails",
         instead="keep one of them, or give the others private_dns_enabled=False",
         evidence=Evidence.MEASURED,
         bad="for name in ('One', 'Two'):\n"

@@ -1,8 +1,8 @@
 """An app's templates, and which of their values are the same name.
 
-A proxy's name is written as text, as a reference to the proxy, as an export of another stack, as a nested stack's
-parameter; :meth:`Template.text` makes one text of all of these. What only CloudFormation will know stays in that text
-as a mark, equal for equal things.
+A proxy's name can be a literal, a reference to the proxy, an export of another stack, or a nested stack's parameter;
+:meth:`Template.text` returns the same text for all of these. A value that only the deployment knows is a mark in the
+text, the same for the same value.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ _NAMED_BY: Final = {"AWS::RDS::DBProxy": "DBProxyName", "AWS::Logs::LogGroup": "
 _SAME_AS_REF: Final = {"AWS::EC2::VPC": "VpcId"}
 """The attribute of a resource that is what ``Ref`` gives."""
 _LONGEST_NAME: Final = 4096
-"""Characters; longer than anything that names something on AWS."""
+"""Characters; longer than any name on AWS."""
 _LONGEST: Final = 1_000_000
-"""Characters of any text: as many as CloudFormation takes of a template."""
+"""Characters of any text; CloudFormation's limit for a template."""
 _PLACEHOLDER: Final = re.compile(r"\$\{(!?)([^}]*)\}")
 
 Properties = Mapping[str, Any]
@@ -29,7 +29,7 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Resource:
-    """A resource with what it is told by its template."""
+    """A resource of a template."""
 
     template: "Template"
     logical_id: str
@@ -39,12 +39,12 @@ class Resource:
     condition: str | None = None
 
     def text(self, *path: str) -> str | None:
-        """A property as text, marks and all; None where it is absent."""
+        """A property as text, with marks; None if it is absent."""
         value = self.get(*path)
         return None if value is None else self.template.text(value)
 
     def get(self, *path: str) -> Any:
-        """A property as it is written; None where it is absent, or its parent is decided by CloudFormation."""
+        """A property as written; None if it is absent, or if only the deployment knows its parent."""
         return dig(self.properties, *path)
 
 
@@ -53,7 +53,7 @@ class Template:
     """One template.
 
     Attributes:
-        path: of its file.
+        path: path of its file.
         account: the account's number, if it is known at synth.
         region: the region, if it is known at synth.
         content: the template.
@@ -83,7 +83,7 @@ class Template:
         }
 
     def text(self, value: Any) -> str:
-        """A value as text; what CloudFormation decides is a mark in it."""
+        """A value as text; a part that only the deployment knows is a mark."""
         return self.app.evaluate(self._text(value))
 
     def _text(self, value: Any) -> "Evaluation":
@@ -136,7 +136,7 @@ class Template:
         return "".join([*texts, text[end:]])
 
     def imported(self, name: str) -> "Evaluation":
-        """What an import stands for."""
+        """The text of an import."""
         source = self.app.exported(self, name)
         if source is None:
             return _Name(self, name, imported=True).mark
@@ -144,7 +144,7 @@ class Template:
         return (yield exporter._text(value))
 
     def named(self, name: str, attribute: str) -> "Evaluation":
-        """What a reference to a resource or parameter, or to an attribute, stands for."""
+        """The text of a reference to a resource, a parameter or an attribute."""
         resource = self.resources.get(name)
         if resource and attribute == _SAME_AS_REF.get(resource.type):
             return (yield _Name(self, name))
@@ -156,7 +156,7 @@ class Template:
             return (yield nested._text(output))
         if name.startswith("AWS::"):
             known = {"AWS::AccountId": self.account, "AWS::Region": self.region}.get(name)
-            # The same wherever the app is deployed: no template's path is in the mark.
+            # The same for all stacks, so the mark has no template's path.
             everywhere = name in ("AWS::AccountId", "AWS::Region", "AWS::Partition", "AWS::URLSuffix")
             return known or (f"{_MARK}{name}{_MARK}" if everywhere else self.mark(name))
         if resource:
@@ -171,7 +171,7 @@ class Template:
         return self.mark(name)
 
     def exports(self) -> Iterator[tuple[Any, Any]]:
-        """The names and values of what the template exports, as they are written."""
+        """Names and values of the template's exports, as written."""
         for output in _mapping(self.content.get("Outputs")).values():
             name = dig(output, "Export", "Name")
             if name is not None:
@@ -196,14 +196,14 @@ class _Name(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """What stands for it where it cannot be known."""
+        """The mark if the value is not known."""
         if self.imported:
             return f"{_MARK}import {self.name}{_MARK}"
         return self.template.mark(f"{self.name}.{self.attribute}" if self.attribute else self.name)
 
 
 Evaluation: TypeAlias = "Generator[_Name | Evaluation, str, str]"
-"""Computes a text: yields what it needs the text of, is sent that, and returns its own."""
+"""Computes a text: yields what it depends on, receives its text, and returns its own."""
 
 
 class Templates:
@@ -236,10 +236,10 @@ class Templates:
             yield from (resource for resource in template.resources.values() if resource.type in types)
 
     def evaluate(self, evaluation: Evaluation) -> str:
-        """Runs an evaluation and all that it needs, without recursion: names may refer to names ten thousand deep.
+        """Run an evaluation and its dependencies without recursion, since names may refer to names ten thousand deep.
 
-        Each name is evaluated once. Names that refer to each other in a circle, and texts that are longer than any name
-        can be, are marks: equal to themselves and to nothing else.
+        Each name is evaluated once. Names in a reference cycle, and texts that are too long for a name, are marks,
+        which equal only themselves.
         """
         running: list[tuple[_Name | None, Evaluation]] = [(None, evaluation)]
         places: dict[_Name, int] = {}
@@ -248,7 +248,7 @@ class Templates:
         while running:
             name, current = running[-1]
             try:
-                # A generator that was not started yet takes None only.
+                # The first value sent to a generator has to be None.
                 needed = next(current) if answer is None else current.send(answer)
             except StopIteration as end:
                 running.pop()
@@ -271,13 +271,13 @@ class Templates:
             else:
                 places[needed] = len(running)
                 running.append((needed, needed.evaluation()))
-        assert answer is not None  # noqa: S101 - the last thing that ended
+        assert answer is not None  # noqa: S101 - set when the last evaluation ended
         return answer
 
     def exported(self, template: Template, name: str) -> "tuple[Template, Any] | None":
-        """What a stack exports under a name to others of its account and region, and the template of that stack."""
+        """The export of a name in the same account and region: its template and value."""
         if self._exports is None:
-            # Nothing is imported while exports are collected: CloudFormation takes no import for an export's name.
+            # No imports while exports are collected: CloudFormation takes no import in an export's name.
             self._exports = {}
             found: dict[tuple[str | None, str | None, str], tuple[Template, Any]] = {}
             for one in self.all:
@@ -289,7 +289,7 @@ class Templates:
 
 
 def dig(value: Any, *path: str) -> Any:
-    """What stands under a path of keys; None where something on the way is absent or no mapping."""
+    """The value at a path of keys; None if a key is absent or its parent is not a mapping."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -301,18 +301,18 @@ def is_known(text: str) -> bool:
 
 
 def together(one: Resource, other: Resource) -> bool:
-    """Whether two resources are of one account and region, as far as is known."""
+    """Whether two resources are in one account and region, as far as these are known."""
     pairs = ((one.template.account, other.template.account), (one.template.region, other.template.region))
     return all(first == second or None in (first, second) for first, second in pairs)
 
 
 def as_bool(value: Any) -> bool | None:
-    """A boolean property; None where it is absent or CloudFormation decides."""
+    """A boolean property; None if it is absent or only the deployment knows it."""
     return {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, str | bool) else None
 
 
 def as_number(value: Any) -> float | None:
-    """A number; None where it is absent or CloudFormation decides."""
+    """A number; None if it is absent or only the deployment knows it."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -320,7 +320,7 @@ def as_number(value: Any) -> float | None:
 
 
 def _written(value: Any) -> str:
-    """A value as it is written, to be compared with others."""
+    """A value as written, for comparison."""
     try:
         return json.dumps(value, sort_keys=True)
     except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits

@@ -1,4 +1,4 @@
-"""The SNS topics that an app's alarms notify, and whether CloudWatch may publish to them."""
+"""Finds the SNS topics that an app's alarms notify, and checks whether CloudWatch may publish to them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from .templates import Resource, Templates, as_bool, is_known, together
 ALARMS: Final = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _ACTIONS: Final = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _POLICIES: Final = {"AWS::SNS::TopicPolicy": "Topics", "AWS::SNS::TopicInlinePolicy": "TopicArn"}
-"""By their types, the property that names their topics."""
+"""The property that names the topics, by resource type."""
 _SEGMENT: Final = r"((?:\0[^\0]*\0|[^:\0])*)"
 _ARN: Final = re.compile(rf"arn:{_SEGMENT}:sns:{_SEGMENT}:{_SEGMENT}:{_SEGMENT}", re.DOTALL)
 
 
 class Topics:
-    """The topics of an app, found by the many texts that mean one of them."""
+    """The topics of an app, found by references and ARNs."""
 
     def __init__(self, app: Templates) -> None:
         self._app = app
@@ -27,7 +27,7 @@ class Topics:
                 self._by_reference[topic.template.text(form)] = topic
 
     def notified(self) -> Iterator[tuple[Resource, Sequence[Resource]]]:
-        """The topics that alarms notify, each with its alarms."""
+        """The topics that alarms notify, with these alarms."""
         found: dict[int, tuple[Resource, list[Resource]]] = {}
         for alarm in self._app.resources(*ALARMS):
             if as_bool(alarm.get("ActionsEnabled")) is not False:
@@ -37,7 +37,7 @@ class Topics:
         yield from found.values()
 
     def named(self, text: str) -> Resource | None:
-        """The topic that a reference or an ARN means."""
+        """The topic of a reference or an ARN."""
         if topic := self._by_reference.get(text):
             return topic
         if arn := _ARN.fullmatch(text):
@@ -50,36 +50,38 @@ class Topics:
         return None
 
     def refusing(self, topic: Resource, alarm: Resource) -> Resource | None:
-        """A policy of the topic, if none of its policies lets the alarm publish; without one it has SNS's own."""
+        """A policy of the topic, if none of its policies allows the alarm to publish. Without any, SNS's default
+        does.
+        """
         own, others = [], []
         for policy in self._app.resources(*_POLICIES):
             texts = _texts(policy, _POLICIES[policy.type])
             if any(self.named(text) is topic for text in texts):
                 own.append(policy)
             elif any(not is_known(text) and self.named(text) is None for text in texts):
-                # For a topic that is known at deployment only, which may be this one.
+                # For a topic that only the deployment knows, which may be this one.
                 others.append(policy)
         account = alarm.template.account
         lets = (
-            policies.lets_publish(policy.get("PolicyDocument"), account, policy.template.text)
+            policies.allows_publish(policy.get("PolicyDocument"), account, policy.template.text)
             for policy in (*own, *others)
         )
         return own[0] if own and not any(lets) else None
 
     def unusable_key(self, topic: Resource, alarm: Resource) -> str | None:
-        """What keeps the alarm from using the topic's key; None if nothing does, or the key is none of the app's."""
+        """Why the alarm cannot use the topic's key; None if it can, or if the key is not in the app."""
         name = topic.text("KmsMasterKeyId")
         if name is None:
             return None
         if re.fullmatch(rf"(.*:)?{policies.AWS_MANAGED_KEY}", name, re.DOTALL):
-            return f"{policies.AWS_MANAGED_KEY} is for SNS alone"
+            return f"{policies.AWS_MANAGED_KEY} is for SNS only"
         key = self._key(name, topic)
         if key is None:
             return None
-        # A key without a policy gets one that lets the account alone use it.
+        # The default policy of a key allows only the account to use it.
         policy = key.get("KeyPolicy") or {"Statement": []}
-        lets = policies.lets_use_key(policy, alarm.template.account, key.template.text)
-        return None if lets else f"the policy of {key.logical_id} does not let {policies.SERVICE} use it"
+        lets = policies.allows_key_use(policy, alarm.template.account, key.template.text)
+        return None if lets else f"the policy of {key.logical_id} does not allow {policies.SERVICE} to use it"
 
     def _key(self, name: str, topic: Resource) -> Resource | None:
         for alias in self._app.resources("AWS::KMS::Alias"):

@@ -13,6 +13,7 @@ from aws_cdk import aws_rds as rds
 
 from cdk_pinsafe import PinSafeChecks
 from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe.rds_proxy import PINNED
 
 
 class Found(NamedTuple):
@@ -24,7 +25,7 @@ class Found(NamedTuple):
 
 
 def check(app: App) -> list[Found]:
-    """What the plugin reports of an app, in the report that CDK writes."""
+    """The plugin's findings, from the report that CDK writes."""
     Validations.of(app).add_plugins(PinSafeChecks(app))
     with contextlib.suppress(RuntimeError):
         app.synth()
@@ -50,7 +51,7 @@ def violations(report: dict[str, Any]) -> Iterator[Found]:
 
 
 def unwatched(app: App) -> list[str]:
-    """The proxies without an alarm, by their paths."""
+    """Paths of the proxies without an alarm."""
     return [found.path for found in check(app) if found.rule == "NoPinningAlarm"]
 
 
@@ -77,7 +78,7 @@ def good_alarm(scope: Stack, proxy_name: str, id: str = "Alarm", **props: Any) -
         scope,
         id,
         **{
-            "metric": metrics.metric(proxy_name, metrics.PINNED),
+            "metric": metrics.metric(proxy_name, PINNED),
             "threshold": 5,
             "evaluation_periods": 5,
             "treat_missing_data": cloudwatch.TreatMissingData.NOT_BREACHING,

@@ -13,6 +13,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_rds as rds
 
 from cdk_pinsafe.cdk import metrics
+from cdk_pinsafe.rds_proxy import PINNED
 
 from .helpers import check, good_alarm, rules_of
 
@@ -46,7 +47,7 @@ from .helpers import check, good_alarm, rules_of
     ],
 )
 def test_fault_of_an_alarm(app: App, stack: Stack, metric: dict[str, Any], props: dict[str, Any], fault: str) -> None:
-    """Each fault is found by itself, at the alarm, whether or not its proxy is of the app."""
+    """Each by itself, whether or not the proxy is in the app."""
     good_alarm(stack, "orders", **{"metric": _metric(**metric), **props})
     [found] = check(app)
     assert (found.rule, found.path) == ("PinningAlarm", "Test/Alarm/Resource")
@@ -57,7 +58,7 @@ def _metric(**changed: Any) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         **{
             "namespace": "AWS/RDS",
-            "metric_name": metrics.PINNED,
+            "metric_name": PINNED,
             "dimensions_map": {"ProxyName": "orders"},
             "statistic": "Sum",
             "period": Duration.minutes(1),
@@ -73,14 +74,13 @@ def _metric(**changed: Any) -> cloudwatch.Metric:
         {"ProxyName": "orders", "TargetGroup": "default", "TargetRole": "READ_WRITE"},
     ],
 )
-def test_other_sets_that_rds_publishes_are_fine(app: App, stack: Stack, dimensions: dict[str, str]) -> None:
-    """The pinned metric is published by target and by role, too."""
+def test_other_published_dimension_sets(app: App, stack: Stack, dimensions: dict[str, str]) -> None:
+    """By target and by role."""
     good_alarm(stack, "orders", metric=_metric(dimensions_map=dimensions))
     assert check(app) == []
 
 
-def test_endpoint_of_a_proxy_in_place_of_its_name(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """The endpoint is at hand as an attribute, and is not the name."""
+def test_endpoint_instead_of_the_name(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
     good_alarm(stack, proxy.endpoint)
     assert "PinningAlarm" in rules_of(app)
 
@@ -98,7 +98,7 @@ def test_endpoint_of_a_proxy_in_place_of_its_name(app: App, stack: Stack, proxy:
     ],
 )
 def test_metric_math(app: App, stack: Stack, expression: str, changed: dict[str, Any], properties: list[str]) -> None:
-    """A ratio may have a longer period; missing data is settled by FILL, or by counting as 0 beside another metric."""
+    """A ratio may have a longer period; FILL, or another metric beside it, settles missing data."""
     good_alarm(
         stack,
         "orders",
@@ -146,21 +146,20 @@ def test_filled_alarm(
     datapoints: int | None,
     found: bool,
 ) -> None:
-    """A filler that the alarm cannot do without is found, of any metric of RDS; two minutes' worth may be spared."""
+    """Of any metric of RDS, unless two minutes of data points may be missing."""
     metric = _math(expression, **changed)
     good_alarm(stack, "orders", metric=metric, evaluation_periods=periods, datapoints_to_alarm=datapoints)
     assert ("FilledAlarm" in rules_of(app)) is found
 
 
 def test_filled_alarm_of_unknown_periods(app: App, stack: Stack) -> None:
-    """What CloudFormation decides has the benefit of the doubt."""
+    """Not reported if only the deployment knows them."""
     limit = CfnParameter(stack, "Limit", type="Number").value_as_number
     good_alarm(stack, "orders", metric=_math("FILL(a, 0)"), evaluation_periods=limit)
     assert rules_of(app) == []
 
 
 def test_metric_math_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """An alarm on the ratio alone is an alarm on pins."""
     metrics.pinned_ratio(proxy.db_proxy_name).create_alarm(
         stack,
         "Alarm",
@@ -172,8 +171,8 @@ def test_metric_math_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.Datab
 
 
 def test_query_over_all_proxies_counts_as_an_alarm(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """A query of Metrics Insights watches every proxy of the account and region."""
-    expression = f'SELECT SUM({metrics.PINNED}) FROM SCHEMA("AWS/RDS", ProxyName) GROUP BY ProxyName'
+    """A Metrics Insights query watches all proxies of the account and region."""
+    expression = f'SELECT SUM({PINNED}) FROM SCHEMA("AWS/RDS", ProxyName) GROUP BY ProxyName'
     cloudwatch.CfnAlarm(
         stack,
         "Alarm",

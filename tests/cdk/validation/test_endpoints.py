@@ -26,8 +26,8 @@ def endpoint(scope: Stack, name: str, vpc_id: str, **props: Any) -> ec2.CfnVPCEn
 
 
 @pytest.mark.parametrize("place", ["one stack", "nested stack", "another stack"])
-def test_second_endpoint_is_found_wherever_it_is(app: App, stack: Stack, vpc: ec2.Vpc, place: str) -> None:
-    """The VPC is the same by reference, by attribute, by parameter and by export; the second endpoint is reported."""
+def test_second_endpoint_is_found(app: App, stack: Stack, vpc: ec2.Vpc, place: str) -> None:
+    """If it names the VPC by reference, attribute, parameter or export."""
     other = {
         "one stack": stack,
         "nested stack": NestedStack(stack, "Nested"),
@@ -39,7 +39,7 @@ def test_second_endpoint_is_found_wherever_it_is(app: App, stack: Stack, vpc: ec
     [found] = check(app)
     assert (found.rule, found.severity, found.property) == ("PrivateDnsConflict", "error", "PrivateDnsEnabled")
     assert found.path.endswith("/Two")
-    assert "its VPC has One for sqs already" in found.description
+    assert "its VPC already has One for sqs" in found.description
 
 
 @pytest.mark.parametrize(
@@ -51,22 +51,22 @@ def test_second_endpoint_is_found_wherever_it_is(app: App, stack: Stack, vpc: ec
         {"vpc_id": "vpc-2"},
     ],
 )
-def test_what_does_not_conflict(app: App, stack: Stack, props: dict[str, Any]) -> None:
-    """Another VPC, another service, and an endpoint without private DNS."""
+def test_endpoints_without_conflict(app: App, stack: Stack, props: dict[str, Any]) -> None:
+    """Another VPC, another service, or no private DNS."""
     endpoint(stack, "One", "vpc-1")
     endpoint(stack, "Two", **{"vpc_id": "vpc-1", **props})
     assert check(app) == []
 
 
 def test_vpcs_that_were_not_looked_up(app: App, stack: Stack) -> None:
-    """CDK's first run has one id for all of them, and must not fail."""
+    """In CDK's first run they all have one id."""
     for name in ("One", "Two"):
         endpoint(stack, name, "vpc-12345")
     assert check(app) == []
 
 
 def test_another_region_is_another_vpc(app: App) -> None:
-    """An id that is the same by chance."""
+    """Even with the same id."""
     for region in ("eu-west-1", "us-east-1"):
         stack = Stack(app, region, env=Environment(account="111122223333", region=region))
         endpoint(stack, "Endpoint", "vpc-1")
@@ -75,7 +75,7 @@ def test_another_region_is_another_vpc(app: App) -> None:
 
 @pytest.mark.parametrize(("conditions", "count"), [(["A", "B"], 0), (["A", "A"], 1), (["A", None], 1)])
 def test_conditions(app: App, stack: Stack, conditions: list[str | None], count: int) -> None:
-    """Of two endpoints with conditions of their own one only may be made."""
+    """With different conditions, perhaps only one endpoint is created."""
     given = CfnParameter(stack, "Given").value_as_string
     made = {name: CfnCondition(stack, name, expression=Fn.condition_equals(given, name)) for name in ("A", "B")}
     for number, name in enumerate(conditions):

@@ -17,6 +17,8 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 
+from cdk_pinsafe import EnhancedLoggingRenewal, PinningLogs
+
 from .helpers import check, good_alarm, plain_proxy, rules_of
 
 
@@ -28,6 +30,11 @@ def _without_expiry(stack: Stack, proxy: rds.DatabaseProxy) -> None:
 
 
 def _made_after(stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    del proxy
+    logs.LogGroup(stack, "LogGroup", log_group_name="/aws/rds/proxy/Proxy")
+
+
+def _named_by_reference(stack: Stack, proxy: rds.DatabaseProxy) -> None:
     logs.LogGroup(stack, "LogGroup", log_group_name=f"/aws/rds/proxy/{proxy.db_proxy_name}")
 
 
@@ -39,7 +46,8 @@ def _named_otherwise(stack: Stack, proxy: rds.DatabaseProxy) -> None:
     ("make", "fault"),
     [
         (_without_expiry, "the proxy's log group never expires"),
-        (_made_after, "it does not wait for its log group"),
+        (_made_after, "it does not depend on its log group"),
+        (_named_by_reference, "its log group has a name that refers to the proxy"),
         (_named_otherwise, "the app has no log group /aws/rds/proxy/Proxy"),
     ],
 )
@@ -51,7 +59,7 @@ def test_fault_of_a_log_group(
     make: Callable[[Stack, rds.DatabaseProxy], None],
     fault: str,
 ) -> None:
-    """A log group that does not expire, comes too late or is another's is as good as none."""
+    """It does not expire, is created too late, or has another name."""
     proxy = plain_proxy(stack, vpc, instance, db_proxy_name="Proxy")
     good_alarm(stack, "Proxy")
     make(stack, proxy)
@@ -60,8 +68,8 @@ def test_fault_of_a_log_group(
     assert fault in found.description
 
 
-def test_retention_of_a_group_that_rds_made(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """CDK's LogRetention gives a group an expiry that RDS made."""
+def test_log_retention_counts(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """CDK's LogRetention gives a group an expiry that RDS created."""
     logs.LogRetention(
         stack,
         "Retention",
@@ -89,22 +97,35 @@ def _schedule(stack: Stack, input: str, target: str = "modifyDBProxy") -> None:
     )
 
 
+def test_renewal_of_this_library_counts(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """The remedy that the rule names works for CDK's own proxy."""
+    proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
+    EnhancedLoggingRenewal(stack, "Logging", proxy=proxy)
+    assert "DebugLogging" not in rules_of(app)
+
+
+def test_log_group_that_pinning_logs_make_counts(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    PinningLogs(stack, "Logs", proxy=proxy)
+    good_alarm(stack, proxy.db_proxy_name)
+    assert check(app) == []
+
+
 @pytest.mark.parametrize(
     ("target", "other", "renewed"),
     [("modifyDBProxy", False, True), ("modifyDBProxy", True, False), ("rebootDBInstance", False, False)],
 )
-def test_only_a_call_for_this_proxy_renews_its_logging(
+def test_schedule_that_renews_logging(
     app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, target: str, other: bool, renewed: bool
 ) -> None:
-    """A schedule renews the logging of the proxy that it names, by the one call that does."""
+    """It must name this proxy and call ModifyDBProxy."""
     proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
     name = "Proxy-2" if other else proxy.db_proxy_name
     _schedule(stack, json.dumps({"DbProxyName": name, "DebugLogging": True}), target)
     assert ("DebugLogging" not in rules_of(app)) is renewed
 
 
-def test_rule_that_calls_rds_renews(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """So does a rule of EventBridge with CDK's target for calls of AWS."""
+def test_event_rule_that_renews_logging(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """By CDK's target for AWS calls."""
     proxy = plain_proxy(stack, vpc, instance, debug_logging=True)
     call = {"DBProxyName": proxy.db_proxy_name, "DebugLogging": True}
     target = targets.AwsApi(service="rds", action="modifyDBProxy", parameters=call)
@@ -150,10 +171,10 @@ def add_initialization_query(stack: Stack, query: str) -> None:
     ],
 )
 def test_initialization_query(app: App, stack: Stack, query: str, names: str | None) -> None:
-    """Only what a database could hold is reported, by its name."""
+    """Only settings that a database can have are reported."""
     add_initialization_query(stack, query)
     found = [found.description for found in check(app) if found.rule == "InitQuery"]
-    found = [text for text in found if "harms sessions" not in text]
+    found = [text for text in found if "harms other sessions" not in text]
     assert [text.rpartition(": it sets ")[2] for text in found] == ([names] if names else [])
 
 
@@ -167,7 +188,7 @@ def test_initialization_query(app: App, stack: Stack, query: str, names: str | N
     ],
 )
 def test_harmful_initialization_query(app: App, stack: Stack, query: str, reason: str) -> None:
-    """What must not be every session's default is not proposed as one, and is no better in the proxy's query."""
+    """Not proposed as a database's default, and reported."""
     add_initialization_query(stack, query)
     [found] = [found.description for found in check(app) if found.rule == "InitQuery"]
     assert re.search(f": it sets {reason}", found)

@@ -24,16 +24,13 @@ from .helpers import check, good_alarm, plain_proxy, rules_of, unwatched
 
 @pytest.fixture
 def other(stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> str:
-    """The path of a second proxy, which the alarms below must not be taken for."""
+    """The path of a second proxy, which no alarm watches."""
     plain_proxy(stack, vpc, instance, id="Other")
     return "Test/Other/Resource"
 
 
 @pytest.mark.parametrize("way", ["Ref", "Join", "Sub", "SubWithNames", "Text"])
-def test_each_way_to_write_the_name_is_understood(
-    app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str, way: str
-) -> None:
-    """Each by itself is enough for the alarm to be this proxy's."""
+def test_ways_to_write_a_name(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str, way: str) -> None:
     resource: rds.CfnDBProxy = proxy.node.default_child  # type: ignore[assignment]
     resource.db_proxy_name = f"orders-{stack.region}" if way in ("Join", "SubWithNames") else "orders"
     value = {
@@ -47,14 +44,13 @@ def test_each_way_to_write_the_name_is_understood(
     assert unwatched(app) == [other]
 
 
-def test_another_proxys_alarm_does_not_count(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """An alarm on a name that is known and is not this proxy's watches something else."""
+def test_alarm_of_another_proxy_does_not_count(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
     good_alarm(stack, "another")
     assert "NoPinningAlarm" in rules_of(app)
 
 
-def test_a_name_that_only_deployment_knows_may_be_this_proxys(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """An alarm on a parameter's value is given the benefit of the doubt."""
+def test_unknown_name_counts(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """An alarm on a parameter's value may be this proxy's."""
     good_alarm(stack, CfnParameter(stack, "Name").value_as_string)
     assert "NoPinningAlarm" not in rules_of(app)
 
@@ -71,20 +67,19 @@ def test_proxy_named_by_a_parameter(app: App, stack: Stack, proxy: rds.DatabaseP
 
 
 def test_alarm_in_another_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
-    """An export of the proxy's stack is this proxy's name."""
+    """It imports the proxy's name."""
     good_alarm(Stack(app, "Monitoring"), proxy.db_proxy_name)
     assert unwatched(app) == [other]
 
 
-def test_export_by_hand(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
-    """So is an output that was exported and imported by its name."""
+def test_manual_export(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
     CfnOutput(stack, "Name", value=proxy.db_proxy_name, export_name="proxy-name")
     good_alarm(Stack(app, "Monitoring"), Fn.import_value("proxy-name"))
     assert unwatched(app) == [other]
 
 
 def test_alarm_in_a_nested_stack(app: App, stack: Stack, proxy: rds.DatabaseProxy, other: str) -> None:
-    """A nested stack's parameter is what its parent passes, two levels down as well."""
+    """Its parameter is the parent's value, also two levels down."""
     nested = NestedStack(NestedStack(stack, "Outer"), "Inner")
     good_alarm(nested, proxy.db_proxy_name)
     assert unwatched(app) == [other]
@@ -93,7 +88,6 @@ def test_alarm_in_a_nested_stack(app: App, stack: Stack, proxy: rds.DatabaseProx
 def test_proxy_in_a_nested_stack(
     app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, other: str
 ) -> None:
-    """A nested stack's proxy is checked, found at its construct, and its name is known outside."""
     nested = NestedStack(stack, "Nested")
     proxy = plain_proxy(nested, vpc, instance, require_tls=False)
     good_alarm(stack, proxy.db_proxy_name)
@@ -105,7 +99,7 @@ def test_proxy_in_a_nested_stack(
     }
 
 
-def test_stages_are_checked_each_for_itself(app: App) -> None:
+def test_stages_are_checked_separately(app: App) -> None:
     """The same name in another account or region is another proxy."""
     for region in ("eu-west-1", "us-east-1"):
         stack = Stack(Stage(app, f"Stage-{region}"), "Data", env=Environment(account="111122223333", region=region))
@@ -118,7 +112,7 @@ def test_stages_are_checked_each_for_itself(app: App) -> None:
 
 
 def test_included_template(app: App, stack: Stack, tmp_path: Path) -> None:
-    """A template that was written by hand is checked as well, YAML's short forms and all."""
+    """Also with YAML's short forms."""
     template = tmp_path / "template.yaml"
     template.write_text(
         """

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdk_pinsafe.cdk import metrics
 from cdk_pinsafe.cdk.validation.plugin import _load
 from cdk_pinsafe.cdk.validation.rules import RULES
 from cdk_pinsafe.cdk.validation.templates import Templates
 from cdk_pinsafe.errors import ConfigurationError
+from cdk_pinsafe.rds_proxy import PINNED
 
 NAMES = st.sampled_from(["orders", "Proxy", "Group", "Nested", "Nested.Outputs.Name", "AWS::Region", "", "/aws/rds/"])
 VALUES = st.recursive(
@@ -46,7 +46,7 @@ POOL = st.fixed_dictionaries(
     ),
 )
 STAT = st.fixed_dictionaries(
-    {"Metric": st.fixed_dictionaries({"MetricName": st.just(metrics.PINNED)}, optional={"Dimensions": VALUES})},
+    {"Metric": st.fixed_dictionaries({"MetricName": st.just(PINNED)}, optional={"Dimensions": VALUES})},
     optional={"Period": VALUES, "Stat": VALUES},
 )
 STATEMENT = st.fixed_dictionaries(
@@ -60,7 +60,7 @@ LIKELY = {
     "PolicyDocument": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES) | STATEMENT | VALUES}) | VALUES,
     "KeyPolicy": st.fixed_dictionaries({"Statement": st.lists(STATEMENT | VALUES)}) | VALUES,
     "EngineFamily": st.just("POSTGRESQL"),
-    "MetricName": st.just(metrics.PINNED),
+    "MetricName": st.just(PINNED),
     "ConnectionPoolConfigurationInfo": POOL,
     "Metrics": st.lists(st.fixed_dictionaries({}, optional={"MetricStat": STAT | VALUES, "Id": VALUES}) | VALUES),
 }
@@ -105,13 +105,13 @@ def apply_rules(outer: dict[str, Any], inner: dict[str, Any]) -> None:
     {"Resources": {"Nested": {"Type": "X", "Properties": {"Parameters": {"": {"Fn::GetAtt": "Nested.Outputs.Name"}}}}}},
     {"Resources": {"Proxy": proxy({"Ref": ""})}, "Outputs": {"Name": {"Value": {"Ref": ""}}}},
 )
-def test_no_template_breaks_a_rule_itself(outer: dict[str, Any], inner: dict[str, Any]) -> None:
-    """Whatever a template holds where it should hold something else, a rule reports or is silent, and never raises."""
+def test_rules_never_raise(outer: dict[str, Any], inner: dict[str, Any]) -> None:
+    """Whatever a template has in place of the right types."""
     apply_rules(outer, inner)
 
 
 def texts(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, str]:
-    """What `Ref` of each resource gives."""
+    """The text of a `Ref` to each resource."""
     template = Templates().add("one.template.json", {"Resources": resources, "Outputs": outputs or {}}, None, None)
     return {name: template.text({"Ref": name}) for name in resources}
 
@@ -127,8 +127,8 @@ def texts(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> d
     ],
     ids=["Ref", "Sub", "SubWithNames", "Join", "ImportValue"],
 )
-def test_names_in_a_circle_are_unknown(refer: Callable[[str], Any]) -> None:
-    """However they refer to each other; what is beside the circle is not touched."""
+def test_names_in_a_cycle_are_unknown(refer: Callable[[str], Any]) -> None:
+    """Other names are not affected."""
     resources = {"A": proxy(refer("B")), "B": proxy(refer("A")), "Outside": proxy(refer("A")), "Known": proxy("orders")}
     exports = {f"Out{name}": {"Export": {"Name": name}, "Value": {"Ref": name}} for name in resources}
     found = texts(resources, exports)
@@ -136,13 +136,13 @@ def test_names_in_a_circle_are_unknown(refer: Callable[[str], Any]) -> None:
     assert found["Known"] == "orders"
 
 
-def test_an_exports_name_is_never_imported() -> None:
-    """Two stacks whose exports are named by each other's import each other's name in vain."""
+def test_exports_named_by_imports() -> None:
+    """Two stacks whose exports are named by each other's."""
     outputs = {"Out": {"Export": {"Name": {"Fn::ImportValue": "x"}}, "Value": "y"}}
     assert "import x" in texts({"A": proxy({"Fn::ImportValue": "x"})}, outputs)["A"]
 
 
-def test_nested_stacks_in_a_circle_are_unknown() -> None:
+def test_nested_stacks_in_a_cycle_are_unknown() -> None:
     """A parameter that is the nested stack's own output has no value."""
     app = Templates()
     passed = {"Parameters": {"Name": {"Fn::GetAtt": ["Nested", "Outputs.Name"]}}}
@@ -155,14 +155,14 @@ def test_nested_stacks_in_a_circle_are_unknown() -> None:
 LEVELS = 10_000
 
 
-def test_a_long_chain_of_names_is_followed() -> None:
-    """The last of ten thousand names, each a reference to the next, is the name of all."""
+def test_long_chain_of_names() -> None:
+    """Ten thousand references."""
     chain = {f"P{number}": proxy({"Ref": f"P{number + 1}"}) for number in range(LEVELS)}
     assert set(texts({**chain, f"P{LEVELS}": proxy("orders")}).values()) == {"orders"}
 
 
 def test_names_that_double_are_bounded() -> None:
-    """Sixty names, each twice the next, would be a text of 2^60 letters: it counts as unknown."""
+    """Sixty names, each twice the next, would have 2^60 letters."""
     doubled = {f"P{n}": proxy({"Fn::Join": ["", [{"Ref": f"P{n + 1}"}] * 2]}) for n in range(60)}
     found = texts({**doubled, "P60": proxy("ab")})
     assert found["P59"] == "abab"
@@ -189,8 +189,7 @@ def nested(wrap: Callable[[Any], Any], levels: int) -> Any:
     ],
     ids=["Join", "Sub", "ImportValue", "If", "mapping", "list"],
 )
-def test_deep_nesting_breaks_no_rule(wrap: Callable[[Any], Any]) -> None:
-    """Whatever is nested, in whichever property."""
+def test_deep_nesting(wrap: Callable[[Any], Any]) -> None:
     template = Templates().add("one.template.json", {}, None, None)
     known = isinstance(wrap("orders"), dict) and wrap("orders").keys() <= {"Fn::Join", "Fn::Sub"}
     assert ("\0" in template.text(nested(wrap, LEVELS))) is not known
@@ -199,11 +198,11 @@ def test_deep_nesting_breaks_no_rule(wrap: Callable[[Any], Any]) -> None:
     likely = {
         "EngineFamily": "POSTGRESQL",
         "ConnectionPoolConfigurationInfo": {"InitQuery": deep, "SessionPinningFilters": [deep]},
-        "MetricName": metrics.PINNED,
+        "MetricName": PINNED,
     }
     in_metrics = {
         "Metrics": [
-            {"MetricStat": {"Metric": {"MetricName": metrics.PINNED, "Dimensions": [{"Name": deep}]}, "Period": deep}},
+            {"MetricStat": {"Metric": {"MetricName": PINNED, "Dimensions": [{"Name": deep}]}, "Period": deep}},
             {"Id": deep, "Expression": deep, "MetricStat": {"Period": wrap("other"), "Stat": deep}},
         ]
     }
@@ -215,8 +214,8 @@ def test_deep_nesting_breaks_no_rule(wrap: Callable[[Any], Any]) -> None:
         apply_rules({"Resources": {**resources, "Nested": deep, "Odd": {"Type": deep}}, "Outputs": deep}, {})
 
 
-def test_a_template_too_deep_to_read_is_refused_by_name(tmp_path: Path) -> None:
-    """Python's JSON reader gives up at some depth; what is wrong and where is said."""
+def test_template_too_deep_to_read_is_refused(tmp_path: Path) -> None:
+    """Python's JSON reader has a limit; the error names the file."""
     path = tmp_path / "Deep.template.json"
     path.write_text('{"Resources": ' + "[" * 100_000 + "]" * 100_000 + "}")
     with pytest.raises(ConfigurationError, match=r"^Deep\.template\.json should be nested"):

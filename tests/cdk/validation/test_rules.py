@@ -33,9 +33,9 @@ from .helpers import check, good_alarm, plain_proxy, violations
 def test_example_of_a_rule(
     app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance, rule: Rule, kind: str
 ) -> None:
-    """A rule's bad example breaks that rule alone, with its severity; its good one breaks none."""
+    """The bad example breaks only this rule, the good one none."""
     safe = PinSafeProxy(stack, "Safe", target=instance, vpc=vpc)
-    PinningAlarms(stack, "SafeAlarms", proxy_name=safe.proxy_name)
+    PinningAlarms(stack, "SafeAlarms", proxy=safe)
     names = {
         **vars(cdk_pinsafe.cdk),
         "stack": stack,
@@ -58,7 +58,7 @@ def test_example_of_a_rule(
 
 
 def test_every_rule_can_be_acknowledged(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """A rule that is acknowledged above the construct is not reported, and the synth succeeds."""
+    """Above the construct; then the synth succeeds."""
     plain_proxy(stack, vpc, instance, require_tls=False)
     Validations.of(stack).acknowledge(
         *(Acknowledgment(id=f"PinSafe::{rule}", reason="a test") for rule in ("NoPinningAlarm", "RequireTls"))
@@ -72,13 +72,13 @@ def test_every_rule_can_be_acknowledged(app: App, stack: Stack, vpc: ec2.Vpc, in
     assert suppressed == {"NoPinningAlarm": "a test", "RequireTls": "a test"}
 
 
-def test_an_error_fails_the_synth_and_says_what_to_do(app: App, proxy: rds.DatabaseProxy) -> None:
-    """The synth fails with the rule, the construct, the remedy and the id to acknowledge."""
+def test_error_fails_the_synth(app: App, proxy: rds.DatabaseProxy) -> None:
+    """With the rule, the construct, the remedy and the id to acknowledge."""
     Validations.of(app).add_plugins(PinSafeChecks(app))
     with pytest.raises(RuntimeError) as caught:
         app.synth()
     for part in (
-        "nothing tells when clients pin",
+        "no alarm goes off when clients pin",
         "Test/Proxy/Resource",
         "add PinningAlarms",
         "PinSafe::NoPinningAlarm",
@@ -86,8 +86,7 @@ def test_an_error_fails_the_synth_and_says_what_to_do(app: App, proxy: rds.Datab
         assert part in str(caught.value)
 
 
-def test_a_warning_does_not_fail_the_synth(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """What is a matter of judgement is shown, no more."""
+def test_warning_does_not_fail_the_synth(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
     good_alarm(stack, proxy.db_proxy_name)
     Validations.of(app).add_plugins(PinSafeChecks(app))
     app.synth()
@@ -95,8 +94,8 @@ def test_a_warning_does_not_fail_the_synth(app: App, stack: Stack, proxy: rds.Da
     assert [(found.rule, found.severity) for found in violations(report)] == [("LogGroup", "warning")]
 
 
-def test_rules_are_documented_and_named_once() -> None:
-    """Every rule says what, why and what instead; its id is one word, once; the plugin reports them all."""
+def test_rules_are_complete() -> None:
+    """All texts are there; ids are single words and unique; the plugin lists all rules."""
     plugin = PinSafeChecks()
     assert plugin.rule_ids == [rule.id for rule in RULES]
     assert len(set(plugin.rule_ids)) == len(RULES)
@@ -108,21 +107,20 @@ def test_rules_are_documented_and_named_once() -> None:
 
 @pytest.mark.parametrize("mode", [EnhancedLogging.ALWAYS, EnhancedLogging.ON_ALARM, EnhancedLogging.OFF])
 def test_our_own_constructs_break_no_rule(app: App, stack: Stack, vpc: ec2.Vpc, mode: EnhancedLogging) -> None:
-    """What this library recommends passes its own rules."""
     PinSafePostgres(stack, "Database", vpc=vpc, enhanced_logging=mode)
     assert check(app) == []
 
 
-def test_plain_constructs_break_two_rules(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
-    """The proxy of CDK's own example has no alarm and no log group, and requires TLS."""
+def test_cdks_constructs_break_two_rules(app: App, stack: Stack, proxy: rds.DatabaseProxy) -> None:
+    """The proxy has no alarm and no log group."""
     assert [(found.rule, found.path) for found in check(app)] == [
         ("NoPinningAlarm", "Test/Proxy/Resource"),
         ("LogGroup", "Test/Proxy/Resource"),
     ]
 
 
-def test_plain_resources_break_them_too(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
-    """Everything that CDK lets pass is found at once, at the resource that has it."""
+def test_plain_resources_break_many_rules(app: App, stack: Stack, vpc: ec2.Vpc, instance: rds.DatabaseInstance) -> None:
+    """Each is reported at its resource."""
     plain_proxy(
         stack,
         vpc,
@@ -142,8 +140,8 @@ def test_plain_resources_break_them_too(app: App, stack: Stack, vpc: ec2.Vpc, in
     assert "it sets timezone, search_path" in found["InitQuery"].description
 
 
-def test_mysql_is_let_be(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
-    """The rules are PostgreSQL's: a MySQL proxy may have filters and an initialization query."""
+def test_mysql_is_not_checked(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
+    """Filters and initialization queries are fine for MySQL."""
     mysql = rds.DatabaseInstance(
         stack, "Mysql", engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0), vpc=vpc
     )
@@ -159,11 +157,9 @@ def test_mysql_is_let_be(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
     assert check(app) == []
 
 
-def test_an_app_without_a_proxy(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
-    """Nothing to check is nothing to report."""
+def test_app_without_a_proxy(app: App, stack: Stack, vpc: ec2.Vpc) -> None:
     assert check(app) == []
 
 
-def test_plugin_takes_no_scope() -> None:
-    """The scope is for those who pass it to every plugin."""
+def test_plugin_without_a_scope() -> None:
     assert PinSafeChecks().name == PinSafeChecks(aws_cdk.App()).name == "PinSafe"

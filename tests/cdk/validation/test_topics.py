@@ -32,7 +32,7 @@ REF = {"Ref": "Topic"}
 
 
 def found(resources: Mapping[str, Any], *others: Mapping[str, Any], known: bool = True) -> list[tuple[str, str]]:
-    """The rules on topics that are broken, with the resource, by the templates of an app."""
+    """The broken rules on topics, with the resource."""
     app = Templates()
     for number, template in enumerate(({"Resources": resources}, *others)):
         app.add(f"{number}.json", template, ACCOUNT if known else None, REGION if known else None)
@@ -66,14 +66,14 @@ BROKEN = [("AlarmTopic", "Policy")]
     ids=str,
 )
 def test_names_of_a_topic(name: Any, known: bool) -> None:
-    """In the alarm as in the policy."""
+    """In the alarm and in the policy."""
     for action, policed in ((name, REF), (REF, name)):
         resources = {"Alarm": alarm(action), "Topic": topic(), "Policy": policy(SILENT, policed)}
         assert found(resources, known=known) == BROKEN
 
 
 def test_arn_as_text() -> None:
-    """It is the topic's where account and region are known, and of nobody else."""
+    """It is the topic's if account and region are known."""
     resources = {"Topic": topic(), "Policy": policy(SILENT, ARN), "Alarm": alarm(ARN)}
     assert found(resources) == BROKEN
     assert found(resources, known=False) == []
@@ -106,8 +106,8 @@ def test_every_kind_of_alarm_and_action(resource_type: str, name: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_fine_or_unknown(resources: dict[str, Any]) -> None:
-    """SNS's own policy, one policy of several, a policy of an unknown topic, an alarm whose actions are off."""
+def test_topics_without_a_finding(resources: dict[str, Any]) -> None:
+    """SNS's default policy, one policy of several, a policy of an unknown topic, disabled actions."""
     assert found({"Topic": topic(), **resources}) == []
 
 
@@ -127,7 +127,7 @@ def test_inline_policy() -> None:
 
 
 def test_topic_of_another_stack() -> None:
-    """The alarm imports what the topic's stack exports."""
+    """The alarm imports the topic."""
     other = {
         "Resources": {"Topic": topic(), "Policy": policy(SILENT, REF)},
         "Outputs": {"Arn": {"Value": REF, "Export": {"Name": "topic"}}},
@@ -154,7 +154,7 @@ KEY_NAMES = [
 
 @pytest.mark.parametrize("name", KEY_NAMES, ids=str)
 def test_names_of_a_key(name: Any) -> None:
-    """By itself or by an alias."""
+    """Directly or by an alias."""
     resources = {"Alarm": alarm(REF), "Topic": topic(KmsMasterKeyId=name), "Alias": ALIAS}
     assert found({**resources, "Key": key(ROOT)}) == [("AlarmTopicKey", "Topic")]
     assert found({**resources, "Key": {"Type": "AWS::KMS::Key"}}) == [("AlarmTopicKey", "Topic")]
@@ -174,6 +174,6 @@ def test_names_of_a_key(name: Any) -> None:
     ids=str,
 )
 def test_keys_of_others(name: Any, broken: bool) -> None:
-    """That of AWS is known not to work; those of others are not known."""
+    """AWS's key does not work; others are not known."""
     resources = {"Alarm": alarm(REF), "Topic": topic(KmsMasterKeyId=name)}
     assert found(resources) == ([("AlarmTopicKey", "Topic")] if broken else [])
