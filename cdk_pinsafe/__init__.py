@@ -5,21 +5,21 @@ The packages, and how they depend on each other::
     settings ─> cdk.DatabaseSettings ─(CloudFormation)─> applier ─> PostgreSQL ─> every new pooled connection
     pinning  ─> cli · audit · probe · lint · logs · emulator · cdk.PinningLogs, cdk.PinSafeChecks · tables of docs/
 
-    errors      the exceptions, as one tree
-    contract    the names that the constructs, the applier and the local cloud share over the wire
+    errors      the public exceptions, one hierarchy
+    contract    names in CloudFormation properties that constructs, applier and local cloud share
     rds_proxy   facts about RDS Proxy: metrics, limits, defaults
     settings    a setting: Python value to PostgreSQL text, and what a database cannot set
     pinning     what pins a session, in SQL, in the proxy's log, and by which clients
     applier     the Lambda function: CloudFormation event to PostgreSQL
     drift       `pinsafe drift`: compares a database with the desired settings of its constructs
-    cdk         the constructs; the only room that imports aws_cdk, but for a function of testing
+    cdk         the constructs; no other package imports aws_cdk, except a function of testing
     emulator    `pinsafe emulator`: a local RDS Proxy emulator that pins as RDS Proxy does
     localpg     an embedded PostgreSQL server with TLS
     localcloud  the AWS APIs that a stack needs, on a local port
     rehearsal   `pinsafe rehearse`: `cdk deploy` on the two
     audit       `pinsafe audit`: which statements of a database pin
     probe       `pinsafe probe`: what pins on a proxy, measured through it
-    lint        `pinsafe lint`: what pins in files, and where SQL stands in them
+    lint        `pinsafe lint`: finds what pins in files, and the SQL in them
     logs        `pinsafe logs`: what pinned, read from the proxy's log
     dsn         DSNs, parsed without showing a password in an error
     protocol    PostgreSQL's wire protocol: codes, limits, messages
@@ -27,8 +27,8 @@ The packages, and how they depend on each other::
     cli         the command `pinsafe`, with `conditions`, `clients` and `settings`
     testing     for users' own tests: a pytest plugin that fails what pins, and templates for snapshots
 
-The names below are loaded when they are first asked for: the applier and the command line share this package, and
-must not pay for ``aws_cdk``.
+The names below are loaded on first use, because the applier and the command line import this package too and do not
+need ``aws_cdk``.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The exceptions that this package lets out. What a room raises and catches by itself is not of this tree.
+"""The public exceptions. Exceptions that a package raises and catches itself are not part of this hierarchy.
 
 ::
 

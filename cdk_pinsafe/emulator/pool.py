@@ -4,7 +4,7 @@ One limit holds for all connections together. A session gets the most recently u
 there is none, a new connection is opened; if the pool is full, an idle connection of another key is closed first. If
 neither is possible, the session waits, first come, first served. A released connection goes to the first session that
 waits for its key, unless another session has waited longer, by at least `FAIRNESS_MARGIN`, for another key: then the
-connection is closed to make room.
+connection is closed to free a place.
 
 A connection that was pinned, or whose client disconnected inside a transaction, is closed and not reused, so that no
 other client sees the state of its session.
@@ -226,13 +226,13 @@ class ConnectionPool:
             self.grant(same_key, connection)
 
     def _lacks_room_for_others(self, key: PoolKey) -> bool:
-        """Whether a session waits for another key and no room is being made for it."""
+        """Whether a session waits for another key and no place is being freed for it."""
         others = sum(1 for session in self._waiting if session.key != key)
         coming = len(self.closing) + sum(self._opening.values())
         return self.total >= self.size and coming < others
 
     def _serve(self) -> None:
-        """Open connections for waiting sessions, as far as there is room."""
+        """Open connections for waiting sessions, as long as there are free places."""
         if not self._waiting:
             return
         waiting: dict[PoolKey, int] = {}

@@ -74,6 +74,14 @@ class Row:
     parameters: tuple[tuple[str, str], ...] = ()
 
     @property
+    def is_leak(self) -> bool:
+        """Whether a trace that another client sees is a leak.
+
+        What the protocol prepared is not: a proxy may keep it in shared connections, and find it for its client.
+        """
+        return bool(self.trace) and not any(step.how == "prepare" for step in self.steps)
+
+    @property
     def is_startup(self) -> bool:
         """Whether start-up parameters are measured, and not statements."""
         return bool(self.environment or self.parameters)

@@ -269,7 +269,8 @@ class _Measurement:
             result = replace(self._found(row, Outcome.REFUSED, rounds), reason=_without_address(error))
         except (SessionError, ProbeError) as error:
             result = replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_without_address(error))
-        if own.undo and result.outcome not in (Outcome.PINNED, Outcome.LEAKED):
+        # Where state ends with its session, what the protocol prepared is the proxy's own to remove.
+        if own.undo and (own.is_leak or self._careful) and result.outcome not in (Outcome.PINNED, Outcome.LEAKED):
             # Whatever it was, the state may have stayed behind in a connection that others use.
             with contextlib.suppress(SessionError):
                 self._field.sweep(own.trace, own.undo)
@@ -308,7 +309,7 @@ class _Measurement:
                 break
         if not seen_in:
             return replace(self._found(row, Outcome.CANNOT_TELL, rounds), reason=_why(row, rounds))
-        for _ in range(_TRACE_ROUNDS if row.trace else 0):
+        for _ in range(_TRACE_ROUNDS if row.is_leak else 0):
             if self._round(others, subject, rounds, row.trace, row.undo).trace:
                 return self._found(row, Outcome.LEAKED, rounds, len(rounds.control))
         return self._found(row, Outcome.SHARED, rounds, seen_in)

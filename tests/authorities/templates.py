@@ -86,7 +86,7 @@ class Cloud:
         """A value with its intrinsic functions replaced by what a deployment might make of them.
 
         Raises:
-            NotImplementedError: a function that no template has had so far.
+            ValueError: an intrinsic function that this reader does not know.
         """
         if isinstance(value, list):
             return [self.resolve(template, one) for one in value]
@@ -118,7 +118,7 @@ class Cloud:
                 return [f"10.0.{number}.0/24" for number in range(int(count))]
             case "Fn::ImportValue", str(name):
                 return self._imported(name)
-        raise NotImplementedError(value)
+        raise ValueError(f"unknown intrinsic function: {value}")
 
     def _ref(self, template: Mapping[str, Any], name: str) -> Any:
         if name in template.get("Parameters", {}):

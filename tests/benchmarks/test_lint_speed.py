@@ -62,7 +62,7 @@ def _seconds(program: Sequence[str | Path], folder: Path) -> float:
 
 @pytest.mark.benchmark
 def test_help_is_quick() -> None:
-    """`pinsafe --help` takes less than 0.2 s, whatever rooms there are."""
+    """`pinsafe --help` takes less than 0.2 s, however many packages there are."""
     pinsafe = Path(sys.executable).with_name("pinsafe")
     taken = [_seconds([pinsafe, "--help"], Path.cwd()) for _ in range(7)]
     print(f"\npinsafe --help {statistics.median(taken):.2f} s")

@@ -13,7 +13,7 @@ from .pages import README, ROOT, blocks, pages
 PAGES = pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
 SETUP = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[rehearsal]' && .venv/bin/pinsafe rehearse",
-    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest -n auto --dist worksteal",
     "pip install .",
 }
 """Shell commands that `.ci/run` or tests/test_wheel.py runs."""

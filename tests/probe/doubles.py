@@ -1,4 +1,4 @@
-"""Proxies that hand out connections otherwise than the emulator does, on its core; and clients that keep one busy."""
+"""Proxies on the emulator's core that choose connections differently, and clients that keep one busy."""
 
 import contextlib
 import random

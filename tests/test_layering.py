@@ -1,4 +1,4 @@
-"""Who may import whom, and what the package's root costs."""
+"""Which packages may import which, and what importing the package costs."""
 
 import ast
 import subprocess
@@ -13,40 +13,6 @@ import cdk_pinsafe
 
 ROOT = Path(cdk_pinsafe.__file__).parent
 
-MAY_IMPORT = {
-    "errors": set(),
-    "contract": set(),
-    "dsn": {"errors"},
-    "protocol": set(),
-    "terminal": set(),
-    "rds_proxy": set(),
-    "settings": {"errors"},
-    "pinning": {"errors", "rds_proxy", "settings"},
-    "audit": {"dsn", "errors", "pinning", "terminal"},
-    "probe": {"dsn", "errors", "pinning", "rds_proxy", "terminal"},
-    "lint": {"errors", "settings", "pinning", "terminal"},
-    "logs": {"errors", "pinning", "terminal"},
-    "applier": {"contract", "errors", "settings"},
-    "cdk": {"contract", "errors", "pinning", "rds_proxy", "settings"},
-    "drift": {"dsn", "errors", "settings", "applier", "terminal"},
-    "emulator": {"dsn", "errors", "pinning", "protocol", "rds_proxy", "terminal"},
-    "localpg": {"errors", "protocol"},
-    "localcloud": {"errors", "pinning", "rds_proxy", "emulator", "localpg"},
-    "rehearsal": {
-        "contract",
-        "errors",
-        "pinning",
-        "rds_proxy",
-        "settings",
-        "emulator",
-        "localpg",
-        "localcloud",
-        "terminal",
-    },
-    "testing": {"dsn", "errors", "pinning", "emulator", "terminal"},
-}
-# The command line imports what a command needs when the command runs.
-MAY_IMPORT["cli"] = set(MAY_IMPORT)
 THIRD_PARTY = {
     "errors": set(),
     "contract": set(),
@@ -94,44 +60,41 @@ def imports(path: Path) -> Iterator[str]:
             yield from (".".join([*module, alias.name]) for alias in node.names)
 
 
-def files(room: str) -> list[Path]:
-    return [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").exists() else sorted((ROOT / room).rglob("*.py"))
+def files(package: str) -> list[Path]:
+    """The modules of a subpackage, or the one module of that name."""
+    module = ROOT / f"{package}.py"
+    return [module] if module.exists() else sorted((ROOT / package).rglob("*.py"))
 
 
-def test_every_file_is_in_a_room() -> None:
-    """A new room states here whom it may import, and what it is for in the package's docstring."""
-    rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
-    assert rooms - {"__init__"} == set(MAY_IMPORT)
-    assert [room for room in MAY_IMPORT if f"\n    {room:<12}" not in str(cdk_pinsafe.__doc__)] == []
+def test_layers_of_pyproject() -> None:
+    """import-linter's contracts in pyproject.toml: each package imports lower layers only."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    ran = subprocess.run([*command, "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_room_imports_only_the_rooms_it_may(room: str) -> None:
-    """The rooms have one way of flow, without circles."""
-    used = {
-        name.split(".")[1]
-        for path in files(room)
-        for name in imports(path)
-        if name.startswith("cdk_pinsafe.") and name.split(".")[1] != room
-    }
-    assert used <= MAY_IMPORT[room]
+def test_every_package_is_listed() -> None:
+    """A new package has a line in the package's docstring and a row here; the layers are exhaustive."""
+    packages = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")} - {"__init__"}
+    assert packages == set(THIRD_PARTY)
+    assert [package for package in packages if f"\n    {package:<12}" not in str(cdk_pinsafe.__doc__)] == []
 
 
-def test_modules_have_one_way_of_flow() -> None:
-    """No module imports one that imports it, through however many others, for types or within functions included."""
+def test_no_module_imports_itself_indirectly() -> None:
+    """Imports for types and within functions count, too."""
     modules = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
     used = {
         module: {name if name in modules else name.rpartition(".")[0] for name in imports(path)} & set(modules)
         for module, path in modules.items()
     }
-    TopologicalSorter(used).prepare()  # raises a CycleError, which names the circle
+    TopologicalSorter(used).prepare()  # raises a CycleError, which names the cycle
 
 
-@pytest.mark.parametrize("room", THIRD_PARTY)
-def test_room_imports_only_the_packages_it_may(room: str) -> None:
-    """The Lambda carries pg8000 alone, and aws_cdk is imported in one room and the tests' helper."""
-    used = {name.split(".")[0] for path in files(room) for name in imports(path)}
-    assert used - set(sys.stdlib_module_names) - {"cdk_pinsafe"} <= THIRD_PARTY[room]
+@pytest.mark.parametrize("package", THIRD_PARTY)
+def test_third_party_imports(package: str) -> None:
+    """The Lambda carries pg8000 alone; only cdk and a helper for tests import aws_cdk."""
+    used = {name.split(".")[0] for path in files(package) for name in imports(path)}
+    assert used - set(sys.stdlib_module_names) - {"cdk_pinsafe"} <= THIRD_PARTY[package]
 
 
 def test_public_names() -> None:
