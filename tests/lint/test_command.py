@@ -161,4 +161,4 @@ def test_help_imports_no_package() -> None:
         "CliRunner().invoke(main, ['lint', '--help']); print([m for m in sys.modules if m.startswith('cdk_pinsafe.')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "['cdk_pinsafe.errors', 'cdk_pinsafe.cli']"
+    assert ran.stdout.strip() == "['cdk_pinsafe.rds_proxy', 'cdk_pinsafe.errors', 'cdk_pinsafe.cli']"
