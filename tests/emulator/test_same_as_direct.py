@@ -100,10 +100,6 @@ async def answer(client: Client, messages: Sequence[bytes]) -> list[Message]:
     return found
 
 
-def without_descriptions(messages: Sequence[object]) -> list[object]:
-    return [each for each in messages if not (isinstance(each, tuple) and each[0] in "tTn")]
-
-
 def last_unnamed(messages: Sequence[bytes], before: bytes) -> bytes:
     """Return the query of the last Parse of the unnamed statement; there is another one before the messages."""
     return next((each[6:] for each in reversed(messages) if each[0] == ord("P") and each[5] == 0), before)
@@ -165,10 +161,10 @@ async def play(proxy: ThreadedEmulator, server: PostgresServer, program: Program
             failed = failed or ("Z", b"E") in expected
             if failed and found != expected and IN_FAILED_TRANSACTION in str(found):
                 return  # a statement that is missing on the connection cannot be prepared in a failed transaction
-            if unnamed[number].startswith(b"EXECUTE"):
-                # PostgreSQL describes the statement that existed at Parse. An EXECUTE that moves to another connection
-                # is parsed again there, and the client may have prepared, changed or closed that statement since.
-                found, expected = without_descriptions(found), without_descriptions(expected)
+            if unnamed[number].startswith(b"EXECUTE") and describe() in messages and found != expected:
+                # PostgreSQL describes the statement that existed at Parse, or reports that it is gone. An EXECUTE that
+                # moves to another connection is parsed again there, when the client may have changed that statement.
+                return
             unnamed[number] = last_unnamed(messages, unnamed[number])
             assert found == expected, f"client {number} sends {messages}"
             if isinstance(found[-1], dict):
@@ -231,6 +227,12 @@ FOUND: dict[str, Program] = {
         (2, [parse("SAVEPOINT s"), SYNC]),
         (0, [parse("SELECT 1/0", "B c"), SYNC]),
         (0, [describe(), SYNC]),
+    ],
+    "Describe of an EXECUTE whose statement was closed": [
+        (1, [parse("SELECT 1", "a"), SYNC]),
+        (1, [parse("EXECUTE a"), SYNC]),
+        (1, [close("a"), describe("a"), SYNC]),
+        (1, [describe(), SYNC]),
     ],
 }
 
