@@ -16,7 +16,7 @@ class Driven:
     Attributes:
         client: its name in the catalogue.
         script: its application, in the folder `clients`.
-        version: the version that the README's table was made with.
+        version: the version in the table of docs/pinning.md.
         versions: those for which what is expected holds, as `pip` writes ranges.
         before: settings of the database in the default form, where the client pins by what the database says.
         after: settings of the database in the recommended form, in place of what the client sent.
